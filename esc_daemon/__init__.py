@@ -1,0 +1,1 @@
+"""A VNF manager that speaks the northbound language of Cisco ESC."""

@@ -1,0 +1,1 @@
+"""Where YANG meets the domain: schema, validation, intent, opdata, escEvent, datastore."""

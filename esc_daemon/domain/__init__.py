@@ -1,0 +1,1 @@
+"""The lifecycle without I/O: intent, record, states, advance, plan, events."""

@@ -1,0 +1,1 @@
+"""Mailboxes, performer, timers and broadcast: the domain brought to life."""

@@ -1,0 +1,1 @@
+"""NETCONF without I/O, server side: framing, messages, sessions, filters, edit operations."""

@@ -1,0 +1,1 @@
+"""Records, configuration entries and events on disk; the only room that knows SQL."""

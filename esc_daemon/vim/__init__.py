@@ -1,0 +1,1 @@
+"""The VIM port and its drivers."""

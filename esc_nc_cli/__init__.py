@@ -1,0 +1,1 @@
+"""The shell client: a NETCONF client with ESC's own words."""
