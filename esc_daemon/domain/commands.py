@@ -1,0 +1,140 @@
+"""
+What is to be done next, derived by `plan` and never stored.
+
+Two commands with the same `slot` are never in flight together. A command that no longer stands
+in the plan is dropped where that is safe (waiting, watching) and otherwise let finish: a call
+to a VIM may have taken effect already.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId
+from esc_daemon.domain.intent import Kpi, Resource
+from esc_daemon.domain.specs import ResourceHandle, ServerSpec
+
+
+class Until(StrEnum):
+    """What a record waits for in its neighbours."""
+
+    READY = "ready"
+    """They are active. Without a record: not ours, the VIM will know."""
+
+    GONE = "gone"
+    """They have left, or rest as leftovers."""
+
+    RELEASED = "released"
+    """A deployment has no VM any more."""
+
+    CHILDLESS = "childless"
+    """No other record stands under the tenant."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Await:
+    """
+    Wait for neighbours; answered by ResourcesReady, ResourceFailed or NeighboursGone.
+
+    *neighbours* are keys with the incarnation that counts (None: whichever there is).
+    """
+
+    until: Until
+    neighbours: tuple[tuple[Key, RecordId | None], ...]
+
+    @property
+    def slot(self) -> str:
+        """One wait at a time."""
+        return "await"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class EnsureServer:
+    """Ports, then the server; answered by ServerSeen or CallFailed."""
+
+    vim: VimId
+    key: ServerKey
+    spec: ServerSpec = field(compare=False, repr=False)
+
+    @property
+    def slot(self) -> str:
+        """One call about a VM at a time."""
+        return f"server {self.key.vm}"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class AwaitServer:
+    """Look until the server has left BUILD; answered by ServerSeen, ServerGone or CallFailed."""
+
+    vim: VimId
+    key: ServerKey
+
+    @property
+    def slot(self) -> str:
+        """One call about a VM at a time."""
+        return f"server {self.key.vm}"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RemoveServer:
+    """The server, then its VM's ports; answered by ServerGone or CallFailed."""
+
+    vim: VimId
+    key: ServerKey
+
+    @property
+    def slot(self) -> str:
+        """One call about a VM at a time."""
+        return f"server {self.key.vm}"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class EnsureResource:
+    """Answered by ResourceMade or CallFailed; *parent* is the tenant's or the network's handle."""
+
+    vim: VimId
+    key: Key
+    id: RecordId
+    want: Resource = field(compare=False)
+    parent: ResourceHandle | None = field(default=None, compare=False)
+
+    @property
+    def slot(self) -> str:
+        """One call about a resource at a time."""
+        return "resource"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RemoveResource:
+    """Answered by ResourceGone or CallFailed."""
+
+    vim: VimId
+    key: Key
+    id: RecordId
+    made: Resource = field(compare=False)
+    handle: ResourceHandle | None = field(default=None, compare=False)
+    parent: ResourceHandle | None = field(default=None, compare=False)
+
+    @property
+    def slot(self) -> str:
+        """One call about a resource at a time."""
+        return "resource"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Watch:
+    """Keep the server's KPIs under watch for as long as this stands; answered by KpiCrossed."""
+
+    vim: VimId
+    server: ServerKey
+    server_id: str
+    addresses: tuple[tuple[int, str], ...]
+    kpis: tuple[Kpi, ...] = field(compare=False)
+
+    @property
+    def slot(self) -> str:
+        """One watch a VM; the next generation's takes its place."""
+        return f"watch {self.server.vm}"
+
+
+VimCall = EnsureServer | AwaitServer | RemoveServer | EnsureResource | RemoveResource
+Command = Await | VimCall | Watch

@@ -1,0 +1,85 @@
+"""What is told northbound: one event, as one listener or another will see it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VmGroupName
+from esc_daemon.domain.record import InterfaceRecord
+
+
+class Stream(StrEnum):
+    """Where an event belongs (RFC 5277 section 3)."""
+
+    ESC_EVENT = "escEvent"
+
+
+class Audience(StrEnum):
+    """Who hears it (ruling 7)."""
+
+    ALL = "all"
+    REST = "rest"
+
+
+class EventStatus(StrEnum):
+    """How it went."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+
+
+class EventType(StrEnum):
+    """The events of seed 000, tables 3 to 5, that this version tells."""
+
+    CREATE_TENANT = "CREATE_TENANT"
+    DELETE_TENANT = "DELETE_TENANT"
+    CREATE_NETWORK = "CREATE_NETWORK"
+    DELETE_NETWORK = "DELETE_NETWORK"
+    CREATE_SUBNET = "CREATE_SUBNET"
+    DELETE_SUBNET = "DELETE_SUBNET"
+    CREATE_IMAGE = "CREATE_IMAGE"
+    DELETE_IMAGE = "DELETE_IMAGE"
+    CREATE_FLAVOR = "CREATE_FLAVOR"
+    DELETE_FLAVOR = "DELETE_FLAVOR"
+    VM_DEPLOYED = "VM_DEPLOYED"
+    VM_ALIVE = "VM_ALIVE"
+    VM_UNDEPLOYED = "VM_UNDEPLOYED"
+    SERVICE_ALIVE = "SERVICE_ALIVE"
+    SERVICE_UNDEPLOYED = "SERVICE_UNDEPLOYED"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VmRef:
+    """A VM in an event; *vmid* is the VIM's id (ruling 4), None where the VIM has none."""
+
+    vmid: str | None
+    vmname: str
+    generated_vmname: str
+    vim_id: str = ""
+    vim_project: str = ""
+    hostid: str = ""
+    hostname: str = ""
+    interfaces: tuple[InterfaceRecord, ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Event:
+    """One escEvent (ESC-WORKFLOWS section 0); empty and None fields are left out."""
+
+    type: EventType
+    message: str
+    status: EventStatus = EventStatus.SUCCESS
+    status_code: int = 200
+    stream: Stream = Stream.ESC_EVENT
+    audience: Audience = Audience.ALL
+    tenant: TenantName | None = None
+    tenant_id: str | None = None
+    deployment: DeploymentName | None = None
+    deployment_id: DeploymentId | None = None
+    vm_group: VmGroupName | None = None
+    network: str | None = None
+    subnet: str | None = None
+    image: str | None = None
+    flavor: str | None = None
+    source: VmRef | None = None
+    target: VmRef | None = None
+    details: str | None = None

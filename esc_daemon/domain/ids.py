@@ -1,0 +1,75 @@
+"""Names and keys that must not be mixed up."""
+
+from enum import StrEnum
+from typing import Final, NamedTuple, NewType
+from uuid import UUID, uuid5
+
+TenantName = NewType("TenantName", str)
+DeploymentName = NewType("DeploymentName", str)
+RecordId = NewType("RecordId", str)
+"""The uuid of one incarnation of a record: the same name deployed again gets another one."""
+DeploymentId = RecordId
+VmGroupName = NewType("VmGroupName", str)
+VmId = NewType("VmId", str)
+"""Ours, made when the VM is first wanted, stable over recovery; ends the generated VM name."""
+VimId = NewType("VimId", str)
+OperationId = NewType("OperationId", str)
+
+ADMIN_TENANT: Final = TenantName("SystemAdminTenantId")
+"""ESC's name for the owner of networks that stand at the root of the data model."""
+
+
+class Kind(StrEnum):
+    """What has a record and a mailbox of its own."""
+
+    TENANT = "tenant"
+    NETWORK = "network"
+    SUBNET = "subnet"
+    IMAGE = "image"
+    FLAVOR = "flavor"
+    VOLUME = "volume"
+    VIM_CONNECTOR = "vim_connector"
+    HOST = "host"
+    DEPLOYMENT = "deployment"
+
+
+class Key(NamedTuple):
+    """
+    The address of a record.
+
+    *tenant* is None for what stands at the root. *name* is made by `joined` where one word does
+    not suffice: ``network/subnet``, ``deployment/network`` and ``deployment/network/subnet``.
+    """
+
+    kind: Kind
+    tenant: TenantName | None
+    name: str
+
+
+class ServerKey(NamedTuple):
+    """What has a server in a VIM: a redeploy is the next generation (DESIGN, law 5)."""
+
+    vm: VmId
+    generation: int
+
+
+class PortKey(NamedTuple):
+    """What has a port in a VIM: kept over a redeploy, so it carries no generation."""
+
+    vm: VmId
+    nicid: int
+
+
+def joined(*parts: str) -> str:
+    """Return one name for *parts*; a slash inside a part cannot pretend to be a border."""
+    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the parts that `joined` took."""
+    return tuple(part.replace("%2F", "/").replace("%25", "%") for part in name.split("/"))
+
+
+def derived(parent: str, *path: object) -> str:
+    """Return the uuid that *path* has under the record *parent* (no randomness: law 1)."""
+    return str(uuid5(UUID(parent), "\x1f".join(str(step) for step in path)))

@@ -1,0 +1,238 @@
+"""
+What was asked: the part of the configuration that has an effect, without its XML.
+
+Durations are in seconds as in the data model; names are those of `esc_datamodel`.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from esc_daemon.domain.ids import TenantName, VmGroupName
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Tenant:
+    """*mapped* false: it lives only inside this VNF manager; *managed* false: never made by us."""
+
+    name: TenantName
+    managed: bool = True
+    mapped: bool = True
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Subnet:
+    """*address* and *netmask* as configured (``10.0.0.0``, ``255.255.255.0``)."""
+
+    name: str
+    network: str
+    address: str
+    netmask: str
+    gateway: str | None = None
+    no_gateway: bool = False
+    dhcp: bool = True
+    ip_version: str = "ipv4"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Network:
+    """A network; its subnets are records of their own that wait for it."""
+
+    name: str
+    shared: bool = True
+    admin_state: bool = True
+    vlan_id: int = 0
+    provider_network_type: str | None = None
+    provider_physical_network: str | None = None
+    provider_segmentation_id: int | None = None
+    subnets: tuple[Subnet, ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Image:
+    """An image; *src* is where the VIM or we read it from."""
+
+    name: str
+    src: str | None = None
+    disk_format: str | None = None
+    container_format: str | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Flavor:
+    """Sizes of a VM; memory and disks in MiB."""
+
+    name: str
+    vcpus: int
+    memory_mb: int
+    root_disk_mb: int = 0
+    ephemeral_disk_mb: int = 0
+    swap_disk_mb: int = 0
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Locator:
+    """Where a group goes; empty strings mean the default connector and the tenant's project."""
+
+    vim_id: str = ""
+    vim_project: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Interface:
+    """One network interface of each VM of a group."""
+
+    nicid: int
+    network: str
+    type: str = "virtual"
+    model: str = "virtio"
+    ip_address: str | None = None
+    mac_address: str | None = None
+    admin_state_up: bool = True
+
+
+class Condition(StrEnum):
+    """How a sample is held against the threshold (metric_cond)."""
+
+    GT = "GT"
+    LT = "LT"
+    EQ = "EQ"
+    GE = "GE"
+    LE = "LE"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Collector:
+    """Who measures, what and how often; *type* is compared without case."""
+
+    type: str
+    nicid: int = 0
+    poll_seconds: int = 15
+    continuous_alarm: bool = False
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Kpi:
+    """A measured value and when it counts as true."""
+
+    event_name: str
+    threshold: str
+    condition: Condition
+    metric_type: str = "UINT32"
+    occurrences_true: int = 1
+    occurrences_false: int = 1
+    collector: Collector
+
+
+class RuleWhen(StrEnum):
+    """The first word of a rule's action."""
+
+    ALWAYS = "ALWAYS"
+    TRUE = "TRUE"
+    FALSE = "FALSE"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RuleAction:
+    """``FALSE recover autohealing`` as (FALSE, "recover autohealing"); case does not count."""
+
+    when: RuleWhen
+    name: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Rule:
+    """What follows from the KPI *event_name*."""
+
+    event_name: str
+    actions: tuple[RuleAction, ...]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class AddressPool:
+    """The fixed addresses (or MAC addresses) that VMs of a group draw from, in order."""
+
+    network: str
+    addresses: tuple[str, ...]
+    netmask: str | None = None
+    gateway: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Scaling:
+    """How many VMs a group has."""
+
+    min_active: int = 1
+    max_active: int = 1
+    elastic: bool = True
+    address_pools: tuple[AddressPool, ...] = ()
+    mac_pools: tuple[AddressPool, ...] = ()
+
+
+class RecoveryType(StrEnum):
+    """Who starts a recovery."""
+
+    AUTO = "AUTO"
+    MANUAL = "MANUAL"
+
+
+class RecoveryAction(StrEnum):
+    """The ladder of a recovery."""
+
+    REBOOT_THEN_REDEPLOY = "REBOOT_THEN_REDEPLOY"
+    REBOOT_ONLY = "REBOOT_ONLY"
+    REDEPLOY_ONLY = "REDEPLOY_ONLY"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RecoveryPolicy:
+    """How a silent VM is healed; *max_retries* -1 means without end."""
+
+    type: RecoveryType = RecoveryType.AUTO
+    action: RecoveryAction = RecoveryAction.REBOOT_THEN_REDEPLOY
+    max_retries: int = 3
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class DayZero:
+    """One day-0 file: inline *data* or a *file* URI that is read at activation."""
+
+    dst: str
+    data: str | None = field(default=None, repr=False)
+    file: str | None = None
+    variables: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VmGroup:
+    """VMs of one make. *bootup_time* -1 means: deployed is enough, nobody watches."""
+
+    name: VmGroupName
+    image: str | None = None
+    flavor: str | None = None
+    locator: Locator = Locator()
+    bootup_time: int = -1
+    recovery_wait_time: int = 0
+    reboot_time: int | None = None
+    interfaces: tuple[Interface, ...] = ()
+    kpis: tuple[Kpi, ...] = ()
+    monitoring_enabled: bool = True
+    rules: tuple[Rule, ...] = ()
+    scaling: Scaling = Scaling()
+    recovery: RecoveryPolicy = RecoveryPolicy()
+    day_zero: tuple[DayZero, ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Deployment:
+    """A service: its ephemeral networks and its groups of VMs."""
+
+    name: str
+    networks: tuple[Network, ...] = ()
+    groups: tuple[VmGroup, ...] = ()
+
+
+Resource = Tenant | Network | Subnet | Image | Flavor
+Intent = Resource | Deployment

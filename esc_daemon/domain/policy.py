@@ -1,0 +1,57 @@
+"""How patient we are with a VIM: the numbers behind attempts, back-off and give-up."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Policy:
+    """
+    Budgets of one VIM call (DESIGN, law 5).
+
+    *settle* is the longest time after which a request that nobody answered may still take
+    effect in the VIM; a removal is believed only when nothing can turn up any more.
+    """
+
+    give_up_after: timedelta = timedelta(minutes=20)
+    first_pause: timedelta = timedelta(seconds=1)
+    longest_pause: timedelta = timedelta(seconds=60)
+    removal_tries: int = 5
+    leftover_pause: timedelta = timedelta(minutes=5)
+    settle: timedelta = timedelta(seconds=60)
+
+
+DEFAULT_POLICY = Policy()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Attempt:
+    """One goal's tries at the VIM, durable: when it began, when it goes on, when it ends."""
+
+    tries: int
+    first: datetime
+    next: datetime
+    give_up: datetime
+    error: str | None = None
+
+
+def begin(now: datetime, policy: Policy) -> Attempt:
+    """Return the attempt of a goal that was set *now*."""
+    return Attempt(tries=0, first=now, next=now, give_up=now + policy.give_up_after)
+
+
+def failed(attempt: Attempt, error: str, now: datetime, policy: Policy) -> Attempt:
+    """Return *attempt* after one more try without success; pauses double up to the longest."""
+    pause = min(policy.first_pause * 2 ** min(attempt.tries, 16), policy.longest_pause)
+    return Attempt(
+        tries=attempt.tries + 1,
+        first=attempt.first,
+        next=now + pause,
+        give_up=attempt.give_up,
+        error=error,
+    )
+
+
+def exhausted(attempt: Attempt, now: datetime) -> bool:
+    """Tell whether the goal is to be given up."""
+    return now >= attempt.give_up

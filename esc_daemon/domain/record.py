@@ -1,0 +1,166 @@
+"""What is: the records from which everything else is derived (DESIGN, law 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from esc_daemon.domain.ids import Key, OperationId, RecordId, VimId, VmGroupName, VmId
+from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Resource, Subnet, Tenant
+from esc_daemon.domain.policy import Attempt
+from esc_daemon.domain.specs import ResourceHandle
+from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class InterfaceRecord:
+    """An interface as it is; ids and addresses are None until the VIM has told them."""
+
+    nicid: int
+    network: str
+    type: str = "virtual"
+    model: str = "virtio"
+    admin_state_up: bool = True
+    network_id: str | None = None
+    subnet_id: str | None = None
+    port_id: str | None = None
+    ip_address: str | None = None
+    mac_address: str | None = None
+    netmask: str | None = None
+    gateway: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VmRecord:
+    """
+    One VM.
+
+    *server* is known from the VIM's first answer on; *unsure_until* is the moment up to which a
+    create that nobody answered may still turn up; *deadline* is the end of the wait for life.
+    """
+
+    id: VmId
+    name: str
+    group: VmGroupName
+    index: int
+    generation: int
+    state: VmState
+    vim: VimId
+    project: str
+    interfaces: tuple[InterfaceRecord, ...] = ()
+    server: ResourceHandle | None = None
+    host_id: str = ""
+    hostname: str = ""
+    attempt: Attempt | None = None
+    unsure_until: datetime | None = None
+    deadline: datetime | None = None
+    error: str | None = None
+
+
+class OperationType(StrEnum):
+    """What an operation does (SOL003 v3.3.1 table 5.5.4.5-1, LcmOperationType)."""
+
+    INSTANTIATE = "INSTANTIATE"
+    TERMINATE = "TERMINATE"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class OperationOccurrence:
+    """An accepted request on its way (SOL003 v3.3.1, 5.5.2.13 VnfLcmOpOcc)."""
+
+    id: OperationId
+    type: OperationType
+    state: OperationState
+    started: datetime
+    entered: datetime
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Leftover:
+    """A server that the VIM would not remove; tried again, never forgotten (ruling 8)."""
+
+    vm: VmRecord
+    deployment: RecordId
+    attempt: Attempt
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Successor:
+    """The next incarnation under the same name: it waits for the last removal of this one."""
+
+    id: RecordId
+    intent: Deployment
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class DeploymentRecord:
+    """
+    A deployment.
+
+    *intent* None: it is to go. *tenant* and *networks* are what its neighbours told when they
+    were ready. A record with neither intent nor VMs may rest for its *leftovers* alone; then
+    *state* is SERVICE_UNDEF_STATE and opdata does not show it.
+    """
+
+    key: Key
+    id: RecordId
+    intent: Deployment | None
+    state: ServiceState
+    vms: Mapping[VmId, VmRecord] = field(default_factory=dict)
+    owned: tuple[tuple[Key, RecordId], ...] = ()
+    tenant: ResourceHandle | None = None
+    networks: Mapping[str, ResourceHandle] = field(default_factory=dict)
+    operation: OperationOccurrence | None = None
+    successor: Successor | None = None
+    leftovers: tuple[Leftover, ...] = ()
+    error: str | None = None
+    revision: int = 0
+    epoch: int = 0
+
+
+ResourceT = TypeVar("ResourceT", bound=Resource)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourceSuccessor(Generic[ResourceT]):
+    """As `Successor`, for a resource."""
+
+    id: RecordId
+    intent: ResourceT
+    owner: tuple[Key, RecordId] | None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourceRecord(Generic[ResourceT]):
+    """
+    A tenant, network, subnet, image or flavor.
+
+    *made* is what was last asked of the VIM: a removal needs it after *intent* is None.
+    *owner* is the deployment whose ephemeral network it is.
+    """
+
+    key: Key
+    id: RecordId
+    intent: ResourceT | None
+    made: ResourceT
+    state: ResourceState
+    owner: tuple[Key, RecordId] | None = None
+    parent: ResourceHandle | None = None
+    handle: ResourceHandle | None = None
+    attempt: Attempt | None = None
+    unsure_until: datetime | None = None
+    successor: ResourceSuccessor[ResourceT] | None = None
+    error: str | None = None
+    revision: int = 0
+    epoch: int = 0
+
+
+AnyResourceRecord = (
+    ResourceRecord[Tenant]
+    | ResourceRecord[Network]
+    | ResourceRecord[Subnet]
+    | ResourceRecord[Image]
+    | ResourceRecord[Flavor]
+)
+Record = DeploymentRecord | AnyResourceRecord

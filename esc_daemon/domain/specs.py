@@ -1,0 +1,93 @@
+"""What a VIM is asked for, and what it answers: the words that the domain and the drivers share."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from esc_daemon.domain.ids import PortKey, ServerKey, VimId
+from esc_daemon.domain.intent import DayZero
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourceHandle:
+    """
+    Where a thing of ours is in a VIM (ETSI NFV: ResourceHandle).
+
+    *resource_id* is the VIM's id. *project* is the VIM's project that holds it; for a tenant it
+    is the project that the tenant became (empty: the tenant has none of its own).
+    """
+
+    vim: VimId
+    resource_id: str
+    project: str = ""
+    name: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class PortSpec:
+    """A port that is wanted; *network_id* is set where the network is one of our records."""
+
+    key: PortKey
+    project: str
+    network: str
+    network_id: str | None = None
+    ip_address: str | None = None
+    mac_address: str | None = None
+    admin_state_up: bool = True
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Port:
+    """A port that exists; *ip_address* was asked for or handed out by the VIM."""
+
+    key: PortKey
+    port_id: str
+    network_id: str
+    subnet_id: str | None = None
+    ip_address: str | None = None
+    mac_address: str | None = None
+    netmask: str | None = None
+    gateway: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServerSpec:
+    """A server that is wanted: its name in the VIM, what it is made of, its ports by nicid."""
+
+    name: str
+    project: str
+    image: str | None
+    flavor: str | None
+    ports: tuple[PortSpec, ...] = ()
+    day_zero: tuple[DayZero, ...] = field(default=(), repr=False)
+
+
+class ServerStatus(StrEnum):
+    """The VIM's view of a server, in Nova's words."""
+
+    BUILD = "BUILD"
+    ACTIVE = "ACTIVE"
+    SHUTOFF = "SHUTOFF"
+    ERROR = "ERROR"
+
+
+class Power(StrEnum):
+    """What can be done to a server's power."""
+
+    ON = "ON"
+    OFF = "OFF"
+    HARD_REBOOT = "HARD_REBOOT"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Server:
+    """A server that exists. *fault* says why *status* is ERROR."""
+
+    key: ServerKey
+    server_id: str
+    name: str
+    project: str
+    status: ServerStatus
+    host_id: str = ""
+    hostname: str = ""
+    fault: str = ""
+    ports: tuple[Port, ...] = ()

@@ -1,0 +1,306 @@
+"""
+The states and every legal move between them, as data (DESIGN, law 2).
+
+Service and VM states are those of seed 000, tables 1 and 2; operation states those of SOL003
+v3.3.1, 5.6.2.2. `machine.next_state` reads these tables, the docs are drawn from them, and a
+test proves that every state can be reached and left.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class ServiceState(StrEnum):
+    """The state of a deployment as a whole."""
+
+    UNDEF = "SERVICE_UNDEF_STATE"
+    DEPLOYING = "SERVICE_DEPLOYING_STATE"
+    INERT = "SERVICE_INERT_STATE"
+    ACTIVE = "SERVICE_ACTIVE_STATE"
+    UNDEPLOYING = "SERVICE_UNDEPLOYING_STATE"
+    STOPPING = "SERVICE_STOPPING_STATE"
+    STOPPED = "SERVICE_STOPPED_STATE"
+    STARTING = "SERVICE_STARTING_STATE"
+    REBOOTING = "SERVICE_REBOOTING_STATE"
+    ERROR = "SERVICE_ERROR_STATE"
+
+
+class ServiceMove(StrEnum):
+    """Why a service's state changes."""
+
+    ACCEPTED = "accepted"
+    VMS_DEPLOYED = "vms_deployed"
+    VMS_ALIVE = "vms_alive"
+    FAILED = "failed"
+    REPAIRED = "repaired"
+    REMOVAL_WANTED = "removal_wanted"
+    REMOVED = "removed"
+    STOP_WANTED = "stop_wanted"
+    STOPPED = "stopped"
+    START_WANTED = "start_wanted"
+    REBOOT_WANTED = "reboot_wanted"
+
+
+class VmState(StrEnum):
+    """The state of one VM."""
+
+    UNDEF = "VM_UNDEF_STATE"
+    DEPLOYING = "VM_DEPLOYING_STATE"
+    MONITOR_UNSET = "VM_MONITOR_UNSET_STATE"
+    MONITOR_DISABLED = "VM_MONITOR_DISABLED_STATE"
+    STOPPING = "VM_STOPPING_STATE"
+    SHUTOFF = "VM_SHUTOFF_STATE"
+    STARTING = "VM_STARTING_STATE"
+    REBOOTING = "VM_REBOOTING_STATE"
+    INERT = "VM_INERT_STATE"
+    ALIVE = "VM_ALIVE_STATE"
+    UNDEPLOYING = "VM_UNDEPLOYING_STATE"
+    ERROR = "VM_ERROR_STATE"
+
+
+class VmMove(StrEnum):
+    """Why a VM's state changes."""
+
+    RESOURCES_READY = "resources_ready"
+    CREATED_MONITORED = "created_monitored"
+    CREATED_UNMONITORED = "created_unmonitored"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    REMOVAL_WANTED = "removal_wanted"
+    REDEPLOY_WANTED = "redeploy_wanted"
+    REMOVED = "removed"
+    MONITOR_OFF = "monitor_off"
+    MONITOR_ON = "monitor_on"
+    MONITOR_UNWANTED = "monitor_unwanted"
+    STOP_WANTED = "stop_wanted"
+    STOPPED = "stopped"
+    START_WANTED = "start_wanted"
+    STARTED = "started"
+    REBOOT_WANTED = "reboot_wanted"
+    REBOOTED = "rebooted"
+
+
+class ResourceState(StrEnum):
+    """The state of a tenant, network, subnet, image or flavor."""
+
+    UNDEF = "RESOURCE_UNDEF_STATE"
+    CREATING = "RESOURCE_CREATING_STATE"
+    ACTIVE = "RESOURCE_ACTIVE_STATE"
+    DELETING = "RESOURCE_DELETING_STATE"
+    LEFTOVER = "RESOURCE_LEFTOVER_STATE"
+    ERROR = "RESOURCE_ERROR_STATE"
+
+
+class ResourceMove(StrEnum):
+    """Why a resource's state changes."""
+
+    ACCEPTED = "accepted"
+    CREATED = "created"
+    FAILED = "failed"
+    REMOVAL_WANTED = "removal_wanted"
+    REMOVED = "removed"
+    LEFT_BEHIND = "left_behind"
+
+
+class OperationState(StrEnum):
+    """The state of an operation occurrence."""
+
+    STARTING = "STARTING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED_TEMP = "FAILED_TEMP"
+    FAILED = "FAILED"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+class OperationMove(StrEnum):
+    """Why an operation's state changes (SOL003 v3.3.1, 5.6.2.3)."""
+
+    GRANTED = "granted"
+    REJECTED = "rejected"
+    SUCCEEDED = "succeeded"
+    BROKE = "broke"
+    RETRY = "retry"
+    FAIL = "fail"
+    ROLLBACK = "rollback"
+    ROLLED_BACK = "rolled_back"
+    INTERRUPTED = "interrupted"
+
+
+_S = ServiceState
+_SM = ServiceMove
+
+SERVICE_LIFECYCLE: Final[Mapping[ServiceState, Mapping[ServiceMove, ServiceState]]] = {
+    _S.UNDEF: {_SM.ACCEPTED: _S.DEPLOYING, _SM.REMOVAL_WANTED: _S.UNDEPLOYING},
+    _S.DEPLOYING: {
+        _SM.VMS_DEPLOYED: _S.INERT,
+        _SM.VMS_ALIVE: _S.ACTIVE,
+        _SM.FAILED: _S.ERROR,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    _S.INERT: {
+        _SM.VMS_ALIVE: _S.ACTIVE,
+        _SM.FAILED: _S.ERROR,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    _S.ACTIVE: {
+        _SM.FAILED: _S.ERROR,
+        _SM.STOP_WANTED: _S.STOPPING,
+        _SM.REBOOT_WANTED: _S.REBOOTING,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    _S.STOPPING: {
+        _SM.STOPPED: _S.STOPPED,
+        _SM.FAILED: _S.ERROR,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    _S.STOPPED: {_SM.START_WANTED: _S.STARTING, _SM.REMOVAL_WANTED: _S.UNDEPLOYING},
+    _S.STARTING: {
+        _SM.VMS_ALIVE: _S.ACTIVE,
+        _SM.FAILED: _S.ERROR,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    _S.REBOOTING: {
+        _SM.VMS_ALIVE: _S.ACTIVE,
+        _SM.FAILED: _S.ERROR,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    # a failed operation leaves the deployment usable: recovery, update, or undeploy
+    _S.ERROR: {
+        _SM.REPAIRED: _S.ACTIVE,
+        _SM.STOP_WANTED: _S.STOPPING,
+        _SM.START_WANTED: _S.STARTING,
+        _SM.REBOOT_WANTED: _S.REBOOTING,
+        _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
+    },
+    _S.UNDEPLOYING: {_SM.REMOVED: _S.UNDEF},
+}
+
+_V = VmState
+_VM = VmMove
+
+VM_LIFECYCLE: Final[Mapping[VmState, Mapping[VmMove, VmState]]] = {
+    _V.UNDEF: {_VM.RESOURCES_READY: _V.DEPLOYING, _VM.REMOVAL_WANTED: _V.UNDEPLOYING},
+    _V.DEPLOYING: {
+        _VM.CREATED_MONITORED: _V.INERT,
+        _VM.CREATED_UNMONITORED: _V.MONITOR_UNSET,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.INERT: {
+        _VM.ANSWERED: _V.ALIVE,
+        _VM.MONITOR_OFF: _V.MONITOR_DISABLED,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.ALIVE: {
+        _VM.MONITOR_OFF: _V.MONITOR_DISABLED,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.MONITOR_UNSET: {
+        _VM.MONITOR_ON: _V.INERT,
+        _VM.STOP_WANTED: _V.STOPPING,
+        _VM.REBOOT_WANTED: _V.REBOOTING,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    # monitoring is off while an action, an update or a recovery works on the VM
+    _V.MONITOR_DISABLED: {
+        _VM.MONITOR_ON: _V.INERT,
+        _VM.MONITOR_UNWANTED: _V.MONITOR_UNSET,
+        _VM.ANSWERED: _V.ALIVE,
+        _VM.STOP_WANTED: _V.STOPPING,
+        _VM.REBOOT_WANTED: _V.REBOOTING,
+        _VM.REDEPLOY_WANTED: _V.UNDEPLOYING,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.STOPPING: {
+        _VM.STOPPED: _V.SHUTOFF,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.SHUTOFF: {_VM.START_WANTED: _V.STARTING, _VM.REMOVAL_WANTED: _V.UNDEPLOYING},
+    _V.STARTING: {
+        _VM.STARTED: _V.INERT,
+        _VM.CREATED_UNMONITORED: _V.MONITOR_UNSET,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.REBOOTING: {
+        _VM.REBOOTED: _V.INERT,
+        _VM.CREATED_UNMONITORED: _V.MONITOR_UNSET,
+        _VM.FAILED: _V.ERROR,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.ERROR: {
+        _VM.ANSWERED: _V.ALIVE,
+        _VM.STOP_WANTED: _V.STOPPING,
+        _VM.START_WANTED: _V.STARTING,
+        _VM.REBOOT_WANTED: _V.REBOOTING,
+        _VM.REDEPLOY_WANTED: _V.UNDEPLOYING,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+    _V.UNDEPLOYING: {
+        _VM.REMOVED: _V.UNDEF,
+        _VM.FAILED: _V.ERROR,
+        _VM.RESOURCES_READY: _V.DEPLOYING,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
+}
+
+_R = ResourceState
+_RM = ResourceMove
+
+RESOURCE_LIFECYCLE: Final[Mapping[ResourceState, Mapping[ResourceMove, ResourceState]]] = {
+    _R.UNDEF: {_RM.ACCEPTED: _R.CREATING},
+    _R.CREATING: {
+        _RM.CREATED: _R.ACTIVE,
+        _RM.FAILED: _R.ERROR,
+        _RM.REMOVAL_WANTED: _R.DELETING,
+    },
+    _R.ACTIVE: {_RM.REMOVAL_WANTED: _R.DELETING},
+    _R.ERROR: {_RM.REMOVAL_WANTED: _R.DELETING},
+    _R.DELETING: {_RM.REMOVED: _R.UNDEF, _RM.LEFT_BEHIND: _R.LEFTOVER},
+    # tried again with long pauses; the same name may be asked for again meanwhile
+    _R.LEFTOVER: {_RM.REMOVED: _R.UNDEF, _RM.ACCEPTED: _R.CREATING},
+}
+
+_O = OperationState
+_OM = OperationMove
+
+OPERATION_LIFECYCLE: Final[Mapping[OperationState, Mapping[OperationMove, OperationState]]] = {
+    _O.STARTING: {
+        _OM.GRANTED: _O.PROCESSING,
+        _OM.REJECTED: _O.ROLLED_BACK,
+        _OM.INTERRUPTED: _O.FAILED,
+    },
+    _O.PROCESSING: {
+        _OM.SUCCEEDED: _O.COMPLETED,
+        _OM.BROKE: _O.FAILED_TEMP,
+        _OM.INTERRUPTED: _O.FAILED,
+    },
+    _O.FAILED_TEMP: {
+        _OM.RETRY: _O.PROCESSING,
+        _OM.FAIL: _O.FAILED,
+        _OM.ROLLBACK: _O.ROLLING_BACK,
+        _OM.INTERRUPTED: _O.FAILED,
+    },
+    _O.ROLLING_BACK: {
+        _OM.ROLLED_BACK: _O.ROLLED_BACK,
+        _OM.BROKE: _O.FAILED_TEMP,
+        _OM.INTERRUPTED: _O.FAILED,
+    },
+    _O.COMPLETED: {},
+    _O.FAILED: {},
+    _O.ROLLED_BACK: {},
+}
+
+SETTLED_VM_STATES: Final = frozenset({_V.ALIVE, _V.MONITOR_UNSET, _V.ERROR})
+"""A VM that a deployment no longer waits for."""
+
+MONITORED_VM_STATES: Final = frozenset({_V.INERT, _V.ALIVE})
+"""A VM whose KPIs are watched: derived, so a restart arms the same monitors."""

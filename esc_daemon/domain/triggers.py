@@ -1,0 +1,116 @@
+"""
+What happens to a record.
+
+Northbound triggers (`IntentChanged`) may be refused; all others are answers to commands or
+observations: they may come late, twice, or not at all, and a record takes what still concerns
+it and ignores the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from esc_daemon.domain.ids import Key, RecordId, ServerKey
+from esc_daemon.domain.intent import Deployment, Resource
+from esc_daemon.domain.specs import ResourceHandle, Server
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class IntentChanged:
+    """
+    The configuration entry changed; *intent* None: it is gone.
+
+    *id* names the incarnation in case this creates one (law 1: ids come from outside).
+    *owner* is set for the ephemeral networks of a deployment.
+    """
+
+    id: RecordId
+    intent: Deployment | Resource | None
+    owner: tuple[Key, RecordId] | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourcesReady:
+    """Every neighbour that was awaited is ready; those without a record of ours are absent."""
+
+    handles: Mapping[Key, ResourceHandle] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourceFailed:
+    """A neighbour that was awaited will not become ready."""
+
+    key: Key
+    error: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class NeighboursGone:
+    """Every neighbour that had to leave first has left; *failures* could not be removed."""
+
+    failures: tuple[tuple[Key, str], ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServerSeen:
+    """The VIM has this server, in the status that it tells."""
+
+    server: Server
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServerGone:
+    """The VIM has no such server and no ports of its VM (any more)."""
+
+    key: ServerKey
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourceMade:
+    """The VIM has this resource."""
+
+    id: RecordId
+    handle: ResourceHandle
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ResourceGone:
+    """The VIM has no such resource (any more)."""
+
+    id: RecordId
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class CallFailed:
+    """
+    A VIM call did not succeed.
+
+    *subject* is the server, or the incarnation of the resource, that the call was about;
+    *removal* tells a removal from a creation. *final*: the VIM refused; else nobody knows
+    whether it took effect.
+    """
+
+    subject: ServerKey | RecordId
+    removal: bool
+    final: bool
+    error: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class KpiCrossed:
+    """A KPI of this server became true or false (after its occurrences)."""
+
+    server: ServerKey
+    event_name: str
+    holds: bool
+    value: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Woken:
+    """A moment that the plan named has come."""
+
+
+ServerTrigger = ServerSeen | ServerGone | KpiCrossed
+NeighbourTrigger = ResourcesReady | ResourceFailed | NeighboursGone
+ResourceTrigger = ResourceMade | ResourceGone
+Trigger = IntentChanged | NeighbourTrigger | ServerTrigger | ResourceTrigger | CallFailed | Woken

@@ -1,0 +1,167 @@
+"""
+The VIM port: what the engine asks of any VIM (DESIGN, law 5).
+
+Every verb is idempotent and safe to repeat after a crash: it looks for what is there, by the
+key that it left in the VIM's metadata, before it makes anything. Verbs raise only:
+
+VimError
+ + VimRefused        the VIM said no; asking again would not help (quota, bad request)
+ + VimUnknown        nobody knows whether it took effect (time-out, reset, 5xx): look again
+    + VimUnreachable the request never got there
+ + VimNotSupported   this VIM cannot do that
+"""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Protocol
+
+from esc_daemon.domain.ids import Key, ServerKey, VmId
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.specs import (
+    Port,
+    PortSpec,
+    Power,
+    ResourceHandle,
+    Server,
+    ServerSpec,
+)
+
+
+class VimError(Exception):
+    """Base of what a driver raises; the text names the VIM, the resource and the cause."""
+
+
+class VimRefused(VimError):
+    """Final: the VIM refused."""
+
+
+class VimUnknown(VimError):
+    """Not known whether it took effect: look again."""
+
+
+class VimUnreachable(VimUnknown):
+    """The VIM's API does not answer."""
+
+
+class VimNotSupported(VimRefused):
+    """This VIM has no such capability."""
+
+
+class Capability(StrEnum):
+    """What not every VIM can do."""
+
+    TENANTS = "tenants"
+    SNAPSHOTS = "snapshots"
+    VOLUMES = "volumes"
+    RESIZE = "resize"
+    HOSTS = "hosts"
+
+
+class VimStatus(StrEnum):
+    """What a check of the connection found."""
+
+    CONNECTION_SUCCESSFUL = "CONNECTION_SUCCESSFUL"
+    CONNECTION_FAILED = "CONNECTION_FAILED"
+    AUTHENTICATION_FAILED = "AUTHENTICATION_FAILED"
+    NO_CREDENTIALS = "NO_CREDENTIALS"
+
+
+class VimDriver(Protocol):
+    """
+    One connection to one VIM.
+
+    *key* is the record's key: it goes into the VIM's metadata and is what a later call finds
+    the resource by. A `remove_` of what is not there is no error. Where the VIM works
+    asynchronously, a removal returns when the resource is gone from the VIM's own view; a
+    creation may return a server in status BUILD. A list may be stale: `find_server` may not.
+    """
+
+    capabilities: frozenset[Capability]
+
+    async def check(self) -> VimStatus:
+        """Tell whether the VIM can be reached and lets us in; never raises."""
+        ...
+
+    async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
+        """Return the tenant's project."""
+        ...
+
+    async def remove_tenant(self, key: Key) -> None:
+        """Remove the project; VimRefused while something stands in it."""
+        ...
+
+    async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
+        """Return the network in *project* (empty: the administrator's)."""
+        ...
+
+    async def remove_network(self, key: Key) -> None:
+        """Remove the network; VimRefused while ports use it."""
+        ...
+
+    async def ensure_subnet(
+        self, key: Key, want: Subnet, *, network_id: str, project: str
+    ) -> ResourceHandle:
+        """Return the subnet of the network *network_id*."""
+        ...
+
+    async def remove_subnet(self, key: Key) -> None:
+        """Remove the subnet; VimRefused while ports have addresses of it."""
+        ...
+
+    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+        """Return the image."""
+        ...
+
+    async def remove_image(self, key: Key) -> None:
+        """Remove the image."""
+        ...
+
+    async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
+        """Return the flavor."""
+        ...
+
+    async def remove_flavor(self, key: Key) -> None:
+        """Remove the flavor."""
+        ...
+
+    async def ensure_port(self, want: PortSpec) -> Port:
+        """Return the port with its addresses; VimRefused when the pool or quota is empty."""
+        ...
+
+    async def remove_ports(self, vm: VmId) -> None:
+        """Remove every port of the VM."""
+        ...
+
+    async def ensure_server(
+        self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
+    ) -> Server:
+        """Return the server, made or adopted; it may still be in status BUILD."""
+        ...
+
+    async def find_server(self, key: ServerKey) -> Server | None:
+        """Return the server as it is now."""
+        ...
+
+    async def remove_server(self, key: ServerKey) -> None:
+        """Remove the server and wait until it is gone; its ports stay."""
+        ...
+
+    async def set_power(self, key: ServerKey, power: Power) -> None:
+        """Switch the server on or off, or reset it."""
+        ...
+
+    def servers(self) -> AsyncIterator[Server]:
+        """Iterate over our servers only, by metadata."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; what is in the VIM stays."""
+        ...
+
+
+class GuestProbe(Protocol):
+    """A VIM that can tell by itself whether the guest in a server answers (the simulator)."""
+
+    async def answers(self, key: ServerKey, address: str) -> float | None:
+        """Return the round-trip time in ms of a life probe of the guest at *address*, or None."""
+        ...
