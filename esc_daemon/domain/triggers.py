@@ -85,14 +85,15 @@ class CallFailed:
     A VIM call did not succeed.
 
     *subject* is the server, or the incarnation of the resource, that the call was about;
-    *removal* tells a removal from a creation. *final*: the VIM refused; else nobody knows
-    whether it took effect.
+    *removal* tells a removal from a creation. *final*: the VIM refused. *reached*: the request
+    may have got there, so nobody knows whether it took, or will take, effect.
     """
 
     subject: ServerKey | RecordId
     removal: bool
-    final: bool
     error: str
+    final: bool = False
+    reached: bool = True
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -106,11 +107,25 @@ class KpiCrossed:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Restarted:
+    """The process began anew: what was in flight may still take effect, and nobody will tell."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Woken:
     """A moment that the plan named has come."""
 
 
-ServerTrigger = ServerSeen | ServerGone | KpiCrossed
 NeighbourTrigger = ResourcesReady | ResourceFailed | NeighboursGone
-ResourceTrigger = ResourceMade | ResourceGone
-Trigger = IntentChanged | NeighbourTrigger | ServerTrigger | ResourceTrigger | CallFailed | Woken
+Trigger = (
+    IntentChanged
+    | NeighbourTrigger
+    | ServerSeen
+    | ServerGone
+    | KpiCrossed
+    | ResourceMade
+    | ResourceGone
+    | CallFailed
+    | Restarted
+    | Woken
+)

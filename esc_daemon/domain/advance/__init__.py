@@ -1,0 +1,39 @@
+"""
+`advance`: what happened moves a record (DESIGN, law 3). Pure; time is a parameter.
+
+One topic a file: `deployment` takes a deployment's triggers to `deploy` and `undeploy`,
+`resource` moves tenants, networks, subnets, images and flavors.
+"""
+
+from datetime import datetime
+
+from esc_daemon.domain.advance.deployment import advance_deployment
+from esc_daemon.domain.advance.resource import advance_resource
+from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
+from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import Trigger
+
+__all__ = ["advance"]
+
+
+def advance(
+    key: Key,
+    record: Record | None,
+    trigger: Trigger,
+    now: datetime,
+    policy: Policy = DEFAULT_POLICY,
+) -> Step:
+    """
+    Return the step that *trigger* means for the record of *key* (None: there is none).
+
+    Raises:
+        Refused: A northbound trigger that cannot be taken now; nothing changed.
+
+    """
+    if key.kind is Kind.DEPLOYMENT:
+        assert record is None or isinstance(record, DeploymentRecord)
+        return advance_deployment(key, record, trigger, now, policy)
+    assert record is None or not isinstance(record, DeploymentRecord)
+    return advance_resource(key, record, trigger, now, policy)

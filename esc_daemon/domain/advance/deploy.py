@@ -1,0 +1,329 @@
+"""Deploy: from an accepted intent to SERVICE_ALIVE (ESC-WORKFLOWS section 1)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from esc_daemon.domain import tell
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import Key, OperationId, RecordId, VimId, derived
+from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.kpi import decides_life, monitored
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.placing import (
+    group_of,
+    network_candidates,
+    owned_by,
+    vms_of,
+)
+from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.policy import begin as begin_attempt
+from esc_daemon.domain.record import (
+    DeploymentRecord,
+    InterfaceRecord,
+    Leftover,
+    OperationOccurrence,
+    OperationType,
+    VmRecord,
+)
+from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerStatus
+from esc_daemon.domain.states import (
+    OPERATION_LIFECYCLE,
+    SERVICE_LIFECYCLE,
+    SETTLED_VM_STATES,
+    VM_LIFECYCLE,
+    OperationMove,
+    OperationState,
+    ServiceMove,
+    ServiceState,
+    VmMove,
+    VmState,
+)
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import CallFailed, KpiCrossed
+
+
+def begin(
+    key: Key,
+    id_: RecordId,
+    intent: Deployment,
+    now: datetime,
+    *,
+    leftovers: tuple[Leftover, ...] = (),
+) -> DeploymentRecord:
+    """
+    Return the record of a deployment that was just accepted.
+
+    Raises:
+        Refused: The intent cannot be placed (`placing.vms_of`).
+
+    """
+    return DeploymentRecord(
+        key=key,
+        id=id_,
+        intent=intent,
+        state=next_state(SERVICE_LIFECYCLE, ServiceState.UNDEF, ServiceMove.ACCEPTED),
+        vms=vms_of(key, id_, intent),
+        owned=owned_by(key, id_, intent),
+        leftovers=leftovers,
+        operation=operation(id_, OperationType.INSTANTIATE, now),
+    )
+
+
+def operation(id_: RecordId, kind: OperationType, now: datetime) -> OperationOccurrence:
+    """Return the occurrence of a request that was just accepted."""
+    return OperationOccurrence(
+        id=OperationId(derived(id_, "operation", kind)),
+        type=kind,
+        state=OperationState.STARTING,
+        started=now,
+        entered=now,
+    )
+
+
+def entered(
+    occurrence: OperationOccurrence | None, move: OperationMove, now: datetime
+) -> OperationOccurrence | None:
+    """Return *occurrence* after *move*."""
+    if occurrence is None:
+        return None
+    state = next_state(OPERATION_LIFECYCLE, occurrence.state, move)
+    return replace(occurrence, state=state, entered=now)
+
+
+def resources_ready(
+    record: DeploymentRecord, handles: Mapping[Key, ResourceHandle], now: datetime, policy: Policy
+) -> Step:
+    """The neighbours are there: every VM may be made."""
+    if record.state is not ServiceState.DEPLOYING or not waits_for_neighbours(record):
+        return Step(key=record.key, before=record, record=record)
+    assert record.intent is not None
+    names = {i.network for group in record.intent.groups for i in group.interfaces}
+    networks = {
+        name: next(handles[key] for key in network_candidates(record, name) if key in handles)
+        for name in names
+        if any(key in handles for key in network_candidates(record, name))
+    }
+    tenant = next((h for key, h in handles.items() if key.name == record.key.tenant), None)
+    attempt = begin_attempt(now, policy)
+    ready = replace(
+        record,
+        tenant=tenant or ResourceHandle(vim=VimId(""), resource_id=""),
+        networks=networks,
+        vms={vm.id: _wanted(vm, tenant, attempt) for vm in record.vms.values()},
+        operation=entered(record.operation, OperationMove.GRANTED, now),
+    )
+    return settled(record, ready, (), now)
+
+
+def waits_for_neighbours(record: DeploymentRecord) -> bool:
+    """Tell whether the neighbours have not yet been told to be ready."""
+    return record.state is ServiceState.DEPLOYING and record.tenant is None
+
+
+def _wanted(vm: VmRecord, tenant: ResourceHandle | None, attempt: Attempt) -> VmRecord:
+    return replace(
+        vm,
+        state=next_state(VM_LIFECYCLE, vm.state, VmMove.RESOURCES_READY),
+        project=vm.project or (tenant.project if tenant else ""),
+        attempt=attempt,
+    )
+
+
+def resource_failed(record: DeploymentRecord, error: str, now: datetime) -> Step:
+    """A neighbour cannot be had: the deployment fails before its first VM."""
+    if not waits_for_neighbours(record):
+        return Step(key=record.key, before=record, record=record)
+    broken = replace(
+        record,
+        state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.FAILED),
+        operation=entered(record.operation, OperationMove.REJECTED, now),
+        error=error,
+    )
+    return Step(
+        key=record.key,
+        before=record,
+        record=broken,
+        events=(tell.service_alive(broken, error),),
+    )
+
+
+def server_seen(
+    record: DeploymentRecord, vm: VmRecord, server: Server, now: datetime, policy: Policy
+) -> Step:
+    """The VIM has the server: being built, there, or broken."""
+    seen = replace(
+        vm,
+        server=ResourceHandle(
+            vim=vm.vim, resource_id=server.server_id, project=server.project, name=server.name
+        ),
+        host_id=server.host_id,
+        hostname=server.hostname,
+        interfaces=_with_ports(vm.interfaces, server.ports),
+        unsure_until=None,
+    )
+    if server.status is ServerStatus.BUILD:
+        if vm.attempt is not None and exhausted(vm.attempt, now):
+            error = f"the VIM was still building it after {policy.give_up_after}"
+            return _not_deployed(record, seen, error, now)
+        if seen == vm:
+            return Step(key=record.key, before=record, record=record)
+        return Step(key=record.key, before=record, record=with_vm(record, seen))
+    if server.status is ServerStatus.ERROR:
+        return _not_deployed(record, seen, server.fault or "the VIM reports ERROR", now)
+    group = group_of(record, vm)
+    watched = monitored(group)
+    move = VmMove.CREATED_MONITORED if watched else VmMove.CREATED_UNMONITORED
+    made = replace(
+        seen,
+        state=next_state(VM_LIFECYCLE, vm.state, move),
+        attempt=None,
+        deadline=now + timedelta(seconds=group.bootup_time) if watched else None,
+        error=None,
+    )
+    moved = with_vm(record, made)
+    return settled(record, moved, (tell.vm_deployed(moved, made),), now)
+
+
+def _with_ports(
+    interfaces: tuple[InterfaceRecord, ...], ports: tuple[Port, ...]
+) -> tuple[InterfaceRecord, ...]:
+    by_nicid = {port.key.nicid: port for port in ports}
+    return tuple(
+        _with_port(interface, by_nicid[interface.nicid])
+        if interface.nicid in by_nicid
+        else interface
+        for interface in interfaces
+    )
+
+
+def _with_port(interface: InterfaceRecord, port: Port) -> InterfaceRecord:
+    return replace(
+        interface,
+        network_id=port.network_id,
+        subnet_id=port.subnet_id,
+        port_id=port.port_id,
+        ip_address=port.ip_address or interface.ip_address,
+        mac_address=port.mac_address or interface.mac_address,
+        netmask=port.netmask,
+        gateway=port.gateway,
+    )
+
+
+def server_missing(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: Policy) -> Step:
+    """
+    The VIM has no such server.
+
+    Either a create that nobody answered has not turned up (yet), or the server vanished while
+    it was built: then it is made again, and that counts as a try.
+    """
+    assert vm.attempt is not None
+    error = "the server vanished while it was built" if vm.server else vm.attempt.error
+    attempt = failed(vm.attempt, error or "no such server", now, policy)
+    if exhausted(attempt, now):
+        return _not_deployed(record, vm, attempt.error or "no such server", now)
+    return Step(
+        key=record.key,
+        before=record,
+        record=with_vm(record, replace(vm, server=None, attempt=attempt)),
+    )
+
+
+def call_failed(
+    record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    """A refusal is final; after anything else look again, and make it anew when that is safe."""
+    assert vm.attempt is not None
+    if failure.final:
+        return _not_deployed(record, replace(vm, unsure_until=None), failure.error, now)
+    attempt = failed(vm.attempt, failure.error, now, policy)
+    unsure = now + policy.settle if failure.reached and vm.server is None else vm.unsure_until
+    tried = replace(vm, attempt=attempt, unsure_until=unsure)
+    if exhausted(attempt, now):
+        return _not_deployed(record, tried, failure.error, now)
+    return Step(key=record.key, before=record, record=with_vm(record, tried))
+
+
+def _not_deployed(record: DeploymentRecord, vm: VmRecord, error: str, now: datetime) -> Step:
+    broken = replace(
+        vm,
+        state=next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED),
+        attempt=None,
+        error=error,
+    )
+    moved = with_vm(record, broken)
+    return settled(record, moved, (tell.vm_not_deployed(moved, broken, error),), now)
+
+
+def kpi_crossed(record: DeploymentRecord, crossed: KpiCrossed, now: datetime) -> Step:
+    """Life is what the KPI with the TRUE rule says, not the VIM's power state."""
+    vm = record.vms.get(crossed.server.vm)
+    if vm is None or vm.generation != crossed.server.generation or record.intent is None:
+        return Step(key=record.key, before=record, record=record)
+    lives = crossed.holds and crossed.event_name == decides_life(group_of(record, vm))
+    if vm.state is not VmState.INERT or not lives:
+        return Step(key=record.key, before=record, record=record)
+    alive = replace(vm, state=next_state(VM_LIFECYCLE, vm.state, VmMove.ANSWERED), deadline=None)
+    moved = with_vm(record, alive)
+    return settled(record, moved, (tell.vm_alive(moved, alive),), now)
+
+
+def boot_deadlines(record: DeploymentRecord, now: datetime) -> Step:
+    """A VM that has not answered within bootup_time counts as failed."""
+    late = [
+        vm
+        for vm in record.vms.values()
+        if vm.state is VmState.INERT and vm.deadline is not None and vm.deadline <= now
+    ]
+    if not late:
+        return Step(key=record.key, before=record, record=record)
+    moved = record
+    for vm in late:
+        text = f"VM [{vm.name}] did not answer within its bootup_time"
+        state = next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED)
+        moved = with_vm(moved, replace(vm, state=state, deadline=None, error=text))
+    return settled(record, moved, (), now)
+
+
+def with_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    """Return *record* with *vm* in it; the other VMs stay the same objects (law 8)."""
+    return replace(record, vms={**record.vms, vm.id: vm})
+
+
+def settled(
+    before: DeploymentRecord, record: DeploymentRecord, events: tuple[Event, ...], now: datetime
+) -> Step:
+    """Return the step to *record* after the service's state has followed its VMs' states."""
+    states = {vm.state for vm in record.vms.values()}
+    if record.state not in {ServiceState.DEPLOYING, ServiceState.INERT} or (
+        states & {VmState.UNDEF, VmState.DEPLOYING}
+    ):
+        return Step(key=record.key, before=before, record=record, events=events)
+    if not states <= SETTLED_VM_STATES:
+        if record.state is ServiceState.DEPLOYING:
+            state = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.VMS_DEPLOYED)
+            record = replace(record, state=state)
+        return Step(key=record.key, before=before, record=record, events=events)
+    error = _first_error(record)
+    service_move, operation_move = (
+        (ServiceMove.VMS_ALIVE, OperationMove.SUCCEEDED)
+        if error is None
+        else (ServiceMove.FAILED, OperationMove.BROKE)
+    )
+    record = replace(
+        record,
+        state=next_state(SERVICE_LIFECYCLE, record.state, service_move),
+        operation=entered(record.operation, operation_move, now),
+        error=error,
+    )
+    told = (*events, tell.service_alive(record, error))
+    return Step(key=record.key, before=before, record=record, events=told)
+
+
+def _first_error(record: DeploymentRecord) -> str | None:
+    broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR]
+    if not broken:
+        return None
+    error = broken[0].error or "the VM failed"
+    more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
+    return error + more

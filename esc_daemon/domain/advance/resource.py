@@ -1,0 +1,331 @@
+"""Tenants, networks, subnets, images and flavors: created, removed, or left behind."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar, assert_never
+
+from esc_daemon.domain import tell
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import Key, RecordId, VimId
+from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Resource, Subnet, Tenant
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.policy import Policy, exhausted, failed
+from esc_daemon.domain.policy import begin as begin_attempt
+from esc_daemon.domain.record import AnyResourceRecord, ResourceRecord, ResourceSuccessor
+from esc_daemon.domain.specs import ResourceHandle
+from esc_daemon.domain.states import RESOURCE_LIFECYCLE, ResourceMove, ResourceState
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import (
+    CallFailed,
+    IntentChanged,
+    KpiCrossed,
+    NeighboursGone,
+    ResourceFailed,
+    ResourceGone,
+    ResourceMade,
+    ResourcesReady,
+    Restarted,
+    ServerGone,
+    ServerSeen,
+    Trigger,
+    Woken,
+)
+
+ResourceT = TypeVar("ResourceT", Tenant, Network, Subnet, Image, Flavor)
+Owner = tuple[Key, RecordId] | None
+
+
+def advance_resource(
+    key: Key, record: AnyResourceRecord | None, trigger: Trigger, now: datetime, policy: Policy
+) -> Step:
+    """Return the step of a resource; see `advance`."""
+    if isinstance(trigger, IntentChanged):
+        if trigger.intent is not None:
+            assert not isinstance(trigger.intent, Deployment)
+            return _wanted(key, record, trigger.id, trigger.intent, trigger.owner)
+        if record is None:
+            return Step(key=key, before=None, record=None)
+        return _unwanted(record, now, policy)
+    if record is None:  # an answer that came after the end
+        return Step(key=key, before=None, record=None)
+    return _answered(record, trigger, now, policy)
+
+
+def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy: Policy) -> Step:
+    match trigger:
+        case ResourcesReady(handles=handles):
+            return _neighbours_ready(record, next(iter(handles.values()), None), now, policy)
+        case ResourceFailed(key=failed_key, error=error):
+            if not waits(record) or record.state is not ResourceState.CREATING:
+                return _unmoved(record)
+            return _not_created(record, f"{failed_key.kind} {failed_key.name}: {error}")
+        case NeighboursGone():
+            return _may_go(record, now, policy)
+        case ResourceMade(id=id_, handle=handle):
+            return _made(record, id_, handle)
+        case ResourceGone(id=id_):
+            return _gone(record, id_, now)
+        case CallFailed():
+            return _call_failed(record, trigger, now, policy)
+        case Restarted():
+            return _restarted(record, now, policy)
+        case IntentChanged() | ServerSeen() | ServerGone() | KpiCrossed() | Woken():
+            return _unmoved(record)
+        case _:
+            assert_never(trigger)
+
+
+def in_vim(resource: Resource) -> bool:
+    """Tell whether the VIM has anything to do for *resource*."""
+    return not isinstance(resource, Tenant) or (resource.managed and resource.mapped)
+
+
+def waits(record: AnyResourceRecord) -> bool:
+    """Tell whether *record* waits for its neighbours, so that nothing is asked of the VIM yet."""
+    return record.attempt is None and record.state in {
+        ResourceState.CREATING,
+        ResourceState.DELETING,
+    }
+
+
+def _unmoved(record: AnyResourceRecord) -> Step:
+    return Step(key=record.key, before=record, record=record)
+
+
+def _begun(key: Key, id_: RecordId, intent: ResourceT, owner: Owner) -> ResourceRecord[ResourceT]:
+    state = next_state(RESOURCE_LIFECYCLE, ResourceState.UNDEF, ResourceMove.ACCEPTED)
+    return ResourceRecord(key=key, id=id_, intent=intent, made=intent, state=state, owner=owner)
+
+
+def _started(
+    key: Key, before: AnyResourceRecord | None, fresh: AnyResourceRecord, events: tuple[Event, ...]
+) -> Step:
+    """Return the step to *fresh*; what the VIM has no part in is there at once."""
+    if in_vim(fresh.made):
+        return Step(key=key, before=before, record=fresh, events=events)
+    assert isinstance(fresh.made, Tenant)
+    project = fresh.made.name if fresh.made.mapped else ""
+    handle = ResourceHandle(vim=VimId(""), resource_id="", project=project, name=fresh.made.name)
+    active = replace(
+        fresh,
+        state=next_state(RESOURCE_LIFECYCLE, fresh.state, ResourceMove.CREATED),
+        handle=handle,
+    )
+    told = (*events, tell.resource_created(active))
+    return Step(key=key, before=before, record=active, events=told)
+
+
+def _wanted(
+    key: Key,
+    record: AnyResourceRecord | None,
+    id_: RecordId,
+    intent: Resource,
+    owner: Owner,
+) -> Step:
+    if record is None:
+        return _started(key, None, _record_of(key, id_, intent, owner), ())
+    if record.state is ResourceState.LEFTOVER:
+        return _started(key, record, _record_of(key, id_, intent, owner), ())
+    if record.state is ResourceState.DELETING:
+        # one key has one kind of intent, so the successor is of the record's own type
+        later: Any = ResourceSuccessor(id=id_, intent=intent, owner=owner)
+        waiting = replace(record, successor=later)
+        return Step(key=key, before=record, record=waiting)
+    if record.intent == intent:
+        return _unmoved(record)
+    if isinstance(intent, Network):
+        return _relisted(record, intent)
+    raise _no_change_in_place(key)
+
+
+def _relisted(record: AnyResourceRecord, intent: Network) -> Step:
+    """Subnets are records of their own: a network only follows the list of them."""
+    old = record.intent
+    if not isinstance(old, Network) or replace(old, subnets=intent.subnets) != intent:
+        raise _no_change_in_place(record.key)
+    same: Any = intent
+    listed = replace(record, intent=same, made=same)
+    return Step(key=record.key, before=record, record=listed)
+
+
+def _no_change_in_place(key: Key) -> Refused:
+    return Refused(
+        "operation-not-supported",
+        f"{key.kind} {key.name} exists and this version does not change one in place: "
+        "delete it and create it anew",
+    )
+
+
+def _record_of(key: Key, id_: RecordId, intent: Resource, owner: Owner) -> AnyResourceRecord:
+    match intent:  # one arm a type: the type checker follows each through the generic record
+        case Tenant():
+            return _begun(key, id_, intent, owner)
+        case Network():
+            return _begun(key, id_, intent, owner)
+        case Subnet():
+            return _begun(key, id_, intent, owner)
+        case Image():
+            return _begun(key, id_, intent, owner)
+        case Flavor():
+            return _begun(key, id_, intent, owner)
+        case _:
+            assert_never(intent)
+
+
+def _unwanted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
+    if record.state is ResourceState.DELETING:
+        if record.successor is None:
+            return _unmoved(record)
+        return Step(key=record.key, before=record, record=replace(record, successor=None))
+    if record.state is ResourceState.LEFTOVER:
+        return _unmoved(record)
+    in_flight = record.state is ResourceState.CREATING and record.attempt is not None
+    going = replace(
+        record,
+        intent=None,
+        state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.REMOVAL_WANTED),
+        attempt=None,
+        unsure_until=now + policy.settle if in_flight else record.unsure_until,
+        error=None,
+    )
+    return Step(key=record.key, before=record, record=going)
+
+
+def _neighbours_ready(
+    record: AnyResourceRecord, parent: ResourceHandle | None, now: datetime, policy: Policy
+) -> Step:
+    if record.state is not ResourceState.CREATING or not waits(record):
+        return _unmoved(record)
+    ready = replace(record, parent=parent, attempt=begin_attempt(now, policy))
+    return Step(key=record.key, before=record, record=ready)
+
+
+def _may_go(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
+    if record.state is not ResourceState.DELETING or not waits(record):
+        return _unmoved(record)
+    if not in_vim(record.made):
+        return _ended(record, record, (tell.resource_deleted(record),))
+    going = replace(record, attempt=begin_attempt(now, policy))
+    return Step(key=record.key, before=record, record=going)
+
+
+def _made(record: AnyResourceRecord, id_: RecordId, handle: ResourceHandle) -> Step:
+    if id_ != record.id:
+        return _unmoved(record)
+    if record.state is ResourceState.CREATING:
+        active = replace(
+            record,
+            state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.CREATED),
+            handle=handle,
+            attempt=None,
+            unsure_until=None,
+            error=None,
+        )
+        events = (tell.resource_created(active),)
+        return Step(key=record.key, before=record, record=active, events=events)
+    if record.state is ResourceState.DELETING:
+        known = replace(record, handle=handle, unsure_until=None)
+        return Step(key=record.key, before=record, record=known)
+    return _unmoved(record)
+
+
+def _not_created(record: AnyResourceRecord, error: str) -> Step:
+    broken = replace(
+        record,
+        state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.FAILED),
+        attempt=None,
+        error=error,
+    )
+    events = (tell.resource_created(broken, error),)
+    return Step(key=record.key, before=record, record=broken, events=events)
+
+
+def _gone(record: AnyResourceRecord, id_: RecordId, now: datetime) -> Step:
+    if id_ != record.id or record.attempt is None:
+        return _unmoved(record)
+    if record.state is ResourceState.LEFTOVER:
+        return Step(key=record.key, before=record, record=None)
+    if record.state is not ResourceState.DELETING:
+        return _unmoved(record)
+    if record.unsure_until is not None and now < record.unsure_until:
+        later = replace(record, attempt=replace(record.attempt, next=record.unsure_until))
+        return Step(key=record.key, before=record, record=later)
+    return _ended(record, record, (tell.resource_deleted(record),))
+
+
+def _ended(before: AnyResourceRecord, record: AnyResourceRecord, events: tuple[Event, ...]) -> Step:
+    waiting = record.successor
+    if waiting is None:
+        return Step(key=record.key, before=before, record=None, events=events)
+    fresh = _record_of(record.key, waiting.id, waiting.intent, waiting.owner)
+    return _started(record.key, before, fresh, events)
+
+
+def _call_failed(
+    record: AnyResourceRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    if failure.subject != record.id:
+        return _unmoved(record)
+    if record.state is ResourceState.CREATING and not failure.removal:
+        return _creation_failed(record, failure, now, policy)
+    if record.state is ResourceState.DELETING and not failure.removal:
+        reached = failure.reached and not failure.final
+        unsure = now + policy.settle if reached else None
+        return Step(key=record.key, before=record, record=replace(record, unsure_until=unsure))
+    if failure.removal and record.attempt is not None:
+        return _removal_failed(record, failure, now, policy)
+    return _unmoved(record)
+
+
+def _creation_failed(
+    record: AnyResourceRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    assert record.attempt is not None
+    if failure.final:
+        return _not_created(replace(record, unsure_until=None), failure.error)
+    attempt = failed(record.attempt, failure.error, now, policy)
+    unsure = record.unsure_until
+    if failure.reached:  # it may still turn up: ask again only when looking will find it
+        unsure = now + policy.settle
+        attempt = replace(attempt, next=max(attempt.next, unsure))
+    tried = replace(record, attempt=attempt, unsure_until=unsure)
+    if exhausted(attempt, now):
+        step = _not_created(tried, failure.error)
+        return replace(step, before=record)
+    return Step(key=record.key, before=record, record=tried)
+
+
+def _removal_failed(
+    record: AnyResourceRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    assert record.attempt is not None
+    attempt = failed(record.attempt, failure.error, now, policy)
+    if record.state is ResourceState.LEFTOVER:
+        later = replace(attempt, next=now + policy.leftover_pause)
+        return Step(key=record.key, before=record, record=replace(record, attempt=later))
+    if record.state is not ResourceState.DELETING:
+        return _unmoved(record)
+    refused = failure.final and attempt.tries >= policy.removal_tries
+    if not refused and not exhausted(attempt, now):
+        return Step(key=record.key, before=record, record=replace(record, attempt=attempt))
+    events = (tell.resource_deleted(record, failure.error),)
+    if record.successor is not None:  # the next one adopts what would not go
+        return _ended(record, record, events)
+    left = replace(
+        record,
+        state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.LEFT_BEHIND),
+        attempt=replace(attempt, next=now + policy.leftover_pause),
+        error=failure.error,
+    )
+    return Step(key=record.key, before=record, record=left, events=events)
+
+
+def _restarted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
+    """What was being created when the process died may still turn up: wait, then look."""
+    if record.state is not ResourceState.CREATING or record.attempt is None:
+        return _unmoved(record)
+    unsure = now + policy.settle
+    attempt = replace(record.attempt, next=max(record.attempt.next, unsure))
+    waiting = replace(record, unsure_until=unsure, attempt=attempt)
+    return Step(key=record.key, before=record, record=waiting)

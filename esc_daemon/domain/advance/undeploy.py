@@ -1,0 +1,225 @@
+"""Undeploy: from anywhere to nothing, or to leftovers that are shown (ESC-WORKFLOWS section 2)."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from esc_daemon.domain import tell
+from esc_daemon.domain.advance import deploy
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import Key, ServerKey
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.policy import begin as begin_attempt
+from esc_daemon.domain.record import (
+    DeploymentRecord,
+    Leftover,
+    OperationType,
+    VmRecord,
+)
+from esc_daemon.domain.specs import ResourceHandle, Server
+from esc_daemon.domain.states import (
+    SERVICE_LIFECYCLE,
+    VM_LIFECYCLE,
+    OperationMove,
+    ServiceMove,
+    ServiceState,
+    VmMove,
+    VmState,
+)
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import CallFailed
+
+
+def begin(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
+    """The entry is gone: whatever is under way is interrupted, only this goes on."""
+    if record.state is ServiceState.UNDEPLOYING:
+        return _without_successor(record)
+    if record.state is ServiceState.UNDEF:
+        return Step(key=record.key, before=record, record=record)
+    attempt = begin_attempt(now, policy)
+    going = replace(
+        record,
+        intent=None,
+        state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVAL_WANTED),
+        vms={
+            vm.id: _going(vm, attempt, now, policy)
+            for vm in record.vms.values()
+            if vm.state is not VmState.UNDEF  # nothing was ever asked of the VIM for it
+        },
+        operation=deploy.entered(
+            deploy.operation(record.id, OperationType.TERMINATE, now),
+            OperationMove.GRANTED,
+            now,
+        ),
+        error=None,
+    )
+    return _ended_if_empty(record, going, (), now)
+
+
+def _going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmRecord:
+    in_flight = vm.state is VmState.DEPLOYING and vm.server is None
+    return replace(
+        vm,
+        state=next_state(VM_LIFECYCLE, vm.state, VmMove.REMOVAL_WANTED),
+        attempt=attempt,
+        deadline=None,
+        unsure_until=now + policy.settle if in_flight else vm.unsure_until,
+    )
+
+
+def _without_successor(record: DeploymentRecord) -> Step:
+    """The next incarnation is unwanted before it began: told, so that its id has an end."""
+    if record.successor is None:
+        return Step(key=record.key, before=record, record=record)
+    return Step(
+        key=record.key,
+        before=record,
+        record=replace(record, successor=None),
+        events=(tell.service_undeployed(record, id_=record.successor.id),),
+    )
+
+
+def server_seen(record: DeploymentRecord, vm: VmRecord, server: Server) -> Step:
+    """The create that was in flight has answered: from now on gone means gone."""
+    known = replace(
+        vm,
+        server=ResourceHandle(
+            vim=vm.vim, resource_id=server.server_id, project=server.project, name=server.name
+        ),
+        host_id=server.host_id,
+        hostname=server.hostname,
+        unsure_until=None,
+    )
+    if known == vm:
+        return Step(key=record.key, before=record, record=record)
+    return Step(key=record.key, before=record, record=deploy.with_vm(record, known))
+
+
+def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """The VIM has no such server; believed once nothing can turn up any more."""
+    if vm.unsure_until is not None and now < vm.unsure_until:
+        assert vm.attempt is not None
+        later = replace(vm, attempt=replace(vm.attempt, next=vm.unsure_until))
+        return Step(key=record.key, before=record, record=deploy.with_vm(record, later))
+    return _ended_if_empty(record, _without(record, vm), (tell.vm_undeployed(record, vm),), now)
+
+
+def _without(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    rest = {id_: other for id_, other in record.vms.items() if id_ != vm.id}
+    return replace(record, vms=rest)
+
+
+def call_failed(
+    record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    """A removal is tried again, also after a refusal; in the end the server is a leftover."""
+    if not failure.removal:
+        reached = failure.reached and not failure.final
+        unsure = now + policy.settle if reached else None
+        known = replace(vm, unsure_until=unsure)
+        return Step(key=record.key, before=record, record=deploy.with_vm(record, known))
+    assert vm.attempt is not None
+    attempt = failed(vm.attempt, failure.error, now, policy)
+    given_up = exhausted(attempt, now) or (failure.final and attempt.tries >= policy.removal_tries)
+    if not given_up:
+        tried = replace(vm, attempt=attempt)
+        return Step(key=record.key, before=record, record=deploy.with_vm(record, tried))
+    later = replace(attempt, next=now + policy.leftover_pause)
+    left = replace(
+        _without(record, vm),
+        leftovers=(*record.leftovers, Leftover(vm=vm, deployment=record.id, attempt=later)),
+        error=record.error or f"VM [{vm.name}] is left in the VIM: {failure.error}",
+    )
+    events = (tell.vm_undeployed(record, vm, failure.error),)
+    return _ended_if_empty(record, left, events, now)
+
+
+def _ended_if_empty(
+    before: DeploymentRecord,
+    record: DeploymentRecord,
+    events: tuple[Event, ...],
+    now: datetime,
+) -> Step:
+    if record.vms or record.owned:
+        return Step(key=record.key, before=before, record=record, events=events)
+    return _ended(before, record, events, now)
+
+
+def neighbours_gone(
+    record: DeploymentRecord, failures: tuple[tuple[Key, str], ...], now: datetime
+) -> Step:
+    """The ephemeral networks have left after the last VM: that was all."""
+    if record.state is not ServiceState.UNDEPLOYING or record.vms:
+        return Step(key=record.key, before=record, record=record)
+    if failures and record.error is None:
+        key, error = failures[0]
+        record_left = replace(record, error=f"{key.kind} {key.name} is left: {error}")
+    else:
+        record_left = record
+    return _ended(record, record_left, (), now)
+
+
+def _ended(
+    before: DeploymentRecord,
+    record: DeploymentRecord,
+    events: tuple[Event, ...],
+    now: datetime,
+) -> Step:
+    told = (*events, tell.service_undeployed(record, record.error))
+    after: DeploymentRecord | None = None
+    if record.successor is not None:
+        after = deploy.begin(
+            record.key,
+            record.successor.id,
+            record.successor.intent,
+            now,
+            leftovers=record.leftovers,
+        )
+    elif record.leftovers:
+        after = replace(
+            record,
+            state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVED),
+            owned=(),
+            networks={},
+            operation=None,
+        )
+    if after is not None:
+        after = replace(after, revision=record.revision, epoch=record.epoch)
+    return Step(key=record.key, before=before, record=after, events=told)
+
+
+def leftover_gone(record: DeploymentRecord, key: ServerKey) -> Step:
+    """A leftover has left at last; its names and addresses are free again."""
+    rest = tuple(left for left in record.leftovers if not _is(left, key))
+    if len(rest) == len(record.leftovers):
+        return Step(key=record.key, before=record, record=record)
+    if not rest and record.state is ServiceState.UNDEF:
+        return Step(key=record.key, before=record, record=None)
+    return Step(key=record.key, before=record, record=replace(record, leftovers=rest))
+
+
+def leftover_stays(
+    record: DeploymentRecord, key: ServerKey, error: str, now: datetime, policy: Policy
+) -> Step:
+    """A leftover would not go: again after a long pause, for as long as it takes."""
+    if not any(_is(left, key) for left in record.leftovers):
+        return Step(key=record.key, before=record, record=record)
+    again = tuple(
+        replace(
+            left,
+            attempt=replace(
+                left.attempt,
+                tries=left.attempt.tries + 1,
+                next=now + policy.leftover_pause,
+                error=error,
+            ),
+        )
+        if _is(left, key)
+        else left
+        for left in record.leftovers
+    )
+    return Step(key=record.key, before=record, record=replace(record, leftovers=again))
+
+
+def _is(leftover: Leftover, key: ServerKey) -> bool:
+    return leftover.vm.id == key.vm and leftover.vm.generation == key.generation

@@ -1,0 +1,164 @@
+"""
+What samples mean: thresholds, occurrences, and which KPI speaks for a VM's life.
+
+A KPI holds a sample against its threshold; so many equal outcomes in a row make a crossing, and
+the rules say what follows from it. ICMPPing yields 100 for a guest that answers, so that both
+``GT 1`` and ``GT 50`` of the payloads in use hold on an answer.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar, assert_never
+
+from esc_daemon.domain.intent import Condition, Kpi, Rule, RuleAction, RuleWhen, VmGroup
+
+BOOTED_ACTIONS: Final = frozenset({"servicebooted.sh", "esc_vm_alive_notification"})
+"""The actions that tell the engine "this VM is alive": the old name and the new one."""
+
+LIFE_EVENT: Final = "VM_ALIVE"
+"""The event name that speaks for life where no rule says which one does."""
+
+_Comparable = TypeVar("_Comparable", float, str)
+_TEXT: Final = "STRING"
+_FRACTIONS: Final = frozenset({"FLOAT", "DOUBLE"})
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Crossing:
+    """A KPI became true or false; *value* is the sample as text, empty when there was none."""
+
+    event_name: str
+    holds: bool
+    value: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Counter:
+    """
+    How often the latest outcome of a KPI was seen in a row, and which one was last told.
+
+    *count* stops at the number of occurrences that is asked for: a counter is a small value
+    that no longer changes while nothing changes.
+    """
+
+    outcome: bool | None = None
+    count: int = 0
+    told: bool | None = None
+
+
+FRESH: Final = Counter()
+
+
+def compare(kpi: Kpi, value: float | str) -> bool:
+    """
+    Tell whether *value* meets the KPI's condition.
+
+    Integer types compare whole numbers (a fraction is cut off), STRING compares by code point.
+    What is no number where a number is due never meets a condition; see `unreadable`.
+    """
+    if kpi.metric_type.upper() == _TEXT:
+        return _holds(kpi.condition, text(value), kpi.threshold)
+    sample, threshold = _number(kpi, value), _number(kpi, kpi.threshold)
+    return sample is not None and threshold is not None and _holds(kpi.condition, sample, threshold)
+
+
+def unreadable(kpi: Kpi) -> bool:
+    """Tell whether the threshold is no number although the metric type asks for one."""
+    return kpi.metric_type.upper() != _TEXT and _number(kpi, kpi.threshold) is None
+
+
+def text(value: float | str | None) -> str:
+    """Return a sample as text: whole numbers without a point, no sample as the empty string."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+
+
+def observe(
+    counter: Counter, kpi: Kpi, value: float | str | None
+) -> tuple[Counter, Crossing | None]:
+    """
+    Return the counter after one more sample, and the crossing if that makes one.
+
+    No sample (None) is the outcome FALSE whatever the condition: who does not answer is not
+    alive. Without continuous_alarm only a change is a crossing, and a fresh counter's first
+    result is a change either way; with it every poll is one once the occurrences are reached.
+    """
+    outcome = value is not None and compare(kpi, value)
+    needed = max(1, kpi.occurrences_true if outcome else kpi.occurrences_false)
+    count = min(needed, counter.count + 1 if counter.outcome is outcome else 1)
+    crossed = count == needed and (kpi.collector.continuous_alarm or counter.told is not outcome)
+    told = outcome if crossed else counter.told
+    if (outcome, count, told) != (counter.outcome, counter.count, counter.told):
+        counter = Counter(outcome=outcome, count=count, told=told)
+    if not crossed:
+        return counter, None
+    return counter, Crossing(event_name=kpi.event_name, holds=outcome, value=text(value))
+
+
+def actions(rules: Iterable[Rule], event_name: str, *, holds: bool) -> tuple[RuleAction, ...]:
+    """Return what follows from a crossing, in the order of the rules: ALWAYS and its own side."""
+    side = RuleWhen.TRUE if holds else RuleWhen.FALSE
+    return tuple(
+        action
+        for rule in rules
+        if rule.event_name == event_name
+        for action in rule.actions
+        if action.when in (RuleWhen.ALWAYS, side)
+    )
+
+
+def decides_life(group: VmGroup) -> str | None:
+    """
+    Return the event name of the KPI by which the group's VMs are alive, or None.
+
+    It is the one whose rule answers TRUE with a "booted" action; its name is the user's choice.
+    Where no rule does, a KPI that is called VM_ALIVE speaks for life.
+    """
+    for kpi in group.kpis:
+        if any(_says_booted(rule) for rule in group.rules if rule.event_name == kpi.event_name):
+            return kpi.event_name
+    return next((LIFE_EVENT for kpi in group.kpis if kpi.event_name == LIFE_EVENT), None)
+
+
+def monitored(group: VmGroup) -> bool:
+    """Tell whether somebody watches the group's VMs; *bootup_time* -1 means "do not wait"."""
+    return group.monitoring_enabled and bool(group.kpis) and group.bootup_time != -1
+
+
+def _says_booted(rule: Rule) -> bool:
+    return any(
+        action.when is RuleWhen.TRUE and action.name.strip().lower() in BOOTED_ACTIONS
+        for action in rule.actions
+    )
+
+
+def _number(kpi: Kpi, value: float | str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if math.isnan(number):
+        return None
+    if kpi.metric_type.upper() in _FRACTIONS or math.isinf(number):
+        return number
+    return math.trunc(number)
+
+
+def _holds(condition: Condition, sample: _Comparable, threshold: _Comparable) -> bool:
+    match condition:
+        case Condition.GT:
+            return sample > threshold
+        case Condition.LT:
+            return sample < threshold
+        case Condition.EQ:
+            return sample == threshold
+        case Condition.GE:
+            return sample >= threshold
+        case Condition.LE:
+            return sample <= threshold
+        case _:
+            assert_never(condition)

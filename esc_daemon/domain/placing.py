@@ -1,0 +1,204 @@
+"""From an intent to the VMs, names, addresses and neighbours that it means."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import (
+    DeploymentId,
+    Key,
+    Kind,
+    PortKey,
+    RecordId,
+    VimId,
+    VmId,
+    derived,
+    joined,
+)
+from esc_daemon.domain.intent import (
+    AddressPool,
+    Deployment,
+    Interface,
+    Network,
+    VmGroup,
+)
+from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmRecord
+from esc_daemon.domain.specs import PortSpec, ServerSpec
+from esc_daemon.domain.states import VmState
+
+MAX_VMS: Final = 500
+"""A deployment has at most that many VMs (ruling 15c)."""
+
+
+def vms_of(key: Key, id_: DeploymentId, intent: Deployment) -> dict[VmId, VmRecord]:
+    """
+    Return the VMs that *intent* means, none of them begun.
+
+    Raises:
+        Refused: More than `MAX_VMS`, or a static pool that is too small.
+
+    """
+    wanted = sum(group.scaling.min_active for group in intent.groups)
+    if wanted > MAX_VMS:
+        text = f"the deployment has {wanted} VMs, the limit is {MAX_VMS}"
+        raise Refused("resource-denied", text)
+    found: dict[VmId, VmRecord] = {}
+    for group in intent.groups:
+        for vm in _vms_of_group(key, id_, group):
+            found[vm.id] = vm
+    return found
+
+
+def _vms_of_group(key: Key, id_: DeploymentId, group: VmGroup) -> Iterator[VmRecord]:
+    addresses = {p.network: iter(_free(p, group)) for p in group.scaling.address_pools}
+    macs = {pool.network: iter(pool.addresses) for pool in group.scaling.mac_pools}
+    for index in range(group.scaling.min_active):
+        vm_id = VmId(derived(id_, "vm", group.name, index))
+        yield VmRecord(
+            id=vm_id,
+            name=f"{key.name}_{group.name}_{index}_{vm_id}",
+            group=group.name,
+            index=index,
+            generation=1,
+            state=VmState.UNDEF,
+            vim=VimId(group.locator.vim_id),
+            project=group.locator.vim_project,
+            interfaces=tuple(
+                _interface(each, index, group, addresses, macs) for each in group.interfaces
+            ),
+        )
+
+
+def _free(pool: AddressPool, group: VmGroup) -> list[str]:
+    """A fixed address that is also in the pool is taken already (ruling 10)."""
+    fixed = {i.ip_address for i in group.interfaces}
+    return [address for address in pool.addresses if address not in fixed]
+
+
+def _interface(
+    wanted: Interface,
+    index: int,
+    group: VmGroup,
+    addresses: dict[str, Iterator[str]],
+    macs: dict[str, Iterator[str]],
+) -> InterfaceRecord:
+    address = wanted.ip_address if index == 0 else None
+    if address is None and wanted.network in addresses:
+        address = _drawn(addresses[wanted.network], wanted.network, group)
+    mac = wanted.mac_address if index == 0 else None
+    if mac is None and wanted.network in macs:
+        mac = _drawn(macs[wanted.network], wanted.network, group)
+    return InterfaceRecord(
+        nicid=wanted.nicid,
+        network=wanted.network,
+        type=wanted.type,
+        model=wanted.model,
+        admin_state_up=wanted.admin_state_up,
+        ip_address=address,
+        mac_address=mac,
+    )
+
+
+def _drawn(pool: Iterator[str], network: str, group: VmGroup) -> str:
+    try:
+        return next(pool)
+    except StopIteration:
+        text = (
+            f"the static pool of network {network} in vm_group {group.name} has fewer "
+            f"addresses than min_active {group.scaling.min_active} needs"
+        )
+        raise Refused("resource-denied", text) from None
+
+
+def network_key(key: Key, network: str) -> Key:
+    """Return the key of an ephemeral network of the deployment *key*."""
+    return Key(Kind.NETWORK, key.tenant, joined(key.name, network))
+
+
+def owned_by(key: Key, id_: RecordId, intent: Deployment) -> tuple[tuple[Key, RecordId], ...]:
+    """Return the ephemeral networks and subnets of a deployment, networks first."""
+    found: list[tuple[Key, RecordId]] = []
+    for network in intent.networks:
+        at = network_key(key, network.name)
+        network_id = RecordId(derived(id_, "network", network.name))
+        found.append((at, network_id))
+        found.extend(subnets_of(at, network_id, network))
+    return tuple(found)
+
+
+def subnets_of(at: Key, id_: RecordId, network: Network) -> list[tuple[Key, RecordId]]:
+    """Return the keys and incarnations of the subnets of the network record *at*, *id_*."""
+    return [
+        (
+            Key(Kind.SUBNET, at.tenant, f"{at.name}/{joined(subnet.name)}"),
+            RecordId(derived(id_, "subnet", subnet.name)),
+        )
+        for subnet in network.subnets
+    ]
+
+
+def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ...]:
+    """
+    Return the neighbours that must be ready before the first VM: tenant, networks, catalogue.
+
+    A network that the deployment does not bring along may be its tenant's or a shared one, or
+    only the VIM knows it: both keys are asked for, and what has no record does not hold us up.
+    """
+    assert record.intent is not None
+    key = record.key
+    needed: dict[Key, RecordId | None] = {Key(Kind.TENANT, None, key.tenant or ""): None}
+    needed.update(record.owned)
+    own = {network.name for network in record.intent.networks}
+    for group in record.intent.groups:
+        for interface in group.interfaces:
+            if interface.network not in own:
+                name = joined(interface.network)
+                needed.setdefault(Key(Kind.NETWORK, key.tenant, name), None)
+                needed.setdefault(Key(Kind.NETWORK, None, name), None)
+        if group.image:
+            needed.setdefault(Key(Kind.IMAGE, None, group.image), None)
+        if group.flavor:
+            needed.setdefault(Key(Kind.FLAVOR, None, group.flavor), None)
+    return tuple(needed.items())
+
+
+def network_candidates(record: DeploymentRecord, network: str) -> tuple[Key, ...]:
+    """Return where the network of that name may be ours, nearest first."""
+    tenant = record.key.tenant
+    return (
+        network_key(record.key, network),
+        Key(Kind.NETWORK, tenant, joined(network)),
+        Key(Kind.NETWORK, None, joined(network)),
+    )
+
+
+def server_spec(record: DeploymentRecord, vm: VmRecord) -> ServerSpec:
+    """Return what the VIM is asked for *vm*."""
+    group = group_of(record, vm)
+    return ServerSpec(
+        name=vm.name,
+        project=vm.project,
+        image=group.image,
+        flavor=group.flavor,
+        day_zero=group.day_zero,
+        ports=tuple(_port_spec(record, vm, interface) for interface in vm.interfaces),
+    )
+
+
+def _port_spec(record: DeploymentRecord, vm: VmRecord, interface: InterfaceRecord) -> PortSpec:
+    ours = record.networks.get(interface.network)
+    return PortSpec(
+        key=PortKey(vm.id, interface.nicid),
+        project=vm.project,
+        network=interface.network,
+        network_id=ours.resource_id if ours else None,
+        ip_address=interface.ip_address,
+        mac_address=interface.mac_address,
+        admin_state_up=interface.admin_state_up,
+    )
+
+
+def group_of(record: DeploymentRecord, vm: VmRecord) -> VmGroup:
+    """Return the group as it is wanted; a record with an intent has one for each of its VMs."""
+    assert record.intent is not None
+    return next(group for group in record.intent.groups if group.name == vm.group)

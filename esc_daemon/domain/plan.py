@@ -1,0 +1,178 @@
+"""
+`plan`: what to do next, derived from the record alone (DESIGN, law 3).
+
+Called twice it says the same; what is in the record's future is left out and named in
+`Plan.wake_at`.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from esc_daemon.domain.advance.deploy import waits_for_neighbours
+from esc_daemon.domain.advance.resource import waits
+from esc_daemon.domain.commands import (
+    Await,
+    AwaitServer,
+    Command,
+    EnsureResource,
+    EnsureServer,
+    RemoveResource,
+    RemoveServer,
+    Until,
+    Watch,
+)
+from esc_daemon.domain.ids import Key, Kind, ServerKey, VimId
+from esc_daemon.domain.intent import Network
+from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_of
+from esc_daemon.domain.policy import Attempt
+from esc_daemon.domain.record import (
+    AnyResourceRecord,
+    DeploymentRecord,
+    Record,
+    VmRecord,
+)
+from esc_daemon.domain.states import (
+    MONITORED_VM_STATES,
+    ResourceState,
+    ServiceState,
+    VmState,
+)
+from esc_daemon.domain.step import Plan
+
+_Due = tuple[Command | None, datetime | None]
+"""A command that is due now, or the moment at which to look again."""
+
+
+def plan(record: Record, now: datetime) -> Plan:
+    """Return what *record* wants done at *now*."""
+    due = (
+        _deployment(record, now) if isinstance(record, DeploymentRecord) else _resource(record, now)
+    )
+    commands: set[Command] = set()
+    moments: list[datetime] = []
+    for command, moment in due:
+        if command is not None:
+            commands.add(command)
+        if moment is not None:
+            moments.append(moment)
+    return Plan(commands=frozenset(commands), wake_at=min(moments, default=None))
+
+
+def holds_vim(record: Record) -> bool:
+    """Tell whether *record* may have something in a VIM: its tenant cannot go before it."""
+    if isinstance(record, DeploymentRecord):
+        return bool(record.vms) and not waits_for_neighbours(record)
+    if record.state in {ResourceState.CREATING, ResourceState.DELETING}:
+        return not (record.state is ResourceState.CREATING and waits(record))
+    return record.state is not ResourceState.LEFTOVER
+
+
+def released(record: Record | None) -> bool:
+    """Tell whether a deployment has no VM any more that could use its networks."""
+    if not isinstance(record, DeploymentRecord):
+        return True
+    return record.state in {ServiceState.UNDEPLOYING, ServiceState.UNDEF} and not record.vms
+
+
+def _when(attempt: Attempt | None, command: Command, now: datetime) -> _Due:
+    if attempt is None or attempt.next <= now:
+        return command, None
+    return None, attempt.next
+
+
+def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
+    if waits_for_neighbours(record):
+        yield Await(until=Until.READY, neighbours=needed_by(record)), None
+    for vm in record.vms.values():
+        yield from _vm(record, vm, now)
+    if record.state is ServiceState.UNDEPLOYING and not record.vms:
+        yield Await(until=Until.GONE, neighbours=record.owned), None
+    for leftover in record.leftovers:
+        key = ServerKey(leftover.vm.id, leftover.vm.generation)
+        yield _when(leftover.attempt, RemoveServer(vim=leftover.vm.vim, key=key), now)
+
+
+def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]:
+    key = ServerKey(vm.id, vm.generation)
+    if vm.state is VmState.DEPLOYING:
+        yield _making(record, vm, key, now)
+    elif vm.state is VmState.UNDEPLOYING:
+        yield _when(vm.attempt, RemoveServer(vim=vm.vim, key=key), now)
+    elif vm.state in MONITORED_VM_STATES and vm.server is not None:
+        yield _watch(record, vm, key), vm.deadline
+
+
+def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetime) -> _Due:
+    looking = vm.server is not None
+    if vm.unsure_until is not None and now < vm.unsure_until:
+        looking = True  # a create may still turn up: a second one now could double the server
+    if looking:
+        return _when(vm.attempt, AwaitServer(vim=vm.vim, key=key), now)
+    spec = server_spec(record, vm)
+    return _when(vm.attempt, EnsureServer(vim=vm.vim, key=key, spec=spec), now)
+
+
+def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
+    assert vm.server is not None
+    return Watch(
+        vim=vm.vim,
+        server=key,
+        server_id=vm.server.resource_id,
+        addresses=tuple((i.nicid, i.ip_address) for i in vm.interfaces if i.ip_address),
+        kpis=group_of(record, vm).kpis,
+    )
+
+
+def _resource(record: AnyResourceRecord, now: datetime) -> Iterator[_Due]:
+    if record.state is ResourceState.CREATING:
+        yield _creating(record, now)
+    elif record.state is ResourceState.DELETING:
+        if waits(record):
+            yield _leaving(record), None
+        else:
+            yield _removing(record, now)
+    elif record.state is ResourceState.LEFTOVER:
+        yield _removing(record, now)
+
+
+def _creating(record: AnyResourceRecord, now: datetime) -> _Due:
+    if waits(record):
+        return Await(until=Until.READY, neighbours=_above(record.key)), None
+    command = EnsureResource(
+        vim=VimId(""), key=record.key, id=record.id, want=record.made, parent=record.parent
+    )
+    return _when(record.attempt, command, now)
+
+
+def _removing(record: AnyResourceRecord, now: datetime) -> _Due:
+    command = RemoveResource(
+        vim=VimId(""),
+        key=record.key,
+        id=record.id,
+        made=record.made,
+        handle=record.handle,
+        parent=record.parent,
+    )
+    return _when(record.attempt, command, now)
+
+
+def _above(key: Key) -> tuple[tuple[Key, None], ...]:
+    """A subnet stands in its network, a network in its tenant."""
+    if key.kind is Kind.SUBNET:
+        network = key.name.rpartition("/")[0]
+        return ((Key(Kind.NETWORK, key.tenant, network), None),)
+    if key.kind is Kind.NETWORK and key.tenant is not None:
+        return ((Key(Kind.TENANT, None, key.tenant), None),)
+    return ()
+
+
+def _leaving(record: AnyResourceRecord) -> Await:
+    """What has to leave first: a tenant's children, a network's subnets, a deployment's VMs."""
+    if record.key.kind is Kind.TENANT:
+        return Await(until=Until.CHILDLESS, neighbours=((record.key, None),))
+    if isinstance(record.made, Network) and record.made.subnets:
+        subnets = tuple(subnets_of(record.key, record.id, record.made))
+        return Await(until=Until.GONE, neighbours=subnets)
+    if record.owner is not None:
+        return Await(until=Until.RELEASED, neighbours=(record.owner,))
+    return Await(until=Until.GONE, neighbours=())

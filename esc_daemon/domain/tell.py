@@ -1,0 +1,204 @@
+"""The events and their texts, each in one place (ESC-WORKFLOWS sections 0 to 2; seed 000)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
+from esc_daemon.domain.ids import (
+    ADMIN_TENANT,
+    DeploymentId,
+    DeploymentName,
+    Key,
+    Kind,
+    TenantName,
+    parts_of,
+)
+from esc_daemon.domain.record import (
+    AnyResourceRecord,
+    DeploymentRecord,
+    InterfaceRecord,
+    VmRecord,
+)
+
+_CREATED: Final[Mapping[Kind, tuple[EventType, str]]] = {
+    Kind.TENANT: (EventType.CREATE_TENANT, "Tenant successfully created"),
+    Kind.NETWORK: (EventType.CREATE_NETWORK, "Network creation completed successfully"),
+    Kind.SUBNET: (EventType.CREATE_SUBNET, "Subnet creation completed successfully"),
+    Kind.IMAGE: (EventType.CREATE_IMAGE, "Image creation completed successfully."),
+    Kind.FLAVOR: (EventType.CREATE_FLAVOR, "Flavor creation completed successfully."),
+}
+_DELETED: Final[Mapping[Kind, tuple[EventType, str]]] = {
+    Kind.TENANT: (EventType.DELETE_TENANT, "Tenant successfully deleted"),
+    Kind.NETWORK: (EventType.DELETE_NETWORK, "VIM Driver: Network successfully deleted"),
+    Kind.SUBNET: (EventType.DELETE_SUBNET, "VIM Driver: Subnet successfully deleted"),
+    Kind.IMAGE: (EventType.DELETE_IMAGE, "Image deletion completed successfully."),
+    Kind.FLAVOR: (EventType.DELETE_FLAVOR, "Flavor deletion completed successfully."),
+}
+
+
+def resource_created(record: AnyResourceRecord, error: str | None = None) -> Event:
+    """Return CREATE_...; FAILURE where there is an *error*."""
+    kind, text = _CREATED[record.key.kind]
+    if error is not None:
+        text = f"{record.key.kind.value.capitalize()} creation failed: {error}"
+    return _of_resource(record, kind, text, error)
+
+
+def resource_deleted(record: AnyResourceRecord, error: str | None = None) -> Event:
+    """Return DELETE_...; FAILURE where there is an *error*."""
+    kind, text = _DELETED[record.key.kind]
+    if error is not None:
+        text = f"{record.key.kind.value.capitalize()} deletion failed: {error}"
+    return _of_resource(record, kind, text, error)
+
+
+def _of_resource(record: AnyResourceRecord, kind: EventType, text: str, error: str | None) -> Event:
+    key = record.key
+    owner = key.tenant or (ADMIN_TENANT if key.kind in {Kind.NETWORK, Kind.SUBNET} else None)
+    if key.kind is Kind.TENANT:
+        owner = TenantName(key.name)
+    return Event(
+        type=kind,
+        message=text,
+        status=EventStatus.SUCCESS if error is None else EventStatus.FAILURE,
+        status_code=200 if error is None else 500,
+        tenant=owner,
+        network=_network_id(key, owner),
+        subnet=_subnet_id(key, owner),
+        image=key.name if key.kind is Kind.IMAGE else None,
+        flavor=key.name if key.kind is Kind.FLAVOR else None,
+        deployment=DeploymentName(parts_of(record.owner[0].name)[0]) if record.owner else None,
+        deployment_id=record.owner[1] if record.owner else None,
+    )
+
+
+def _network_id(key: Key, owner: str | None) -> str | None:
+    """ESC's internal id of a network is its tenant's name and its own, run together."""
+    if key.kind is Kind.NETWORK:
+        return f"{owner}{''.join(parts_of(key.name))}"
+    if key.kind is Kind.SUBNET:
+        return f"{owner}{''.join(parts_of(key.name)[:-1])}"
+    return None
+
+
+def _subnet_id(key: Key, owner: str | None) -> str | None:
+    if key.kind is not Kind.SUBNET:
+        return None
+    return f"{owner}{''.join(parts_of(key.name))}"
+
+
+def vm_ref(vm: VmRecord, *, interfaces: bool = False) -> VmRef:
+    """Return *vm* as an event names it."""
+    shown: tuple[InterfaceRecord, ...] = vm.interfaces if interfaces else ()
+    return VmRef(
+        vmid=vm.server.resource_id if vm.server else None,
+        vmname=vm.name,
+        generated_vmname=vm.name,
+        vim_id=vm.vim,
+        vim_project=vm.project,
+        hostid=vm.host_id,
+        hostname=vm.hostname,
+        interfaces=shown,
+    )
+
+
+def vm_deployed(record: DeploymentRecord, vm: VmRecord) -> Event:
+    """Return VM_DEPLOYED SUCCESS; NSO reads the management address from its interfaces."""
+    text = f"VIM Driver: VM successfully created, VM Name: [{vm.name}]"
+    return _of_vm(record, vm, EventType.VM_DEPLOYED, text, interfaces=True)
+
+
+def vm_not_deployed(record: DeploymentRecord, vm: VmRecord, error: str) -> Event:
+    """Return VM_DEPLOYED FAILURE; NSO expects no vm_group in it."""
+    text = f"VIM Driver: VM creation failed, VM Name: [{vm.name}]: {error}"
+    return _of_service(
+        record, EventType.VM_DEPLOYED, text, source=vm_ref(vm), status=EventStatus.FAILURE
+    )
+
+
+def vm_alive(record: DeploymentRecord, vm: VmRecord) -> Event:
+    """Return VM_ALIVE SUCCESS."""
+    text = f"VM_Alive event received, VM ID: [{vm.name}]"
+    return _of_vm(record, vm, EventType.VM_ALIVE, text, interfaces=True)
+
+
+def vm_undeployed(record: DeploymentRecord, vm: VmRecord, error: str | None = None) -> Event:
+    """Return VM_UNDEPLOYED; FAILURE where there is an *error*."""
+    text = "VIM Driver: VM successfully deleted"
+    if error is not None:
+        text = f"VIM Driver: VM deletion failed, VM Name: [{vm.name}]: {error}"
+    return _of_vm(record, vm, EventType.VM_UNDEPLOYED, text, error=error)
+
+
+def service_alive(record: DeploymentRecord, error: str | None = None) -> Event:
+    """Return SERVICE_ALIVE; FAILURE where there is an *error*."""
+    text = "Service group deployment completed successfully!"
+    if error is not None:
+        text = f"Service group deployment failed: {error}"
+    return _of_service(record, EventType.SERVICE_ALIVE, text, status=_status(error))
+
+
+def service_undeployed(
+    record: DeploymentRecord, error: str | None = None, *, id_: DeploymentId | None = None
+) -> Event:
+    """Return SERVICE_UNDEPLOYED; *id_* names an incarnation that never began."""
+    text = "Service group undeployment completed successfully"
+    if error is not None:
+        text = f"Service group undeployment failed: {error}"
+    return _of_service(record, EventType.SERVICE_UNDEPLOYED, text, status=_status(error), id_=id_)
+
+
+def _status(error: str | None) -> EventStatus:
+    return EventStatus.SUCCESS if error is None else EventStatus.FAILURE
+
+
+def _of_vm(
+    record: DeploymentRecord,
+    vm: VmRecord,
+    kind: EventType,
+    text: str,
+    *,
+    error: str | None = None,
+    interfaces: bool = False,
+) -> Event:
+    return Event(
+        type=kind,
+        message=text,
+        status=_status(error),
+        status_code=200 if error is None else 500,
+        tenant=record.key.tenant,
+        tenant_id=tenant_id(record),
+        deployment=DeploymentName(record.key.name),
+        deployment_id=record.id,
+        vm_group=vm.group,
+        source=vm_ref(vm, interfaces=interfaces),
+    )
+
+
+def _of_service(
+    record: DeploymentRecord,
+    kind: EventType,
+    text: str,
+    *,
+    status: EventStatus = EventStatus.SUCCESS,
+    source: VmRef | None = None,
+    id_: DeploymentId | None = None,
+) -> Event:
+    return Event(
+        type=kind,
+        message=text,
+        status=status,
+        status_code=200 if status is EventStatus.SUCCESS else 500,
+        tenant=record.key.tenant,
+        tenant_id=tenant_id(record),
+        deployment=DeploymentName(record.key.name),
+        deployment_id=id_ or record.id,
+        source=source,
+    )
+
+
+def tenant_id(record: DeploymentRecord) -> str | None:
+    """Return the VIM's id of the tenant, or its name where it has none there (seed 003)."""
+    if record.tenant is None:
+        return None
+    return record.tenant.resource_id or record.key.tenant
