@@ -1,1 +1,1 @@
-"""Probes and what their samples mean."""
+"""Probes: who measures, when, and what is told of it."""

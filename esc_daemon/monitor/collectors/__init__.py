@@ -1,0 +1,1 @@
+"""Those who measure, one module for each way of measuring."""

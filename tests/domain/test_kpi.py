@@ -1,0 +1,255 @@
+"""Thresholds, occurrences, and the KPI that speaks for life."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.intent import (
+    Collector,
+    Condition,
+    Kpi,
+    Rule,
+    RuleAction,
+    RuleWhen,
+    VmGroup,
+)
+from esc_daemon.domain.kpi import (
+    FRESH,
+    Crossing,
+    actions,
+    compare,
+    decides_life,
+    monitored,
+    observe,
+    text,
+    unreadable,
+)
+
+UP, DOWN = 100.0, None
+
+
+def a_kpi(
+    condition: Condition = Condition.GT, threshold: str = "1", metric_type: str = "UINT32"
+) -> Kpi:
+    return Kpi(
+        event_name="VM_ALIVE",
+        threshold=threshold,
+        condition=condition,
+        metric_type=metric_type,
+        collector=Collector(type="ICMPPing", poll_seconds=3),
+    )
+
+
+def needing(true: int, false: int, *, continuous: bool = False) -> Kpi:
+    return replace(
+        a_kpi(),
+        occurrences_true=true,
+        occurrences_false=false,
+        collector=Collector(type="ICMPPing", continuous_alarm=continuous),
+    )
+
+
+def told(kpi: Kpi, samples: list[float | None]) -> list[bool | None]:
+    """What each sample in turn crossed, None where it crossed nothing."""
+    counter, outcomes = FRESH, []
+    for value in samples:
+        counter, crossing = observe(counter, kpi, value)
+        outcomes.append(None if crossing is None else crossing.holds)
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (Condition.GT, [False, False, True]),
+        (Condition.GE, [False, True, True]),
+        (Condition.EQ, [False, True, False]),
+        (Condition.LE, [True, True, False]),
+        (Condition.LT, [True, False, False]),
+    ],
+)
+@pytest.mark.parametrize("metric_type", ["INT8", "UINT32", "FLOAT", "DOUBLE", "double", "STRING"])
+def test_each_condition_holds_on_its_side(
+    condition: Condition, holds: list[bool], metric_type: str
+) -> None:
+    kpi = a_kpi(condition, "5", metric_type)
+    assert [compare(kpi, value) for value in (4.0, 5.0, 6.0)] == holds
+    assert [compare(kpi, value) for value in ("4", "5", "6")] == holds
+
+
+@pytest.mark.parametrize("threshold", ["1", "50"])
+def test_an_answered_ping_holds_with_both_thresholds_in_use(threshold: str) -> None:
+    assert compare(a_kpi(Condition.GT, threshold), 100.0)
+    assert not compare(a_kpi(Condition.GT, threshold), 0.0)
+
+
+def test_integer_types_cut_fractions_off_and_the_others_do_not() -> None:
+    assert compare(a_kpi(Condition.EQ, "5", "INT16"), 5.9)
+    assert not compare(a_kpi(Condition.EQ, "5", "DOUBLE"), 5.9)
+    assert compare(a_kpi(Condition.GT, "0.5", "FLOAT"), 0.6)
+
+
+def test_strings_compare_as_text_and_numbers_as_numbers() -> None:
+    assert compare(a_kpi(Condition.LT, "9", "STRING"), "10")
+    assert compare(a_kpi(Condition.GT, "9", "UINT8"), "10")
+    assert compare(a_kpi(Condition.EQ, "up", "STRING"), "up")
+
+
+@pytest.mark.parametrize("condition", Condition)
+@pytest.mark.parametrize(
+    ("threshold", "value"), [("many", 1.0), ("1", "many"), ("nan", 1.0), ("1", float("nan"))]
+)
+def test_what_is_no_number_meets_no_condition(
+    condition: Condition, threshold: str, value: float | str
+) -> None:
+    assert not compare(a_kpi(condition, threshold), value)
+
+
+def test_only_a_threshold_that_should_be_a_number_is_unreadable() -> None:
+    assert unreadable(a_kpi(threshold="many"))
+    assert not unreadable(a_kpi(threshold="1"))
+    assert not unreadable(a_kpi(threshold="many", metric_type="STRING"))
+
+
+@given(
+    st.sampled_from(["INT8", "UINT32", "FLOAT", "DOUBLE", "STRING", "?"]),
+    st.sampled_from(Condition),
+    st.text(max_size=8) | st.floats().map(str),
+    st.floats() | st.text(max_size=8),
+)
+def test_no_threshold_and_no_sample_is_an_error(
+    metric_type: str, condition: Condition, threshold: str, value: float | str
+) -> None:
+    assert compare(a_kpi(condition, threshold, metric_type), value) in (True, False)
+
+
+@given(st.integers(-(2**31), 2**32), st.integers(-(2**31), 2**32))
+def test_exactly_one_of_less_equal_and_greater_holds(value: int, threshold: int) -> None:
+    held = {c for c in Condition if compare(a_kpi(c, str(threshold), "INT32"), float(value))}
+    assert held in (
+        {Condition.LT, Condition.LE},
+        {Condition.EQ, Condition.LE, Condition.GE},
+        {Condition.GT, Condition.GE},
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, ""), (100.0, "100"), (0.5, "0.5"), ("up", "up"), (1e400, "inf")]
+)
+def test_a_sample_is_told_as_text(value: float | str | None, words: str) -> None:
+    assert text(value) == words
+
+
+def test_a_crossing_waits_for_its_occurrences() -> None:
+    assert told(needing(3, 2), [UP, UP, UP, UP]) == [None, None, True, None]
+    assert told(needing(3, 2), [DOWN, DOWN, DOWN]) == [None, False, None]
+
+
+def test_one_other_outcome_starts_the_count_again() -> None:
+    assert told(needing(2, 2), [UP, DOWN, UP, DOWN, UP, UP]) == [None] * 5 + [True]
+
+
+def test_a_change_that_does_not_last_is_not_told_again() -> None:
+    assert told(needing(1, 3), [UP, DOWN, DOWN, UP, UP]) == [True, None, None, None, None]
+
+
+def test_a_continuous_alarm_is_told_at_every_qualifying_poll() -> None:
+    kpi = needing(2, 1, continuous=True)
+    assert told(kpi, [UP, UP, UP, DOWN, UP, UP]) == [None, True, True, False, None, True]
+
+
+def test_no_occurrences_or_fewer_count_as_one() -> None:
+    assert told(needing(0, -5), [UP, DOWN]) == [True, False]
+
+
+@pytest.mark.parametrize("condition", Condition)
+def test_no_sample_is_the_outcome_false_whatever_the_condition(condition: Condition) -> None:
+    _, crossing = observe(FRESH, a_kpi(condition, "0"), None)
+    assert crossing == Crossing(event_name="VM_ALIVE", holds=False, value="")
+
+
+def test_a_counter_that_has_nothing_new_to_say_is_the_same_object() -> None:
+    counter, _ = observe(FRESH, a_kpi(), UP)
+    assert observe(counter, a_kpi(), UP)[0] is counter
+
+
+@given(
+    outcomes=st.lists(st.booleans(), max_size=40),
+    true=st.integers(1, 4),
+    false=st.integers(1, 4),
+    continuous=st.booleans(),
+)
+def test_crossings_are_those_of_a_recount_from_the_beginning(
+    *, outcomes: list[bool], true: int, false: int, continuous: bool
+) -> None:
+    # given: the definition, without a counter
+    expected: list[bool | None] = []
+    for n, outcome in enumerate(outcomes, 1):
+        needed = true if outcome else false
+        lasting = n >= needed and all(o is outcome for o in outcomes[n - needed : n])
+        last = next((o for o in reversed(expected) if o is not None), None)
+        expected.append(outcome if lasting and (continuous or last is not outcome) else None)
+    # when
+    kpi = needing(true, false, continuous=continuous)
+    crossed = told(kpi, [UP if outcome else DOWN for outcome in outcomes])
+    # then
+    assert crossed == expected
+
+
+LOG = RuleAction(when=RuleWhen.ALWAYS, name="log")
+BOOTED = RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh")
+RECOVER = RuleAction(when=RuleWhen.FALSE, name="recover autohealing")
+
+
+def rules(event_name: str, *follows: RuleAction) -> tuple[Rule, ...]:
+    return (Rule(event_name=event_name, actions=follows),)
+
+
+def a_group(*event_names: str, rules: tuple[Rule, ...] = (), bootup_time: int = 60) -> VmGroup:
+    return VmGroup(
+        name=VmGroupName("g1"),
+        bootup_time=bootup_time,
+        kpis=tuple(replace(a_kpi(), event_name=name) for name in event_names),
+        rules=rules,
+    )
+
+
+def test_a_crossing_calls_for_always_and_its_own_side() -> None:
+    both = rules("VM_ALIVE", LOG, BOOTED, RECOVER) + rules("LOAD", LOG)
+    assert actions(both, "VM_ALIVE", holds=True) == (LOG, BOOTED)
+    assert actions(both, "VM_ALIVE", holds=False) == (LOG, RECOVER)
+    assert actions(both, "VM_DEAD", holds=True) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["servicebooted.sh", "SERVICEBOOTED.SH", "esc_vm_alive_notification"]
+)
+def test_the_kpi_whose_true_rule_says_booted_decides_life(name: str) -> None:
+    booted = RuleAction(when=RuleWhen.TRUE, name=name)
+    group = a_group("VM_ALIVE", "VM_ALIVE_TCP", rules=rules("VM_ALIVE_TCP", LOG, booted))
+    assert decides_life(group) == "VM_ALIVE_TCP"
+
+
+def test_a_false_rule_that_says_booted_decides_nothing() -> None:
+    wrong = replace(BOOTED, when=RuleWhen.FALSE)
+    assert decides_life(a_group("X", rules=rules("X", wrong))) is None
+
+
+def test_a_rule_without_its_kpi_decides_nothing() -> None:
+    assert decides_life(a_group("X", rules=rules("Y", BOOTED))) is None
+
+
+def test_without_such_a_rule_the_kpi_named_vm_alive_decides() -> None:
+    assert decides_life(a_group("LOAD", "VM_ALIVE")) == "VM_ALIVE"
+    assert decides_life(a_group("LOAD", "VM_ALIVE", rules=rules("VM_ALIVE", LOG))) == "VM_ALIVE"
+    assert decides_life(a_group("LOAD")) is None
+
+
+def test_a_group_is_monitored_when_somebody_asks_and_waits() -> None:
+    assert monitored(a_group("VM_ALIVE"))
+    assert not monitored(a_group())
+    assert not monitored(a_group("VM_ALIVE", bootup_time=-1))
+    assert not monitored(replace(a_group("VM_ALIVE"), monitoring_enabled=False))

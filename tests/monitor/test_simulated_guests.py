@@ -1,0 +1,126 @@
+"""Guests of a simulator VIM: what their answer is worth in the words of a KPI."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from monitor_bench import PING, VIM, Bench, a_watch
+from structlog.testing import capture_logs
+
+from esc_daemon.domain.ids import ServerKey, VimId, VmId
+from esc_daemon.domain.intent import Condition, Kpi
+from esc_daemon.domain.kpi import compare
+from esc_daemon.monitor.base import CollectorError, Target, select
+from esc_daemon.monitor.collectors.simulated import REMEMBERED_METRICS, SimulatedGuests
+
+SERVER = ServerKey(VmId("vm-1"), 0)
+
+
+class OneVim:
+    """A simulator whose guests answer within the time that stands beside their address."""
+
+    def __init__(self, times: Mapping[str, float]) -> None:
+        self.times = times
+
+    async def answers(self, key: ServerKey, address: str) -> float | None:
+        return self.times.get(address) if key == SERVER else None
+
+
+GUESTS = SimulatedGuests({VIM: OneVim({"10.0.0.1": 0.4, "10.0.1.1": 0.0})}.get)
+
+
+def a_target(**addresses: str) -> Target:
+    return Target(
+        server=SERVER,
+        vim=VIM,
+        server_id="server-1",
+        addresses={int(nic.removeprefix("nic")): address for nic, address in addresses.items()},
+    )
+
+
+def a_kpi(metric: str, condition: Condition, threshold: str, nicid: int = 0) -> Kpi:
+    collector = replace(PING.collector, type=metric, nicid=nicid)
+    return replace(PING, condition=condition, threshold=threshold, collector=collector)
+
+
+@pytest.mark.parametrize("metric", ["ICMPPing", "ICMPPING", "icmp4_ping", "http_ping", "UDPPing"])
+@pytest.mark.parametrize("threshold", ["0", "1", "50"])
+async def test_a_ping_of_any_kind_and_case_holds_on_an_answer(metric: str, threshold: str) -> None:
+    kpi = a_kpi(metric, Condition.GT, threshold)
+    sample = await GUESTS.sample(a_target(nic0="10.0.0.1"), kpi)
+    assert sample.value == 100.0
+    assert compare(kpi, sample.value)
+
+
+async def test_a_guest_that_does_not_answer_gives_no_value() -> None:
+    sample = await GUESTS.sample(a_target(nic0="10.9.9.9"), PING)
+    assert (sample.value, sample.detail) == (None, "10.9.9.9 does not answer")
+
+
+async def test_the_address_of_the_kpi_s_nicid_is_asked() -> None:
+    target = a_target(nic0="10.9.9.9", nic1="10.0.1.1")
+    sample = await GUESTS.sample(target, a_kpi("ICMPPing", Condition.GT, "1", nicid=1))
+    assert sample.value == 100.0
+
+
+async def test_a_nicid_without_an_address_is_an_error_that_names_it() -> None:
+    with pytest.raises(CollectorError, match=r"VM_ALIVE of VM vm-1 polls nicid 0"):
+        await GUESTS.sample(a_target(), PING)
+
+
+async def test_a_vim_that_is_gone_is_an_error_that_names_it() -> None:
+    gone = replace(a_target(nic0="10.0.0.1"), vim=VimId("csp-1"))
+    with pytest.raises(CollectorError, match="csp-1"):
+        await GUESTS.sample(gone, PING)
+
+
+@pytest.mark.parametrize(
+    ("condition", "threshold"),
+    [(Condition.EQ, "0"), (Condition.GT, "1"), (Condition.GE, "100")],
+)
+async def test_an_unknown_metric_is_a_life_probe_in_the_words_of_its_kpi(
+    condition: Condition, threshold: str
+) -> None:
+    kpi = a_kpi("ftdv_up.sh", condition, threshold)
+    sample = await GUESTS.sample(a_target(nic0="10.0.0.1"), kpi)
+    assert sample.value is not None
+    assert compare(kpi, sample.value)
+
+
+async def test_an_unknown_metric_is_named_in_the_log_once() -> None:
+    # given
+    guests = SimulatedGuests({VIM: OneVim({"10.0.0.1": 0.4})}.get)
+    # when
+    with capture_logs() as lines:
+        for n in range(2 * REMEMBERED_METRICS):
+            for _ in range(2):
+                kpi = a_kpi(f"metric-{n}", Condition.EQ, "0")
+                await guests.sample(a_target(nic0="10.0.0.1"), kpi)
+        await guests.sample(a_target(nic0="10.0.0.1"), PING)
+    # then: and what users invent cannot fill the memory
+    assert [line["metric"] for line in lines] == [f"metric-{n}" for n in range(REMEMBERED_METRICS)]
+
+
+def test_only_vms_of_simulators_are_served() -> None:
+    chosen = select(GUESTS)
+    assert chosen(VIM, "icmpping") is GUESTS
+    assert chosen(VimId("csp-1"), "icmpping") is None
+
+
+def test_the_first_collector_that_serves_is_chosen() -> None:
+    assert select(SimulatedGuests({}.get), GUESTS, SimulatedGuests(lambda _: None))(VIM, "x") is (
+        GUESTS
+    )
+
+
+@pytest.mark.looptime(start=0)
+async def test_the_monitor_asks_the_guests_of_its_simulator(bench: Bench) -> None:
+    # given
+    monitor = bench.monitor_of(select(GUESTS))
+    # when
+    monitor.arm(a_watch("vm-1"))
+    monitor.arm(a_watch("vm-2"))  # no such guest
+    await asyncio.sleep(10)
+    # then
+    assert (bench.outcomes("vm-1"), bench.outcomes("vm-2")) == ([True], [False])
