@@ -1,0 +1,89 @@
+"""What is read: records by the page, the running configuration."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, and_, select, tuple_
+
+from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.record import Record
+from esc_daemon.store.base import Entry, EntryPath
+from esc_daemon.store.codec import decode_record
+from esc_daemon.store.tables import ENTRIES, INTENTS, RECORDS, VMS
+
+LONGEST_PAGE: Final = 256
+
+_RECORD_KEY: Final = (RECORDS.c.kind, RECORDS.c.tenant, RECORDS.c.name)
+_VM_OWNER: Final = (VMS.c.kind, VMS.c.tenant, VMS.c.name)
+
+
+class Place(NamedTuple):
+    """A record's key as it is stored."""
+
+    kind: str
+    tenant: str
+    name: str
+
+
+START: Final = Place("", "", "")
+"""Before every record."""
+
+
+def records_after(
+    connection: Connection, place: Place, limit: int = LONGEST_PAGE
+) -> tuple[Sequence[Record], Place]:
+    """
+    Return up to *limit* records behind *place* and the place of the last; none: that was all.
+
+    Raises:
+        StoreBroken: A row cannot be read.
+
+    """
+    heads = connection.execute(
+        select(*_RECORD_KEY, RECORDS.c.body, INTENTS.c.body.label("intent"))
+        .outerjoin(
+            INTENTS,
+            and_(*(INTENTS.c[column.name] == column for column in _RECORD_KEY)),
+        )
+        .where(tuple_(*_RECORD_KEY) > place)
+        .order_by(*_RECORD_KEY)
+        .limit(limit)
+    ).all()
+    if not heads:
+        return (), place
+    last = Place(*heads[-1][:3])
+    vms = _vms_between(connection, Place(*heads[0][:3]), last)
+    records = [
+        decode_record(kind, body, intent, vms[Place(kind, tenant, name)])
+        for kind, tenant, name, body, intent in heads
+    ]
+    return records, last
+
+
+def _vms_between(
+    connection: Connection, first: Place, last: Place
+) -> defaultdict[Place, dict[VmId, str]]:
+    rows = connection.execute(
+        select(*_VM_OWNER, VMS.c.vm, VMS.c.body).where(
+            tuple_(*_VM_OWNER) >= first, tuple_(*_VM_OWNER) <= last
+        )
+    )
+    vms: defaultdict[Place, dict[VmId, str]] = defaultdict(dict)
+    for kind, tenant, name, vm, body in rows:
+        vms[Place(kind, tenant, name)][VmId(vm)] = body
+    return vms
+
+
+def all_entries(connection: Connection) -> Sequence[Entry]:
+    """Return the running configuration in the order of the document."""
+    key = (ENTRIES.c.kind, ENTRIES.c.tenant, ENTRIES.c.name)
+    rows = connection.execute(
+        select(*key, ENTRIES.c.xml, ENTRIES.c.revision, ENTRIES.c.position).order_by(
+            ENTRIES.c.position, *key
+        )
+    )
+    return [
+        Entry(path=EntryPath(kind, tenant, name), xml=xml, revision=revision, order=position)
+        for kind, tenant, name, xml, revision, position in rows
+    ]

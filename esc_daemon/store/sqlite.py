@@ -1,0 +1,154 @@
+"""SQLite: the file, its lock, its pragmas, and images of it in memory."""
+
+import fcntl
+import os
+import sqlite3
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from esc_daemon.store.base import StoreBroken, StoreError, StoreFull, StoreInUse
+from esc_daemon.store.migrate import upgrade
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # an acknowledged commit survives power loss
+    "PRAGMA busy_timeout = 5000",  # a backup tool may read beside us
+    "PRAGMA foreign_keys = OFF",  # there are none: a record's rows are written together
+    "PRAGMA journal_size_limit = 67108864",  # a burst does not keep the disk afterwards
+)
+
+
+class FileLock:
+    """The lock beside the database that keeps a second daemon out; the kernel frees it."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Take it.
+
+        Raises:
+            StoreInUse: Somebody else has it.
+            StoreBroken: The file cannot be made.
+
+        """
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreBroken(f"{path}: {error.strerror}; check the data directory") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._file, 32, 0).decode(errors="replace").strip()
+            os.close(self._file)
+            raise StoreInUse(
+                f"{path}: held by process {holder or 'unknown'};"
+                " stop that daemon or choose another data directory"
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go of it; twice is no error."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def open_file(path: Path) -> Connection:
+    """
+    Open the database at *path*, made readable by its owner alone, with a current schema.
+
+    Raises:
+        StoreBroken: It cannot be opened or is no database.
+        StoreFull: No room for it.
+        StoreTooNew: A newer version wrote it.
+
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+        raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreBroken(f"{path}: {error}; check the data directory") from error
+    try:
+        for pragma in _PRAGMAS:
+            raw.execute(pragma)
+        return _current(raw)
+    except (DBAPIError, sqlite3.Error) as error:
+        raw.close()
+        raise translated(error, f"{path}: ") from error
+    except StoreError:
+        raw.close()
+        raise
+
+
+def open_image(image: bytes) -> Connection:
+    """Open a database in memory that begins as *image*, with a current schema."""
+    raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    raw.deserialize(image)
+    return _current(raw)
+
+
+@cache
+def fresh_image() -> bytes:
+    """Return the image of an empty database with the current schema."""
+    raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection = _current(raw)
+    image = raw.serialize()
+    shut(connection)
+    return image
+
+
+def image_of(connection: Connection) -> bytes:
+    """Return the whole database of *connection*."""
+    return _raw(connection).serialize()
+
+
+def shut(connection: Connection) -> None:
+    """Close *connection* and the database below it."""
+    raw = _raw(connection)
+    connection.close()
+    connection.engine.dispose()
+    raw.close()
+
+
+def translated(error: DBAPIError | sqlite3.Error, place: str = "") -> StoreBroken:
+    """Return *error* as one of ours, without the values that were being written."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary result code
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(f"{place}{cause}; nothing was written: make room on the disk")
+    return StoreBroken(
+        f"{place}{cause}; nothing was acknowledged: check the disk and the data directory"
+    )
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)  # both ways of opening made it so
+    return raw
+
+
+def _current(raw: sqlite3.Connection) -> Connection:
+    connection = _engine(raw).connect()
+    with connection.begin():
+        upgrade(connection)
+    return connection
+
+
+def _engine(raw: sqlite3.Connection) -> Engine:
+    engine = create_engine(
+        "sqlite://", creator=lambda: raw, poolclass=StaticPool, hide_parameters=True
+    )
+    # The driver begins nothing by itself (isolation_level None), so that savepoints and tables are
+    # taken back too; IMMEDIATE, for every transaction here may write.
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

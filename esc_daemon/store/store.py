@@ -1,0 +1,208 @@
+"""The store on SQLite: one connection, one thread, one transaction a batch."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from esc_daemon.domain.events import Stream
+from esc_daemon.domain.record import Record
+from esc_daemon.domain.step import Step
+from esc_daemon.store import event_log, reader, sqlite
+from esc_daemon.store.base import Entry, EntryChange, LoggedEvent, StoreClosed
+from esc_daemon.store.batch import last_seq, write_batch
+from esc_daemon.store.rows import Job, job_of
+from esc_daemon.store.writer import LONGEST_BATCH, LONGEST_QUEUE, GroupCommit, Outcome
+
+ArgumentsT = ParamSpec("ArgumentsT")
+ResultT = TypeVar("ResultT")
+
+
+class SqlStore:
+    """`Store` over SQLAlchemy; made by `open_store` (a file) or `from_image` (memory)."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        lock: sqlite.FileLock | None = None,
+        on_synced: Callable[[bytes], None] | None = None,
+        longest_batch: int = LONGEST_BATCH,
+        longest_queue: int = LONGEST_QUEUE,
+    ) -> None:
+        """Take over *connection* and *lock*; *on_synced* is called as `from_image` says."""
+        self._connection = connection
+        self._lock = lock
+        self._on_synced = on_synced
+        self._open = True
+        # One thread makes SQLite's calls one after the other; it starts with the first of them.
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._writer = GroupCommit(
+            self._write,
+            self._executor,
+            longest_batch=longest_batch,
+            longest_queue=longest_queue,
+        )
+
+    @classmethod
+    def from_image(
+        cls,
+        image: bytes | None = None,
+        *,
+        on_synced: Callable[[bytes], None] | None = None,
+        longest_batch: int = LONGEST_BATCH,
+        longest_queue: int = LONGEST_QUEUE,
+    ) -> "SqlStore":
+        """
+        Return a store in memory that begins as *image*, None for an empty one.
+
+        *on_synced* gets the whole database after each COMMIT, before anybody learns of it: what
+        it got last is what a power failure leaves.
+        """
+        return cls(
+            sqlite.open_image(sqlite.fresh_image() if image is None else image),
+            on_synced=on_synced,
+            longest_batch=longest_batch,
+            longest_queue=longest_queue,
+        )
+
+    async def commit(
+        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+    ) -> Sequence[LoggedEvent]:
+        """Write all or nothing (see `Store.commit`)."""
+        job = job_of(steps, entries, time)
+        if not job.pieces and not job.events:
+            return ()
+        first = await self._writer.submit(job)
+        moment = time.astimezone(UTC)
+        events = (event for step in steps for event in step.events)
+        return [
+            LoggedEvent(seq=seq, time=moment, event=event)
+            for seq, event in enumerate(events, first)
+        ]
+
+    async def load(self) -> AsyncIterator[Record]:
+        """Give every record, in the order of the keys."""
+        place = reader.START
+        while True:
+            records, place = await self._call(reader.records_after, place)
+            if not records:
+                return
+            for record in records:
+                yield record
+
+    async def events(
+        self, *, after: int, limit: int, stream: Stream, since: datetime | None = None
+    ) -> Sequence[LoggedEvent]:
+        """Return up to *limit* events of *stream* numbered above *after*, not before *since*."""
+        return await self._call(event_log.read, after, limit, stream, since)
+
+    async def last_event(self) -> int:
+        """Return the number of the newest event, 0 before the first."""
+        return await self._call(last_seq)
+
+    async def entries(self) -> Sequence[Entry]:
+        """Return the running configuration in the order of the document."""
+        return await self._call(reader.all_entries)
+
+    async def trim(self, *, keep_events: int) -> int:
+        """Forget all but the newest *keep_events* events and return how many went."""
+        gone = 0
+        while cut := await self._call(event_log.cut, keep_events):
+            gone += cut
+            self._synced()
+        return gone
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of the database; twice is no error."""
+        await self._writer.close()
+        if self._open:
+            self._open = False
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._executor, sqlite.shut, self._connection)
+            self._let_go()
+
+    def kill(self) -> None:
+        """Let go of the database as a crash does: what was not synced is lost."""
+        if self._open:
+            self._open = False
+            sqlite.shut(self._connection)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._executor.shutdown(wait=False)
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _call(
+        self,
+        work: Callable[Concatenate[Connection, ArgumentsT], ResultT],
+        *args: ArgumentsT.args,
+        **kwargs: ArgumentsT.kwargs,
+    ) -> ResultT:
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._executor, lambda: self._in_transaction(work, *args, **kwargs)
+        )
+
+    def _in_transaction(
+        self,
+        work: Callable[Concatenate[Connection, ArgumentsT], ResultT],
+        *args: ArgumentsT.args,
+        **kwargs: ArgumentsT.kwargs,
+    ) -> ResultT:
+        """Run *work* on the writer's thread, its writes durable when this returns."""
+        self._check_open()
+        try:
+            with self._connection.begin():
+                return work(self._connection, *args, **kwargs)
+        except DBAPIError as error:
+            raise sqlite.translated(error) from error
+
+    def _write(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        self._check_open()
+        try:
+            outcomes = write_batch(self._connection, jobs)
+        except DBAPIError as error:
+            raise sqlite.translated(error) from error
+        self._synced()
+        return outcomes
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StoreClosed("the store is closed; nothing was read or written")
+
+    def _synced(self) -> None:
+        if self._on_synced is not None:
+            self._on_synced(sqlite.image_of(self._connection))
+
+
+async def open_store(path: Path | None, *, longest_queue: int = LONGEST_QUEUE) -> SqlStore:
+    """
+    Open the store in the file *path*, None for one in memory; make or migrate it as needed.
+
+    Raises:
+        StoreInUse: Another daemon has it.
+        StoreTooNew: A newer version wrote it.
+        StoreBroken: It cannot be opened.
+
+    """
+    if path is None:
+        return SqlStore.from_image(longest_queue=longest_queue)
+    return await asyncio.get_running_loop().run_in_executor(None, _open, path, longest_queue)
+
+
+def _open(path: Path, longest_queue: int) -> SqlStore:
+    lock = sqlite.FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        connection = sqlite.open_file(path)
+    except BaseException:
+        lock.release()
+        raise
+    return SqlStore(connection, lock=lock, longest_queue=longest_queue)

@@ -1,0 +1,118 @@
+"""
+Group commit: what waits is written together.
+
+While one batch is on its way to the disk the next gathers, so the cost of a sync is shared by all
+who came meanwhile. Everything runs through `loop.run_in_executor`: a loop with virtual time sees
+it, and a simulated one can run it in place.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final
+
+from esc_daemon.store.base import StoreClosed, StoreError
+from esc_daemon.store.rows import Job
+
+LONGEST_BATCH: Final = 512
+LONGEST_QUEUE: Final = 4096
+
+Outcome = int | StoreError
+"""The number of a job's first event, or why the job alone was not written."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Waiting:
+    job: Job
+    outcome: asyncio.Future[int]
+
+
+class GroupCommit:
+    """The queue before the writer; when it is full, `submit` waits for a place."""
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Job]], Sequence[Outcome]],
+        executor: Executor,
+        *,
+        longest_batch: int = LONGEST_BATCH,
+        longest_queue: int = LONGEST_QUEUE,
+    ) -> None:
+        """*write* is called on *executor*, one batch at a time."""
+        self._write = write
+        self._executor = executor
+        self._longest_batch = longest_batch
+        self._places = asyncio.Semaphore(longest_queue)
+        self._queue: deque[_Waiting] = deque()
+        self._drain: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, job: Job) -> int:
+        """
+        Return the number of *job*'s first event once it is durable.
+
+        Raises:
+            StoreError: It was not written.
+
+        """
+        async with self._places:
+            if self._closed:
+                raise StoreClosed("the store is closed; nothing was written")
+            waiting = _Waiting(job, asyncio.get_running_loop().create_future())
+            self._queue.append(waiting)
+            if self._drain is None:
+                self._drain = asyncio.create_task(self._write_all(), name="store.writer")
+            return await waiting.outcome
+
+    async def close(self) -> None:
+        """Refuse what comes from now on and wait until the queue is written."""
+        self._closed = True
+        if self._drain is not None:
+            await asyncio.wait([self._drain])
+
+    async def _write_all(self) -> None:
+        try:
+            while batch := self._next_batch():
+                await self._write_one(batch)
+        finally:
+            self._drain = None
+            for left in self._queue:  # only if this task was cancelled
+                left.outcome.cancel()
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the oldest; who was cancelled while waiting is passed over."""
+        batch: list[_Waiting] = []
+        while self._queue and len(batch) < self._longest_batch:
+            waiting = self._queue.popleft()
+            if not waiting.outcome.done():
+                batch.append(waiting)
+        return batch
+
+    async def _write_one(self, batch: list[_Waiting]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            outcomes = await loop.run_in_executor(
+                self._executor, self._write, [waiting.job for waiting in batch]
+            )
+        except asyncio.CancelledError:
+            for waiting in batch:
+                waiting.outcome.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever it was, those who wait must learn it)
+            outcomes = [_own(error) for _ in batch]
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.outcome.done():  # cancelled while it was written
+                continue
+            if isinstance(outcome, int):
+                waiting.outcome.set_result(outcome)
+            else:
+                waiting.outcome.set_exception(outcome)
+
+
+def _own(error: Exception) -> StoreError:
+    """Return one error for one waiter: a shared one would gather everybody's traceback."""
+    mine = type(error)(*error.args) if isinstance(error, StoreError) else StoreError(str(error))
+    mine.__cause__ = error
+    return mine
