@@ -6,7 +6,7 @@ unknown one is passed over, so that most changes of a record need no migration.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -42,6 +42,9 @@ _INTENTS: Final[Mapping[Kind, msgspec.json.Decoder[Any]]] = {
     Kind.IMAGE: msgspec.json.Decoder(Image),
     Kind.FLAVOR: msgspec.json.Decoder(Flavor),
 }
+_OWN_ROWS: Final = ("intent", "vms")
+_DEPLOYMENT_HEAD: Final = [f.name for f in fields(DeploymentRecord) if f.name not in _OWN_ROWS]
+_RESOURCE_HEAD: Final = [f.name for f in fields(ResourceRecord) if f.name not in _OWN_ROWS]
 
 
 def encode(value: Intent | VmRecord | Event) -> str:
@@ -59,9 +62,10 @@ def encode_head(record: Record) -> str:
     """
     if record.key.kind not in _RECORDS:
         raise StoreError(f"{record.key.name}: no record of kind {record.key.kind} is known")
-    if isinstance(record, DeploymentRecord):
-        return _ENCODER.encode(replace(record, intent=None, vms={})).decode()
-    return _ENCODER.encode(replace(record, intent=None)).decode()
+    names = _DEPLOYMENT_HEAD if isinstance(record, DeploymentRecord) else _RESOURCE_HEAD
+    head = {name: getattr(record, name) for name in names}
+    head["intent"] = None
+    return _ENCODER.encode(head).decode()
 
 
 def decode_record(kind: str, head: str, intent: str | None, vms: Mapping[VmId, str]) -> Record:
