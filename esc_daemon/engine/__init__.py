@@ -1,1 +1,1 @@
-"""Mailboxes, performer, timers and broadcast: the domain brought to life."""
+"""The domain brought to life: mailboxes, performer, neighbours, timers, broadcast."""

@@ -1,0 +1,329 @@
+"""
+The engine: one serial mailbox a record, one transaction a step (DESIGN, laws 3, 4 and 7).
+
+    northbound --apply--> |         |--commit--> store
+    performer  --tell-->  | mailbox | advance, commit, plan
+    monitor    --tell-->  | a record|--ensure--> performer --> VIM, monitor, neighbours
+    timers     --tell-->  |         |--wake----> timers
+                                    |--publish-> broadcast --> listeners
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import uuid4
+
+import structlog
+
+from esc_daemon.domain.advance import advance
+from esc_daemon.domain.decompose import decompose
+from esc_daemon.domain.ids import Key, RecordId, TenantName
+from esc_daemon.domain.intent import Deployment, Resource
+from esc_daemon.domain.plan import plan
+from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
+from esc_daemon.domain.record import Record
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import (
+    IntentChanged,
+    NeighboursGone,
+    ResourceFailed,
+    ResourcesReady,
+    Restarted,
+    Trigger,
+    Woken,
+)
+from esc_daemon.engine.broadcast import Broadcast
+from esc_daemon.engine.mailbox import Mailbox
+from esc_daemon.engine.neighbours import Neighbours
+from esc_daemon.engine.performer import Performer
+from esc_daemon.engine.timers import Timers
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.monitor import Monitor, OnCrossing
+from esc_daemon.store.base import EntryChange, Store, StoreError
+
+log = structlog.get_logger()
+
+_STORE_PAUSE_SECONDS: Final = 1.0
+"""How long a record waits before it tries again to store a step that could not be stored."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Change:
+    """One configuration entry with an activation: what it is to mean from now on."""
+
+    key: Key
+    intent: Deployment | Resource | None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Edit:
+    """An accepted edit: the records that it touches and the entries that it writes."""
+
+    changes: tuple[Change, ...]
+    entries: tuple[EntryChange, ...] = ()
+
+
+class Engine:
+    """Everything that has a state. Build it, `restore()`, use it, `close()`."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        vims: Vims,
+        now: Callable[[], datetime],
+        monitor: Callable[[OnCrossing], Monitor],
+        policy: Policy = DEFAULT_POLICY,
+        new_id: Callable[[], RecordId] = lambda: RecordId(str(uuid4())),
+        last_event: int = 0,
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._policy = policy
+        self._new_id = new_id
+        self._boxes: dict[Key, Mailbox] = {}
+        self._children: dict[TenantName, dict[Key, None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.broadcast = Broadcast(last_event)
+        self._neighbours = Neighbours(self.record, self._records_under, self.tell)
+        self._performer = Performer(
+            vims=vims, monitor=monitor, neighbours=self._neighbours, tell=self.tell
+        )
+        self._timers = Timers(asyncio.get_running_loop(), now, self._wake)
+
+    # ---------------------------------------------------------------- what others see
+
+    def record(self, key: Key) -> Record | None:
+        """Return the record of *key* as it was last committed."""
+        box = self._boxes.get(key)
+        return box.record if box is not None else None
+
+    def records(self) -> Iterable[Record]:
+        """Return every record, in the order in which they came to be."""
+        return [box.record for box in self._boxes.values() if box.record is not None]
+
+    def _records_under(self, tenant: TenantName) -> Iterable[Record]:
+        return (
+            record
+            for key in self._children.get(tenant, ())
+            if (record := self.record(key)) is not None
+        )
+
+    @property
+    def at_rest(self) -> bool:
+        """Tell whether nothing is waiting to be told and no VIM call is under way."""
+        return not self._performer.in_flight and not any(
+            box.waiting or box.draining for box in self._boxes.values()
+        )
+
+    # ---------------------------------------------------------------- what others do
+
+    async def restore(self) -> None:
+        """Take up every stored record where it stood."""
+        async for record in self._store.load():
+            box = self._box(record.key)
+            box.record = record
+            self._index(box)
+        for box in tuple(self._boxes.values()):
+            assert box.record is not None
+            step = advance(box.key, box.record, Restarted(), self._now(), self._policy)
+            if step.moved:
+                self.tell(box.key, Restarted())
+            else:
+                self._follow(box)
+
+    async def apply(self, edit: Edit) -> None:
+        """
+        Take an edit: all touched records and entries, or none; durable when it returns.
+
+        A caller that is cancelled does not learn how it ended; the edit itself is not cut off.
+
+        Raises:
+            Refused: A record cannot take it; nothing changed.
+            StoreError: It could not be stored; nothing changed.
+
+        """
+        await asyncio.shield(self._task(self._apply(edit)))
+
+    async def _apply(self, edit: Edit) -> None:
+        while True:
+            keys = {key for key, _ in self._told(edit)}
+            async with AsyncExitStack() as turns:
+                for key in sorted(keys, key=_in_order):
+                    await turns.enter_async_context(self._turn(key))
+                told = self._told(edit)
+                if keys.issuperset(key for key, _ in told):
+                    await self._taken(told, edit.entries)
+                    return
+
+    def _told(self, edit: Edit) -> list[tuple[Key, IntentChanged]]:
+        """Return what each touched record is told, as the records stand now."""
+        return [
+            told
+            for change in edit.changes
+            for told in decompose(
+                change.key, change.intent, self.record(change.key), self._new_id()
+            )
+        ]
+
+    async def _taken(
+        self, told: list[tuple[Key, IntentChanged]], entries: Sequence[EntryChange]
+    ) -> None:
+        steps: dict[Key, Step] = {}
+        for key, trigger in told:
+            self._advance(steps, key, trigger)
+        moved = [step for step in steps.values() if step.moved]
+        await self._commit(moved, entries)
+        for step in moved:
+            self._follow(self._box(step.key))
+
+    def tell(self, key: Key, trigger: Trigger) -> None:
+        """Let the record of *key* know; never refused, coalesced by subject (law 9)."""
+        if self._closed:
+            return
+        if isinstance(trigger, ResourcesReady | ResourceFailed | NeighboursGone):
+            self._performer.answered(key)
+        box = self._boxes.get(key)
+        if box is None:
+            return  # it came after the end
+        box.put(trigger)
+        self._drain_soon(box)
+
+    async def close(self) -> None:
+        """Finish the steps under way and stop; what is open goes on after the next start."""
+        self._timers.close()
+        await self._performer.close()
+        self._closed = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # ---------------------------------------------------------------- one step
+
+    def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @asynccontextmanager
+    async def _turn(self, key: Key) -> AsyncIterator[Mailbox]:
+        """Hold the mailbox of *key*: nobody else moves its record meanwhile."""
+        box = self._box(key)
+        box.users += 1
+        try:
+            async with box.turn:
+                yield box
+        finally:
+            box.users -= 1
+            self._unused(box)
+
+    def _drain_soon(self, box: Mailbox) -> None:
+        if not box.draining:
+            box.draining = True
+            self._task(self._drain(box))
+
+    async def _drain(self, box: Mailbox) -> None:
+        try:
+            async with self._turn(box.key):
+                while box.waiting:
+                    triggers = box.take()
+                    if not await self._stepped(box, triggers):
+                        box.put_back(triggers)
+                        break
+                    self._follow(box)
+        finally:
+            box.draining = False
+            self._unused(box)
+        if box.waiting and not self._closed:
+            await asyncio.sleep(_STORE_PAUSE_SECONDS)
+            self._drain_soon(box)
+
+    async def _stepped(self, box: Mailbox, triggers: list[Trigger]) -> bool:
+        """Tell whether *triggers* were taken; not when the step could not be stored."""
+        steps: dict[Key, Step] = {}
+        for trigger in triggers:
+            self._advance(steps, box.key, trigger)
+        moved = [step for step in steps.values() if step.moved]
+        try:
+            await self._commit(moved)
+        except StoreError as error:
+            log.error("step.not_stored", key=str(box.key), error=str(error))  # noqa: TRY400
+            return False
+        return True
+
+    def _advance(self, steps: dict[Key, Step], key: Key, trigger: Trigger) -> None:
+        """Advance the record of *key*, within the same transaction, by one trigger more."""
+        before = steps.get(key)
+        record = before.record if before else self.record(key)
+        step = advance(key, record, trigger, self._now(), self._policy)
+        steps[key] = before.then(step) if before else step
+
+    async def _commit(self, steps: Sequence[Step], entries: Sequence[EntryChange] = ()) -> None:
+        """Store *steps*, then let their records be seen, then tell their events."""
+        if not steps and not entries:
+            return
+        sealed = [_sealed(step) for step in steps]
+        logged = await self._store.commit(sealed, entries, time=self._now())
+        for step in sealed:
+            box = self._box(step.key)
+            box.record = step.record
+            self._index(box)
+        self.broadcast.publish(logged)
+
+    def _follow(self, box: Mailbox) -> None:
+        """Do what the record now wants done, and let its neighbours look at it."""
+        key, record = box.key, box.record
+        if record is None:
+            self._performer.ensure(key, ())
+            self._timers.wake(key, None)
+        else:
+            todo = plan(record, self._now())
+            self._performer.ensure(key, todo.commands)
+            self._timers.wake(key, todo.wake_at)
+        self._neighbours.changed(key)
+
+    # ---------------------------------------------------------------- the inner desk
+
+    def _box(self, key: Key) -> Mailbox:
+        box = self._boxes.get(key)
+        if box is None:
+            box = self._boxes[key] = Mailbox(key)
+        return box
+
+    def _unused(self, box: Mailbox) -> None:
+        """Forget a mailbox without a record that nobody waits for."""
+        if box.unused and self._boxes.get(box.key) is box:
+            del self._boxes[box.key]
+
+    def _index(self, box: Mailbox) -> None:
+        tenant = box.key.tenant
+        if tenant is None:
+            return
+        if box.record is not None:
+            self._children.setdefault(tenant, {})[box.key] = None
+        else:
+            under = self._children.get(tenant, {})
+            under.pop(box.key, None)
+            if not under:
+                self._children.pop(tenant, None)
+
+    def _wake(self, key: Key) -> None:
+        self.tell(key, Woken())
+
+
+def _in_order(key: Key) -> tuple[str, str, str]:
+    """Mailboxes are always taken in this order, so that two edits cannot wait for each other."""
+    return key.kind.value, key.tenant or "", key.name
+
+
+def _sealed(step: Step) -> Step:
+    """Give the record its next revision, which the store holds against what it has."""
+    if step.record is None:
+        return step
+    revision = (step.before.revision if step.before else 0) + 1
+    epoch = step.before.epoch if step.before else 0
+    return replace(step, record=replace(step.record, revision=revision, epoch=epoch))

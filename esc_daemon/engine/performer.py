@@ -1,0 +1,202 @@
+"""
+Commands become calls (DESIGN section 4, step 7).
+
+The performer knows for each record which commands are in flight. A new plan lets finish what
+may have taken effect, drops what is only waiting or watching, and starts what is new; every
+call answers with exactly one trigger, after which the engine plans again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import structlog
+
+from esc_daemon.domain.commands import (
+    Await,
+    AwaitServer,
+    Command,
+    EnsureResource,
+    EnsureServer,
+    RemoveResource,
+    RemoveServer,
+    VimCall,
+    Watch,
+)
+from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId
+from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger
+from esc_daemon.engine.calls import perform
+from esc_daemon.engine.neighbours import Neighbours
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.monitor import Monitor, OnCrossing
+from esc_daemon.vim.base import VimError, VimRefused, VimUnreachable
+
+log = structlog.get_logger()
+
+_CLOSING_SECONDS: Final = 5.0
+"""How long a stop waits for calls under way; what is cut off is looked for after the restart."""
+
+
+@dataclass(slots=True)
+class _Running:
+    command: Command
+    task: asyncio.Task[None] | None = None
+
+
+class Performer:
+    """Starts, keeps and drops commands; at most one in flight for each slot of a record."""
+
+    def __init__(
+        self,
+        *,
+        vims: Vims,
+        monitor: Callable[[OnCrossing], Monitor],
+        neighbours: Neighbours,
+        tell: Callable[[Key, Trigger], None],
+    ) -> None:
+        self._vims = vims
+        self._monitor = monitor(self._crossed)
+        self._neighbours = neighbours
+        self._tell = tell
+        self._running: dict[Key, dict[str, _Running]] = {}
+        self._watched: dict[VmId, Key] = {}
+        self._closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of VIM calls under way."""
+        return sum(
+            run.task is not None for slots in self._running.values() for run in slots.values()
+        )
+
+    def ensure(self, key: Key, commands: Iterable[Command]) -> None:
+        """Make *commands* the ones that are under way for the record of *key*."""
+        if self._closed:
+            return
+        wanted = {command.slot: command for command in commands}
+        running = self._running.get(key)
+        if running is None:
+            if not wanted:
+                return
+            running = self._running[key] = {}
+        for slot, run in tuple(running.items()):
+            if wanted.get(slot) == run.command:
+                del wanted[slot]
+            elif not self._dropped(key, run):
+                wanted.pop(slot, None)  # its turn comes when the call has answered
+            else:
+                running.pop(slot, None)
+        for slot, command in wanted.items():
+            self._start(key, slot, command, running)
+        if not running:
+            self._running.pop(key, None)
+
+    def _dropped(self, key: Key, run: _Running) -> bool:
+        match run.command:
+            case Await():
+                self._neighbours.forget(key)
+                return True
+            case Watch(server=server):
+                self._monitor.disarm(server.vm)
+                self._watched.pop(server.vm, None)
+                return True
+            case AwaitServer():  # it only looks
+                if run.task is not None:
+                    run.task.cancel()
+                return True
+            case _:
+                return False
+
+    def _start(self, key: Key, slot: str, command: Command, running: dict[str, _Running]) -> None:
+        match command:
+            case Await():
+                running[slot] = _Running(command)
+                self._neighbours.wait(key, command)
+            case Watch():
+                running[slot] = _Running(command)
+                self._watched[command.server.vm] = key
+                self._monitor.arm(command)
+            case EnsureServer() | AwaitServer() | RemoveServer():
+                self._call(key, slot, command, running)
+            case EnsureResource() | RemoveResource():
+                self._call(key, slot, command, running)
+            case _:
+                assert_never(command)
+
+    def answered(self, key: Key) -> None:
+        """Note that the record's wait for its neighbours is over."""
+        self._running.get(key, {}).pop("await", None)
+
+    def _call(self, key: Key, slot: str, call: VimCall, running: dict[str, _Running]) -> None:
+        run = _Running(call)
+        running[slot] = run
+        run.task = asyncio.create_task(self._answer(key, slot, call, run))
+
+    async def _answer(self, key: Key, slot: str, call: VimCall, run: _Running) -> None:
+        trigger = await self._outcome(call)
+        slots = self._running.get(key)
+        if slots is not None and slots.get(slot) is run:
+            del slots[slot]
+            if not slots:
+                del self._running[key]
+        self._tell(key, trigger)
+
+    async def _outcome(self, call: VimCall) -> Trigger:
+        """Return the call's one answer, whatever happens."""
+        try:
+            driver = self._vims.driver(call.vim)
+            async with self._vims.turn(call.vim):
+                return await perform(driver, call, timeout_seconds=self._vims.call_timeout)
+        except VimRefused as error:
+            return _failure(call, str(error), final=True)
+        except VimUnreachable as error:
+            return _failure(call, str(error), reached=False)
+        except VimError as error:
+            return _failure(call, str(error))
+        except TimeoutError:
+            return _failure(call, f"no answer within {self._vims.call_timeout:g} s")
+        except Exception as error:
+            log.exception("vim.call_broke", call=type(call).__name__, vim=call.vim)
+            return _failure(call, f"internal error in the VIM driver: {type(error).__name__}")
+
+    def _crossed(self, server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's signature
+        key = self._watched.get(server.vm)
+        if key is not None:
+            crossed = KpiCrossed(server=server, event_name=event_name, holds=holds, value=value)
+            self._tell(key, crossed)
+
+    async def close(self) -> None:
+        """Start nothing more; give calls under way a moment to answer, then leave them."""
+        self._closed = True
+        await self._monitor.close()
+        tasks = [
+            run.task
+            for slots in self._running.values()
+            for run in slots.values()
+            if run.task is not None
+        ]
+        self._running.clear()
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = True) -> CallFailed:
+    subject: ServerKey | RecordId
+    match call:
+        case EnsureServer(key=key) | AwaitServer(key=key) | RemoveServer(key=key):
+            subject = key
+        case EnsureResource(id=id_) | RemoveResource(id=id_):
+            subject = id_
+    # looking changes nothing in the VIM, so it cannot leave anything there unknown
+    looked = isinstance(call, AwaitServer)
+    return CallFailed(
+        subject=subject,
+        removal=isinstance(call, RemoveServer | RemoveResource),
+        error=error,
+        final=final and not looked,
+        reached=reached and not looked,
+    )
