@@ -1,0 +1,92 @@
+"""Images and flavors."""
+
+from esc_daemon.domain.ids import Key
+from esc_daemon.domain.intent import Flavor, Image
+from esc_daemon.vim.base import VimRefused
+from esc_daemon.vim.simulator.ledger import Ledger
+from esc_daemon.vim.simulator.rows import FlavorRow, ImageRow, Row
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+
+class Catalogue:
+    """What servers are made of; when it is open, every name stands in it."""
+
+    def __init__(self, ledger: Ledger, settings: CloudSettings) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._images: dict[Key, ImageRow] = {}
+        self._flavors: dict[Key, FlavorRow] = {}
+        self._image_names: dict[str, int] = {}
+        self._cores: dict[str, list[FlavorRow]] = {}
+
+    def restore(self, row: Row) -> None:
+        """Take over a row if it is one of these."""
+        if isinstance(row, ImageRow):
+            self._add_image(row)
+        elif isinstance(row, FlavorRow):
+            self._add_flavor(row)
+
+    def _add_image(self, row: ImageRow) -> None:
+        self._images[row.key] = row
+        self._image_names[row.name] = self._image_names.get(row.name, 0) + 1
+
+    def _add_flavor(self, row: FlavorRow) -> None:
+        self._flavors[row.key] = row
+        self._cores.setdefault(row.name, []).append(row)
+
+    def ensure_image(self, key: Key, want: Image) -> ImageRow:
+        """Return the image with *key*, made if need be."""
+        row = self._images.get(key)
+        if row is None:
+            row = ImageRow(id=self._ledger.new_id(), key=key, name=want.name)
+            self._add_image(row)
+            self._ledger.put(row)
+        return row
+
+    def remove_image(self, key: Key) -> None:
+        """Remove the image; servers made of it go on."""
+        row = self._images.pop(key, None)
+        if row is None:
+            return
+        self._image_names[row.name] -= 1
+        if not self._image_names[row.name]:
+            del self._image_names[row.name]
+        self._ledger.drop(row)
+
+    def ensure_flavor(self, key: Key, want: Flavor) -> FlavorRow:
+        """Return the flavor with *key*, made if need be."""
+        row = self._flavors.get(key)
+        if row is None:
+            row = FlavorRow(id=self._ledger.new_id(), key=key, name=want.name, cores=want.vcpus)
+            self._add_flavor(row)
+            self._ledger.put(row)
+        return row
+
+    def remove_flavor(self, key: Key) -> None:
+        """Remove the flavor; servers of this size go on."""
+        row = self._flavors.pop(key, None)
+        if row is None:
+            return
+        self._cores[row.name].remove(row)
+        if not self._cores[row.name]:
+            del self._cores[row.name]
+        self._ledger.drop(row)
+
+    def check_image(self, name: str | None) -> None:
+        """VimRefused where a server cannot be made of *name*."""
+        if name is not None and name not in self._image_names:
+            self._missing("image", name)
+
+    def cores(self, name: str | None) -> int:
+        """Return the size of the flavor *name* (1 where nobody said); VimRefused if missing."""
+        if name is None:
+            return 1
+        rows = self._cores.get(name)
+        if rows:
+            return rows[0].cores
+        self._missing("flavor", name)
+        return 1
+
+    def _missing(self, what: str, name: str) -> None:
+        if not self._settings.open_catalogue:
+            raise VimRefused(f"there is no {what} {name}")

@@ -1,0 +1,261 @@
+"""The VIM port over a simulator that is a program of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.specs import (
+    Port,
+    PortSpec,
+    Power,
+    ResourceHandle,
+    Server,
+    ServerSpec,
+)
+from esc_daemon.vim.base import (
+    Capability,
+    VimError,
+    VimRefused,
+    VimStatus,
+    VimUnknown,
+    VimUnreachable,
+)
+from esc_daemon.vim.simulator import wire
+from esc_daemon.vim.simulator.driver import NO_VIM, PAGE
+from esc_daemon.vim.simulator.wire import CANCEL, ERRORS, MAX_LINE, Reply, Request, WireVerb
+
+ResultT = TypeVar("ResultT")
+
+_MAX_IN_FLIGHT: Final = 512
+"""Calls at a time; another one waits for its turn, within its time-out."""
+
+
+class _Link:
+    """One connection and the calls that wait for a reply from it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._numbers = count(1)
+        self._encoder = msgspec.json.Encoder()
+        self.is_open = True
+        self._task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        replies = msgspec.json.Decoder(Reply)
+        try:
+            while line := await self._reader.readline():
+                reply = replies.decode(line)
+                waiting = self._waiting.pop(reply.id, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(reply)
+        except (OSError, ValueError):
+            # Lost, or not a simulator at the other end: the same to those who wait.
+            pass
+        finally:
+            self.is_open = False
+            self._writer.transport.abort()
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(ConnectionResetError("the connection was lost"))
+            self._waiting.clear()
+
+    async def call(self, verb: str, arguments: bytes) -> Reply:
+        """Return the reply; OSError when the connection is lost first."""
+        number = next(self._numbers)
+        self._write(Request(id=number, verb=verb, arguments=msgspec.Raw(arguments)))
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        try:
+            await self._writer.drain()
+            return await waiting
+        finally:
+            if self._waiting.pop(number, None) is not None and self.is_open:
+                self._write(Request(id=number, verb=CANCEL))
+
+    def _write(self, request: Request) -> None:
+        self._writer.write(self._encoder.encode(request) + b"\n")
+
+    async def close(self) -> None:
+        """Cut the connection; who still waits gets ConnectionResetError."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+
+class RemoteSimulator:
+    """
+    One connector (VimDriver and GuestProbe) to a simulator at *host* and *port*.
+
+    It connects at the first call and again after a connection was lost. A call that is not
+    answered within *timeout_seconds* raises VimUnknown; where no connection can be had within
+    *connect_seconds* it raises VimUnreachable. `answers` raises these too: that the simulator
+    cannot be asked does not mean that a guest is silent.
+    """
+
+    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        vim: VimId = NO_VIM,
+        timeout_seconds: float = 30.0,
+        connect_seconds: float = 3.0,
+    ) -> None:
+        self.vim = vim
+        self._host = host
+        self._port = port
+        self._timeout_seconds = timeout_seconds
+        self._connect_seconds = connect_seconds
+        self._link: _Link | None = None
+        self._connecting = asyncio.Lock()
+        self._turns = asyncio.Semaphore(_MAX_IN_FLIGHT)
+
+    async def _connected(self) -> _Link:
+        async with self._connecting:
+            if self._link is not None:
+                if self._link.is_open:
+                    return self._link
+                await self._link.close()
+                self._link = None
+            async with asyncio.timeout(self._connect_seconds):
+                reader, writer = await asyncio.open_connection(
+                    self._host, self._port, limit=MAX_LINE + 1
+                )
+            self._link = _Link(reader, writer)
+            return self._link
+
+    async def _call(self, verb: WireVerb[ResultT], *arguments: Any) -> ResultT:
+        what = f"{self.vim}: {verb.name}" if self.vim else verb.name
+        data = msgspec.json.encode(arguments)
+        if len(data) > MAX_LINE - 1024:
+            raise VimRefused(f"{what}: {len(data)} bytes are too much for one request")
+        sent = False
+        try:
+            async with asyncio.timeout(self._timeout_seconds), self._turns:
+                link = await self._connected()
+                sent = True
+                reply = await link.call(verb.name, data)
+        except OSError as error:  # and TimeoutError, which is one
+            if sent:
+                raise VimUnknown(f"{what}: no answer: {error or 'time-out'}") from error
+            raise VimUnreachable(
+                f"{what}: no simulator at {self._host} port {self._port}: {error or 'time-out'}"
+            ) from error
+        if reply.error:
+            kind: type[VimError] = ERRORS.get(reply.error, VimUnknown)
+            raise kind(f"{self.vim}: {reply.text}" if self.vim else reply.text)
+        try:
+            return verb.result.decode(reply.result)
+        except msgspec.DecodeError as error:
+            raise VimUnknown(f"{what}: the answer cannot be read: {error}") from error
+
+    async def _handle(self, verb: WireVerb[ResourceHandle], *arguments: Any) -> ResourceHandle:
+        return replace(await self._call(verb, *arguments), vim=self.vim)
+
+    async def check(self) -> VimStatus:
+        """See VimDriver."""
+        try:
+            return await self._call(wire.CHECK)
+        except VimError:
+            return VimStatus.CONNECTION_FAILED
+
+    async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._handle(wire.ENSURE_TENANT, key, want)
+
+    async def remove_tenant(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_TENANT, key)
+
+    async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._handle(wire.ENSURE_NETWORK, key, want, project)
+
+    async def remove_network(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_NETWORK, key)
+
+    async def ensure_subnet(
+        self, key: Key, want: Subnet, *, network_id: str, project: str
+    ) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._handle(wire.ENSURE_SUBNET, key, want, network_id, project)
+
+    async def remove_subnet(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_SUBNET, key)
+
+    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._handle(wire.ENSURE_IMAGE, key, want)
+
+    async def remove_image(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_IMAGE, key)
+
+    async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._handle(wire.ENSURE_FLAVOR, key, want)
+
+    async def remove_flavor(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_FLAVOR, key)
+
+    async def ensure_port(self, want: PortSpec) -> Port:
+        """See VimDriver."""
+        return await self._call(wire.ENSURE_PORT, want)
+
+    async def remove_ports(self, vm: VmId) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_PORTS, vm)
+
+    async def ensure_server(
+        self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
+    ) -> Server:
+        """See VimDriver; VimUnknown while a server with this key is being deleted."""
+        return await self._call(wire.ENSURE_SERVER, key, want, ports)
+
+    async def find_server(self, key: ServerKey) -> Server | None:
+        """See VimDriver; while it is being deleted its *fault* says so."""
+        return await self._call(wire.FIND_SERVER, key)
+
+    async def remove_server(self, key: ServerKey) -> None:
+        """See VimDriver; the deletion goes on when nobody waits for it."""
+        await self._call(wire.REMOVE_SERVER, key)
+
+    async def set_power(self, key: ServerKey, power: Power) -> None:
+        """See VimDriver; VimUnknown while the server is in BUILD."""
+        await self._call(wire.SET_POWER, key, power)
+
+    async def servers(self) -> AsyncIterator[Server]:
+        """See VimDriver."""
+        after = 0
+        while True:
+            found, after = await self._call(wire.SERVERS, after, PAGE)
+            for server in found:
+                yield server
+            if len(found) < PAGE:
+                return
+
+    async def answers(self, key: ServerKey, address: str) -> float | None:
+        """See GuestProbe."""
+        return await self._call(wire.ANSWERS, key, address)
+
+    async def close(self) -> None:
+        """Let go of the connection; calls in flight raise VimUnknown."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()

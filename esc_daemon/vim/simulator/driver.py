@@ -1,0 +1,322 @@
+"""
+The VIM port over a simulated cloud inside one event loop.
+
+A request belongs to the cloud as soon as it is sent: it is a timer of the loop, so it takes
+effect even when whoever asked was cancelled or died. Time is the loop's, hence virtual time
+works; without latency and faults no call gives up the loop, except to wait for a deletion.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId, parts_of
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.specs import (
+    Port,
+    PortSpec,
+    Power,
+    ResourceHandle,
+    Server,
+    ServerSpec,
+)
+from esc_daemon.vim.base import (
+    Capability,
+    VimError,
+    VimRefused,
+    VimStatus,
+    VimUnknown,
+    VimUnreachable,
+)
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from esc_daemon.vim.simulator.ledger import MOMENT
+from esc_daemon.vim.simulator.rows import FlavorRow, ImageRow, NetworkRow, SubnetRow
+
+ResultT = TypeVar("ResultT")
+
+NO_VIM: Final = VimId("")
+PAGE: Final = 200
+"""Servers of the list between two looks at the rest of the world."""
+
+
+class SimulatorDriver:
+    """
+    One connector (VimDriver and GuestProbe) to *cloud*, which other connectors may share.
+
+    *vim* stands in the handles and begins the texts of errors. *now* gives seconds since 1970
+    and must follow the loop's time; by default it is the wall's time at the first call and the
+    loop's progress since.
+    """
+
+    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
+
+    def __init__(
+        self, cloud: Cloud, *, vim: VimId = NO_VIM, now: Callable[[], float] | None = None
+    ) -> None:
+        self.cloud = cloud
+        self.vim = vim
+        self._given_now = now
+        self._offset: float | None = None
+        self._pending: set[asyncio.Future[Any]] = set()
+
+    def now(self) -> float:
+        """Return the cloud's time in seconds since 1970."""
+        if self._given_now is not None:
+            return self._given_now()
+        loop_time = asyncio.get_running_loop().time()
+        if self._offset is None:
+            self._offset = time.time() - loop_time
+        return self._offset + loop_time
+
+    async def _ask(
+        self,
+        verb: Verb,
+        name: str,
+        effect: Callable[[float], ResultT],
+        *,
+        vm: VmId | None = None,
+    ) -> ResultT:
+        """Send one request and wait for its answer."""
+        cloud = self.cloud
+        latency = cloud.settings.latency_seconds
+        if not cloud.faults and latency <= 0:
+            return self._effect(effect)
+        verdict = cloud.judge(verb, (name,), vm)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[ResultT] = loop.create_future()
+        self._pending.add(answer)
+        answer.add_done_callback(self._pending.discard)
+        what = f"{verb} of {vm or name}"
+        delay = latency + verdict.delay
+        if delay > 0:
+            loop.call_later(delay, self._arrive, effect, verdict.rule, what, answer)
+        else:
+            self._arrive(effect, verdict.rule, what, answer)
+        return await answer
+
+    def _effect(self, effect: Callable[[float], ResultT]) -> ResultT:
+        """Let a request take effect now, durably."""
+        now = self.now()
+        try:
+            self.cloud.servers.settle(now)
+            try:
+                return effect(now)
+            finally:
+                self.cloud.commit()
+        except VimError as error:
+            raise type(error)(f"{self.vim}: {error}" if self.vim else str(error)) from None
+        except OSError as error:
+            raise VimUnknown(f"{self.vim}: cannot write the state: {error}") from error
+
+    def _arrive(
+        self,
+        effect: Callable[[float], ResultT],
+        rule: Rule | None,
+        what: str,
+        answer: "asyncio.Future[ResultT]",
+    ) -> None:
+        """Let a request take effect, or not, and answer it, or not."""
+        try:
+            result = self._effect(effect) if rule is None else self._strike(rule, what, effect)
+        except _NeverAnsweredError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+
+    def _strike(self, rule: Rule, what: str, effect: Callable[[float], ResultT]) -> ResultT:
+        if rule.fault is Fault.UNKNOWN_AFTER or rule.takes_effect:
+            with suppress(VimError):
+                self._effect(effect)
+        else:
+            # That the rule struck is durable too.
+            self._effect(_nothing)
+        text = f"{self.vim}: {what}: " if self.vim else f"{what}: "
+        match rule.fault:
+            case Fault.REFUSE:
+                raise VimRefused(text + (rule.text or "refused"))
+            case Fault.QUOTA:
+                raise VimRefused(text + (rule.text or "quota exceeded"))
+            case Fault.UNREACHABLE:
+                raise VimUnreachable(text + (rule.text or "the VIM does not answer"))
+            case Fault.HANG:
+                raise _NeverAnsweredError
+            case _:
+                raise VimUnknown(text + (rule.text or "the answer was lost"))
+
+    def _handle(self, row: NetworkRow | SubnetRow | ImageRow | FlavorRow) -> ResourceHandle:
+        return ResourceHandle(vim=self.vim, resource_id=row.id, project=row.project, name=row.name)
+
+    async def check(self) -> VimStatus:
+        """Return what the faults make of it."""
+        try:
+            await self._ask(Verb.CHECK, "", _nothing)
+        except VimRefused:
+            return VimStatus.AUTHENTICATION_FAILED
+        except VimUnknown:
+            return VimStatus.CONNECTION_FAILED
+        return VimStatus.CONNECTION_SUCCESSFUL
+
+    async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
+        """See VimDriver."""
+        project, name = await self._ask(
+            Verb.ENSURE_TENANT, want.name, lambda _: self.cloud.projects.ensure(key, want)
+        )
+        return ResourceHandle(vim=self.vim, resource_id=project, project=project, name=name)
+
+    async def remove_tenant(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._ask(Verb.REMOVE_TENANT, parts_of(key.name)[-1], lambda _: self.cloud.projects.remove(key))
+
+    async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.ENSURE_NETWORK,
+            want.name,
+            lambda _: self._handle(self.cloud.networks.ensure(key, want, project)),
+        )
+
+    async def remove_network(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._ask(Verb.REMOVE_NETWORK, parts_of(key.name)[-1], lambda _: self.cloud.networks.remove(key))
+
+    async def ensure_subnet(
+        self, key: Key, want: Subnet, *, network_id: str, project: str
+    ) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.ENSURE_SUBNET,
+            want.name,
+            lambda _: self._handle(
+                self.cloud.networks.ensure_subnet(key, want, network_id, project)
+            ),
+        )
+
+    async def remove_subnet(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.REMOVE_SUBNET, parts_of(key.name)[-1], lambda _: self.cloud.networks.remove_subnet(key)
+        )
+
+    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.ENSURE_IMAGE,
+            want.name,
+            lambda _: self._handle(self.cloud.catalogue.ensure_image(key, want)),
+        )
+
+    async def remove_image(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.REMOVE_IMAGE, parts_of(key.name)[-1], lambda _: self.cloud.catalogue.remove_image(key)
+        )
+
+    async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.ENSURE_FLAVOR,
+            want.name,
+            lambda _: self._handle(self.cloud.catalogue.ensure_flavor(key, want)),
+        )
+
+    async def remove_flavor(self, key: Key) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.REMOVE_FLAVOR, parts_of(key.name)[-1], lambda _: self.cloud.catalogue.remove_flavor(key)
+        )
+
+    async def ensure_port(self, want: PortSpec) -> Port:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.ENSURE_PORT,
+            want.network,
+            lambda _: self.cloud.ports.ensure(want),
+            vm=want.key.vm,
+        )
+
+    async def remove_ports(self, vm: VmId) -> None:
+        """See VimDriver."""
+        await self._ask(Verb.REMOVE_PORTS, "", lambda _: self.cloud.ports.remove(vm), vm=vm)
+
+    async def ensure_server(
+        self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
+    ) -> Server:
+        """See VimDriver; VimUnknown while a server with this key is being deleted."""
+        return await self._ask(
+            Verb.ENSURE_SERVER,
+            want.name,
+            lambda now: self.cloud.servers.ensure(key, want, ports, now),
+            vm=key.vm,
+        )
+
+    async def find_server(self, key: ServerKey) -> Server | None:
+        """See VimDriver; while it is being deleted its *fault* says so."""
+        return await self._ask(
+            Verb.FIND_SERVER, "", lambda now: self.cloud.servers.find(key, now), vm=key.vm
+        )
+
+    async def remove_server(self, key: ServerKey) -> None:
+        """See VimDriver; the deletion goes on when nobody waits for it."""
+        gone_at = await self._ask(
+            Verb.REMOVE_SERVER, "", lambda now: self.cloud.servers.remove(key, now), vm=key.vm
+        )
+        if gone_at is None or gone_at <= self.now() + MOMENT:
+            return
+        await asyncio.sleep(gone_at - self.now())
+        # The timer may be early by less than a clock's tick.
+        self.cloud.servers.settle(max(gone_at, self.now()))
+        self._effect(_nothing)
+
+    async def set_power(self, key: ServerKey, power: Power) -> None:
+        """See VimDriver; VimUnknown while the server is in BUILD."""
+        await self._ask(
+            Verb.SET_POWER,
+            "",
+            lambda now: self.cloud.servers.set_power(key, power, now),
+            vm=key.vm,
+        )
+
+    async def page(self, after: int, size: int) -> tuple[list[Server], int]:
+        """Return a part of the list; see `Servers.page`."""
+        return await self._ask(
+            Verb.SERVERS, "", lambda now: self.cloud.servers.page(after, size, now)
+        )
+
+    async def servers(self) -> AsyncIterator[Server]:
+        """See VimDriver."""
+        after = 0
+        while True:
+            found, after = await self.page(after, PAGE)
+            for server in found:
+                yield server
+            if len(found) < PAGE:
+                return
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Stop waiting for answers; the requests themselves go on."""
+        for answer in tuple(self._pending):
+            if not answer.done():
+                answer.set_exception(VimUnreachable(f"{self.vim}: the connection was closed"))
+
+    async def answers(self, key: ServerKey, address: str) -> float | None:
+        """See GuestProbe; no fault of the API touches it."""
+        now = self.now()
+        self.cloud.servers.settle(now)
+        alive = self.cloud.servers.guest(key, address, now)
+        return self.cloud.settings.rtt_ms if alive else None
+
+
+class _NeverAnsweredError(Exception):
+    """A request hangs."""
+
+
+def _nothing(_: float) -> None:
+    return None

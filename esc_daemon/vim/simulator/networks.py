@@ -1,0 +1,207 @@
+"""Networks, subnets and where their addresses come from."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from esc_daemon.domain.ids import Key
+from esc_daemon.domain.intent import Network, Subnet
+from esc_daemon.domain.specs import PortSpec
+from esc_daemon.vim.base import VimRefused
+from esc_daemon.vim.simulator.addresses import Pool, parse_address, parse_range
+from esc_daemon.vim.simulator.ledger import Ledger
+from esc_daemon.vim.simulator.projects import Projects
+from esc_daemon.vim.simulator.rows import NetworkRow, Row, SubnetRow
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+
+class Networks:
+    """The networks of one cloud. Names may repeat: a key or an id is what tells them apart."""
+
+    def __init__(self, ledger: Ledger, settings: CloudSettings, projects: Projects) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._projects = projects
+        self._by_key: dict[Key, NetworkRow] = {}
+        self._subnet_by_key: dict[Key, SubnetRow] = {}
+        self._by_name: dict[str, list[NetworkRow]] = {}
+        self.rows: dict[str, NetworkRow] = {}
+        self._subnets: dict[str, dict[str, SubnetRow]] = {}
+        self._pools: dict[str, Pool] = {}
+        self.port_counts: dict[str, int] = {}
+
+    def restore(self, row: Row) -> None:
+        """Take over a row if it is one of these."""
+        if isinstance(row, NetworkRow):
+            self._add(row)
+        elif isinstance(row, SubnetRow):
+            self._add_subnet(row)
+
+    def _add(self, row: NetworkRow) -> None:
+        self.rows[row.id] = row
+        self._by_name.setdefault(row.name, []).append(row)
+        self._subnets[row.id] = {}
+        self.port_counts[row.id] = 0
+        if row.key is not None:
+            self._by_key[row.key] = row
+            self._projects.usage[row.project].networks += 1
+
+    def _add_subnet(self, row: SubnetRow) -> None:
+        self._subnet_by_key[row.key] = row
+        self._subnets[row.network_id][row.id] = row
+        self._pools[row.id] = Pool(ip_network(row.cidr), row.gateway)
+
+    def ensure(self, key: Key, want: Network, project: str) -> NetworkRow:
+        """Return the network with *key*, made if need be."""
+        row = self._by_key.get(key)
+        if row is None:
+            owner = self._projects.resolve(project)
+            row = NetworkRow(id=self._ledger.new_id(), key=key, name=want.name, project=owner)
+            self._add(row)
+            self._ledger.put(row)
+        return row
+
+    def remove(self, key: Key) -> None:
+        """Remove the network and its subnets; VimRefused while it has ports."""
+        row = self._by_key.get(key)
+        if row is None:
+            return
+        if self.port_counts[row.id]:
+            raise VimRefused(
+                f"network {row.name} ({row.id}) still has {self.port_counts[row.id]} ports: "
+                "remove them first"
+            )
+        for subnet in list(self._subnets[row.id].values()):
+            self._drop_subnet(subnet)
+        del self._by_key[key], self.rows[row.id], self._subnets[row.id], self.port_counts[row.id]
+        self._pools.pop(row.id, None)
+        namesakes = self._by_name[row.name]
+        namesakes.remove(row)
+        if not namesakes:
+            del self._by_name[row.name]
+        self._projects.usage[row.project].networks -= 1
+        self._ledger.drop(row)
+
+    def ensure_subnet(self, key: Key, want: Subnet, network_id: str, project: str) -> SubnetRow:
+        """Return the subnet with *key*; VimRefused for bad or overlapping addresses."""
+        row = self._subnet_by_key.get(key)
+        if row is not None:
+            return row
+        network = self.rows.get(network_id)
+        if network is None:
+            raise VimRefused(f"subnet {want.name}: there is no network {network_id}")
+        cidr = parse_range(want.address, want.netmask)
+        if cidr.version != (6 if want.ip_version.lower() == "ipv6" else 4):
+            raise VimRefused(f"subnet {want.name}: {cidr} is not {want.ip_version}")
+        for other in self._subnets[network_id].values():
+            if _overlap(cidr, self._pools[other.id].network):
+                raise VimRefused(f"subnet {want.name}: {cidr} overlaps {other.name} ({other.cidr})")
+        row = SubnetRow(
+            id=self._ledger.new_id(),
+            key=key,
+            name=want.name,
+            project=self._projects.resolve(project),
+            network_id=network_id,
+            cidr=str(cidr),
+            gateway=_gateway(want, str(cidr)),
+        )
+        self._add_subnet(row)
+        self._ledger.put(row)
+        return row
+
+    def remove_subnet(self, key: Key) -> None:
+        """Remove the subnet; VimRefused while ports have addresses of it."""
+        row = self._subnet_by_key.get(key)
+        if row is None:
+            return
+        if len(self._pools[row.id]):
+            raise VimRefused(
+                f"subnet {row.name} ({row.id}) still has {len(self._pools[row.id])} addresses "
+                "in use: remove their ports first"
+            )
+        self._drop_subnet(row)
+
+    def _drop_subnet(self, row: SubnetRow) -> None:
+        del self._subnet_by_key[row.key], self._subnets[row.network_id][row.id]
+        del self._pools[row.id]
+        self._ledger.drop(row)
+
+    def find(self, want: PortSpec, project: str) -> NetworkRow:
+        """Return the network that *want* names, by id or by name as seen from *project*."""
+        if want.network_id is not None:
+            row = self.rows.get(want.network_id)
+            if row is None:
+                raise VimRefused(f"there is no network {want.network_id} ({want.network})")
+            return row
+        namesakes = self._by_name.get(want.network)
+        if namesakes:
+            return next((row for row in namesakes if row.project == project), namesakes[0])
+        if not self._settings.open_catalogue:
+            raise VimRefused(f"there is no network {want.network}")
+        row = NetworkRow(id=self._ledger.new_id(), key=None, name=want.network, project="")
+        self._add(row)
+        self._ledger.put(row)
+        return row
+
+    def subnet(self, subnet_id: str | None) -> SubnetRow | None:
+        """Return the subnet with this id."""
+        row = self._ledger.rows.get(subnet_id) if subnet_id is not None else None
+        return row if isinstance(row, SubnetRow) else None
+
+    def netmask(self, subnet_id: str) -> str:
+        """Return the netmask of the subnet: for IPv6 its length, as it is configured."""
+        network = self._pools[subnet_id].network
+        return str(network.netmask) if network.version == 4 else str(network.prefixlen)
+
+    def pool(self, network: NetworkRow, subnet_id: str | None) -> Pool:
+        """Return where the addresses of *subnet_id* come from (None: the network's own range)."""
+        if subnet_id is not None:
+            return self._pools[subnet_id]
+        pool = self._pools.get(network.id)
+        if pool is None:
+            pool = Pool(ip_network(self._default_range(network)), anything_goes=True)
+            self._pools[network.id] = pool
+        return pool
+
+    def _default_range(self, network: NetworkRow) -> str:
+        if not network.default_range:
+            whole = ip_network(self._settings.default_range)
+            length = self._settings.default_prefix
+            size = 1 << (whole.max_prefixlen - length)
+            # Taken in turn; when all are used up they overlap, as networks of a cloud may.
+            turn = self._ledger.serial() % max(1, whole.num_addresses // size)
+            start = type(whole.network_address)(int(whole.network_address) + turn * size)
+            network.default_range = f"{start}/{length}"
+            self._ledger.put(network)
+        return network.default_range
+
+    def take(self, network: NetworkRow, address: str | None) -> tuple[str | None, str]:
+        """Return the subnet's id (None: it has none) and an address, as asked or the next free."""
+        subnets = self._subnets[network.id]
+        if not subnets:
+            pool = self.pool(network, None)
+            return None, pool.take() if address is None else pool.claim(address)
+        if address is not None:
+            wanted = parse_address(address)
+            for subnet_id in subnets:
+                if wanted in self._pools[subnet_id].network:
+                    return subnet_id, self._pools[subnet_id].claim(address)
+            raise VimRefused(f"address {address} is in no subnet of network {network.name}")
+        for subnet_id in subnets:
+            if not self._pools[subnet_id].is_empty:
+                return subnet_id, self._pools[subnet_id].take()
+        raise VimRefused(f"no address is left in network {network.name}")
+
+
+def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return one.network_address in other or other.network_address in one
+
+
+def _gateway(want: Subnet, cidr: str) -> str:
+    network = ip_network(cidr)
+    if want.no_gateway:
+        return ""
+    if want.gateway is None:
+        return str(network.network_address + 1) if network.num_addresses > 2 else ""
+    gateway = parse_address(want.gateway)
+    if gateway not in network:
+        raise VimRefused(f"subnet {want.name}: gateway {gateway} is not in {network}")
+    return str(gateway)

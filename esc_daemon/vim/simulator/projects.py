@@ -1,0 +1,126 @@
+"""Projects, what they hold, and how much of it they may hold."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from uuid import UUID
+
+from esc_daemon.domain.ids import Key
+from esc_daemon.domain.intent import Tenant
+from esc_daemon.vim.base import VimRefused
+from esc_daemon.vim.simulator.ledger import Ledger
+from esc_daemon.vim.simulator.rows import ProjectRow, Row
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+ADMIN = "admin"
+
+
+@dataclass(kw_only=True, slots=True)
+class Usage:
+    """What stands in a project."""
+
+    servers: int = 0
+    cores: int = 0
+    ports: int = 0
+    networks: int = 0
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+class Projects:
+    """The projects of one cloud; the empty name is the administrator's."""
+
+    def __init__(self, ledger: Ledger, settings: CloudSettings) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._by_key: dict[Key, ProjectRow] = {}
+        self._ids: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self.usage: defaultdict[str, Usage] = defaultdict(Usage)
+        admin = ledger.named_id("project " + ADMIN)
+        self._name(admin, ADMIN)
+        self._ids[""] = admin
+
+    def _name(self, project: str, name: str) -> None:
+        self._names[project] = name
+        self._ids.setdefault(name, project)
+        self._ids[project] = project
+
+    def restore(self, row: Row) -> None:
+        """Take over a row if it is one of these."""
+        if isinstance(row, ProjectRow):
+            if row.key is not None:
+                self._by_key[row.key] = row
+                self._ids[row.name] = row.id
+            self._name(row.id, row.name)
+
+    def name_of(self, project: str) -> str:
+        """Return the name of the project with this id."""
+        return self._names[project]
+
+    def ensure(self, key: Key, want: Tenant) -> tuple[str, str]:
+        """Return id and name of the tenant's project; both empty where it shall have none."""
+        if not want.mapped:
+            return "", ""
+        row = self._by_key.get(key)
+        if row is not None:
+            return row.id, row.name
+        if not want.managed:
+            project = self.resolve(want.name)
+            return project, self._names[project]
+        row = ProjectRow(id=self._ledger.new_id(), key=key, name=want.name)
+        self._by_key[key] = row
+        # Ours comes before one of the open catalogue that somebody named earlier.
+        self._ids[row.name] = row.id
+        self._name(row.id, row.name)
+        self._ledger.put(row)
+        return row.id, row.name
+
+    def remove(self, key: Key) -> None:
+        """Remove what `ensure` made; VimRefused while something stands in it."""
+        row = self._by_key.get(key)
+        if row is None:
+            return
+        usage = self.usage[row.id]
+        if usage != Usage():
+            raise VimRefused(
+                f"project {row.name} still holds {usage.servers} servers, {usage.ports} ports "
+                f"and {usage.networks} networks: remove them first"
+            )
+        del self._by_key[key], self.usage[row.id], self._names[row.id], self._ids[row.id]
+        if self._ids.get(row.name) == row.id:
+            del self._ids[row.name]
+        self._ledger.drop(row)
+
+    def resolve(self, project: str) -> str:
+        """Return the id of the project that has the id or the name *project*."""
+        known = self._ids.get(project)
+        if known is not None:
+            return known
+        # An id that we do not know was once ours: it must not become a name.
+        if not self._settings.open_catalogue or _is_id(project):
+            raise VimRefused(f"there is no project {project}")
+        row = ProjectRow(id=self._ledger.named_id("project " + project), key=None, name=project)
+        self._name(row.id, row.name)
+        self._ledger.put(row)
+        return row.id
+
+    def allow(self, project: str, *, servers: int = 0, cores: int = 0, ports: int = 0) -> None:
+        """Raise VimRefused where the quota does not allow so much more."""
+        name = self._names.get(project, project)
+        quota = self._settings.quotas.get(name, self._settings.quota)
+        usage = self.usage[project]
+        for what, used, more, limit in (
+            ("servers", usage.servers, servers, quota.servers),
+            ("cores", usage.cores, cores, quota.cores),
+            ("ports", usage.ports, ports, quota.ports),
+        ):
+            if limit is not None and more and used + more > limit:
+                raise VimRefused(
+                    f"quota exceeded in project {name}: {what} used {used}, asked {more}, "
+                    f"allowed {limit}"
+                )

@@ -1,0 +1,119 @@
+"""What a simulated cloud remembers, row by row, as it stands in the state file."""
+
+from msgspec import Struct
+
+from esc_daemon.domain.ids import Key, PortKey, ServerKey
+
+
+class ProjectRow(Struct, tag="project", kw_only=True):
+    """A project; *key* is None where the open catalogue invented it."""
+
+    id: str
+    key: Key | None
+    name: str
+
+    @property
+    def project(self) -> str:
+        """A project holds itself."""
+        return self.id
+
+
+class NetworkRow(Struct, tag="network", kw_only=True):
+    """A network; *key* is None where the open catalogue invented it."""
+
+    id: str
+    key: Key | None
+    name: str
+    project: str
+    default_range: str = ""
+
+
+class SubnetRow(Struct, tag="subnet", kw_only=True):
+    """A subnet as CIDR; *gateway* is empty where there is none."""
+
+    id: str
+    key: Key
+    name: str
+    project: str
+    network_id: str
+    cidr: str
+    gateway: str = ""
+
+
+class ImageRow(Struct, tag="image", kw_only=True):
+    """An image by its name only: nothing here has content."""
+
+    id: str
+    key: Key
+    name: str
+    project: str = ""
+
+
+class FlavorRow(Struct, tag="flavor", kw_only=True):
+    """A flavor; only its cores count here."""
+
+    id: str
+    key: Key
+    name: str
+    cores: int
+    project: str = ""
+
+
+class PortRow(Struct, tag="port", kw_only=True):
+    """A port and the addresses that it holds."""
+
+    id: str
+    key: PortKey
+    project: str
+    network_id: str
+    subnet_id: str | None
+    ip_address: str
+    mac_address: str
+
+
+class ServerRow(Struct, tag="server", kw_only=True):
+    """
+    A server; its status follows from the moments (seconds since 1970), the switch and the fault.
+
+    *gone_at* is set while it is being deleted. *console* may hold lines of the near future.
+    """
+
+    id: str
+    serial: int
+    key: ServerKey
+    name: str
+    project: str
+    cores: int
+    host: int
+    built_at: float
+    boots_at: float
+    ports: list[str]
+    on: bool = True
+    silent: bool = False
+    fault: str = ""
+    gone_at: float | None = None
+    console: list[tuple[float, str]] = []
+
+
+class CountersRow(Struct, tag="counters", kw_only=True):
+    """
+    What must never run backwards.
+
+    *reserved*: no serial number at or above it was ever used. *faults*: how often each rule was
+    met and how often it struck.
+    """
+
+    id: str = "counters"
+    reserved: int = 0
+    faults: dict[str, tuple[int, int]] = {}
+    hosts_down: list[int] = []
+
+
+class Gone(Struct, tag="gone", kw_only=True):
+    """The row *id* is no more."""
+
+    id: str
+
+
+Row = ProjectRow | NetworkRow | SubnetRow | ImageRow | FlavorRow | PortRow | ServerRow | CountersRow
+Change = Row | Gone

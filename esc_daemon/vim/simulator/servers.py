@@ -1,0 +1,294 @@
+"""Servers: where they run, how they boot, what their guests say."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha224
+from heapq import heappop, heappush
+from typing import Final
+
+from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.specs import Port, Power, Server, ServerSpec, ServerStatus
+from esc_daemon.vim.base import VimRefused, VimUnknown
+from esc_daemon.vim.simulator.catalogue import Catalogue
+from esc_daemon.vim.simulator.ledger import MOMENT, Ledger
+from esc_daemon.vim.simulator.ports import Ports
+from esc_daemon.vim.simulator.projects import Projects
+from esc_daemon.vim.simulator.rows import Row, ServerRow
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+_CONSOLE_LINES: Final = 200
+DELETING: Final = "deleting"
+
+BuildFault = Callable[[str, VmId], str]
+"""The reason why the server with this name ends in ERROR, or nothing."""
+Silence = Callable[[str, VmId], bool]
+"""Whether this boot of the server with this name never answers."""
+
+
+class Servers:
+    """The servers of one cloud and the hosts they run on."""
+
+    def __init__(  # noqa: PLR0913 - its neighbours, by name
+        self,
+        *,
+        ledger: Ledger,
+        settings: CloudSettings,
+        projects: Projects,
+        catalogue: Catalogue,
+        ports: Ports,
+        build_fault: BuildFault,
+        silence: Silence,
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._projects = projects
+        self._catalogue = catalogue
+        self._ports = ports
+        self._build_fault = build_fault
+        self._silence = silence
+        self._by_key: dict[ServerKey, ServerRow] = {}
+        self._rows: dict[str, ServerRow] = {}
+        self._latest: dict[VmId, ServerRow] = {}
+        self._dying: list[tuple[float, str]] = []
+        self._listed: tuple[float, list[tuple[int, Server]]] | None = None
+        self._loads = [0] * settings.hosts
+        self.hosts = tuple(
+            (sha224(f"{settings.seed} {number}".encode()).hexdigest(), f"sim-host-{number}")
+            for number in range(1, settings.hosts + 1)
+        )
+        """Id (56 hexadecimal digits, as Nova's) and name of each host."""
+
+    def restore(self, row: Row) -> None:
+        """Take over a row if it is one of these."""
+        if isinstance(row, ServerRow):
+            # The state file may come from a cloud with more hosts.
+            row.host %= len(self.hosts)
+            self._add(row)
+            if row.gone_at is not None:
+                heappush(self._dying, (row.gone_at, row.id))
+
+    def _add(self, row: ServerRow) -> None:
+        self._rows[row.id] = row
+        self._by_key[row.key] = row
+        self._latest[row.key.vm] = row
+        self._loads[row.host] += 1
+        for port_id in row.ports:
+            self._ports.bound[port_id] = row.id
+        usage = self._projects.usage[row.project]
+        usage.servers += 1
+        usage.cores += row.cores
+
+    def settle(self, now: float) -> None:
+        """Let go of the servers whose deletion has come to its end."""
+        while self._dying and self._dying[0][0] <= now + MOMENT:
+            _, server_id = heappop(self._dying)
+            row = self._rows.pop(server_id)
+            del self._by_key[row.key]
+            if self._latest.get(row.key.vm) is row:
+                del self._latest[row.key.vm]
+            self._loads[row.host] -= 1
+            for port_id in row.ports:
+                if self._ports.bound.get(port_id) == server_id:
+                    del self._ports.bound[port_id]
+            usage = self._projects.usage[row.project]
+            usage.servers -= 1
+            usage.cores -= row.cores
+            self._ledger.drop(row)
+
+    def name_of(self, vm: VmId) -> str:
+        """Return the name of the VM's latest server; empty where it has none."""
+        row = self._latest.get(vm)
+        return "" if row is None else row.name
+
+    def ensure(
+        self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...], now: float
+    ) -> Server:
+        """
+        Return the server with *key*, made if need be.
+
+        Raises:
+            VimRefused: Quota, something missing from the catalogue, a port that is not there or
+                is plugged in elsewhere, no host.
+            VimUnknown: The server is being deleted; ask again when it is gone.
+
+        """
+        row = self._by_key.get(key)
+        if row is not None:
+            if row.gone_at is not None:
+                raise VimUnknown(f"server {row.name} ({row.id}) is being deleted: look again")
+            return self.view(row, now)
+        self._check_ports(key, ports)
+        self._catalogue.check_image(want.image)
+        cores = self._catalogue.cores(want.flavor)
+        project = self._projects.resolve(want.project)
+        self._projects.allow(project, servers=1, cores=cores)
+        host = self._place(want.name)
+        built_at = now + self._settings.build_seconds
+        row = ServerRow(
+            id=self._ledger.new_id(),
+            serial=self._ledger.serial(),
+            key=key,
+            name=want.name,
+            project=project,
+            cores=cores,
+            host=host,
+            built_at=built_at,
+            boots_at=built_at,
+            ports=[port.port_id for port in ports],
+            fault=self._build_fault(want.name, key.vm),
+            console=[(now, f"building {want.name} on {self.hosts[host][1]}")],
+        )
+        row.console.extend((built_at, f"day-0 file {file.dst}") for file in want.day_zero)
+        if not row.fault:
+            self._boot(row, built_at)
+        self._add(row)
+        self._ledger.put(row)
+        return self.view(row, now)
+
+    def _check_ports(self, key: ServerKey, ports: tuple[Port, ...]) -> None:
+        for port in ports:
+            if self._ports.view(port.port_id) is None or port.key.vm != key.vm:
+                raise VimRefused(f"port {port.port_id} of VM {key.vm} does not exist")
+            if port.port_id in self._ports.bound:
+                raise VimRefused(
+                    f"port {port.port_id} of VM {key.vm} is plugged into server "
+                    f"{self._ports.bound[port.port_id]}: remove that first"
+                )
+
+    def _place(self, name: str) -> int:
+        down = self._ledger.counters.hosts_down
+        up = [number for number in range(len(self._loads)) if number not in down]
+        if not up:
+            raise VimRefused(f"no host is up for server {name}")
+        return min(up, key=self._loads.__getitem__)
+
+    def _boot(self, row: ServerRow, at: float) -> None:
+        row.boots_at = at + self._settings.boot_seconds
+        row.silent = self._silence(row.name, row.key.vm)
+        _say(row, at, "booting")
+        if not row.silent:
+            _say(row, row.boots_at, f"{row.name} login:")
+
+    def status(self, row: ServerRow, now: float) -> ServerStatus:
+        """Return the status in Nova's words."""
+        if now + MOMENT < row.built_at:
+            return ServerStatus.BUILD
+        if row.fault:
+            return ServerStatus.ERROR
+        return ServerStatus.ACTIVE if row.on else ServerStatus.SHUTOFF
+
+    def view(self, row: ServerRow, now: float) -> Server:
+        """Return the server as the VIM shows it at *now*."""
+        status = self.status(row, now)
+        host_id, hostname = self.hosts[row.host]
+        fault = row.fault if status is ServerStatus.ERROR else ""
+        views = [self._ports.view(port_id) for port_id in row.ports]
+        return Server(
+            key=row.key,
+            server_id=row.id,
+            name=row.name,
+            project=row.project,
+            status=status,
+            host_id=host_id,
+            hostname=hostname,
+            fault=fault if row.gone_at is None else DELETING,
+            ports=tuple([port for port in views if port is not None]),
+        )
+
+    def find(self, key: ServerKey, now: float) -> Server | None:
+        """Return the server as it is at *now*, also while it is being deleted."""
+        row = self._by_key.get(key)
+        return None if row is None else self.view(row, now)
+
+    def remove(self, key: ServerKey, now: float) -> float | None:
+        """Begin to delete; return the moment at which it will be gone (None: it is not there)."""
+        row = self._by_key.get(key)
+        if row is None:
+            return None
+        if row.gone_at is None:
+            row.gone_at = now + self._settings.delete_seconds
+            _say(row, now, "deleting")
+            heappush(self._dying, (row.gone_at, row.id))
+            self._ledger.put(row)
+            self.settle(now)
+        return row.gone_at
+
+    def set_power(self, key: ServerKey, power: Power, now: float) -> None:
+        """Switch; VimRefused where there is no server, VimUnknown while it is being built."""
+        row = self.row(key)
+        status = self.status(row, now)
+        if status is ServerStatus.BUILD:
+            raise VimUnknown(f"server {row.name} ({row.id}) is in BUILD: look again")
+        if status is ServerStatus.ERROR:
+            raise VimRefused(f"server {row.name} ({row.id}) is in ERROR: {row.fault}")
+        if power is Power.OFF and row.on:
+            row.on = False
+            _say(row, now, "power off")
+        elif power is Power.HARD_REBOOT or (power is Power.ON and not row.on):
+            row.on = True
+            self._boot(row, now)
+        self._ledger.put(row)
+
+    def row(self, key: ServerKey) -> ServerRow:
+        """Return the living server's row; VimRefused where there is none."""
+        row = self._by_key.get(key)
+        if row is None or row.gone_at is not None:
+            raise VimRefused(f"VM {key.vm} has no server of generation {key.generation}")
+        return row
+
+    def guest(self, key: ServerKey, address: str, now: float) -> bool:
+        """Return whether the guest answers at *address*."""
+        row = self._by_key.get(key)
+        if row is None or row.gone_at is not None or row.silent or now + MOMENT < row.boots_at:
+            return False
+        if self.status(row, now) is not ServerStatus.ACTIVE:
+            return False
+        if row.host in self._ledger.counters.hosts_down:
+            return False
+        views = (self._ports.view(port_id) for port_id in row.ports)
+        return any(port is not None and port.ip_address == address for port in views)
+
+    def set_silent(self, key: ServerKey, silent: bool) -> None:  # noqa: FBT001 - the state itself
+        """Make the guest fall silent until its next boot, or speak again."""
+        row = self.row(key)
+        row.silent = silent
+        self._ledger.put(row)
+
+    def set_host(self, hostname: str, up: bool) -> None:  # noqa: FBT001 - the state itself
+        """Take a host down with all its guests, or bring it back; VimRefused if unknown."""
+        names = [name for _, name in self.hosts]
+        if hostname not in names:
+            raise VimRefused(f"there is no host {hostname}; there are {', '.join(names)}")
+        down = set(self._ledger.counters.hosts_down) - {names.index(hostname)}
+        self._ledger.counters.hosts_down = sorted(down if up else down | {names.index(hostname)})
+        self._ledger.put(self._ledger.counters)
+
+    def console(self, key: ServerKey, now: float) -> Iterator[str]:
+        """Iterate over the lines of the server's console up to *now*."""
+        row = self._by_key.get(key)
+        for at, line in row.console if row is not None else ():
+            if at <= now + MOMENT:
+                yield line
+
+    def page(self, after: int, size: int, now: float) -> tuple[list[Server], int]:
+        """
+        Return up to *size* servers of the list, and the number to give as *after* for the next.
+
+        Begins with 0 and ends with an empty list. The list may be stale; what stands in it
+        throughout is in one of its pages whatever comes and goes between them.
+        """
+        if self._settings.stale_seconds <= 0:
+            rows = [row for row in self._rows.values() if row.serial > after][:size]
+            return [self.view(row, now) for row in rows], rows[-1].serial if rows else after
+        if self._listed is None or now - self._listed[0] > self._settings.stale_seconds:
+            self._listed = (
+                now,
+                [(row.serial, self.view(row, now)) for row in self._rows.values()],
+            )
+        found = [entry for entry in self._listed[1] if entry[0] > after][:size]
+        return [server for _, server in found], found[-1][0] if found else after
+
+
+def _say(row: ServerRow, at: float, line: str) -> None:
+    """Add a line; what was still to come is taken back."""
+    kept = [entry for entry in row.console if entry[0] <= at]
+    row.console = [*kept, (at, line)][-_CONSOLE_LINES:]

@@ -1,0 +1,41 @@
+"""How a simulated cloud behaves when nothing goes wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Quota:
+    """What one project may hold; None means without limit."""
+
+    servers: int | None = None
+    cores: int | None = None
+    ports: int | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class CloudSettings:
+    """
+    Sizes and durations (seconds) of a simulated cloud.
+
+    *seed* makes every id, host and probability repeatable. *build_seconds* pass in BUILD, then
+    *boot_seconds* until the guest answers; a reboot takes *boot_seconds*. A deleted server stays
+    visible for *delete_seconds*. The list of servers may be *stale_seconds* old. *quotas* are by
+    the project's name and take the place of *quota*. With *open_catalogue* any image, flavor,
+    network or project that is named is found as if it stood there. Networks without a subnet
+    draw from the networks of length *default_prefix* inside *default_range*.
+    """
+
+    seed: int = 0
+    latency_seconds: float = 0.0
+    build_seconds: float = 1.0
+    boot_seconds: float = 2.0
+    delete_seconds: float = 0.5
+    stale_seconds: float = 0.0
+    hosts: int = 4
+    rtt_ms: float = 0.4
+    open_catalogue: bool = True
+    quota: Quota = Quota()
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    default_range: str = "10.0.0.0/8"
+    default_prefix: int = 16
