@@ -57,11 +57,12 @@ def _intent_changed(
         leftovers = record.leftovers if record else ()
         fresh = deploy.begin(key, trigger.id, trigger.intent, now, leftovers=leftovers)
         return Step(key=key, before=record, record=fresh)
-    if record.state is ServiceState.UNDEPLOYING:
+    if record.state is ServiceState.UNDEPLOYING and record.successor is None:
         deploy.begin(key, trigger.id, trigger.intent, now)  # refused now rather than later
         successor = Successor(id=trigger.id, intent=trigger.intent)
         return Step(key=key, before=record, record=replace(record, successor=successor))
-    if record.intent == trigger.intent:
+    present = record.successor.intent if record.successor else record.intent
+    if present == trigger.intent:
         return Step(key=key, before=record, record=record)
     raise Refused(
         "operation-not-supported",

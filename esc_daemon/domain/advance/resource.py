@@ -127,12 +127,13 @@ def _wanted(
         return _started(key, None, _record_of(key, id_, intent, owner), ())
     if record.state is ResourceState.LEFTOVER:
         return _started(key, record, _record_of(key, id_, intent, owner), ())
-    if record.state is ResourceState.DELETING:
+    if record.state is ResourceState.DELETING and record.successor is None:
         # one key has one kind of intent, so the successor is of the record's own type
         later: Any = ResourceSuccessor(id=id_, intent=intent, owner=owner)
         waiting = replace(record, successor=later)
         return Step(key=key, before=record, record=waiting)
-    if record.intent == intent:
+    present = record.successor.intent if record.successor else record.intent
+    if present == intent:
         return _unmoved(record)
     if isinstance(intent, Network):
         return _relisted(record, intent)

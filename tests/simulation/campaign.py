@@ -1,0 +1,34 @@
+"""Run many seeds: `python -m tests.simulation.campaign --seeds 20000`; a failing one replays."""
+
+import argparse
+import sys
+import time
+import traceback
+
+from tests.simulation.world import World
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=1000, help="how many")
+    options.add_argument("--start", type=int, default=0, help="the first")
+    options.add_argument("--stop-after", type=int, default=5, help="failures before giving up")
+    chosen = options.parse_args()
+    began, failures = time.perf_counter(), 0
+    for seed in range(chosen.start, chosen.start + chosen.seeds):
+        try:
+            World(seed).run()
+        except Exception:  # noqa: BLE001  each is a finding
+            failures += 1
+            print(f"seed {seed} failed; replay: --start {seed} --seeds 1")
+            traceback.print_exc()
+            if failures >= chosen.stop_after:
+                break
+    seconds = time.perf_counter() - began
+    done = seed - chosen.start + 1
+    print(f"{done} seeds, {failures} failed, {seconds / done * 1000:.1f} ms a seed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

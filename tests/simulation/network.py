@@ -1,0 +1,180 @@
+"""
+The way between the daemon and the cloud: slow, lossy, out of order.
+
+A request is a task of the world, not of the caller: it takes effect although the caller died.
+A creation is two requests, look and make, as with a real VIM: one that arrives late, after
+another was made, would double the server, and that is what `doubled` counts.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from esc_daemon.domain.ids import Key, ServerKey, VmId
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.specs import (
+    Port,
+    PortSpec,
+    Power,
+    ResourceHandle,
+    Server,
+    ServerSpec,
+)
+from esc_daemon.vim.base import (
+    Capability,
+    VimRefused,
+    VimStatus,
+    VimUnknown,
+    VimUnreachable,
+)
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+
+
+@dataclass
+class Weather:
+    """Chances (0 to 1) of what can happen to one request; *longest* is the latest arrival."""
+
+    late: float = 0.0
+    lost_request: float = 0.0
+    lost_answer: float = 0.0
+    refused: float = 0.0
+    unknown: float = 0.0
+    unreachable: float = 0.0
+    longest: float = 20.0
+
+
+CALM = Weather()
+
+
+class LossyVim:
+    """A `VimDriver` in front of the simulator's."""
+
+    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
+
+    def __init__(self, cloud: SimulatorDriver, random: Random) -> None:
+        self.cloud = cloud
+        self.weather = CALM
+        self.doubled: list[ServerKey] = []
+        self._random = random
+        self._world = contextvars.copy_context()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def _send(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        w, roll = self.weather, self._random.random
+        if roll() < w.unreachable:
+            raise VimUnreachable("sim: connection refused")
+        if roll() < w.lost_request:
+            return await answer  # for ever: the caller's time-out ends it
+        delay = self._random.uniform(0, 0.05)
+        if roll() < w.late:
+            delay = self._random.uniform(0, w.longest)
+        outcome = roll()
+
+        async def arrive() -> None:
+            await asyncio.sleep(delay)
+            if outcome < w.refused:
+                _set(answer, VimRefused("sim: the storm says no"))
+                return
+            try:
+                result = await request()
+            except Exception as error:  # noqa: BLE001  the caller's
+                _set(answer, error)
+                return
+            if roll() < w.lost_answer:
+                return
+            await asyncio.sleep(self._random.uniform(0, 0.05))
+            if roll() < w.unknown:
+                _set(answer, VimUnknown("sim: 502"))
+            elif not answer.done():
+                answer.set_result(result)
+
+        task = self._world.run(asyncio.ensure_future, arrive())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard, context=self._world)
+        return await answer
+
+    async def check(self) -> VimStatus:
+        return VimStatus.CONNECTION_SUCCESSFUL
+
+    async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
+        return await self._send(lambda: self.cloud.ensure_tenant(key, want))
+
+    async def remove_tenant(self, key: Key) -> None:
+        await self._send(lambda: self.cloud.remove_tenant(key))
+
+    async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
+        return await self._send(lambda: self.cloud.ensure_network(key, want, project=project))
+
+    async def remove_network(self, key: Key) -> None:
+        await self._send(lambda: self.cloud.remove_network(key))
+
+    async def ensure_subnet(
+        self, key: Key, want: Subnet, *, network_id: str, project: str
+    ) -> ResourceHandle:
+        return await self._send(
+            lambda: self.cloud.ensure_subnet(key, want, network_id=network_id, project=project)
+        )
+
+    async def remove_subnet(self, key: Key) -> None:
+        await self._send(lambda: self.cloud.remove_subnet(key))
+
+    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+        return await self._send(lambda: self.cloud.ensure_image(key, want))
+
+    async def remove_image(self, key: Key) -> None:
+        await self._send(lambda: self.cloud.remove_image(key))
+
+    async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
+        return await self._send(lambda: self.cloud.ensure_flavor(key, want))
+
+    async def remove_flavor(self, key: Key) -> None:
+        await self._send(lambda: self.cloud.remove_flavor(key))
+
+    async def ensure_port(self, want: PortSpec) -> Port:
+        return await self._send(lambda: self.cloud.ensure_port(want))
+
+    async def remove_ports(self, vm: VmId) -> None:
+        await self._send(lambda: self.cloud.remove_ports(vm))
+
+    async def ensure_server(
+        self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
+    ) -> Server:
+        there = await self.find_server(key)
+        if there is not None:
+            return there
+
+        async def make() -> Server:
+            if await self.cloud.find_server(key) is not None:
+                self.doubled.append(key)
+            return await self.cloud.ensure_server(key, want, ports)
+
+        return await self._send(make)
+
+    async def find_server(self, key: ServerKey) -> Server | None:
+        return await self._send(lambda: self.cloud.find_server(key))
+
+    async def remove_server(self, key: ServerKey) -> None:
+        await self._send(lambda: self.cloud.remove_server(key))
+
+    async def set_power(self, key: ServerKey, power: Power) -> None:
+        await self._send(lambda: self.cloud.set_power(key, power))
+
+    def servers(self) -> AsyncIterator[Server]:
+        return self.cloud.servers()
+
+    async def answers(self, key: ServerKey, address: str) -> float | None:
+        return await self.cloud.answers(key, address)
+
+    async def close(self) -> None:
+        pass
+
+
+def _set(answer: "asyncio.Future[Any]", error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()  # nobody may be left to look at it

@@ -1,0 +1,55 @@
+"""A few hundred seeds of the simulation, each a run of its own; `make simulate` does many more."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.simulation import world
+from tests.simulation.loop import Deadlock, SimulationLoop
+from tests.simulation.world import Broken, World
+
+SEEDS_A_TEST = 25
+
+
+def run_all(seeds):
+    for seed in seeds:
+        World(seed).run()
+
+
+@pytest.mark.parametrize("first", range(0, 300, SEEDS_A_TEST))
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_whatever_dies_or_gets_lost_every_edit_reaches_its_goal_and_nothing_is_left(first):
+    run_all(range(first, first + SEEDS_A_TEST))
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_seed_replays_exactly():
+    first, second = World(7), World(7)
+
+    first.run()
+    second.run()
+
+    assert first.events
+    assert first.events == second.events
+    assert first.loop.steps == second.loop.steps
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_simulation_notices_when_a_create_is_not_waited_for(monkeypatch):
+    """The invariants can fail: without the settling time a late create doubles a server."""
+    monkeypatch.setattr(world, "POLICY", replace(world.POLICY, settle=timedelta(0)))
+
+    with pytest.raises(Broken):
+        run_all(range(300))
+
+
+def test_a_wait_that_nobody_will_end_is_noticed():
+    loop = SimulationLoop(0)
+
+    with pytest.raises(Deadlock):
+        loop.run_until_complete(loop.create_future())
+    loop.close()

@@ -1,0 +1,520 @@
+"""One seed: a daemon that dies and comes back, clients, a cloud, and what must always hold."""
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import EventStatus, EventType, Stream
+from esc_daemon.domain.ids import (
+    DeploymentName,
+    Key,
+    Kind,
+    RecordId,
+    ServerKey,
+    TenantName,
+    VimId,
+    VmGroupName,
+)
+from esc_daemon.domain.intent import (
+    AddressPool,
+    Collector,
+    Condition,
+    Deployment,
+    Interface,
+    Kpi,
+    Network,
+    Resource,
+    Rule,
+    RuleAction,
+    RuleWhen,
+    Scaling,
+    Subnet,
+    Tenant,
+    VmGroup,
+)
+from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.engine.broadcast import Listener
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Change, Edit, Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent
+from esc_daemon.store.store import SqlStore
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
+from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
+from tests.simulation.network import CALM, LossyVim, Weather
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+VIM = VimId("sim")
+POLICY = Policy(
+    give_up_after=timedelta(seconds=300),
+    first_pause=timedelta(seconds=1),
+    longest_pause=timedelta(seconds=20),
+    removal_tries=6,
+    leftover_pause=timedelta(seconds=60),
+    settle=timedelta(seconds=40),
+)
+CALL_TIMEOUT = 10.0
+
+
+class Broken(AssertionError):
+    """An invariant did not hold."""
+
+
+@dataclass
+class Wish:
+    """What the configuration says of one key; *unsure* while an edit was not answered."""
+
+    intent: Deployment | Resource | None
+    unsure: list[Deployment | Resource | None] = field(default_factory=list)
+
+
+class Life:
+    """One incarnation of the daemon: its engine and store, in a context that can die."""
+
+    def __init__(self, world: "World", image: bytes | None) -> None:
+        self.world = world
+        self.mark = Incarnation()
+        self.context = contextvars.copy_context()
+        self.context.run(INCARNATION.set, self.mark)
+        self.image = image
+        self.engine: Engine | None = None
+        self.store: SqlStore | None = None
+        self.listener: Listener | None = None
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work, context=self.context)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.tasks.append(task)
+        return task
+
+    async def start(self) -> None:
+        world = self.world
+        loop = asyncio.get_running_loop()
+        now = Clock(loop, BEGAN + timedelta(seconds=loop.time())).now
+        self.store = SqlStore.from_image(self.image, on_synced=world.synced)
+        vims = Vims({VIM: world.vim}, default=VIM, call_timeout=CALL_TIMEOUT)
+        self.engine = Engine(
+            store=self.store,
+            vims=vims,
+            now=now,
+            monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: world.vim)), crossed),
+            policy=POLICY,
+            new_id=world.new_id,
+            last_event=await self.store.last_event(),
+        )
+        self.listener = self.engine.broadcast.listen()
+        world.missed(
+            await self.store.events(after=world.heard, limit=100_000, stream=Stream.ESC_EVENT)
+        )
+        await self.engine.restore()
+        self.run(self._hear())
+
+    async def _hear(self) -> None:
+        assert self.listener is not None
+        while True:
+            for event in await self.listener.batch():
+                self.world.hear(event)
+
+    def kill(self) -> None:
+        self.mark.dead = True
+        if self.store is not None:
+            self.store.kill()
+        self.world.graveyard.append(self)
+
+
+class World:
+    """Everything around the daemon, and the invariants."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.loop = SimulationLoop(seed)
+        self.random = Random(f"world {seed}")
+        self.image: bytes | None = None
+        self.heard = 0
+        self.events: list[LoggedEvent] = []
+        self.wishes: dict[Key, Wish] = {}
+        self.graveyard: list[Life] = []
+        self.life: Life | None = None
+        self._ids = Random(f"ids {seed}")
+
+    def new_id(self) -> RecordId:
+        return RecordId(str(UUID(int=self._ids.getrandbits(128))))
+
+    def synced(self, image: bytes) -> None:
+        self.image = image
+
+    def missed(self, events: Any) -> None:
+        """What was committed before a kill and never told: read back by number (replay)."""
+        for event in events:
+            self.hear(event)
+
+    def hear(self, event: LoggedEvent) -> None:
+        if event.seq <= self.heard:
+            return  # replay and live overlap; a client drops what it has
+        if event.seq != self.heard + 1:
+            raise Broken(f"event {event.seq} came after {self.heard}")
+        self.heard = event.seq
+        self.events.append(event)
+
+    # ------------------------------------------------------------------ one seed
+
+    def run(self) -> None:
+        loop = self.loop
+        problems: list[Any] = []
+        loop.set_exception_handler(lambda _, context: problems.append(context))
+        asyncio.set_event_loop(loop)
+        try:
+            main = loop.create_task(self._main())
+            loop.run_until_complete(main)
+            serious = [p for p in problems if not _of_the_dead(p)]
+            if serious:
+                raise Broken(f"unhandled: {serious}")
+        except Exception as error:
+            error.add_note(f"seed {self.seed}")
+            raise
+        finally:
+            asyncio.set_event_loop(None)
+            for task in asyncio.all_tasks(loop):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with suppress(RuntimeError):  # a dead daemon's clean-up that wants to wait
+                    task.get_coro().close()
+            loop.close()
+
+    async def _main(self) -> None:
+        quota = Quota(servers=self.random.choice([None, None, 6]))
+        settings = CloudSettings(
+            seed=self.seed,
+            build_seconds=self.random.choice([0.0, 0.0, 3.0]),
+            boot_seconds=self.random.choice([0.0, 1.0, 5.0]),
+            delete_seconds=self.random.choice([0.0, 0.5, 2.0]),
+            quota=quota,
+        )
+        loop = asyncio.get_running_loop()
+        start = BEGAN.timestamp()
+        driver = SimulatorDriver(Cloud(settings), vim=VIM, now=lambda: start + loop.time())
+        self.vim = LossyVim(driver, self.random)
+        await self._begin()
+        self.vim.weather = self._weather()
+        for _ in range(self.random.randint(3, 9)):
+            await self._one_thing()
+        self.vim.weather = CALM
+        if self.life is None:
+            await self._begin()
+        await self._rest()
+        self._check_goals()
+        await self._clear_away()
+
+    async def _begin(self) -> None:
+        self.life = Life(self, self.image)
+        await self.life.run(self.life.start())
+        await self._learn()
+
+    async def _learn(self) -> None:
+        """Find out by get-config what became of the edits that nobody answered."""
+        assert self.life is not None
+        assert self.life.store is not None
+        entries = {
+            entry.path: entry.xml for entry in await self.life.run(self.life.store.entries())
+        }
+        for key, wish in self.wishes.items():
+            if wish.unsure:
+                xml = entries.get(_path(key))
+                choices = [wish.intent, *wish.unsure]
+                wish.intent = next(c for c in choices if _text(c) == xml)
+                wish.unsure.clear()
+            elif _text(wish.intent) != entries.get(_path(key)):
+                raise Broken(f"the acknowledged entry of {key} is lost")
+
+    def _weather(self) -> Weather:
+        roll = self.random.random
+        if roll() < 0.3:
+            return CALM
+        return Weather(
+            late=roll() * 0.2,
+            lost_request=roll() * 0.1,
+            lost_answer=roll() * 0.1,
+            refused=roll() * 0.1,
+            unknown=roll() * 0.1,
+            unreachable=roll() * 0.1,
+        )
+
+    async def _one_thing(self) -> None:
+        what = self.random.random()
+        if what < 0.25:
+            await self._kill_soon()
+        elif what < 0.45:
+            await asyncio.sleep(self.random.choice([0.01, 0.5, 3.0, 30.0, 90.0]))
+        else:
+            await self._edit(self._any_edit())
+
+    async def _kill_soon(self) -> None:
+        """Kill at any await: after a random number of turns of the loop, edits under way."""
+        assert self.life is not None
+        for _ in range(self.random.randint(0, 3)):
+            self._send(self._any_edit())  # perhaps never answered
+        for _ in range(self.random.randint(0, 60)):
+            await asyncio.sleep(0)
+        self.life.kill()
+        await asyncio.sleep(self.random.choice([0.0, 0.1, 15.0]))
+        await self._begin()
+
+    def _any_edit(self) -> dict[Key, Deployment | Resource | None]:
+        tenant = TenantName(self.random.choice(["a", "b"]))
+        tenant_key = Key(Kind.TENANT, None, tenant)
+        name = DeploymentName(self.random.choice(["x", "y"]))
+        key = Key(Kind.DEPLOYMENT, tenant, name)
+        roll = self.random.random()
+        if roll < 0.55:
+            return {tenant_key: Tenant(name=tenant), key: _deployment(name, self.random)}
+        if roll < 0.85:
+            return {key: None}
+        return {
+            k: None for k in {*self.wishes, tenant_key} if k.tenant == tenant or k == tenant_key
+        }
+
+    async def _edit(self, edit: dict[Key, Deployment | Resource | None]) -> None:
+        await self._send(edit)
+
+    def _send(self, edit: dict[Key, Deployment | Resource | None]) -> asyncio.Task[None]:
+        """Send an edit-config; what it means is known once it is answered."""
+        assert self.life is not None
+        assert self.life.engine is not None
+        for key, intent in edit.items():
+            self.wishes.setdefault(key, Wish(None)).unsure.append(intent)
+        changes = tuple(Change(key=key, intent=intent) for key, intent in edit.items())
+        entries = tuple(
+            EntryChange(path=_path(key), xml=_text(intent)) for key, intent in edit.items()
+        )
+        return self.life.run(self._answered(edit, Edit(changes=changes, entries=entries)))
+
+    async def _answered(self, edit: dict[Key, Any], request: Edit) -> None:
+        assert self.life is not None
+        assert self.life.engine is not None
+        try:
+            await self.life.engine.apply(request)
+        except Refused:
+            taken = False
+        else:
+            taken = True
+        for key, intent in edit.items():
+            wish = self.wishes[key]
+            wish.unsure.remove(intent)
+            if taken:
+                wish.intent = intent
+                self._check_readable(key, intent)
+
+    # ------------------------------------------------------------------ what must hold
+
+    def _check_readable(self, key: Key, intent: Any) -> None:
+        assert self.life is not None
+        assert self.life.engine is not None
+        if intent is not None and self.life.engine.record(key) is None:
+            raise Broken(f"{key} was acknowledged and has no record")
+
+    async def _rest(self) -> None:
+        """Give everything the time that it may take when nothing goes wrong any more."""
+        assert self.life is not None
+        for _ in range(40):
+            await asyncio.sleep(60)
+            if self._at_goal():
+                await asyncio.sleep(2)
+                return
+
+    def _records(self) -> dict[Key, Any]:
+        assert self.life is not None
+        assert self.life.engine is not None
+        return {record.key: record for record in self.life.engine.records()}
+
+    def _at_goal(self) -> bool:
+        return all(
+            record.state
+            in {
+                ServiceState.ACTIVE,
+                ServiceState.ERROR,
+                ServiceState.UNDEF,
+                ResourceState.ACTIVE,
+                ResourceState.ERROR,
+                ResourceState.LEFTOVER,
+            }
+            for record in self._records().values()
+        )
+
+    def _check_goals(self) -> None:
+        records = self._records()
+        for key, wish in self.wishes.items():
+            record = records.get(key)
+            if wish.intent is None:
+                resting = record is None or record.state in {
+                    ServiceState.UNDEF,
+                    ResourceState.LEFTOVER,
+                }
+                if not resting:
+                    raise Broken(f"{key} was removed and is {record.state}")
+            elif record is None:
+                raise Broken(f"{key} is configured and has no record")
+            elif record.intent != wish.intent and record.state is not ServiceState.ERROR:
+                raise Broken(f"{key} is not what was asked")
+            elif record.state not in {
+                ServiceState.ACTIVE,
+                ServiceState.ERROR,
+                ResourceState.ACTIVE,
+                ResourceState.ERROR,
+            }:
+                raise Broken(f"{key} never came to rest: {record.state}")
+        self._check_servers()
+        self._check_events()
+
+    def _check_servers(self) -> None:
+        if self.vim.doubled:
+            raise Broken(f"doubled: {self.vim.doubled}")
+        known: set[ServerKey] = set()
+        for record in self._records().values():
+            if isinstance(record, DeploymentRecord):
+                known.update(ServerKey(vm.id, vm.generation) for vm in record.vms.values())
+                known.update(ServerKey(x.vm.id, x.vm.generation) for x in record.leftovers)
+        there = [server.key for server in self._servers()]
+        if len(set(there)) != len(there):
+            raise Broken("two servers with one key")
+        if strangers := set(there) - known:
+            raise Broken(f"left behind in the cloud: {strangers}")
+
+    def _servers(self) -> list[Any]:
+        return [row for row in self.vim.cloud.cloud.rows() if isinstance(row, ServerRow)]
+
+    def _check_events(self) -> None:
+        told: dict[str, list[LoggedEvent]] = {}
+        for logged in self.events:
+            if logged.event.deployment_id is not None and logged.event.network is None:
+                told.setdefault(logged.event.deployment_id, []).append(logged)
+        for id_, story in told.items():
+            types = [logged.event.type for logged in story]
+            for once in (EventType.SERVICE_ALIVE, EventType.SERVICE_UNDEPLOYED):
+                if types.count(once) > 1:
+                    raise Broken(f"{id_}: {once} told {types.count(once)} times")
+            if EventType.SERVICE_UNDEPLOYED in types[:-1]:
+                raise Broken(f"{id_}: something after SERVICE_UNDEPLOYED: {types}")
+            self._check_vms(id_, story)
+        for record in self._records().values():
+            if isinstance(record, DeploymentRecord) and record.state in {
+                ServiceState.ACTIVE,
+                ServiceState.ERROR,
+            }:
+                alive = [
+                    x.event.status
+                    for x in told.get(record.id, [])
+                    if x.event.type is EventType.SERVICE_ALIVE
+                ]
+                good = record.state is ServiceState.ACTIVE
+                wanted = EventStatus.SUCCESS if good else EventStatus.FAILURE
+                if alive != [wanted]:
+                    raise Broken(f"{record.key} is {record.state} and told {alive}")
+
+    def _check_vms(self, id_: str, story: list[LoggedEvent]) -> None:
+        order = [EventType.VM_DEPLOYED, EventType.VM_ALIVE, EventType.VM_UNDEPLOYED]
+        last: dict[str, int] = {}
+        for logged in story:
+            event = logged.event
+            if event.type in order and event.source is not None:
+                place = order.index(event.type)
+                if place <= last.get(event.source.vmname, -1):
+                    raise Broken(f"{id_}: {event.type} again or too late")
+                last[event.source.vmname] = place
+
+    async def _clear_away(self) -> None:
+        """Everything is undeployed on a good day: then nothing may be left anywhere."""
+        await self._send(dict.fromkeys(self.wishes))
+        for _ in range(40):
+            await asyncio.sleep(60)
+            if not self._records():
+                break
+        self._check_goals()
+        if left := self._records():
+            raise Broken(f"records are left: {left}")
+        ours = ServerRow | PortRow | SubnetRow | NetworkRow | ProjectRow
+        remains = [
+            row
+            for row in self.vim.cloud.cloud.rows()
+            if isinstance(row, ours) and row.key is not None
+        ]
+        if remains:
+            raise Broken(f"the cloud still has {remains}")
+        assert self.life is not None
+        assert self.life.engine is not None
+        assert self.life.store is not None
+        await self.life.run(self.life.engine.close())
+        await self.life.run(self.life.store.close())
+        self.life.mark.dead = True
+
+
+def _path(key: Key) -> EntryPath:
+    return EntryPath(key.kind.value, key.tenant or "", key.name)
+
+
+def _text(intent: Any) -> str | None:
+    return None if intent is None else repr(intent)
+
+
+def _of_the_dead(context: dict[str, Any]) -> bool:
+    """A task that died with its daemon is garbage, not a problem."""
+    return "was destroyed but it is pending" in str(context.get("message"))
+
+
+def _deployment(name: str, random: Random) -> Deployment:
+    ephemeral = random.random() < 0.4
+    network = "own" if ephemeral else "outside"
+    monitored = random.random() < 0.7
+    count = random.randint(1, 3)
+    pool = AddressPool(network=network, addresses=tuple(f"10.7.0.{i}" for i in range(10, 14)))
+    return Deployment(
+        name=name,
+        networks=(_network(),) if ephemeral else (),
+        groups=(
+            VmGroup(
+                name=VmGroupName("g"),
+                image="img",
+                flavor="small",
+                bootup_time=120 if monitored else -1,
+                interfaces=(Interface(nicid=0, network=network),),
+                kpis=(_KPI,),
+                rules=(_RULE,),
+                scaling=Scaling(
+                    min_active=count,
+                    max_active=count,
+                    address_pools=(pool,) if ephemeral and random.random() < 0.5 else (),
+                ),
+            ),
+        ),
+    )
+
+
+def _network() -> Network:
+    subnet = Subnet(name="s", network="own", address="10.7.0.0", netmask="255.255.255.0")
+    return Network(name="own", subnets=(subnet,))
+
+
+_KPI = Kpi(
+    event_name="VM_ALIVE",
+    threshold="1",
+    condition=Condition.GT,
+    collector=Collector(type="ICMPPing", poll_seconds=3),
+)
+_RULE = Rule(
+    event_name="VM_ALIVE",
+    actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
+)
