@@ -182,9 +182,7 @@ class World:
         try:
             main = loop.create_task(self._main())
             loop.run_until_complete(main)
-            serious = [p for p in problems if not _of_the_dead(p)]
-            if serious:
-                raise Broken(f"unhandled: {serious}")
+            _check_unhandled(problems)
         except Exception as error:
             error.add_note(f"seed {self.seed}")
             raise
@@ -468,6 +466,12 @@ def _path(key: Key) -> EntryPath:
 
 def _text(intent: Any) -> str | None:
     return None if intent is None else repr(intent)
+
+
+def _check_unhandled(problems: list[dict[str, Any]]) -> None:
+    serious = [problem for problem in problems if not _of_the_dead(problem)]
+    if serious:
+        raise Broken(f"unhandled: {serious}")
 
 
 def _of_the_dead(context: dict[str, Any]) -> bool:
