@@ -1,0 +1,110 @@
+"""
+The one door through which XML of a peer comes in, and the names of the protocol's namespaces.
+
+Errors of this room:
+
+* MalformedMessage: not well-formed, or more than a message needs (DOCTYPE, depth, attributes)
+"""
+
+import re
+from typing import Final
+
+from lxml import etree
+
+BASE_NS: Final = "urn:ietf:params:xml:ns:netconf:base:1.0"
+"""RFC 6241: rpc, rpc-reply, hello and the *operation* attribute."""
+NOTIFICATION_NS: Final = "urn:ietf:params:xml:ns:netconf:notification:1.0"
+"""RFC 5277: create-subscription and the notification element."""
+NOTIF_MGMT_NS: Final = "urn:ietf:params:xml:ns:netmod:notification"
+"""RFC 5277 section 3.2.5: the streams, replayComplete, notificationComplete."""
+WITH_DEFAULTS_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-with-defaults"
+"""RFC 6243: the *with-defaults* parameter."""
+DEFAULT_ATTRIBUTE_NS: Final = "urn:ietf:params:xml:ns:netconf:default:1.0"
+"""RFC 6243 section 4.5: the *default* attribute."""
+MONITORING_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring"
+"""RFC 6022."""
+YANG_NS: Final = "urn:ietf:params:xml:ns:yang:1"
+"""RFC 7950: the attributes *insert*, *key* and *value*."""
+
+MAX_DEPTH: Final = 128
+MAX_ATTRIBUTES: Final = 64
+"""On one element. Declarations of namespaces are counted apart."""
+MAX_DECLARATIONS: Final = 50_000
+"""Declarations of namespaces in one message: each costs a look-up later."""
+
+_TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
+_TOO_MANY_ATTRIBUTES: Final = etree.XPath(f"boolean(//*/@*[{MAX_ATTRIBUTES + 1}])")
+# Everything that XML 1.0 section 2.2 does not call a Char.
+_NO_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class MalformedMessage(Exception):  # noqa: N818  RFC 6241's own word
+    """RFC 6241 appendix A, malformed-message: the text says why, without the message's content."""
+
+
+def parse(data: bytes) -> etree._Element:
+    """
+    Return the root of the UTF-8 document *data*; comments and processing instructions are gone.
+
+    White space before the XML declaration is forgiven: scrapli sends it.
+
+    Raises:
+        MalformedMessage: Not well-formed, a DOCTYPE, or beyond the limits above.
+
+    """
+    # A parser of its own for each message: parsers keep state and an error log.
+    parser = etree.XMLParser(
+        encoding="utf-8",  # RFC 6241 section 3: nothing else, whatever the declaration says
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    if data.count(b"xmlns") > MAX_DECLARATIONS:
+        raise MalformedMessage(f"more than {MAX_DECLARATIONS} declarations of namespaces")
+    try:
+        root = etree.fromstring(data.lstrip(b" \t\r\n"), parser)
+    except etree.XMLSyntaxError as error:
+        raise MalformedMessage(f"not well-formed: {error.msg}") from error
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise MalformedMessage("a DOCTYPE is not allowed")
+    if _TOO_DEEP(root):
+        raise MalformedMessage(f"deeper than {MAX_DEPTH} elements")
+    if _TOO_MANY_ATTRIBUTES(root):
+        raise MalformedMessage(f"more than {MAX_ATTRIBUTES} attributes on one element")
+    return root
+
+
+def qualified(namespace: str, name: str) -> str:
+    """Return the name in the form that lxml uses."""
+    return f"{{{namespace}}}{name}" if namespace else name
+
+
+def split_name(tag: str) -> tuple[str, str]:
+    """Return (namespace, local name) of a tag of lxml; the namespace may be empty."""
+    if tag.startswith("{"):
+        namespace, _, name = tag[1:].partition("}")
+        return namespace, name
+    return "", tag
+
+
+def tag_of(element: etree._Element) -> str:
+    """Return the tag as text, which it is in all that *parse* returns."""
+    return str(element.tag)
+
+
+def name_of(element: etree._Element) -> tuple[str, str]:
+    """Return (namespace, local name) of *element*."""
+    return split_name(tag_of(element))
+
+
+def printable(text: str) -> str:
+    """Return *text* with each character that XML cannot carry replaced by U+FFFD."""
+    return _NO_CHARACTER.sub("\ufffd", text)
+
+
+def serialise(element: etree._Element) -> bytes:
+    """Return *element* as UTF-8 without an XML declaration and without its tail."""
+    return etree.tostring(element, encoding="UTF-8", xml_declaration=False, with_tail=False)
