@@ -67,6 +67,8 @@ ESC = container(
             leaf("left").in_case("side", "l"),
             container("right", leaf("depth")).in_case("side", "r"),
             leaf("left-too").in_case("side", "l"),
+            leaf("up").in_case("height", "u"),
+            leaf("down").in_case("height", "d"),
             listing("rule", ("id",), leaf("do"), user_ordered=True),
             leaf_list("step", user_ordered=True),
             Toy("extra", NodeKind.LEAF, namespace=OTHER_NS, prefix="o"),
