@@ -4,6 +4,7 @@ Cut a stream of bytes into messages and the other way round (RFC 6242 section 4)
 Errors of this file:
 
 * FramingError: the stream cannot be read on; the session ends
+  * MessageTooBig: because a message is longer than we take
 """
 
 import re
@@ -23,6 +24,10 @@ DEFAULT_MAX_MESSAGE: Final = 16 * 1024 * 1024
 
 class FramingError(Exception):
     """The peer broke RFC 6242 or the limit of *max_message*; there is no way to go on."""
+
+
+class MessageTooBig(FramingError):  # noqa: N818  RFC 6241's own word
+    """A message is longer than *max_message*."""
 
 
 class Framer:
@@ -146,4 +151,4 @@ class Framer:
 
     def _refuse_beyond_limit(self, length: int) -> None:
         if length > self.max_message:
-            raise FramingError(f"a message of more than {self.max_message} bytes")
+            raise MessageTooBig(f"a message of more than {self.max_message} bytes")

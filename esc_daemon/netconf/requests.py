@@ -1,0 +1,341 @@
+"""
+The protocol's own operations, as values.
+
+Sources: RFC 6241 section 7 and RFC 5277 section 2.1.1.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, NoReturn, TypeAlias, TypeVar
+
+from lxml import etree
+
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.filters import Filter
+from esc_daemon.netconf.subtree import SubtreeFilter
+from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, name_of, qualified, split_name
+from esc_daemon.netconf.xpath import XPathFilter
+
+DEFAULT_STREAM: Final = "NETCONF"
+"""RFC 5277 section 3.2.3: the stream that every server has."""
+
+_DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+_MAX_SESSION_ID: Final = 2**32 - 1
+_NOT_OFFERED: Final = frozenset(
+    {"copy-config", "delete-config", "commit", "discard-changes", "cancel-commit", "validate"}
+)
+
+
+class Datastore(StrEnum):
+    """RFC 6241 section 5.1."""
+
+    RUNNING = "running"
+    CANDIDATE = "candidate"
+    STARTUP = "startup"
+
+
+RUNNING_ONLY: Final = frozenset({Datastore.RUNNING})
+
+
+class TestOption(StrEnum):
+    """RFC 6241 section 7.2."""
+
+    __test__ = False  # pytest takes the name for one of its own
+
+    TEST_THEN_SET = "test-then-set"
+    SET = "set"
+    TEST_ONLY = "test-only"
+
+
+class ErrorOption(StrEnum):
+    """RFC 6241 section 7.2."""
+
+    STOP_ON_ERROR = "stop-on-error"
+    CONTINUE_ON_ERROR = "continue-on-error"
+    ROLLBACK_ON_ERROR = "rollback-on-error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Get:
+    """RFC 6241 section 7.7."""
+
+    filter: Filter | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetConfig:
+    """RFC 6241 section 7.1."""
+
+    source: Datastore
+    filter: Filter | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditConfig:
+    """RFC 6241 section 7.2; *config* is the config element itself."""
+
+    target: Datastore
+    default_operation: DefaultOperation
+    test_option: TestOption
+    error_option: ErrorOption
+    config: etree._Element
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """RFC 6241 section 7.5."""
+
+    target: Datastore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlock:
+    """RFC 6241 section 7.6."""
+
+    target: Datastore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSession:
+    """RFC 6241 section 7.8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSession:
+    """RFC 6241 section 7.9; whether it is the client's own session is the caller's question."""
+
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSubscription:
+    """RFC 5277 section 2.1.1; times are in UTC."""
+
+    stream: str
+    filter: Filter | None
+    start_time: datetime | None
+    stop_time: datetime | None
+
+
+Request: TypeAlias = (
+    Get | GetConfig | EditConfig | Lock | Unlock | CloseSession | KillSession | CreateSubscription
+)
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def parse_request(
+    operation: etree._Element,
+    *,
+    now: datetime,
+    datastores: frozenset[Datastore] = RUNNING_ONLY,
+) -> Request | None:
+    """
+    Return *operation* as a value; None when it is no operation of the protocol.
+
+    *now* decides whether a startTime lies in the future; *datastores* are those that exist here.
+
+    Raises:
+        RpcError: operation-not-supported for what the RFC knows and this server does not offer,
+            else missing-element, unknown-element, bad-element, bad-attribute, missing-attribute.
+
+    """
+    namespace, name = name_of(operation)
+    if namespace == BASE_NS and name in _NOT_OFFERED:
+        raise RpcError.operation_not_supported(f"{name} is not offered; see the capabilities")
+    parser = _PARSERS.get((namespace, name))
+    return None if parser is None else parser(_Call(operation, now, datastores))
+
+
+def parse_filter(element: etree._Element | None) -> Filter | None:
+    """
+    Return the filter that a filter element holds; None stands for no filter at all.
+
+    Raises:
+        RpcError: bad-attribute for an unknown type, missing-attribute for XPath without select.
+
+    """
+    if element is None:
+        return None
+
+    def attribute(name: str) -> str | None:
+        # the RFC's own schema leaves them unqualified, some clients qualify them
+        return element.get(name, element.get(qualified(BASE_NS, name)))
+
+    match attribute("type"):
+        case None | "subtree":
+            return SubtreeFilter(element=element)
+        case "xpath":
+            select = attribute("select")
+            if select is None:
+                raise RpcError.missing_attribute("", "filter", "select")
+            bound = {prefix: uri for prefix, uri in element.nsmap.items() if prefix}
+            return XPathFilter(select=select, namespaces=tuple(sorted(bound.items())))
+        case word:
+            raise RpcError.bad_attribute("", "filter", "type", f"no such type of filter: {word!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An operation and what its parameters are judged by."""
+
+    operation: etree._Element
+    now: datetime
+    datastores: frozenset[Datastore]
+
+    @property
+    def path(self) -> str:
+        return f"/nc:rpc/{self._step(self.operation)}"
+
+    @staticmethod
+    def _step(element: etree._Element) -> str:
+        namespace, name = name_of(element)
+        return f"{'nc' if namespace == BASE_NS else 'ncEvent'}:{name}"
+
+    def fail(self, error: RpcError) -> NoReturn:
+        raise error.at(error.path, {"nc": BASE_NS, "ncEvent": NOTIFICATION_NS})
+
+    def parameters(self, names: Iterable[str]) -> Mapping[str, etree._Element]:
+        """Return the parameters by name, none but *names* and each at most once."""
+        namespace = name_of(self.operation)[0]
+        known = {qualified(namespace, name): name for name in names}
+        found: dict[str, etree._Element] = {}
+        for element in self.operation:
+            name = known.get(str(element.tag))
+            if name is None:
+                self.fail(RpcError.unknown_element(self.path, split_name(str(element.tag))[1]))
+            if name in found:
+                self.fail(RpcError.bad_element(self.path, name, f"{name} may occur only once"))
+            found[name] = element
+        return found
+
+    def required(self, found: Mapping[str, etree._Element], name: str) -> etree._Element:
+        if name not in found:
+            self.fail(RpcError.missing_element(self.path, name))
+        return found[name]
+
+    def datastore(self, found: Mapping[str, etree._Element], name: str) -> Datastore:
+        holder = self.required(found, name)
+        if len(holder) == 0:
+            self.fail(RpcError.missing_element(f"{self.path}/nc:{name}", Datastore.RUNNING))
+        word = split_name(str(holder[0].tag))[1]
+        if word not in {known.value for known in self.datastores} or len(holder) > 1:
+            self.fail(
+                RpcError.operation_not_supported(
+                    f"the {name} may be one of: {', '.join(sorted(self.datastores))}",
+                    path=f"{self.path}/nc:{name}",
+                )
+            )
+        return Datastore(word)
+
+    def word(self, found: Mapping[str, etree._Element], name: str, default: _Word) -> _Word:
+        """Return the parameter as a member of *default*'s enumeration."""
+        if name not in found:
+            return default
+        text = (found[name].text or "").strip()
+        words = type(default)
+        if text not in {member.value for member in words}:
+            message = f"{text!r} is none of {', '.join(words)}"
+            self.fail(RpcError.bad_element(f"{self.path}/nc:{name}", name, message))
+        return words(text)
+
+    def time(self, found: Mapping[str, etree._Element], name: str) -> datetime | None:
+        if name not in found:
+            return None
+        text = (found[name].text or "").strip()
+        try:
+            moment = datetime.fromisoformat(text) if _DATE_AND_TIME.fullmatch(text) else None
+            return moment.astimezone(UTC) if moment else self.bad_time(name, text)
+        except (ValueError, OverflowError):
+            self.bad_time(name, text)
+
+    def bad_time(self, name: str, text: str) -> NoReturn:
+        message = f"{text!r} is no time of RFC 3339 with its offset"
+        self.fail(RpcError.bad_element(f"{self.path}/ncEvent:{name}", name, message))
+
+
+def _get(call: _Call) -> Get:
+    return Get(filter=parse_filter(call.parameters({"filter"}).get("filter")))
+
+
+def _get_config(call: _Call) -> GetConfig:
+    found = call.parameters({"source", "filter"})
+    return GetConfig(
+        source=call.datastore(found, "source"), filter=parse_filter(found.get("filter"))
+    )
+
+
+def _edit_config(call: _Call) -> EditConfig:
+    options = {"default-operation", "test-option", "error-option"}
+    # source: some guides of ESC print it for target; it is told as the missing target
+    found = call.parameters({"target", "source", "config", "url"} | options)
+    target = call.datastore(found, "target")
+    if "source" in found:
+        call.fail(RpcError.unknown_element(call.path, "source"))
+    if "url" in found:
+        call.fail(RpcError.operation_not_supported("url is not offered; send a config"))
+    return EditConfig(
+        target=target,
+        default_operation=call.word(found, "default-operation", DefaultOperation.MERGE),
+        test_option=call.word(found, "test-option", TestOption.TEST_THEN_SET),
+        error_option=call.word(found, "error-option", ErrorOption.STOP_ON_ERROR),
+        config=call.required(found, "config"),
+    )
+
+
+def _lock(call: _Call) -> Lock:
+    return Lock(target=call.datastore(call.parameters({"target"}), "target"))
+
+
+def _unlock(call: _Call) -> Unlock:
+    return Unlock(target=call.datastore(call.parameters({"target"}), "target"))
+
+
+def _close_session(call: _Call) -> CloseSession:
+    call.parameters(())
+    return CloseSession()
+
+
+def _kill_session(call: _Call) -> KillSession:
+    found = call.parameters({"session-id"})
+    text = (call.required(found, "session-id").text or "").strip()
+    # ten digits at most: int() of a megabyte of them takes minutes
+    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= _MAX_SESSION_ID:
+        message = f"a session-id is a number from 1 to {_MAX_SESSION_ID}"
+        call.fail(RpcError.bad_element(f"{call.path}/nc:session-id", "session-id", message))
+    return KillSession(session_id=int(text))
+
+
+def _create_subscription(call: _Call) -> CreateSubscription:
+    found = call.parameters({"stream", "filter", "startTime", "stopTime"})
+    start, stop = call.time(found, "startTime"), call.time(found, "stopTime")
+    if stop is not None and start is None:
+        call.fail(RpcError.missing_element(call.path, "startTime", "stopTime needs a startTime"))
+    if start is not None and start > call.now:
+        message = "replay cannot start in the future"
+        call.fail(RpcError.bad_element(f"{call.path}/ncEvent:startTime", "startTime", message))
+    if start is not None and stop is not None and stop < start:
+        message = "stopTime is earlier than startTime"
+        call.fail(RpcError.bad_element(f"{call.path}/ncEvent:stopTime", "stopTime", message))
+    stream = found.get("stream")
+    return CreateSubscription(
+        stream=DEFAULT_STREAM if stream is None else (stream.text or "").strip(),
+        filter=parse_filter(found.get("filter")),
+        start_time=start,
+        stop_time=stop,
+    )
+
+
+_PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
+    (BASE_NS, "get"): _get,
+    (BASE_NS, "get-config"): _get_config,
+    (BASE_NS, "edit-config"): _edit_config,
+    (BASE_NS, "lock"): _lock,
+    (BASE_NS, "unlock"): _unlock,
+    (BASE_NS, "close-session"): _close_session,
+    (BASE_NS, "kill-session"): _kill_session,
+    (NOTIFICATION_NS, "create-subscription"): _create_subscription,
+}

@@ -1,0 +1,283 @@
+"""
+XPath 1.0 as clients of ESC write it: without prefixes, with or without a leading slash.
+
+An expression is cut into tokens by the rules of XPath 1.0 section 3.7, judged for what it may
+cost, and written anew for lxml; nothing of the client's reaches the library unread.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, cast
+
+from lxml import etree
+
+from esc_daemon.netconf.errors import RpcError
+
+MAX_EXPRESSION: Final = 2048
+"""Characters; the longest of ESC's guides has about 150."""
+MAX_WORK: Final = 2_000_000_000
+"""Looks at nodes that one evaluation may come to by our estimate; measured: 1 to 3 ns each."""
+
+ROOT: Final = "root"
+"""The variable that stands for the data element in a rewritten expression."""
+_DEFAULT_PREFIX: Final = "default-namespace"
+
+_TOKEN: Final = re.compile(
+    r"""\s*(?:
+        (?P<literal>"[^"]*"|'[^']*')
+      | (?P<number>\d+(?:\.\d*)?|\.\d+)
+      | (?P<variable>\$\s*[^\W\d][\w.-]*(?::[^\W\d][\w.-]*)?)
+      | (?P<name>[^\W\d][\w.-]*(?::(?!:)(?:[^\W\d][\w.-]*|\*))?)
+      | (?P<symbol>::|\.\.|//|!=|<=|>=|[()\[\].@,/|+\-=<>*])
+    )""",
+    re.VERBOSE,
+)
+_NODE_TYPES: Final = frozenset({"comment", "text", "processing-instruction", "node"})
+_OPERATOR_NAMES: Final = frozenset({"and", "or", "mod", "div"})
+_OPERATORS: Final = frozenset({"/", "//", "|", "+", "-", "=", "!=", "<", "<=", ">", ">="})
+_OPENERS: Final = frozenset({"@", "::", "(", "[", ","})
+_COUNT: Final = etree.XPath("count(.//*) + 1")
+_DOWNWARD: Final = frozenset({"child", "descendant", "descendant-or-self", "self", "attribute"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XPathFilter:
+    """An XPath 1.0 expression and the prefixes that were bound where it stood."""
+
+    select: str
+    namespaces: tuple[tuple[str, str], ...] = ()
+
+
+class TokenKind(StrEnum):
+    """XPath 1.0 section 3.7, ExprToken."""
+
+    LITERAL = "literal"
+    NUMBER = "number"
+    VARIABLE = "variable"
+    SYMBOL = "symbol"
+    OPERATOR = "operator"
+    AXIS = "axis"
+    FUNCTION = "function"
+    NODE_TYPE = "node type"
+    NAME_TEST = "name test"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token; *text* as the client wrote it."""
+
+    kind: TokenKind
+    text: str
+
+    def is_symbol(self, *texts: str) -> bool:
+        """Tell whether this is one of these signs."""
+        return self.kind in {TokenKind.SYMBOL, TokenKind.OPERATOR} and self.text in texts
+
+
+def tokens_of(select: str) -> tuple[Token, ...]:
+    """
+    Return the tokens of *select*.
+
+    Raises:
+        RpcError: invalid-value at a character that begins no token, too-big.
+
+    """
+    if len(select) > MAX_EXPRESSION:
+        raise RpcError.too_big(f"an XPath filter may have {MAX_EXPRESSION} characters")
+    found: list[Token] = []
+    position, end = 0, len(select.rstrip())
+    while position < end:
+        match = _TOKEN.match(select, position)
+        if match is None:
+            raise _invalid(f"XPath filter: nothing known begins at {select[position:][:20]!r}")
+        position = match.end()
+        kind = str(match.lastgroup)
+        text = match[kind]
+        before = found[-1] if found else None
+        found.append(_token(kind, text, before, select[position:].lstrip()))
+    return tuple(found)
+
+
+def _token(kind: str, text: str, before: Token | None, rest: str) -> Token:
+    operand_before = before is not None and not (
+        before.kind is TokenKind.OPERATOR
+        or (before.kind is TokenKind.SYMBOL and before.text in _OPENERS)
+    )
+    if kind == "symbol" and text in _OPERATORS:
+        return Token(TokenKind.OPERATOR, text)
+    if operand_before and (text == "*" or text in _OPERATOR_NAMES):
+        return Token(TokenKind.OPERATOR, text)
+    if kind != "name" and text != "*":
+        return Token(TokenKind(kind), text)
+    return Token(_kind_of_name(text, rest), text)
+
+
+def _kind_of_name(text: str, rest: str) -> TokenKind:
+    if rest.startswith("("):
+        return TokenKind.NODE_TYPE if text in _NODE_TYPES else TokenKind.FUNCTION
+    return TokenKind.AXIS if rest.startswith("::") else TokenKind.NAME_TEST
+
+
+def begins_at_root(tokens: Sequence[Token], position: int) -> bool:
+    """Tell whether the slash at *position* begins a path instead of going on with one."""
+    if not tokens[position].is_symbol("/", "//"):
+        return False
+    if position == 0:
+        return True
+    before = tokens[position - 1]
+    return before.kind is TokenKind.OPERATOR or before.is_symbol("(", "[", ",")
+
+
+def escapes(tokens: Sequence[Token], position: int) -> bool:
+    """Tell whether the token leads out of the subtree of the node that it starts from."""
+    token = tokens[position]
+    return (
+        token.is_symbol("..")
+        or (token.kind is TokenKind.AXIS and token.text not in _DOWNWARD)
+        or (token.kind is TokenKind.FUNCTION and token.text == "id")
+        or begins_at_root(tokens, position)
+    )
+
+
+def work_of(tokens: Sequence[Token], nodes: int) -> int:
+    """
+    Return a bound of the looks at nodes that an evaluation over *nodes* nodes takes.
+
+    A path looks at each node once a step. What makes a short expression expensive: a predicate
+    that leaves its node's subtree (once more for every node, and again for each one nested in
+    it), an axis to the sides or upwards, and two steps that each take all there is below.
+    """
+    power, gluttons = 1, 0
+    leaving: list[bool] = []
+    """For each predicate that is open: whether it leaves its node's subtree."""
+    for position, token in enumerate(tokens):
+        gluttons += _takes_all_below(tokens, position)
+        if token.is_symbol("["):
+            leaving.append(False)
+        elif token.is_symbol("]"):
+            leaving = leaving[:-1]
+        elif escapes(tokens, position):
+            if leaving:
+                leaving[-1] = True
+            sideways = token.kind is TokenKind.AXIS and token.text != "parent"
+            power = max(power, 1 + sum(leaving), 2 if sideways else 1)
+    return max(len(tokens) * nodes, nodes ** max(power, 2 if gluttons > 1 else 1))
+
+
+def _takes_all_below(tokens: Sequence[Token], position: int) -> bool:
+    downwards = tokens[position].is_symbol("//") or tokens[position].text.startswith("descendant")
+    return downwards and any(
+        token.text in {"*", "node"} for token in tokens[position + 1 : position + 3]
+    )
+
+
+def rewrite(tokens: Sequence[Token], default_namespace: str | None) -> str:
+    """
+    Return an expression for lxml in which names without a prefix match our nodes.
+
+    They match in *default_namespace*, or in any namespace when it is None. A leading slash starts
+    at the variable *ROOT*, since the data element is no document.
+    """
+    return " ".join(_rewritten(tokens, default_namespace))
+
+
+def _rewritten(tokens: Sequence[Token], default_namespace: str | None) -> Iterator[str]:
+    for position, token in enumerate(tokens):
+        if begins_at_root(tokens, position):
+            alone = position + 1 == len(tokens) or not _starts_step(tokens[position + 1])
+            yield f"${ROOT}" if alone and token.text == "/" else f"${ROOT}{token.text}"
+        elif (
+            token.kind is TokenKind.NAME_TEST
+            and token.text != "*"
+            and ":" not in token.text
+            and not _names_attribute(tokens, position)
+        ):
+            if default_namespace is None:
+                # a position after it still counts the nodes of that name only
+                yield f"*[local-name() = '{token.text}']"
+            else:
+                yield f"{_DEFAULT_PREFIX}:{token.text}"
+        else:
+            yield token.text
+
+
+def _starts_step(token: Token) -> bool:
+    return token.kind in {
+        TokenKind.NAME_TEST,
+        TokenKind.AXIS,
+        TokenKind.NODE_TYPE,
+    } or token.is_symbol("@", ".", "..")
+
+
+def _names_attribute(tokens: Sequence[Token], position: int) -> bool:
+    before = tokens[position - 1] if position else None
+    if before is None:
+        return False
+    if before.is_symbol("::"):
+        return tokens[position - 2].text in {"attribute", "namespace"}
+    return before.is_symbol("@")
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    select: str, namespaces: tuple[tuple[str, str], ...], default_namespace: str | None
+) -> tuple[etree.XPath, tuple[Token, ...]]:
+    tokens = tokens_of(select)
+    if not tokens:
+        raise _invalid("XPath filter: the expression is empty")
+    for token in tokens:
+        if token.kind is TokenKind.FUNCTION and ":" in token.text:
+            raise _invalid(f"XPath filter: no function {token.text}")
+        if token.kind is TokenKind.VARIABLE:
+            raise _invalid(f"XPath filter: no variable {token.text}")
+    bound = {prefix: uri for prefix, uri in namespaces if prefix != _DEFAULT_PREFIX}
+    if default_namespace is not None:
+        bound[_DEFAULT_PREFIX] = default_namespace
+    try:
+        made = etree.XPath(rewrite(tokens, default_namespace), namespaces=bound, regexp=False)
+    except (etree.XPathSyntaxError, ValueError) as error:  # ValueError: no characters of XML
+        raise _invalid(f"XPath filter: {error}: {select[:200]!r}") from error
+    return made, tokens
+
+
+def evaluate(
+    data: etree._Element,
+    select: str,
+    namespaces: Mapping[str, str],
+    default_namespace: str | None,
+) -> list[etree._Element]:
+    """
+    Return the elements that *select* finds below *data*; for a text or an attribute its element.
+
+    Raises:
+        RpcError: invalid-value for bad syntax, an unknown prefix or function, or a result that is
+            no node-set (RFC 6241 section 8.9.5.1); too-big beyond *MAX_WORK*.
+
+    """
+    path, tokens = _compiled(select, tuple(sorted(namespaces.items())), default_namespace)
+    if work_of(tokens, int(cast("float", _COUNT(data)))) > MAX_WORK:
+        raise RpcError.too_big(
+            "XPath filter: too expensive; leave out paths from the root, parents and siblings "
+            "inside predicates"
+        )
+    try:
+        result = path(data, **{ROOT: [data]})
+    except etree.XPathError as error:
+        raise _invalid(f"XPath filter: {error}: {select[:200]!r}") from error
+    if not isinstance(result, list):
+        raise _invalid("XPath filter: the result is no set of nodes")
+    return [node for node in map(_element_of, result) if node is not None]
+
+
+def _element_of(found: object) -> etree._Element | None:
+    if etree.iselement(found):
+        return found
+    parent = getattr(found, "getparent", None)
+    return None if parent is None else parent()
+
+
+def _invalid(message: str) -> RpcError:
+    return RpcError.invalid_value("", message)
