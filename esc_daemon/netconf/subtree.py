@@ -10,7 +10,7 @@ from esc_daemon.netconf.xml import name_of, tag_of
 
 MAX_FILTER_NODES: Final = 1000
 """Elements of a subtree filter."""
-MAX_COMPARISONS: Final = 5_000_000
+MAX_COMPARISONS: Final = 1_000_000
 """Elements of the data that one evaluation may look at."""
 
 

@@ -18,7 +18,7 @@ from esc_daemon.netconf.errors import RpcError
 
 MAX_EXPRESSION: Final = 2048
 """Characters; the longest of ESC's guides has about 150."""
-MAX_WORK: Final = 2_000_000_000
+MAX_WORK: Final = 500_000_000
 """Looks at nodes that one evaluation may come to by our estimate; measured: 1 to 3 ns each."""
 
 ROOT: Final = "root"
@@ -162,8 +162,9 @@ def work_of(tokens: Sequence[Token], nodes: int) -> int:
         elif escapes(tokens, position):
             if leaving:
                 leaving[-1] = True
-            sideways = token.kind is TokenKind.AXIS and token.text != "parent"
-            power = max(power, 1 + sum(leaving), 2 if sideways else 1)
+            # the library looks for doubles in what such an axis yields, each against each
+            away = not begins_at_root(tokens, position)
+            power = max(power, 1 + sum(leaving), 2 if away else 1)
     return max(len(tokens) * nodes, nodes ** max(power, 2 if gluttons > 1 else 1))
 
 

@@ -1,0 +1,222 @@
+"""Subtree filters against a plain reading of RFC 6241 section 6, and hints against the filters."""
+
+from dataclasses import dataclass
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from esc_daemon.netconf.filters import (
+    Filter,
+    SubtreeFilter,
+    XPathFilter,
+    apply_filter,
+    key_hints,
+    restrict,
+)
+
+NAMES = st.sampled_from(["a", "b", "c"])
+TEXTS = st.sampled_from(["1", "2"])
+NAMESPACES = st.sampled_from(["urn:x", "urn:x", "urn:x", "urn:y"])
+
+
+@dataclass(frozen=True)
+class Node:
+    """An element as plain data; the model knows no lxml."""
+
+    namespace: str
+    name: str
+    text: str = ""
+    children: tuple["Node", ...] = ()
+
+
+def nodes(namespaces: st.SearchStrategy[str], texts: st.SearchStrategy[str], depth: int):
+    leaf = st.builds(Node, namespaces, NAMES, texts)
+    if depth == 0:
+        return leaf
+    below = st.lists(nodes(namespaces, texts, depth - 1), min_size=1, max_size=5).map(tuple)
+    inner = st.builds(Node, namespaces, NAMES, st.just(""), below)
+    return st.one_of(leaf, inner, inner)
+
+
+TREES = st.lists(nodes(NAMESPACES, TEXTS, 3), min_size=1, max_size=4).map(tuple)
+
+
+@st.composite
+def subtrees(draw, level: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Draw tests that mostly name what is there."""
+    tests = []
+    for node in draw(st.lists(st.sampled_from(level), max_size=2)) if level else ():
+        namespace = draw(st.sampled_from([node.namespace, node.namespace, "", "urn:y"]))
+        if node.children:
+            below = draw(subtrees(node.children))
+            tests.append(Node(namespace, node.name, "", below))
+        else:
+            tests.append(Node(namespace, node.name, draw(st.sampled_from(["", node.text, "2"]))))
+    return tuple(tests)
+
+
+def element(node: Node) -> etree._Element:
+    tag = f"{{{node.namespace}}}{node.name}" if node.namespace else node.name
+    made = etree.Element(tag)
+    made.text = node.text or None
+    made.extend([element(child) for child in node.children])
+    return made
+
+
+def wrapped(children: tuple[Node, ...]) -> etree._Element:
+    return element(Node("urn:d", "data", "", children))
+
+
+# --- the model: what is selected is a set of paths of positions ------------------------------
+
+
+def same_name(test: Node, node: Node) -> bool:
+    return test.name == node.name and test.namespace in {"", node.namespace}
+
+
+def select(tests: tuple[Node, ...], level: tuple[Node, ...], path: tuple[int, ...]):
+    """Return (paths of whole subtrees, whether the level matched) of one set of siblings."""
+    numbered = list(enumerate(level))
+    contents = [test for test in tests if not test.children and test.text]
+    others = [test for test in tests if test not in contents]
+    found: set[tuple[int, ...]] = set()
+    for test in contents:
+        hits = {(*path, i) for i, n in numbered if same_name(test, n) and n.text == test.text}
+        if not hits:
+            return set()
+        found |= hits
+    if not others:
+        return {path}
+    for test in others:
+        for i, node in numbered:
+            if same_name(test, node):
+                if test.children:
+                    found |= select(test.children, node.children, (*path, i))
+                else:
+                    found.add((*path, i))
+    return found
+
+
+def prune(level: tuple[Node, ...], whole: set[tuple[int, ...]], path: tuple[int, ...] = ()):
+    kept = []
+    for i, node in enumerate(level):
+        here = (*path, i)
+        if here in whole:
+            kept.append(node)
+        elif any(chosen[: len(here)] == here for chosen in whole):
+            below = prune(node.children, whole, here)
+            kept.append(Node(node.namespace, node.name, node.text, below))
+    return tuple(kept)
+
+
+def naive(data: tuple[Node, ...], tests: tuple[Node, ...]) -> tuple[Node, ...]:
+    whole = select(tests, data, ()) if tests else set()
+    return data if () in whole else prune(data, whole)
+
+
+def as_nodes(data: etree._Element) -> tuple[Node, ...]:
+    return tuple(
+        Node(
+            etree.QName(child).namespace or "",
+            etree.QName(child).localname,
+            child.text or "",
+            as_nodes(child),
+        )
+        for child in data
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(TREES, st.data())
+def test_a_subtree_filter_chooses_what_the_plain_reading_chooses(data, draws):
+    tests = draws.draw(subtrees(data))
+    filter_ = SubtreeFilter(element=element(Node("", "filter", "", tests)))
+
+    result = as_nodes(apply_filter(wrapped(data), filter_))
+
+    event("nothing" if not result else "all" if result == data else "some")
+    assert result == naive(data, tests)
+
+
+# --- hints ----------------------------------------------------------------------------------
+
+PREDICATES = st.sampled_from(
+    [
+        "",
+        "",
+        "[a='1']",
+        "[b = '2']",
+        "[a='1' and b='2']",
+        "[a='1'][c='1']",
+        "[a='1' or b='1']",
+        "[2]",
+        "[last()]",
+        "[a='1'][last()]",
+        "[c]",
+        "[.//a='1']",
+        "[../a='1']",
+        "[/a/b='1']",
+        "['1'=a]",
+        "[x:a='1']",
+        "[a=1]",
+    ]
+)
+ENDS = st.sampled_from(["", "", "", "", "/..", "/../b", "/text()", "//c"])
+
+
+@st.composite
+def paths(draw, level: tuple[Node, ...]) -> str:
+    """Draw a path that mostly leads somewhere."""
+    path = ""
+    while level and (not path or draw(st.integers(0, 4))):
+        node = draw(st.sampled_from(level))
+        leaves = [f"[{leaf.name}='{leaf.text}']" for leaf in node.children if not leaf.children]
+        names = [node.name, node.name, node.name, "*", f"child::{node.name}", f"x:{node.name}"]
+        path += draw(st.sampled_from(["/", "/", "/", "/", "/", "//"]))
+        path += draw(st.sampled_from(names))
+        path += draw(st.sampled_from(leaves) if leaves and draw(st.booleans()) else PREDICATES)
+        level = node.children
+    return path + draw(ENDS)
+
+
+@st.composite
+def xpaths(draw, level: tuple[Node, ...]) -> str:
+    path = draw(paths(level))
+    form = draw(st.sampled_from(["absolute", "absolute", "relative", "union"]))
+    if form == "union":
+        return path + " | " + draw(paths(level))
+    return path if form == "absolute" else path.lstrip("/")
+
+
+def outcome(data: etree._Element, filter_: Filter, namespace: str | None) -> bytes:
+    return etree.tostring(apply_filter(data, filter_, default_namespace=namespace))
+
+
+@settings(max_examples=100, deadline=None)
+@given(TREES, st.data(), st.sampled_from([None, "urn:x"]))
+def test_hints_of_an_xpath_filter_lose_no_result(tree, draws, namespace):
+    filter_ = XPathFilter(select=draws.draw(xpaths(tree)), namespaces=(("x", "urn:x"),))
+    data = wrapped(tree)
+
+    hints = key_hints(filter_, default_namespace=namespace)
+
+    expected = outcome(data, filter_, namespace)
+    event(("no hints" if hints is None else f"{len(hints)} hints") + f", {len(expected) > 60}")
+    if hints is not None:
+        assert outcome(restrict(data, hints), filter_, namespace) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(TREES, st.data())
+def test_hints_of_a_subtree_filter_lose_no_result(tree, draws):
+    tests = draws.draw(subtrees(tree))
+    filter_ = SubtreeFilter(element=element(Node("", "filter", "", tests)))
+    data = wrapped(tree)
+
+    hints = key_hints(filter_)
+
+    expected = outcome(data, filter_, None)
+    event(("no hints" if hints is None else f"{len(hints)} hints") + f", {len(expected) > 60}")
+    if hints is not None:
+        assert outcome(restrict(data, hints), filter_, None) == expected
