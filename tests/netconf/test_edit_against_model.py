@@ -181,7 +181,7 @@ def in_order(data: Any) -> Any:
     return data
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data(), st.sampled_from(list(DefaultOperation)))
 def test_an_edit_does_to_the_tree_what_it_does_to_the_model(data, default_operation):
     schema = data.draw(schemas())
@@ -209,7 +209,7 @@ def test_an_edit_does_to_the_tree_what_it_does_to_the_model(data, default_operat
     assert [None if node is None else etree.tostring(node) for node in (target, edit)] == untouched
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_an_operation_given_by_the_parent_is_as_good_as_a_written_one(data):
     schema = data.draw(schemas())

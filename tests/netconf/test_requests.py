@@ -1,0 +1,268 @@
+"""The protocol's operations as values."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.netconf.errors import ErrorTag, RpcError
+from esc_daemon.netconf.filters import SubtreeFilter, XPathFilter
+from esc_daemon.netconf.messages import (
+    CloseSession,
+    CreateSubscription,
+    Datastore,
+    EditConfig,
+    ErrorOption,
+    Get,
+    GetConfig,
+    KillSession,
+    Lock,
+    Request,
+    TestOption,
+    Unlock,
+    parse_request,
+)
+from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, parse
+
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+TARGET = "<target><running/></target>"
+
+
+def request(body: str, namespace: str = BASE_NS) -> Request | None:
+    document = re.sub(r"^<([\w-]+)", rf'<\1 xmlns="{namespace}"', body)
+    return parse_request(parse(document.encode()), now=NOW)
+
+
+def subscribe(body: str = "") -> Request | None:
+    return request(f"<create-subscription>{body}</create-subscription>", NOTIFICATION_NS)
+
+
+def test_get_may_have_a_filter():
+    assert request("<get/>") == Get(filter=None)
+    xpath = request("<get><filter type='xpath' select='a/b'/></get>")
+    assert xpath == Get(filter=XPathFilter(select="a/b"))
+
+
+def test_a_filter_without_a_type_is_a_subtree():
+    parsed = request("<get><filter><a/></filter></get>")
+
+    assert isinstance(parsed, Get)
+    assert isinstance(parsed.filter, SubtreeFilter)
+    assert parsed.filter.element[0].tag == f"{{{BASE_NS}}}a"
+
+
+def test_an_xpath_filter_knows_the_prefixes_around_it():
+    parsed = request(
+        "<get xmlns:e='urn:e'><filter type='xpath' select='e:a' xmlns:f='urn:f'/></get>"
+    )
+
+    assert parsed == Get(
+        filter=XPathFilter(select="e:a", namespaces=(("e", "urn:e"), ("f", "urn:f")))
+    )
+
+
+def test_attributes_of_a_filter_may_be_qualified():
+    parsed = request(f"<get><filter n:type='xpath' n:select='a' xmlns:n='{BASE_NS}'/></get>")
+
+    assert isinstance(parsed, Get)
+    assert isinstance(parsed.filter, XPathFilter)
+    assert parsed.filter.select == "a"
+
+
+def test_get_config_names_its_source():
+    assert request("<get-config><source><running/></source></get-config>") == GetConfig(
+        source=Datastore.RUNNING, filter=None
+    )
+
+
+def test_edit_config_has_the_defaults_of_the_rfc():
+    parsed = request(f"<edit-config>{TARGET}<config><a/></config></edit-config>")
+
+    assert isinstance(parsed, EditConfig)
+    assert parsed.target is Datastore.RUNNING
+    assert parsed.default_operation is DefaultOperation.MERGE
+    assert parsed.test_option is TestOption.TEST_THEN_SET
+    assert parsed.error_option is ErrorOption.STOP_ON_ERROR
+    assert parsed.config.tag == f"{{{BASE_NS}}}config"
+
+
+def test_edit_config_has_options():
+    parsed = request(
+        f"<edit-config>{TARGET}<default-operation> none </default-operation>"
+        "<test-option>test-only</test-option><error-option>rollback-on-error</error-option>"
+        "<config/></edit-config>"
+    )
+
+    assert isinstance(parsed, EditConfig)
+    assert parsed.default_operation is DefaultOperation.NONE
+    assert parsed.test_option is TestOption.TEST_ONLY
+    assert parsed.error_option is ErrorOption.ROLLBACK_ON_ERROR
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (f"<lock>{TARGET}</lock>", Lock(target=Datastore.RUNNING)),
+        (f"<unlock>{TARGET}</unlock>", Unlock(target=Datastore.RUNNING)),
+        ("<close-session/>", CloseSession()),
+        ("<kill-session><session-id> 7 </session-id></kill-session>", KillSession(session_id=7)),
+        ("<serviceAction/>", None),
+    ],
+)
+def test_small_operations(body, expected):
+    assert request(body) == expected
+
+
+def test_an_operation_of_another_namespace_is_somebody_elses():
+    assert request("<get/>", "urn:esc") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "tag", "element", "path"),
+    [
+        ("<get><what/></get>", ErrorTag.UNKNOWN_ELEMENT, "what", "/nc:rpc/nc:get"),
+        ("<get><filter/><filter/></get>", ErrorTag.BAD_ELEMENT, "filter", "/nc:rpc/nc:get"),
+        ("<get><filter type='regex'/></get>", ErrorTag.BAD_ATTRIBUTE, "filter", ""),
+        ("<get><filter type='xpath'/></get>", ErrorTag.MISSING_ATTRIBUTE, "filter", ""),
+        ("<get-config/>", ErrorTag.MISSING_ELEMENT, "source", "/nc:rpc/nc:get-config"),
+        (
+            "<get-config><source/></get-config>",
+            ErrorTag.MISSING_ELEMENT,
+            "running",
+            "/nc:rpc/nc:get-config/nc:source",
+        ),
+        (
+            "<get-config><source><startup/></source></get-config>",
+            ErrorTag.OPERATION_NOT_SUPPORTED,
+            None,
+            "/nc:rpc/nc:get-config/nc:source",
+        ),
+        (
+            "<get-config><source><running/><running/></source></get-config>",
+            ErrorTag.OPERATION_NOT_SUPPORTED,
+            None,
+            "/nc:rpc/nc:get-config/nc:source",
+        ),
+        # printed in some guides of ESC
+        (
+            "<edit-config><source><running/></source><config/></edit-config>",
+            ErrorTag.MISSING_ELEMENT,
+            "target",
+            "/nc:rpc/nc:edit-config",
+        ),
+        (
+            f"<edit-config>{TARGET}<source><running/></source><config/></edit-config>",
+            ErrorTag.UNKNOWN_ELEMENT,
+            "source",
+            "/nc:rpc/nc:edit-config",
+        ),
+        (
+            f"<edit-config>{TARGET}</edit-config>",
+            ErrorTag.MISSING_ELEMENT,
+            "config",
+            "/nc:rpc/nc:edit-config",
+        ),
+        (
+            f"<edit-config>{TARGET}<url>file:///x</url></edit-config>",
+            ErrorTag.OPERATION_NOT_SUPPORTED,
+            None,
+            "",
+        ),
+        (
+            (
+                f"<edit-config>{TARGET}<default-operation>create</default-operation><config/>"
+                "</edit-config>"
+            ),
+            ErrorTag.BAD_ELEMENT,
+            "default-operation",
+            "/nc:rpc/nc:edit-config/nc:default-operation",
+        ),
+        ("<commit/>", ErrorTag.OPERATION_NOT_SUPPORTED, None, ""),
+        ("<close-session><a/></close-session>", ErrorTag.UNKNOWN_ELEMENT, "a", None),
+        ("<kill-session/>", ErrorTag.MISSING_ELEMENT, "session-id", None),
+        *(
+            (
+                f"<kill-session><session-id>{text}</session-id></kill-session>",
+                ErrorTag.BAD_ELEMENT,
+                "session-id",
+                "/nc:rpc/nc:kill-session/nc:session-id",
+            )
+            for text in ("", "0", "-1", "x", "4294967296", "1" * 5000, "\u0661")
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_told_with_its_path(body, tag, element, path):
+    with pytest.raises(RpcError) as caught:
+        request(body)
+
+    assert caught.value.tag is tag
+    assert element is None or ("bad-element", element) in caught.value.info
+    assert path in {None, caught.value.path}
+    if path:
+        assert caught.value.namespaces["nc"] == BASE_NS
+
+
+def test_a_subscription_is_to_the_default_stream():
+    assert subscribe() == CreateSubscription(
+        stream="NETCONF", filter=None, start_time=None, stop_time=None
+    )
+
+
+def test_a_subscription_may_look_back_and_end():
+    parsed = subscribe(
+        "<stream>escEvent</stream><filter type='xpath' select='a'/>"
+        "<startTime>2026-01-02T12:00:00.5+01:00</startTime>"
+        "<stopTime>2026-01-03T00:00:00Z</stopTime>"
+    )
+
+    assert parsed == CreateSubscription(
+        stream="escEvent",
+        filter=XPathFilter(select="a"),
+        start_time=NOW - timedelta(hours=1) + timedelta(milliseconds=500),
+        stop_time=NOW + timedelta(hours=12),
+    )
+
+
+def test_a_subscription_may_start_now_and_end_at_once():
+    parsed = subscribe(
+        "<startTime>2026-01-02T12:00:00Z</startTime><stopTime>2026-01-02T12:00:00Z</stopTime>"
+    )
+
+    assert isinstance(parsed, CreateSubscription)
+    assert parsed.start_time == parsed.stop_time == NOW
+
+
+@pytest.mark.parametrize(
+    ("body", "tag", "element"),
+    [
+        ("<stopTime>2026-01-01T00:00:00Z</stopTime>", ErrorTag.MISSING_ELEMENT, "startTime"),
+        ("<startTime>2026-01-02T12:00:01Z</startTime>", ErrorTag.BAD_ELEMENT, "startTime"),
+        (
+            "<startTime>2026-01-02T00:00:00Z</startTime><stopTime>2026-01-01T00:00:00Z</stopTime>",
+            ErrorTag.BAD_ELEMENT,
+            "stopTime",
+        ),
+        *(
+            (f"<startTime>{text}</startTime>", ErrorTag.BAD_ELEMENT, "startTime")
+            for text in (
+                "",
+                "yesterday",
+                "2026-01-01",
+                "2026-01-01T00:00:00",
+                "20260101T000000Z",
+                "2026-13-01T00:00:00Z",
+                "2026-01-01T00:00:61Z",
+                "0001-01-01T00:00:00+23:00",
+                "2026-01-01T00:00:00+24:00",
+            )
+        ),
+    ],
+)
+def test_a_subscription_to_a_wrong_time_is_refused(body, tag, element):
+    with pytest.raises(RpcError) as caught:
+        subscribe(body)
+
+    assert caught.value.tag is tag
+    assert ("bad-element", element) in caught.value.info
+    assert caught.value.path.startswith("/nc:rpc/ncEvent:create-subscription")
