@@ -1,0 +1,227 @@
+"""What is wrong with a document, in the words of RFC 6241 and RFC 7950 section 15."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from lxml import etree
+
+from esc_daemon.datamodel.names import NAMESPACES, PREFIX
+from esc_daemon.netconf.edit import NodeKind, SchemaNode, instance_step
+from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
+from esc_daemon.netconf.xml import name_of, qualified
+
+_STEP: Final = re.compile(
+    r"""/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?P<predicates>(?:\[(?:[^\]'"]|'[^']*'|"[^"]*")*\])*)"""
+)
+_KEY: Final = re.compile(r"""\[(?:[\w.-]+:)?(?P<name>[\w-][\w.-]*)(?P<rest>=(?:'[^']*'|"[^"]*")\])""")
+
+
+_QUOTED: Final = re.compile(r'"[^"]*"')
+_LONGEST_QUOTE: Final = 64
+"""Characters of a refused value that an error may repeat; day-0 data may hold secrets."""
+_PROTOCOL_TAGS: Final = frozenset(
+    {
+        ErrorTag.BAD_ELEMENT,
+        ErrorTag.MISSING_ELEMENT,
+        ErrorTag.UNKNOWN_ELEMENT,
+        ErrorTag.UNKNOWN_NAMESPACE,
+    }
+)
+
+
+class Finding(NamedTuple):
+    """An error as libyang tells it."""
+
+    message: str
+    path: str
+    app_tag: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class SchemaError:
+    """
+    One fault of a document.
+
+    *path* is an instance path with a prefix on each step (see `names.NAMESPACES`); *bad* are the
+    (name, text) of error-info.
+    """
+
+    tag: ErrorTag
+    message: str
+    path: str
+    app_tag: str | None = None
+    bad: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def unknown_element(cls, parent: str, name: str) -> "SchemaError":
+        """Return the fault of an element that nobody knows below *parent*."""
+        return cls(
+            tag=ErrorTag.UNKNOWN_ELEMENT,
+            message=f"the element {name} is not known here",
+            path=parent,
+            bad=(("bad-element", name),),
+        )
+
+    def as_parameter(self) -> "SchemaError":
+        """Return the fault as one of an RPC's parameters: there an absent one is an element."""
+        if self.tag is not ErrorTag.DATA_MISSING or self.app_tag is not None:
+            return self
+        name = self.path.rpartition(":")[2]
+        return replace(self, tag=ErrorTag.MISSING_ELEMENT, bad=(("bad-element", name),))
+
+    def rpc_error(self) -> RpcError:
+        """Return the fault as an rpc-error."""
+        return RpcError(
+            ErrorType.PROTOCOL if self.tag in _PROTOCOL_TAGS else ErrorType.APPLICATION,
+            self.tag,
+            self.message,
+            path=self.path,
+            info=self.bad,
+            app_tag=self.app_tag,
+            namespaces=NAMESPACES if self.path else None,
+        )
+
+
+class _Rule(NamedTuple):
+    """How one kind of libyang's messages is told; *app_tag* only where libyang gives none."""
+
+    pattern: re.Pattern[str]
+    tag: ErrorTag
+    app_tag: str | None = None
+    below: bool = False
+    """The path is the parent's: the node that the message names is to be added."""
+
+
+def _rule(
+    pattern: str, tag: ErrorTag, app_tag: str | None = None, *, below: bool = False
+) -> _Rule:
+    return _Rule(re.compile(pattern), tag, app_tag, below)
+
+
+# RFC 7950 section 15 gives tag and app-tag; for a mandatory leaf it says nothing: data-missing is
+# what ESC's own server answers.
+_RULES: Final = (
+    _rule(r'^Mandatory node "(?P<name>[^"]+)" instance', ErrorTag.DATA_MISSING, below=True),
+    _rule(r'^Mandatory choice "[^"]+" data', ErrorTag.DATA_MISSING, "missing-choice"),
+    _rule(r"^Invalid leafref value", ErrorTag.DATA_MISSING, "instance-required"),
+    _rule(r"^(Invalid|Unsatisfied|Unsupported)\b", ErrorTag.INVALID_VALUE),
+    _rule(r'^Node "(?P<bad>[^"]+)" not found', ErrorTag.UNKNOWN_ELEMENT),
+    _rule(r'^Child element "(?P<bad>[^"]+)"', ErrorTag.UNKNOWN_ELEMENT),
+    _rule(r"^No module with namespace", ErrorTag.UNKNOWN_NAMESPACE),
+    _rule(r'^List instance is missing its key "(?P<bad>[^"]+)"', ErrorTag.MISSING_ELEMENT),
+    _rule(r'^Duplicate instance of "(?P<bad>[^"]+)"', ErrorTag.BAD_ELEMENT),
+    _rule(r'^Data for both cases "(?P<bad>[^"]+)"', ErrorTag.BAD_ELEMENT),
+    _rule(r"^Too few", ErrorTag.OPERATION_FAILED, "too-few-elements"),
+    _rule(r"^Too many", ErrorTag.OPERATION_FAILED, "too-many-elements"),
+)
+_MUST: Final = _rule("", ErrorTag.OPERATION_FAILED, "must-violation")
+
+
+def schema_errors(findings: Sequence[Finding]) -> list[SchemaError]:
+    """Return libyang's *findings* in the protocol's words, each once, without mere consequences."""
+    errors = list(dict.fromkeys(_error(finding) for finding in findings))
+    bad_values = {error.path for error in errors if error.tag is ErrorTag.INVALID_VALUE}
+    # a value that is refused leaves its node out, which libyang then finds missing
+    return [
+        error
+        for error in errors
+        if error.tag is not ErrorTag.DATA_MISSING or error.path not in bad_values
+    ]
+
+
+def _error(finding: Finding) -> SchemaError:
+    for rule in _RULES:
+        if match := rule.pattern.search(finding.message):
+            break
+    else:
+        rule, match = _MUST, None
+    named = {} if match is None else match.groupdict()
+    path = _instance_path(finding.path)
+    if rule.below:
+        path += f"/{PREFIX}:{named['name']}"
+    bad = named.get("bad")
+    return SchemaError(
+        tag=rule.tag,
+        message=_QUOTED.sub(_shortened, finding.message),
+        path=path,
+        app_tag=finding.app_tag or rule.app_tag,
+        bad=(("bad-element", bad),) if bad else (),
+    )
+
+
+def _shortened(quoted: re.Match[str]) -> str:
+    long = len(quoted[0]) > _LONGEST_QUOTE + 2
+    return f"of {len(quoted[0]) - 2} characters" if long else quoted[0]
+
+
+def _instance_path(path: str) -> str:
+    """Return libyang's *path*, which has a prefix on its first step only, with one on each."""
+    return "".join(
+        f"/{PREFIX}:{step['name']}"
+        + _KEY.sub(rf"[{PREFIX}:\g<name>\g<rest>", step["predicates"])
+        for step in _STEP.finditer(path)
+    )
+
+
+def structure_errors(
+    document: etree._Element, roots: Mapping[str, SchemaNode], namespace: str
+) -> list[SchemaError]:
+    """Return what is wrong with the shape of *document*: it does not depend on values."""
+    space, name = name_of(document)
+    if space != namespace or name not in roots:
+        return [SchemaError.unknown_element("", name)]
+    return list(_shape(document, roots[name], "", namespace))
+
+
+def _shape(
+    element: etree._Element, schema: SchemaNode, parent: str, namespace: str
+) -> Iterator[SchemaError]:
+    values = [element.findtext(qualified(namespace, key)) for key in schema.keys]
+    path = parent + instance_step(schema, tuple(value for value in values if value is not None))
+    for key, value in zip(schema.keys, values, strict=True):
+        if value is None:
+            yield SchemaError(
+                tag=ErrorTag.MISSING_ELEMENT,
+                message=f"an entry of the list {schema.name} needs its key {key}",
+                path=path,
+                bad=(("bad-element", key),),
+            )
+    inner = schema.kind not in {NodeKind.LEAF, NodeKind.LEAF_LIST}
+    if inner and _has_text(element):
+        yield SchemaError(
+            tag=ErrorTag.BAD_ELEMENT,
+            message="text where elements belong",
+            path=path,
+            bad=(("bad-element", schema.name),),
+        )
+    for child in element:
+        space, name = name_of(child)
+        known = schema.child(schema.namespace, name) if inner and space == namespace else None
+        if known is None:
+            yield SchemaError.unknown_element(path, name)
+        else:
+            yield from _shape(child, known, path, namespace)
+
+
+def _has_text(element: etree._Element) -> bool:
+    return any(text and text.strip() for text in (element.text, *(each.tail for each in element)))
+
+
+def only_keys(document: etree._Element, roots: Mapping[str, SchemaNode]) -> etree._Element:
+    """Return *document*, whose shape is right, with nothing but containers, entries and keys."""
+    return _keys_of(document, roots[name_of(document)[1]])
+
+
+def _keys_of(element: etree._Element, schema: SchemaNode) -> etree._Element:
+    copied = etree.Element(element.tag, nsmap=element.nsmap)
+    for child in element:
+        known = schema.child(schema.namespace, name_of(child)[1])
+        if known is None:
+            continue
+        if known.name in schema.keys:
+            etree.SubElement(copied, child.tag, nsmap=child.nsmap).text = child.text
+        elif known.kind not in {NodeKind.LEAF, NodeKind.LEAF_LIST}:
+            copied.append(_keys_of(child, known))
+    return copied

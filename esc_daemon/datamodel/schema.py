@@ -1,0 +1,174 @@
+"""The YANG of `yang/`, loaded: validation by libyang (the one file that knows it), the tree."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import oopt_gnpy_libyang as libyang
+from lxml import etree
+
+from esc_daemon.datamodel.faults import (
+    Finding,
+    SchemaError,
+    only_keys,
+    schema_errors,
+    structure_errors,
+)
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.tree import MODULE, Node, read_tree, yang_directory
+from esc_daemon.netconf.xml import name_of, qualified, serialise
+
+_SHADOW_MODULE: Final = "esc_validation"
+_SHADOW_NAMESPACE: Final = "urn:esc_daemon:validation"
+_Parse: Final = libyang.ParseOptions
+_Check: Final = libyang.ValidationOptions
+_CONFIGURATION: Final = _Parse.Strict | _Parse.NoState
+
+
+class Module(NamedTuple):
+    """What a hello says of a module (RFC 6020 section 5.6.4)."""
+
+    namespace: str
+    name: str
+    revision: str
+
+
+class Schema:
+    """The loaded data model. Loading takes about 0.2 s; a validation 0.1 ms an entry."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._tree = read_tree(directory)
+        libyang.set_log_options(libyang.LogOptions.Store)
+        self._context = libyang.Context(
+            str(directory),
+            libyang.ContextOptions.NoYangLibrary | libyang.ContextOptions.DisableSearchCwd,
+        )
+        for module in (MODULE, _SHADOW_MODULE):
+            self._context.load_module(module)
+        self._context.clean_all_errors()
+
+    @classmethod
+    def load(cls) -> "Schema":
+        """
+        Return the schema of this installation.
+
+        Raises:
+            SchemaNotFound: The YANG files are not there.
+
+        """
+        return cls(yang_directory())
+
+    def modules(self) -> tuple[Module, ...]:
+        """Return the modules to be advertised."""
+        return (Module(NAMESPACE, MODULE, self._tree.revision),)
+
+    def source(self, name: str) -> str | None:
+        """Return the text of the module or submodule *name* (RFC 6022, get-schema)."""
+        ours = {path.stem: path for path in self._directory.glob(f"{MODULE}*.yang")}
+        if name not in ours or name == _SHADOW_MODULE:
+            return None
+        return ours[name].read_text(encoding="utf-8")
+
+    def roots(self) -> Sequence[Node]:
+        """Return the top-level nodes of the configuration."""
+        return tuple(self._tree.roots.values())
+
+    def root(self, namespace: str, name: str) -> Node | None:
+        """Return one top-level node of the configuration."""
+        return self._tree.roots.get(name) if namespace == NAMESPACE else None
+
+    def node(self, path: str) -> Node:
+        """
+        Return the node at *path*, such as ``esc_datamodel/tenants/tenant``.
+
+        Raises:
+            KeyError: There is none; the message is the path.
+
+        """
+        first, *rest = path.split("/")
+        found = self._tree.roots.get(first)
+        for name in rest:
+            found = None if found is None else found.children.get(name)
+        if found is None:
+            raise KeyError(path)
+        return found
+
+    def rpcs(self) -> Mapping[str, Node]:
+        """Return the RPCs of the module by name, each with the node of its parameters."""
+        return self._tree.inputs
+
+    def event_types(self) -> frozenset[str]:
+        """Return the values that ``event/type`` of an escEvent may have."""
+        return self._tree.event_types
+
+    def validate(self, document: bytes) -> list[SchemaError]:
+        """
+        Return what is wrong with configuration: one entry inside its parents with their keys.
+
+        *document* comes from `netconf.xml` or from our own store: well-formed UTF-8.
+        """
+        return self._validate(document, self._tree.roots, NAMESPACE)
+
+    def validate_input(self, rpc: etree._Element) -> list[SchemaError]:
+        """Return what is wrong with the parameters of one of `rpcs`; *rpc* is its element."""
+        if name_of(rpc)[0] != NAMESPACE or name_of(rpc)[1] not in self._tree.inputs:
+            return [SchemaError.unknown_element("", name_of(rpc)[1])]
+        # an element of another namespace must not slip into the shadow of ours
+        if found := structure_errors(rpc, self._tree.inputs, NAMESPACE):
+            return found
+        errors = self._validate(_shadow(rpc), self._tree.inputs, _SHADOW_NAMESPACE)
+        return [error.as_parameter() for error in errors]
+
+    def validate_state(self, document: bytes) -> list[SchemaError]:
+        """Return what libyang has against our own operational data."""
+        return schema_errors(self._parse(document.decode(), _Parse.Strict, _Check.Present))
+
+    def validate_event(self, event: etree._Element) -> list[SchemaError]:
+        """Return what libyang has against an ``escEvent`` of ours."""
+        text = _shadow(event).decode()
+        return schema_errors(self._parse(text, _CONFIGURATION, _Check.NoState))
+
+    def _validate(
+        self, document: bytes, roots: Mapping[str, Node], namespace: str
+    ) -> list[SchemaError]:
+        text = document.decode()
+        if not self._parse(text, _CONFIGURATION, _Check.NoState):
+            return []
+        # With MultiError libyang may crash on an entry that lacks a valid key (leafrefs below it
+        # are looked up after it was freed). Such documents are told apart first; only what is
+        # safe is asked for all of its errors.
+        tree = etree.fromstring(document)
+        if found := structure_errors(tree, roots, namespace):
+            return found
+        keys = serialise(only_keys(tree, roots)).decode()
+        if found := schema_errors(
+            self._parse(keys, _CONFIGURATION | _Parse.ParseOnly, _Check.NoState)
+        ):
+            return found
+        return schema_errors(
+            self._parse(text, _CONFIGURATION, _Check.NoState | _Check.MultiError)
+        )
+
+    def _parse(self, text: str, parse: Any, check: Any) -> list[Finding]:
+        try:
+            self._context.parse_data(text, libyang.DataFormat.XML, parse, check)
+        except libyang.Error as error:
+            found = [
+                Finding(item.message or "", item.data_path or "", item.app_tag or "")
+                for item in self._context.errors()
+                if item.level == libyang.LogLevel.Error
+            ]
+            return found or [Finding(str(error), "", "")]
+        finally:
+            self._context.clean_all_errors()
+        return []
+
+
+def _shadow(element: etree._Element) -> bytes:
+    """Return *element* in the namespace of the module that libyang can validate it by."""
+    copied = deepcopy(element)
+    for node in copied.iter():
+        node.tag = qualified(_SHADOW_NAMESPACE, name_of(node)[1])
+    return serialise(copied)

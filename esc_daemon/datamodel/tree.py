@@ -1,0 +1,165 @@
+"""
+The tree of data nodes, read by pyang: libyang's wheel has no view of the schema.
+
+SchemaNotFound   the YANG files are not where an installation or a checkout has them
+"""
+
+import os
+import site
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyang
+import pyang.context
+import pyang.error
+import pyang.repository
+
+from esc_daemon.datamodel.names import NAMESPACE, PREFIX
+from esc_daemon.netconf.edit import NodeKind
+
+MODULE: Final = "esc"
+_LEAVES: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST})
+
+
+class SchemaNotFound(Exception):  # noqa: N818  it says what is wrong
+    """The YANG files are missing or broken: the installation is incomplete."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True, eq=False)
+class Node:
+    """A data node that holds configuration; satisfies `netconf.edit.SchemaNode`."""
+
+    kind: NodeKind
+    name: str
+    children: Mapping[str, "Node"]
+    keys: tuple[str, ...] = ()
+    user_ordered: bool = False
+    default: str | None = None
+    case: tuple[str, str] | None = None
+    namespace: str = NAMESPACE
+    prefix: str = PREFIX
+
+    def child(self, namespace: str, name: str) -> "Node | None":
+        """Return the data node below this one; choices and cases are looked through."""
+        return self.children.get(name) if namespace == self.namespace else None
+
+    def leaves(self, parent: str = "") -> Iterator[str]:
+        """Yield the path of each leaf and leaf-list below, such as ``tenants/tenant/name``."""
+        for node in self.children.values():
+            path = f"{parent}/{node.name}" if parent else node.name
+            if node.kind in _LEAVES:
+                yield path
+            else:
+                yield from node.leaves(path)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Tree:
+    """What pyang tells of the module; *inputs* are the parameters of its RPCs."""
+
+    revision: str
+    roots: Mapping[str, Node]
+    inputs: Mapping[str, Node]
+    event_types: frozenset[str]
+
+
+def yang_directory() -> Path:
+    """
+    Return where our YANG files are: beside the package in a checkout, else under the prefix.
+
+    Raises:
+        SchemaNotFound: In neither.
+
+    """
+    checkout = Path(__file__).resolve().parents[2] / "yang"
+    places = (checkout, *(share / "esc-daemon" for share in _shares()))
+    for place in places:
+        if (place / f"{MODULE}.yang").is_file():
+            return place
+    raise SchemaNotFound(
+        f"{MODULE}.yang is in none of {', '.join(map(str, places))}; install the package again"
+    )
+
+
+def read_tree(directory: Path) -> Tree:
+    """
+    Return the tree of the module in *directory*.
+
+    Raises:
+        SchemaNotFound: pyang finds errors in it.
+
+    """
+    places = os.pathsep.join(map(str, (directory, *_shares())))
+    repository = pyang.repository.FileRepository(places, use_env=False)
+    context = pyang.context.Context(repository)
+    text = (directory / f"{MODULE}.yang").read_text(encoding="utf-8")
+    module = context.add_module(f"{MODULE}.yang", text)
+    context.validate()
+    if faults := [str(position) for position, tag, _ in context.errors if _is_error(tag)]:
+        raise SchemaNotFound(f"the YANG files have errors: {', '.join(faults)}")
+    types = context.get_module("esc_notifications").i_typedefs["event-type"]
+    return Tree(
+        revision=str(module.i_latest_revision),
+        roots={
+            statement.arg: _node(statement)
+            for statement in module.i_children
+            if statement.keyword == "container"
+        },
+        inputs={
+            statement.arg: _input(statement)
+            for statement in module.i_children
+            if statement.keyword == "rpc"
+        },
+        event_types=frozenset(word.arg for word in types.search_one("type").search("enum")),
+    )
+
+
+def _shares() -> Iterator[Path]:
+    """Yield where wheels put their YANG files: ours, and the IETF's that pyang brings."""
+    for prefix in (sys.prefix, site.getuserbase(), Path(pyang.__file__).parents[1]):
+        yield Path(prefix, "share", "yang", "modules")
+
+
+def _is_error(tag: str) -> bool:
+    return bool(pyang.error.is_error(pyang.error.err_level(tag)))
+
+
+def _input(rpc: Any) -> Node:
+    statement = next(child for child in rpc.i_children if child.keyword == "input")
+    return Node(
+        kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=_children(statement, None)
+    )
+
+
+def _node(statement: Any, case: tuple[str, str] | None = None) -> Node:
+    order = statement.search_one("ordered-by")
+    default = statement.search_one("default")
+    return Node(
+        kind=_kind(statement),
+        name=statement.arg,
+        children=_children(statement, None),
+        keys=tuple(key.arg for key in getattr(statement, "i_key", None) or ()),
+        user_ordered=order is not None and order.arg == "user",
+        default=None if default is None else default.arg,
+        case=case,
+    )
+
+
+def _kind(statement: Any) -> NodeKind:
+    if statement.keyword == "container" and statement.search_one("presence") is not None:
+        return NodeKind.PRESENCE_CONTAINER
+    return NodeKind(statement.keyword)
+
+
+def _children(statement: Any, case: tuple[str, str] | None) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    for child in getattr(statement, "i_children", ()):
+        if child.keyword == "choice":
+            for option in child.i_children:
+                found |= _children(option, (child.arg, option.arg))
+        elif getattr(child, "i_config", True) is not False:
+            found[child.arg] = _node(child, case)
+    return found
