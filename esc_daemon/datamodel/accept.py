@@ -1,0 +1,70 @@
+"""What is looked at when a deployment is accepted, beyond its YANG (rulings 10, 11 and 15c)."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from lxml import etree
+
+from esc_daemon.datamodel.objection import Objection
+from esc_daemon.datamodel.shape import steps
+from esc_daemon.domain.intent import Deployment, VmGroup
+from esc_daemon.domain.kpi import unreadable
+from esc_daemon.domain.placing import MAX_VMS
+from esc_daemon.netconf.errors import ErrorTag
+
+_URI: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://\S+")
+_SCHEMES: Final = frozenset({"file", "http", "https"})
+
+
+def check(deployment: Deployment, element: etree._Element) -> None:
+    """
+    Refuse a deployment that cannot be activated whatever the VIM says.
+
+    Raises:
+        Objection: More VMs than a deployment may have, a threshold that is no number, or a day-0
+            source that is neither a path nor a URI.
+
+    """
+    most = sum(max(group.scaling.min_active, group.scaling.max_active) for group in deployment.groups)
+    if most > MAX_VMS:
+        text = f"the vm_groups may have {most} VMs together, the limit of a deployment is {MAX_VMS}"
+        raise Objection(element, text, ErrorTag.RESOURCE_DENIED)
+    groups = element.findall(steps("vm_group"))
+    for group, at in zip(deployment.groups, groups, strict=True):
+        _check_thresholds(group, at)
+        _check_sources(at)
+
+
+def _check_thresholds(group: VmGroup, element: etree._Element) -> None:
+    for kpi, at in zip(group.kpis, element.findall(steps("kpi_data/kpi")), strict=True):
+        if unreadable(kpi):
+            value = at.find(steps("metric_value"))
+            text = f"metric_value is no number, as metric_type {kpi.metric_type} asks for"
+            raise Objection(at if value is None else value, text)
+
+
+def _check_sources(element: etree._Element) -> None:
+    """Look at the form only: the source is read at activation (ruling 11)."""
+    for source in element.findall(steps("config_data/configuration/file")):
+        text = source.text or ""
+        uri = _URI.fullmatch(text)
+        if uri is not None and uri["scheme"].lower() in _SCHEMES:
+            continue
+        if not text.startswith("/"):
+            schemes = ", ".join(sorted(_SCHEMES))
+            raise Objection(source, f"a day-0 file is an absolute path or a URI ({schemes})")
+
+
+def warnings_of(deployment: Deployment) -> Iterator[str]:
+    """Yield what is taken with a shake of the head (ruling 10)."""
+    for group in deployment.groups:
+        fixed = [each.ip_address for each in group.interfaces if each.ip_address is not None]
+        for address in sorted({each for each in fixed if fixed.count(each) > 1}):
+            yield f"vm_group {group.name}: {address} is the address of several interfaces"
+        for pool in group.scaling.address_pools:
+            for address in sorted(set(fixed).intersection(pool.addresses)):
+                yield (
+                    f"vm_group {group.name}: {address} is a fixed address and in the pool"
+                    f" of {pool.network}"
+                )

@@ -1,0 +1,328 @@
+"""
+From an entry's XML to what the domain wants of it: one table, leaf by leaf.
+
+Leaves that have no effect yet stand in `ACCEPTED_NO_EFFECT`; `coverage.check` refuses to start
+when a leaf of the YANG is in neither.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lxml import etree
+
+from esc_daemon.datamodel.accept import check, warnings_of
+from esc_daemon.datamodel.entries import EntryPath
+from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.objection import Objection
+from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
+from esc_daemon.datamodel.shape import (
+    ABSENT,
+    Field,
+    Leaf,
+    Made,
+    Many,
+    One,
+    Shape,
+    boolean,
+    integer,
+    steps,
+    text_at,
+)
+from esc_daemon.datamodel.tree import Node
+from esc_daemon.domain.ids import Kind
+from esc_daemon.domain.intent import (
+    Collector,
+    Condition,
+    DayZero,
+    Deployment,
+    Flavor,
+    Image,
+    Intent,
+    Interface,
+    Kpi,
+    Locator,
+    Network,
+    RecoveryAction,
+    RecoveryPolicy,
+    RecoveryType,
+    Rule,
+    RuleAction,
+    RuleWhen,
+    Scaling,
+    Subnet,
+    Tenant,
+    VmGroup,
+)
+from esc_daemon.netconf.edit import instance_step
+from esc_daemon.netconf.errors import ErrorType, RpcError
+from esc_daemon.netconf.xml import name_of, qualified
+
+_SECONDS: Final = {"seconds": 1, "minutes": 60}
+
+
+def _pairs(path: str, name: str = "name", value: str = "value") -> Made:
+    """Return a field of (name, value), such as the properties of an image."""
+    entries = steps(path)
+
+    def make(element: etree._Element) -> object:
+        return tuple(
+            (text_at(entry, name) or "", text_at(entry, value) or "")
+            for entry in element.findall(entries)
+        )
+
+    return Made((f"{path}/{name}", f"{path}/{value}"), make)
+
+
+def _poll_seconds(collector: etree._Element) -> object:
+    frequency = integer(text_at(collector, "poll_frequency") or "")
+    return frequency * _SECONDS[text_at(collector, "polling_unit") or ""]
+
+
+def _actions(rule: etree._Element) -> object:
+    return tuple(_action(action) for action in rule.findall(steps("action")))
+
+
+def _action(element: etree._Element) -> RuleAction:
+    when, _, name = (element.text or "").strip().partition(" ")
+    if when.upper() not in RuleWhen.__members__ or not name.strip():
+        text = "an action is ALWAYS, TRUE or FALSE and what is to be done, with a space between"
+        raise Objection(element, text)
+    return RuleAction(when=RuleWhen[when.upper()], name=name.strip())
+
+
+def _variables(configuration: etree._Element) -> object:
+    return tuple(
+        (
+            text_at(variable, "name") or "",
+            tuple(value.text or "" for value in variable.findall(steps("val"))),
+        )
+        for variable in configuration.findall(steps("variable"))
+    )
+
+
+def _locator(group: etree._Element) -> object:
+    """Return the group's own locator, or its deployment's (ESC 2.3 has it there)."""
+    found = group.find(steps("locator"))
+    if found is None:
+        deployment = group.getparent()
+        found = None if deployment is None else deployment.find(steps("locator"))
+    return ABSENT if found is None else _LOCATOR.read(found)
+
+
+def _network_of(subnet: etree._Element) -> object:
+    network = subnet.getparent()
+    return ABSENT if network is None else text_at(network, "name")
+
+
+_TENANT: Final = Shape(
+    Tenant,
+    {
+        "name": Leaf("name"),
+        "managed": Leaf("managed_resource", boolean),
+        "mapped": Leaf("vim_mapping", boolean),
+    },
+)
+_SUBNET: Final = Shape(
+    Subnet,
+    {
+        "name": Leaf("name"),
+        "network": Made((), _network_of),
+        "address": Leaf("address"),
+        "netmask": Leaf("netmask"),
+        "gateway": Leaf("gateway"),
+        "no_gateway": Leaf("no_gateway", boolean),
+        "dhcp": Leaf("dhcp", boolean),
+        "ip_version": Leaf("ipversion"),
+    },
+)
+_NETWORK: Final = Shape(
+    Network,
+    {
+        "name": Leaf("name"),
+        "shared": Leaf("shared", boolean),
+        "admin_state": Leaf("admin_state", boolean),
+        "vlan_id": Leaf("vlanid", integer),
+        "provider_network_type": Leaf("provider_network_type"),
+        "provider_physical_network": Leaf("provider_physical_network"),
+        "provider_segmentation_id": Leaf("provider_segmentation_id", integer),
+        "subnets": Many(("subnet",), _SUBNET),
+    },
+)
+_IMAGE: Final = Shape(
+    Image,
+    {
+        "name": Leaf("name"),
+        "src": Leaf("src"),
+        "disk_format": Leaf("disk_format"),
+        "container_format": Leaf("container_format"),
+        "properties": _pairs("properties/property"),
+    },
+)
+_FLAVOR: Final = Shape(
+    Flavor,
+    {
+        "name": Leaf("name"),
+        "vcpus": Leaf("vcpus", integer),
+        "memory_mb": Leaf("memory_mb", integer),
+        "root_disk_mb": Leaf("root_disk_mb", integer),
+        "ephemeral_disk_mb": Leaf("ephemeral_disk_mb", integer),
+        "swap_disk_mb": Leaf("swap_disk_mb", integer),
+        "properties": _pairs("properties/property"),
+    },
+)
+_LOCATOR: Final = Shape(Locator, {"vim_id": Leaf("vim_id"), "vim_project": Leaf("vim_project")})
+_INTERFACE: Final = Shape(
+    Interface,
+    {
+        "nicid": Leaf("nicid", integer),
+        "network": Leaf("network"),
+        "type": Leaf("type"),
+        "model": Leaf("model"),
+        "ip_address": Leaf("ip_address"),
+        "mac_address": Leaf("mac_address"),
+        "admin_state_up": Leaf("admin_state_up", boolean),
+    },
+)
+_COLLECTOR: Final = Shape(
+    Collector,
+    {
+        "type": Leaf("type"),
+        "nicid": Leaf("nicid", integer),
+        "poll_seconds": Made(("poll_frequency", "polling_unit"), _poll_seconds),
+        "continuous_alarm": Leaf("continuous_alarm", boolean),
+        "properties": _pairs("properties/property"),
+    },
+)
+_KPI: Final = Shape(
+    Kpi,
+    {
+        "event_name": Leaf("event_name"),
+        "threshold": Leaf("metric_value"),
+        "condition": Leaf("metric_cond", Condition),
+        "metric_type": Leaf("metric_type"),
+        "occurrences_true": Leaf("metric_occurrences_true", integer),
+        "occurrences_false": Leaf("metric_occurrences_false", integer),
+        "collector": One("metric_collector", _COLLECTOR),
+    },
+)
+_RULE: Final = Shape(
+    Rule, {"event_name": Leaf("event_name"), "actions": Made(("action",), _actions)}
+)
+_DAY_ZERO: Final = Shape(
+    DayZero,
+    {
+        "dst": Leaf("dst"),
+        "data": Leaf("data"),
+        "file": Leaf("file"),
+        "variables": Made(("variable/name", "variable/val"), _variables),
+    },
+)
+_SCALING: Final = Shape(
+    Scaling,
+    {
+        "min_active": Leaf("min_active", integer),
+        "max_active": Leaf("max_active", integer),
+        "elastic": Leaf("elastic", boolean),
+        "address_pools": IP_POOL.field("static_ip_address_pool"),
+        "mac_pools": MAC_POOL.field("static_mac_address_pool"),
+    },
+)
+_RECOVERY: Final = Shape(
+    RecoveryPolicy,
+    {
+        "type": Leaf("recovery_type", RecoveryType),
+        "action": Leaf("action_on_recovery", RecoveryAction),
+        "max_retries": Leaf("max_retries", integer),
+    },
+)
+_GROUP: Final = Shape(
+    VmGroup,
+    {
+        "name": Leaf("name"),
+        "image": Leaf("image"),
+        "flavor": Leaf("flavor"),
+        "locator": Made(("locator/vim_id", "locator/vim_project"), _locator),
+        "bootup_time": Leaf("bootup_time", integer),
+        "recovery_wait_time": Leaf("recovery_wait_time", integer),
+        "reboot_time": Leaf("reboot_time", integer),
+        "interfaces": Many(("interfaces/interface",), _INTERFACE),
+        "kpis": Many(("kpi_data/kpi",), _KPI),
+        "monitoring_enabled": Leaf("kpi_data/enabled", boolean),
+        "rules": Many(("rules/admin_rules/rule", "rules/user_rules/rule"), _RULE),
+        "scaling": One("scaling", _SCALING),
+        "recovery": One("recovery_policy", _RECOVERY),
+        "day_zero": Many(("config_data/configuration",), _DAY_ZERO),
+    },
+)
+_DEPLOYMENT: Final = Shape(
+    Deployment,
+    {
+        "name": Leaf("name"),
+        "networks": Many(("networks/network",), _NETWORK),
+        "groups": Many(("vm_group",), _GROUP),
+    },
+)
+SHAPES: Final[Mapping[Kind, Shape[Any]]] = {
+    Kind.TENANT: _TENANT,
+    Kind.NETWORK: _NETWORK,
+    Kind.IMAGE: _IMAGE,
+    Kind.FLAVOR: _FLAVOR,
+    Kind.DEPLOYMENT: _DEPLOYMENT,
+}
+INHERITED: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.DEPLOYMENT: ("locator/vim_id", "locator/vim_project"),
+}
+"""Leaves that take effect through a table below: a group without a locator has its deployment's."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Binding:
+    """What an entry means; *warnings* are for the log."""
+
+    intent: Intent
+    warnings: tuple[str, ...] = ()
+
+
+def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
+    """
+    Return what the entry *element*, which is valid by its YANG, asks for.
+
+    *schema* is the node of the entry.
+
+    Raises:
+        RpcError: The entry cannot be activated; the path is that of the element at fault.
+
+    """
+    try:
+        intent: Intent = SHAPES[path.kind].read(element)
+        if not isinstance(intent, Deployment):
+            return Binding(intent=intent)
+        check(intent, element)
+    except Objection as objection:
+        below = "".join(reversed(list(_steps_up(objection.element, element, schema))))
+        raise RpcError(
+            ErrorType.APPLICATION,
+            objection.tag,
+            str(objection),
+            path=path.instance_path() + below,
+            namespaces=NAMESPACES,
+        ) from None
+    return Binding(intent=intent, warnings=tuple(warnings_of(intent)))
+
+
+def _steps_up(
+    element: etree._Element, entry: etree._Element, schema: Node
+) -> Iterator[str]:
+    """Yield the steps of an instance path from *element* up to below *entry*."""
+    lineage = [element, *element.iterancestors()]
+    names = [name_of(each)[1] for each in lineage[: lineage.index(entry)]]
+    for depth, name in enumerate(names):
+        node = schema
+        for step in reversed(names[depth:]):
+            node = node.children[step]
+        at = lineage[depth]
+        keys = tuple(at.findtext(qualified(node.namespace, key)) or "" for key in node.keys)
+        values = (at.text or "",) if not node.children else keys
+        yield instance_step(node, values)
+        assert name == node.name

@@ -1,0 +1,234 @@
+"""
+The running datastore, kept entry by entry (DESIGN, law 8).
+
+An edit is prepared (`Datastore.edit`), activated by others, and only then committed; between the
+two nothing is changed. A keyed get costs its result and an edit the entries that it touches.
+
+StaleEdit   an edit was overtaken: an entry that it touches has another revision by now
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from lxml import etree
+
+from esc_daemon.datamodel.bind import Binding, bind
+from esc_daemon.datamodel.coverage import check_coverage, entry_node
+from esc_daemon.datamodel.entries import (
+    CLOSE_ROOT,
+    INSIDE_TENANT,
+    LISTS,
+    OPEN_ROOT,
+    TOP,
+    Entry,
+    EntryChange,
+    EntryPath,
+    to_xml,
+    wrapped,
+)
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.selection import EVERYTHING, Selection
+from esc_daemon.datamodel.walk import Walk
+from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.intent import Intent
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+
+MAX_ERRORS: Final = 50
+"""Errors told of one edit; what comes after them is not even looked for."""
+_END_OF_TENANT: Final = b"</tenant>"
+
+
+class StaleEdit(Exception):  # noqa: N818  it says what is wrong
+    """The edit was prepared on entries that have changed since; prepare it again."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class PendingEdit:
+    """
+    An edit that can be committed.
+
+    *changes* are the entries that differ, parents first. *intents* are what these ask of their
+    records, one each and in the same order, None for what is to go. *warnings* are for the log. *revision* is what the datastore will have after the commit.
+    """
+
+    changes: tuple[EntryChange, ...]
+    intents: tuple[tuple[Key, Intent | None], ...]
+    warnings: tuple[str, ...]
+    revision: int
+
+
+class Datastore:
+    """The running configuration, in memory; not safe for threads."""
+
+    def __init__(self, schema: Schema) -> None:
+        check_coverage(schema)
+        self._schema = schema
+        self._nodes = {kind: entry_node(schema, kind) for kind in LISTS}
+        self._revision = 0
+        self._entries: dict[tuple[Kind, str | None], dict[str, Entry]] = {}
+        """By kind and tenant, each in the order of creation."""
+
+    @property
+    def revision(self) -> int:
+        """The number of the last commit that changed something."""
+        return self._revision
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Take the *entries* of an earlier run, oldest first."""
+        for entry in entries:
+            self._put(entry)
+            self._revision = max(self._revision, entry.revision)
+
+    def entry(self, path: EntryPath) -> Entry | None:
+        """Return one entry."""
+        return self._entries.get((path.kind, path.tenant), {}).get(path.name)
+
+    def paths(self, kind: Kind, tenant: str | None) -> Iterator[EntryPath]:
+        """Yield the entries of *kind* that stand in *tenant* (None: at the root), oldest first."""
+        for name in self._entries.get((kind, tenant), {}):
+            yield EntryPath(kind, tenant, name)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries; a tenant before what stands inside it."""
+        for kind in TOP:
+            for path in self.paths(kind, None):
+                yield self._at(path)
+                if kind is Kind.TENANT:
+                    for inside in INSIDE_TENANT:
+                        yield from self._entries.get((inside, path.name), {}).values()
+
+    def edit(
+        self, config: etree._Element, default_operation: DefaultOperation = DefaultOperation.MERGE
+    ) -> PendingEdit:
+        """
+        Return what the element ``config`` would change; nothing is changed yet.
+
+        Raises:
+            RpcError, RpcErrors: The edit is refused whole.
+
+        """
+        walk = Walk(self._schema, self, default_operation)
+        walk.config(config)
+        changes = tuple(self._changes(walk.touched))
+        self._validate(changes)
+        bindings = [self._bind(change, walk.touched[change.path]) for change in changes]
+        return PendingEdit(
+            changes=changes,
+            intents=tuple(
+                (change.path.key(), None if binding is None else binding.intent)
+                for change, binding in zip(changes, bindings, strict=True)
+            ),
+            warnings=tuple(chain.from_iterable(each.warnings for each in bindings if each)),
+            revision=self._revision + bool(changes),
+        )
+
+    def commit(self, pending: PendingEdit) -> Sequence[Entry]:
+        """
+        Make *pending* the running configuration; return the entries as they are now.
+
+        Raises:
+            StaleEdit: An entry of it was changed by another commit; nothing was changed.
+
+        """
+        for change in pending.changes:
+            if self.entry(change.path) is not change.old:
+                raise StaleEdit(f"{change.path.kind} {change.path.name} was changed meanwhile")
+        if not pending.changes:
+            return ()
+        self._revision += 1
+        written: list[Entry] = []
+        for change in pending.changes:
+            if change.new is None:
+                self._take(change.path)
+                continue
+            entry = Entry(path=change.path, xml=change.new, revision=self._revision)
+            self._put(entry)
+            written.append(entry)
+        return written
+
+    def get_config(self, selection: Selection | None = EVERYTHING) -> list[bytes]:
+        """
+        Return a part of the configuration as pieces of one document; empty when there is none.
+
+        What the *selection* names is there whole, with its parents. A piece is about an entry
+        long, so that a caller can send piece by piece.
+        """
+        if selection is None:
+            return []
+        body: list[bytes] = []
+        for kind in TOP:
+            if selection.top not in {None, kind}:
+                continue
+            if kind is Kind.TENANT:
+                body += _contained(kind, self._tenants(selection))
+            else:
+                body += _contained(kind, self._list(kind, None, selection.name))
+        return [OPEN_ROOT, *body, CLOSE_ROOT] if body else []
+
+    def _tenants(self, selection: Selection) -> Iterator[bytes]:
+        for entry in self._some(Kind.TENANT, None, selection.name):
+            inside: list[bytes] = []
+            for kind in INSIDE_TENANT:
+                if selection.inside in {None, kind}:
+                    name = selection.inside_name
+                    inside += _contained(kind, self._list(kind, entry.path.name, name))
+            if inside or selection.inside is None:
+                yield entry.xml.removesuffix(_END_OF_TENANT)
+                yield from inside
+                yield _END_OF_TENANT
+
+    def _list(self, kind: Kind, tenant: str | None, name: str | None) -> Iterator[bytes]:
+        return (entry.xml for entry in self._some(kind, tenant, name))
+
+    def _some(self, kind: Kind, tenant: str | None, name: str | None) -> Iterable[Entry]:
+        """Return one entry, or all where *name* is None."""
+        siblings = self._entries.get((kind, tenant), {})
+        if name is None:
+            return siblings.values()
+        return [siblings[name]] if name in siblings else []
+
+    def _changes(
+        self, touched: dict[EntryPath, etree._Element | None]
+    ) -> Iterator[EntryChange]:
+        for path, element in touched.items():
+            old = self.entry(path)
+            new = None if element is None else to_xml(element)
+            if new != (None if old is None else old.xml):
+                yield EntryChange(path=path, old=old, new=new)
+
+    def _validate(self, changes: Iterable[EntryChange]) -> None:
+        errors: list[RpcError] = []
+        for change in changes:
+            if change.new is not None and len(errors) < MAX_ERRORS:
+                found = self._schema.validate(wrapped(change.path, change.new))
+                errors += [error.rpc_error() for error in found]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise RpcErrors(errors[:MAX_ERRORS])
+
+    def _bind(self, change: EntryChange, new: etree._Element | None) -> Binding | None:
+        return None if new is None else bind(change.path, new, self._nodes[change.path.kind])
+
+    def _at(self, path: EntryPath) -> Entry:
+        return self._entries[path.kind, path.tenant][path.name]
+
+    def _put(self, entry: Entry) -> None:
+        siblings = self._entries.setdefault((entry.path.kind, entry.path.tenant), {})
+        siblings[entry.path.name] = entry
+
+    def _take(self, path: EntryPath) -> None:
+        siblings = self._entries[path.kind, path.tenant]
+        del siblings[path.name]
+        if not siblings:
+            del self._entries[path.kind, path.tenant]
+
+
+def _contained(kind: Kind, entries: Iterable[bytes]) -> list[bytes]:
+    """Return the pieces of a container of entries; a container without any is not there."""
+    container = LISTS[kind][0].encode()
+    pieces = list(entries)
+    return [b"<%b>" % container, *pieces, b"</%b>" % container] if pieces else []

@@ -1,0 +1,248 @@
+"""
+An edit's way from the root of the data model down to the entries it touches.
+
+The levels above the entries are never built as a tree: what is there follows from the index of
+entries, so that an edit of one deployment costs the same beside ten thousand others.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from typing import Final, Protocol
+
+from lxml import etree
+
+from esc_daemon.datamodel.entries import INSIDE_TENANT, LISTS, TOP, Entry, EntryPath, to_element
+from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.tree import Node
+from esc_daemon.domain.ids import Kind
+from esc_daemon.netconf.edit import DefaultOperation, Operation, apply_edit, instance_step
+from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.xml import BASE_NS, name_of, qualified, tag_of
+
+_OPERATION: Final = qualified(BASE_NS, "operation")
+_AWAY: Final = frozenset({Operation.DELETE, Operation.REMOVE})
+
+
+class Index(Protocol):
+    """What is stored."""
+
+    def entry(self, path: EntryPath) -> Entry | None:
+        """Return one entry."""
+
+    def paths(self, kind: Kind, tenant: str | None) -> Iterable[EntryPath]:
+        """Return the entries of *kind* that stand in *tenant*, oldest first."""
+
+
+class Walk:
+    """
+    One edit on its way; *touched* holds what became of each entry (None: it is gone).
+
+    The operations of RFC 6241 section 7.2 on a level above the entries mean the same as on a tree:
+    an entry that they take away is taken away with all that stands inside it.
+    """
+
+    def __init__(self, schema: Schema, index: Index, default_operation: DefaultOperation) -> None:
+        self._schema = schema
+        self._index = index
+        self._default = default_operation
+        self.touched: dict[EntryPath, etree._Element | None] = {}
+        self._new: dict[tuple[Kind, str | None], dict[EntryPath, None]] = {}
+        """What the edit has made so far, by kind and tenant."""
+
+    def config(self, config: etree._Element) -> None:
+        """
+        Apply the element ``config`` of an edit-config.
+
+        Raises:
+            RpcError: As `netconf.edit.apply_edit`.
+
+        """
+        inherited = Operation(self._default.value)
+        roots = [(child, self._root(child)) for child in config]
+        if inherited is Operation.REPLACE and not roots:
+            self._remove(TOP, None)
+        for child, schema in roots:
+            operation = self._enter(child, schema, inherited, "", TOP, None)
+            self._containers(child, schema, operation, instance_step(schema), TOP, None)
+
+    def _root(self, element: etree._Element) -> Node:
+        namespace, name = name_of(element)
+        found = self._schema.root(namespace, name)
+        if found is None:
+            raise RpcError.unknown_element("", name)
+        return found
+
+    def _enter(  # noqa: PLR0913  where we are
+        self,
+        edit: etree._Element,
+        schema: Node,
+        inherited: Operation,
+        parent: str,
+        kinds: Sequence[Kind],
+        tenant: str | None,
+    ) -> Operation:
+        """Obey the operation on a container that holds *kinds*; return it."""
+        there = any(True for _ in self._live(kinds, tenant))
+        target = etree.Element(edit.tag) if there else None
+        shell = etree.Element(edit.tag, dict(edit.attrib))
+        shell.text = _stray_text(edit)
+        apply_edit(
+            target,
+            shell,
+            schema,
+            default_operation=self._default,
+            inherited=inherited,
+            path=parent,
+        )
+        operation = _operation(edit, inherited)
+        if operation in _AWAY:
+            self._remove(kinds, tenant)
+        return operation
+
+    def _containers(  # noqa: PLR0913  where we are
+        self,
+        edit: Iterable[etree._Element],
+        schema: Node,
+        operation: Operation,
+        path: str,
+        kinds: Sequence[Kind],
+        tenant: str | None,
+    ) -> None:
+        """Go through the containers of entries below a node that *operation* was applied to."""
+        if operation in _AWAY:
+            return
+        inside = {LISTS[kind][0]: kind for kind in kinds}
+        named: list[tuple[etree._Element, Node, Kind]] = []
+        for child in edit:
+            known = schema.child(*name_of(child))
+            if known is None:
+                raise _unknown(child, path)
+            named.append((child, known, inside[known.name]))
+        if operation is Operation.REPLACE:
+            self._remove([kind for kind in kinds if kind not in {each[2] for each in named}], tenant)
+        for child, known, kind in named:
+            self._entries(child, known, operation, path, kind, tenant)
+
+    def _entries(  # noqa: PLR0913  where we are
+        self,
+        edit: etree._Element,
+        schema: Node,
+        inherited: Operation,
+        parent: str,
+        kind: Kind,
+        tenant: str | None,
+    ) -> None:
+        """Apply the edit of one container of entries, such as ``networks``."""
+        operation = self._enter(edit, schema, inherited, parent, (kind,), tenant)
+        if operation in _AWAY:
+            return
+        path = parent + instance_step(schema)
+        entries: list[tuple[etree._Element, Node, EntryPath]] = []
+        for child in edit:
+            known = schema.child(*name_of(child))
+            if known is None:
+                raise _unknown(child, path)
+            entries.append((child, known, _entry_path(child, known, path, kind, tenant)))
+        if operation is Operation.REPLACE:
+            named = {each[2] for each in entries}
+            for gone in [each for each in self._live((kind,), tenant) if each not in named]:
+                self._drop(gone)
+        for child, known, entry in entries:
+            self._entry(child, known, operation, path, entry)
+
+    def _entry(
+        self,
+        edit: etree._Element,
+        schema: Node,
+        inherited: Operation,
+        parent: str,
+        entry: EntryPath,
+    ) -> None:
+        own, nested = (edit, []) if entry.kind is not Kind.TENANT else _parted(edit, schema)
+        after = apply_edit(
+            self._now(entry),
+            own,
+            schema,
+            default_operation=self._default,
+            inherited=inherited,
+            path=parent,
+        )
+        if after is None:
+            self._drop(entry)
+            return
+        self.touched[entry] = after
+        if self._index.entry(entry) is None:
+            self._new.setdefault((entry.kind, entry.tenant), {})[entry] = None
+        if entry.kind is Kind.TENANT:
+            path = parent + instance_step(schema, (entry.name,))
+            operation = _operation(edit, inherited)
+            self._containers(nested, schema, operation, path, INSIDE_TENANT, entry.name)
+
+    def _now(self, path: EntryPath) -> etree._Element | None:
+        """Return the entry as it is at this point of the edit."""
+        if path in self.touched:
+            return self.touched[path]
+        stored = self._index.entry(path)
+        return None if stored is None else to_element(stored.xml)
+
+    def _live(self, kinds: Iterable[Kind], tenant: str | None) -> Iterator[EntryPath]:
+        """Yield what stands there at this point of the edit."""
+        for kind in kinds:
+            for path in self._index.paths(kind, tenant):
+                if self.touched.get(path, path) is not None:
+                    yield path
+            yield from self._new.get((kind, tenant), ())
+
+    def _remove(self, kinds: Iterable[Kind], tenant: str | None) -> None:
+        for path in list(self._live(kinds, tenant)):
+            self._drop(path)
+
+    def _drop(self, path: EntryPath) -> None:
+        self.touched[path] = None
+        self._new.get((path.kind, path.tenant), {}).pop(path, None)
+        if path.kind is Kind.TENANT:
+            self._remove(INSIDE_TENANT, path.name)
+
+
+def _operation(edit: etree._Element, inherited: Operation) -> Operation:
+    """Return the operation of an element whose attributes `apply_edit` has found right."""
+    word = edit.get(_OPERATION)
+    return inherited if word is None else Operation(word)
+
+
+def _entry_path(
+    edit: etree._Element, schema: Node, parent: str, kind: Kind, tenant: str | None
+) -> EntryPath:
+    (key,) = schema.keys
+    leaf = edit.find(qualified(schema.namespace, key))
+    if leaf is None:
+        message = f"an entry of the list {schema.name} needs its key {key}"
+        path = parent + instance_step(schema)
+        raise RpcError.missing_element(path, key, message).at(path, NAMESPACES)
+    return EntryPath(kind, tenant, leaf.text or "")
+
+
+def _parted(
+    edit: etree._Element, schema: Node
+) -> tuple[etree._Element, list[etree._Element]]:
+    """Return the edit of a tenant without the entries inside it, and the containers of those."""
+    containers = {qualified(schema.namespace, LISTS[kind][0]) for kind in INSIDE_TENANT}
+    own = etree.Element(edit.tag, dict(edit.attrib))
+    own.text = _stray_text(edit)
+    nested: list[etree._Element] = []
+    for child in edit:
+        if tag_of(child) in containers:
+            nested.append(child)
+        else:
+            own.append(deepcopy(child))
+    return own, nested
+
+
+def _stray_text(element: etree._Element) -> str | None:
+    text = "".join((element.text or "", *(child.tail or "" for child in element)))
+    return text.strip() or None
+
+
+def _unknown(element: etree._Element, path: str) -> RpcError:
+    return RpcError.unknown_element(path, name_of(element)[1]).at(path, NAMESPACES)

@@ -1,0 +1,48 @@
+"""Words for the tests of this room: documents from short texts."""
+
+from lxml import etree
+
+ESC = "http://www.cisco.com/esc/esc"
+NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
+
+GROUP = (
+    "<vm_group><name>g</name><image>i</image><flavor>f</flavor><bootup_time>60</bootup_time>"
+    "<interfaces><interface><nicid>0</nicid><network>n</network></interface></interfaces>"
+    "<kpi_data><kpi><event_name>VM_ALIVE</event_name><metric_value>1</metric_value>"
+    "<metric_cond>GT</metric_cond><metric_type>UINT32</metric_type><metric_collector>"
+    "<type>ICMPPing</type><nicid>0</nicid><poll_frequency>3</poll_frequency>"
+    "<polling_unit>seconds</polling_unit></metric_collector></kpi></kpi_data>"
+    "<rules><admin_rules><rule><event_name>VM_ALIVE</event_name>"
+    "<action>TRUE servicebooted.sh</action></rule></admin_rules></rules>"
+    "<scaling><min_active>1</min_active><max_active>2</max_active></scaling></vm_group>"
+)
+
+
+def config(body: str) -> etree._Element:
+    """Return the config element of an edit of *body*, which stands in esc_datamodel."""
+    return etree.fromstring(f'<config xmlns="{NC}" xmlns:nc="{NC}">{datamodel(body)}</config>')
+
+
+def datamodel(body: str) -> str:
+    return f'<esc_datamodel xmlns="{ESC}">{body}</esc_datamodel>'
+
+
+def tenant(body: str = "", name: str = "t", attributes: str = "") -> str:
+    return f"<tenants><tenant {attributes}><name>{name}</name>{body}</tenant></tenants>"
+
+
+def deployment(body: str = GROUP, name: str = "d", attributes: str = "") -> str:
+    """Return the deployments of a tenant: one."""
+    return (
+        f"<deployments><deployment {attributes}><name>{name}</name>{body}</deployment>"
+        "</deployments>"
+    )
+
+
+def service(body: str = GROUP, *, owner: str = "t", name: str = "d", attributes: str = "") -> str:
+    """Return one deployment inside its tenant."""
+    return tenant(deployment(body, name, attributes), owner)
+
+
+def network(body: str = "", name: str = "n", attributes: str = "") -> str:
+    return f"<networks><network {attributes}><name>{name}</name>{body}</network></networks>"
