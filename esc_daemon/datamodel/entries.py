@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from lxml import etree
 
+from esc_daemon.datamodel.markup import escaped
 from esc_daemon.datamodel.names import NAMESPACE, PREFIX
 from esc_daemon.domain.ids import Key, Kind, TenantName, joined
 from esc_daemon.netconf.xml import serialise
@@ -18,7 +19,6 @@ ROOT: Final = "esc_datamodel"
 _DECLARATION: Final = f' xmlns="{NAMESPACE}"'.encode()
 OPEN_ROOT: Final = f'<{ROOT} xmlns="{NAMESPACE}">'.encode()
 CLOSE_ROOT: Final = f"</{ROOT}>".encode()
-_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 LISTS: Final = {
     Kind.NETWORK: ("networks", "network"),
     Kind.IMAGE: ("images", "image"),
@@ -99,11 +99,6 @@ def to_xml(element: etree._Element) -> bytes:
 def to_element(xml: bytes) -> etree._Element:
     """Return the tree of an entry that we stored ourselves."""
     return etree.fromstring(OPEN_ROOT + xml + CLOSE_ROOT)[0]
-
-
-def escaped(text: str) -> str:
-    """Return *text* as character data."""
-    return text.translate(_ESCAPES)
 
 
 def wrapped(path: EntryPath, xml: bytes) -> bytes:

@@ -1,0 +1,199 @@
+"""
+Operational data: the records as ``esc_datamodel/opdata`` shows them (rulings 8 and 10b).
+
+Keys are those of ESC 2.1 and later; a deployment's id is the depid of its notifications.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from esc_daemon.datamodel.escevent import interfaces
+from esc_daemon.datamodel.markup import inner, leaf
+from esc_daemon.domain.ids import parts_of
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.record import DeploymentRecord, Leftover, ResourceRecord, VmRecord
+from esc_daemon.domain.states import ResourceState, ServiceState
+
+NetworkRecord = ResourceRecord[Network]
+SubnetRecord = ResourceRecord[Subnet]
+_IP_VERSION: Final = {"ipv4": "4", "ipv6": "6"}
+_STATUS: Final[Mapping[ResourceState, str]] = {
+    ResourceState.UNDEF: "BUILD",
+    ResourceState.CREATING: "BUILD",
+    ResourceState.ACTIVE: "ACTIVE",
+    ResourceState.DELETING: "DELETING",
+    ResourceState.LEFTOVER: "ERROR",
+    ResourceState.ERROR: "ERROR",
+}
+"""A network's status in Neutron's words."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Stats:
+    """The machine that the manager runs on; *uptime* in seconds."""
+
+    hostname: str
+    os_name: str
+    os_release: str
+    arch: str
+    uptime: int
+    cpu_num: int
+
+
+def stats(machine: Stats) -> str:
+    """Return ``stats``."""
+    return inner(
+        "stats",
+        leaf("hostname", machine.hostname),
+        leaf("os_name", machine.os_name),
+        leaf("os_release", machine.os_release),
+        leaf("arch", machine.arch),
+        leaf("uptime", machine.uptime),
+        inner("cpu", leaf("cpu_num", machine.cpu_num)),
+    )
+
+
+def image(record: ResourceRecord[Image]) -> str:
+    """Return one entry of ``images``."""
+    handle = record.handle
+    return inner(
+        "image",
+        leaf("name", record.key.name),
+        leaf("image_id", handle and handle.resource_id),
+        leaf("public", True) if handle else "",
+    )
+
+
+def flavor(record: ResourceRecord[Flavor]) -> str:
+    """Return one entry of ``flavors``."""
+    handle = record.handle
+    return inner(
+        "flavor", leaf("name", record.key.name), leaf("flavor_id", handle and handle.resource_id)
+    )
+
+
+def network(record: NetworkRecord, subnets: Iterable[SubnetRecord] = ()) -> str:
+    """Return one entry of ``networks``."""
+    handle, made = record.handle, record.made
+    return inner(
+        "network",
+        leaf("name", parts_of(record.key.name)[-1]),
+        leaf("netid", handle and handle.resource_id),
+        leaf("shared", made.shared),
+        leaf("admin_state", made.admin_state),
+        leaf("provider_network_type", made.provider_network_type),
+        leaf("status", _STATUS[record.state]),
+        inner("subnets", *(_subnet(each) for each in subnets)),
+    )
+
+
+def _subnet(record: SubnetRecord) -> str:
+    handle, made = record.handle, record.made
+    return inner(
+        "subnet",
+        leaf("name", made.name),
+        leaf("subnetid", handle and handle.resource_id),
+        leaf("cidr", cidr(made)),
+        leaf("gateway", made.gateway),
+        leaf("no_gateway", made.no_gateway),
+        leaf("dhcp", made.dhcp),
+        leaf("ipversion", _IP_VERSION.get(made.ip_version, made.ip_version)),
+    )
+
+
+def cidr(subnet: Subnet) -> str:
+    """Return the range of *subnet* with its prefix length."""
+    mask = ip_address(subnet.netmask)
+    return f"{subnet.address}/{int(mask).bit_count()}"
+
+
+def tenant(record: ResourceRecord[Tenant] | None, name: str, *content: str) -> str:
+    """
+    Return one entry of ``tenants`` around its networks and deployments.
+
+    *record* is None for a tenant that is gone from the records before what stood in it.
+    """
+    handle = None if record is None else record.handle
+    # a tenant without a project of its own is known by its name, as in notifications
+    tenant_id = (handle.resource_id or name) if handle else None
+    return inner("tenant", leaf("name", name), leaf("tenant_id", tenant_id), *content)
+
+
+def shown(record: DeploymentRecord) -> bool:
+    """Tell whether opdata shows the deployment: not when only leftovers hold its record."""
+    return record.state is not ServiceState.UNDEF or record.intent is not None
+
+
+def deployment(record: DeploymentRecord, networks: Iterable[str] = ()) -> str:
+    """
+    Return one entry of ``deployments``; nothing when it is not `shown`.
+
+    *networks* are its ephemeral ones, as `network` returns them. A VM that the VIM has not told
+    of yet stands in the state machine only: its entry's key is the VIM's id.
+    """
+    if not shown(record):
+        return ""
+    groups: dict[str, list[VmRecord]] = {}
+    for group in record.intent.groups if record.intent else ():
+        groups[group.name] = []
+    for vm in record.vms.values():
+        groups.setdefault(vm.group, []).append(vm)
+    machines = (
+        inner("vm_state_machine", leaf("vm_name", vm.name), leaf("state", vm.state))
+        for vm in record.vms.values()
+    )
+    return inner(
+        "deployments",
+        leaf("deployment_name", record.key.name),
+        leaf("deployment_id", record.id),
+        inner("networks", *networks),
+        leaf("error", record.error),
+        *(
+            inner("vm_group", leaf("name", name), *(_vm_instance(vm) for vm in vms))
+            for name, vms in groups.items()
+        ),
+        inner(
+            "state_machine",
+            leaf("state", record.state),
+            inner("vm_state_machines", *machines),
+        ),
+    )
+
+
+def _vm_instance(vm: VmRecord) -> str:
+    if vm.server is None:
+        return ""
+    return inner(
+        "vm_instance",
+        leaf("vm_id", vm.server.resource_id),
+        leaf("name", vm.name),
+        leaf("generated_vmname", vm.name),
+        leaf("host_id", vm.host_id),
+        leaf("hostname", vm.hostname),
+        leaf("vim_id", vm.vim),
+        leaf("vim_project", vm.project),
+        interfaces(vm.interfaces),
+    )
+
+
+def leftovers(record: DeploymentRecord) -> str:
+    """Return the entries of ``leftovers`` that *record* holds."""
+    return "".join(_leftover(record, each) for each in record.leftovers)
+
+
+def _leftover(record: DeploymentRecord, leftover: Leftover) -> str:
+    vm = leftover.vm
+    return inner(
+        "leftover",
+        leaf("name", vm.name),
+        leaf("vm_id", vm.server and vm.server.resource_id),
+        leaf("tenant", record.key.tenant),
+        leaf("deployment_name", record.key.name),
+        leaf("deployment_id", leftover.deployment),
+        leaf("vim_id", vm.vim),
+        leaf("vim_project", vm.project),
+        leaf("error", leftover.attempt.error),
+        leaf("next_try", leftover.attempt.next.isoformat()),
+    )
