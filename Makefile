@@ -1,27 +1,42 @@
-# Every target does its own set-up: a fresh machine needs Python 3.11 and nothing of ours.
-PYTHON ?= python3
+# Every target does its own set-up: a fresh machine needs Python 3.11 or later and nothing of ours.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SEEDS ?= 200
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint type test check clean
+.PHONY: help install lock run lint type test cover golden docs states simulate bench chaos demo \
+	check clean
 
 help:  ## Show this list (default)
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Make .venv with the project (editable) and the test tools
 
-$(STAMP): setup.cfg pyproject.toml
+# The stamp is as old as what it was made from; requirements.lock says which versions were tried.
+$(STAMP): setup.cfg pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[test]'
 	@touch $@
 
-lint: install  ## Style, import contracts
+lock:  ## Try the newest versions that setup.cfg allows and write requirements.lock
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet --editable '.[test]'
+	build/lock/bin/pip freeze --exclude-editable > build/requirements.lock
+	mv build/requirements.lock requirements.lock
+
+run: install  ## Start the daemon with the simulator
+	$(BIN)/esc_daemon run
+
+lint: install  ## Style, import contracts, pages that are drawn from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	@if [ -f docs/states.md ]; then $(BIN)/esc_daemon show-states | diff -u docs/states.md - \
+		|| { echo "docs/states.md is stale: make states" >&2; exit 1; }; fi
 
 type: install  ## Types (mypy strict)
 	$(BIN)/mypy
@@ -29,7 +44,33 @@ type: install  ## Types (mypy strict)
 test: install  ## The test suite
 	$(BIN)/pytest -q -n 2
 
+cover: install  ## The test suite with branch coverage
+	$(BIN)/pytest -q -n 2 --cov --cov-report=term-missing:skip-covered
+
+golden: install  ## Rewrite the expected files of the conformance cases; review the diff
+	$(BIN)/pytest -q tests/conformance --golden
+
+docs: states  ## Write the pages that are drawn from the code
+
+states: install  ## Write docs/states.md from the tables of states
+	@mkdir -p build docs
+	$(BIN)/esc_daemon show-states > build/states.md
+	mv build/states.md docs/states.md
+
+simulate: install  ## Deterministic simulation over SEEDS seeds (SEEDS=200)
+	$(BIN)/python -m tests.simulation.campaign --seeds $(SEEDS)
+
+bench: install  ## Measure
+	$(BIN)/python benchmarks/run.py
+
+chaos: install  ## Kill the daemon again and again and look what is left
+	$(BIN)/python benchmarks/chaos.py
+
+demo: install  ## Deploy an example on the simulator and show its events
+	$(BIN)/python examples/demo.py
+
 check: lint type test  ## What CI runs
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis .coverage htmlcov
