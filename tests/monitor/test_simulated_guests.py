@@ -88,6 +88,11 @@ async def test_an_unknown_metric_is_a_life_probe_in_the_words_of_its_kpi(
     assert compare(kpi, sample.value)
 
 
+async def test_an_unknown_metric_under_a_limit_is_not_taken_for_an_exit_status() -> None:
+    sample = await GUESTS.sample(a_target(nic0="10.0.0.1"), a_kpi("load", Condition.LT, "20"))
+    assert sample.value == 100.0
+
+
 async def test_an_unknown_metric_is_named_in_the_log_once() -> None:
     # given
     guests = SimulatedGuests({VIM: OneVim({"10.0.0.1": 0.4})}.get)
