@@ -1,1 +1,1 @@
-"""Who may do what: users and their proofs."""
+"""Who may come in: users, password hashes, keys, and the brake on guessing."""

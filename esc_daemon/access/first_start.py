@@ -1,0 +1,56 @@
+"""What a data directory needs before anybody can log in."""
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+from esc_daemon.access.files import ensure_directory
+from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
+from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.users import User, Users
+
+ADMIN: Final = "admin"
+LOCAL_CLIENT: Final = "esc-nc-admin"
+"""The user of the command line on the same machine: it logs in by a key that lies there."""
+USERS_FILE: Final = "users.json"
+KEYS_DIRECTORY: Final = "keys"
+
+
+def prepare(data_dir: Path, passwords: Passwords, *, admin_password: str | None) -> str | None:
+    """
+    Make what is missing and return the password of *admin* if one was made up, to be shown once.
+
+    The key pair of the local client lies in ``keys/``; *admin_password* sets or resets the
+    password of *admin*. There is no built-in password: one is made up only when none is given
+    and there is no user but the local client. Safe to repeat.
+
+    Raises:
+        BadPassword: *admin_password* cannot be used.
+        DamagedUsersFile: The users cannot be read.
+
+    """
+    ensure_directory(data_dir)
+    users = Users(data_dir / USERS_FILE)
+    _ensure_local_client(users, data_dir / KEYS_DIRECTORY / LOCAL_CLIENT)
+    if admin_password is not None:
+        _set_admin(users, passwords.hash(admin_password))
+        return None
+    if users.all().keys() - {LOCAL_CLIENT}:
+        return None
+    made_up = secrets.token_urlsafe(18)
+    _set_admin(users, passwords.hash(made_up))
+    return made_up
+
+
+def _ensure_local_client(users: Users, key: Path) -> None:
+    ensure_key_pair(key, KeyKind.ED25519)
+    if users.find(LOCAL_CLIENT) is None:
+        users.add(LOCAL_CLIENT, User())
+    users.authorize_key(LOCAL_CLIENT, public_half(key))
+
+
+def _set_admin(users: Users, hashed: str) -> None:
+    if users.find(ADMIN) is None:
+        users.add(ADMIN, User(password=hashed))
+    else:
+        users.set_password(ADMIN, hashed)

@@ -1,0 +1,53 @@
+"""Who somebody is: the one answer that every door asks for."""
+
+import hmac
+
+from esc_daemon.access.keys import normal_public_key
+from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.throttle import LoginThrottle
+from esc_daemon.access.users import Users
+
+
+class Login:
+    """Checks passwords and keys against the users, with the brake on guessing in front."""
+
+    def __init__(self, *, users: Users, passwords: Passwords, throttle: LoginThrottle) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._throttle = throttle
+
+    async def by_password(self, name: str, password: str, peer: str) -> bool:
+        """
+        Return whether *name* may come in with *password* from the address *peer*.
+
+        A refused, an unknown and a wrong one all get the same no.
+
+        Raises:
+            DamagedUsersFile: The users cannot be read.
+
+        """
+        if self._throttle.refuses(name, peer):
+            return False
+        user = self._users.find(name)
+        right = await self._passwords.verify(None if user is None else user.password, password)
+        # Asked again: guesses sent side by side must not outrun the count.
+        if self._throttle.refuses(name, peer):
+            return False
+        if right:
+            self._throttle.succeeded(name, peer)
+        else:
+            self._throttle.failed(name, peer)
+        return right
+
+    def by_key(self, name: str, public_key: str) -> bool:
+        """
+        Return whether *public_key* (one OpenSSH line) is authorized for *name*.
+
+        That the peer holds the private half is for the SSH library to check. The brake does not
+        stand here: a key cannot be guessed, and a client offers all it has.
+        """
+        user = self._users.find(name)
+        if user is None:
+            return False
+        offered = normal_public_key(public_key)
+        return any(hmac.compare_digest(offered, key) for key in user.keys)

@@ -1,0 +1,114 @@
+"""
+Password hashes: Argon2id, computed off the event loop.
+
+A hash costs some 50 ms and 64 MiB (RFC 9106, second recommended option), so at most two run at
+a time, and a password that was right a moment ago is remembered, as an HMAC under a key that
+lives only in this process.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Final
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from esc_daemon.access.errors import BadPassword
+
+MAX_PASSWORD_BYTES: Final = 1024
+_HASHES_AT_A_TIME: Final = 2
+_REMEMBERED: Final = 256
+"""Passwords remembered at once; when full, the oldest is forgotten and costs a hash again."""
+_REMEMBER_SECONDS: Final = 60.0
+
+
+class Passwords:
+    """Makes and checks hashes; *close* it to end its threads."""
+
+    def __init__(
+        self,
+        hasher: PasswordHasher | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(_HASHES_AT_A_TIME, thread_name_prefix="argon2")
+        self._secret = secrets.token_bytes(32)
+        self._remembered: OrderedDict[bytes, float] = OrderedDict()
+        # Who asks the same while the hash runs waits for the same answer: 50 sessions of one
+        # client cost one hash. As many entries as there are logins under way.
+        self._running: dict[bytes, asyncio.Future[bool]] = {}
+        # What an unknown user's password is checked against, so that it takes as long.
+        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+
+    def close(self) -> None:
+        """End the threads; a hash under way is finished."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def hash(self, password: str) -> str:
+        """
+        Return the hash of *password*, to be stored. Blocks for some 50 ms.
+
+        Raises:
+            BadPassword: Empty, or over 1,024 bytes of UTF-8.
+
+        """
+        if not password:
+            raise BadPassword("the password is empty")
+        if len(password.encode()) > MAX_PASSWORD_BYTES:
+            raise BadPassword(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
+        return self._hasher.hash(password)
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """
+        Return whether *password* is the one hashed in *stored*.
+
+        None is the hash of a user who does not exist or has no password: the answer is no, and
+        takes as long as any other.
+        """
+        if not password or len(password.encode(errors="replace")) > MAX_PASSWORD_BYTES:
+            return False
+        mark = self._mark(stored or self._nobody, password)
+        if self._remembers(mark):
+            return stored is not None
+        running = self._running.get(mark)
+        if running is None:
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(
+                self._executor, self._matches, stored or self._nobody, password
+            )
+            self._running[mark] = running
+            running.add_done_callback(lambda done: self._finished(mark, done))
+        # A shield: who goes away must not take the answer from the others who wait for it.
+        return await asyncio.shield(running) and stored is not None
+
+    def _matches(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _mark(self, stored: str, password: str) -> bytes:
+        # With the hash (and its salt) inside, a changed password is another mark.
+        text = f"{stored}\0{password}".encode(errors="replace")
+        return hmac.new(self._secret, text, hashlib.sha256).digest()
+
+    def _remembers(self, mark: bytes) -> bool:
+        until = self._remembered.get(mark)
+        return until is not None and self._clock() < until
+
+    def _finished(self, mark: bytes, done: "asyncio.Future[bool]") -> None:
+        del self._running[mark]
+        if done.cancelled() or done.exception() is not None or not done.result():
+            return
+        self._remembered[mark] = self._clock() + _REMEMBER_SECONDS
+        self._remembered.move_to_end(mark)
+        while len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)

@@ -1,0 +1,122 @@
+import asyncio
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from esc_daemon.access.errors import BadPublicKey
+from esc_daemon.access.first_start import prepare
+from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
+from esc_daemon.access.login import Login
+from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.throttle import LoginThrottle
+from esc_daemon.access.users import User, Users
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    yield passwords
+    passwords.close()
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Users:
+    return Users(tmp_path / "users.json")
+
+
+@pytest.fixture
+def login(users: Users, passwords: Passwords) -> Login:
+    users.add("operator", User(password=passwords.hash("right")))
+    return Login(users=users, passwords=passwords, throttle=LoginThrottle(failures=3))
+
+
+async def test_the_right_password_lets_in(login: Login):
+    assert await login.by_password("operator", "right", "::1")
+    assert not await login.by_password("operator", "wrong", "::1")
+    assert not await login.by_password("nobody", "right", "::1")
+
+
+async def test_after_three_wrong_ones_the_right_one_has_to_wait_but_not_from_elsewhere(
+    login: Login,
+):
+    for _ in range(3):
+        assert not await login.by_password("operator", "wrong", "10.0.0.1")
+    assert not await login.by_password("operator", "right", "10.0.0.1")
+    assert await login.by_password("operator", "right", "10.0.0.2")
+
+
+async def test_guesses_side_by_side_do_not_outrun_the_brake(login: Login):
+    # given as many wrong guesses under way as it takes, and the right one behind them
+    wrong = [login.by_password("operator", f"guess {n}", "10.0.0.1") for n in range(8)]
+    answers = await asyncio.gather(*wrong, login.by_password("operator", "right", "10.0.0.1"))
+    assert answers == [False] * 9
+
+
+async def test_many_right_logins_side_by_side_all_come_in(login: Login):
+    answers = await asyncio.gather(
+        *(login.by_password("operator", "right", "10.0.0.1") for _ in range(20))
+    )
+    assert answers == [True] * 20
+
+
+def test_only_an_authorized_key_lets_in(login: Login, users: Users, tmp_path: Path):
+    for name in ("mine", "other"):
+        ensure_key_pair(tmp_path / name, KeyKind.ED25519)
+    users.authorize_key("operator", public_half(tmp_path / "mine"))
+    assert login.by_key("operator", public_half(tmp_path / "mine") + " comment")
+    assert not login.by_key("operator", public_half(tmp_path / "other"))
+    assert not login.by_key("nobody", public_half(tmp_path / "mine"))
+
+
+def test_what_is_no_key_is_no_key(login: Login):
+    with pytest.raises(BadPublicKey):
+        login.by_key("operator", "nonsense")
+
+
+async def test_the_first_start_makes_a_password_once(tmp_path: Path, passwords: Passwords):
+    made_up = prepare(tmp_path / "d", passwords, admin_password=None)
+    assert made_up is not None
+    users = Users(tmp_path / "d" / "users.json")
+    assert await passwords.verify(users.all()["admin"].password, made_up)
+    assert prepare(tmp_path / "d", passwords, admin_password=None) is None
+    assert await passwords.verify(users.all()["admin"].password, made_up)
+
+
+async def test_a_given_admin_password_is_set_and_reset(tmp_path: Path, passwords: Passwords):
+    users = Users(tmp_path / "users.json")
+    for password in ("first", "second"):
+        assert prepare(tmp_path, passwords, admin_password=password) is None
+        assert await passwords.verify(users.all()["admin"].password, password)
+
+
+def test_no_password_is_made_up_when_there_are_users(tmp_path: Path, passwords: Passwords):
+    Users(tmp_path / "users.json").add("operator", User())
+    assert prepare(tmp_path, passwords, admin_password=None) is None
+    assert "admin" not in Users(tmp_path / "users.json").all()
+
+
+def test_the_local_client_gets_a_key_that_only_the_owner_reads(
+    tmp_path: Path, passwords: Passwords
+):
+    data_dir = tmp_path / "d"
+    prepare(data_dir, passwords, admin_password="x")
+    key = data_dir / "keys" / "esc-nc-admin"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    user = Users(data_dir / "users.json").all()["esc-nc-admin"]
+    assert user.password is None
+    login = Login(
+        users=Users(data_dir / "users.json"),
+        passwords=passwords,
+        throttle=LoginThrottle(failures=3),
+    )
+    assert login.by_key("esc-nc-admin", public_half(key))
+
+
+def test_a_key_pair_is_made_once(tmp_path: Path):
+    assert ensure_key_pair(tmp_path / "k", KeyKind.ED25519)
+    before = (tmp_path / "k").read_bytes()
+    assert not ensure_key_pair(tmp_path / "k", KeyKind.ED25519)
+    assert (tmp_path / "k").read_bytes() == before

@@ -1,0 +1,111 @@
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from argon2 import PasswordHasher
+
+from esc_daemon.access.errors import BadPassword
+from esc_daemon.access.passwords import Passwords
+
+
+class CountingHasher(PasswordHasher):
+    """A real one at its lowest cost, that counts."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.verified = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002  argon2's name
+        self.verified += 1
+        return super().verify(hash, password)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def hasher() -> CountingHasher:
+    return CountingHasher()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def passwords(hasher: CountingHasher, clock: Clock) -> Iterator[Passwords]:
+    passwords = Passwords(hasher, clock=clock)
+    yield passwords
+    passwords.close()
+
+
+async def test_only_the_right_password_fits(passwords: Passwords):
+    stored = passwords.hash("correct horse")
+    assert stored.startswith("$argon2id$")
+    assert "correct" not in stored
+    assert await passwords.verify(stored, "correct horse")
+    assert not await passwords.verify(stored, "correct horsf")
+    assert not await passwords.verify(stored, "")
+
+
+async def test_a_user_without_a_hash_costs_a_hash_and_is_never_let_in(
+    passwords: Passwords, hasher: CountingHasher
+):
+    assert not await passwords.verify(None, "anything")
+    assert hasher.verified == 1
+
+
+async def test_a_password_that_was_right_a_moment_ago_costs_no_second_hash(
+    passwords: Passwords, hasher: CountingHasher, clock: Clock
+):
+    stored = passwords.hash("pw")
+    for _ in range(3):
+        assert await passwords.verify(stored, "pw")
+    assert hasher.verified == 1
+    clock.now += 61
+    assert await passwords.verify(stored, "pw")
+    assert hasher.verified == 2
+
+
+async def test_a_wrong_password_is_never_remembered(passwords: Passwords, hasher: CountingHasher):
+    stored = passwords.hash("pw")
+    for _ in range(2):
+        assert not await passwords.verify(stored, "px")
+    assert hasher.verified == 2
+
+
+async def test_logins_side_by_side_share_one_hash(passwords: Passwords, hasher: CountingHasher):
+    stored = passwords.hash("pw")
+    answers = await asyncio.gather(*(passwords.verify(stored, "pw") for _ in range(20)))
+    assert answers == [True] * 20
+    assert hasher.verified == 1
+
+
+async def test_one_who_goes_away_does_not_take_the_answer_from_the_others(passwords: Passwords):
+    stored = passwords.hash("pw")
+    impatient = asyncio.create_task(passwords.verify(stored, "pw"))
+    patient = asyncio.create_task(passwords.verify(stored, "pw"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert await patient
+
+
+async def test_a_changed_password_is_not_taken_for_the_remembered_one(passwords: Passwords):
+    old = passwords.hash("pw")
+    assert await passwords.verify(old, "pw")
+    assert not await passwords.verify(passwords.hash("other"), "pw")
+
+
+@pytest.mark.parametrize("password", ["", "x" * 1025], ids=["empty", "too long"])
+def test_a_password_that_cannot_be_used_is_refused(passwords: Passwords, password: str):
+    with pytest.raises(BadPassword):
+        passwords.hash(password)
+
+
+async def test_a_damaged_hash_lets_nobody_in(passwords: Passwords):
+    assert not await passwords.verify("$argon2id$nonsense", "pw")

@@ -1,0 +1,59 @@
+from esc_daemon.access.throttle import LoginThrottle
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_throttle(clock: Clock | None = None) -> LoginThrottle:
+    return LoginThrottle(failures=3, window_seconds=60, clock=clock or Clock())
+
+
+def test_the_last_allowed_failure_closes_the_door():
+    throttle = a_throttle()
+    for _ in range(2):
+        throttle.failed("admin", "10.0.0.1")
+    assert not throttle.refuses("admin", "10.0.0.1")
+    throttle.failed("admin", "10.0.0.1")
+    assert throttle.refuses("admin", "10.0.0.1")
+
+
+def test_other_users_and_other_peers_are_not_held_back():
+    throttle = a_throttle()
+    for _ in range(3):
+        throttle.failed("admin", "10.0.0.1")
+    assert not throttle.refuses("admin", "10.0.0.2")
+    assert not throttle.refuses("operator", "10.0.0.1")
+
+
+def test_the_door_opens_again_after_the_window():
+    clock = Clock()
+    throttle = a_throttle(clock)
+    for _ in range(3):
+        throttle.failed("admin", "10.0.0.1")
+    clock.now += 60
+    assert not throttle.refuses("admin", "10.0.0.1")
+
+
+def test_a_right_login_forgets_the_failures():
+    throttle = a_throttle()
+    throttle.failed("admin", "10.0.0.1")
+    throttle.failed("admin", "10.0.0.1")
+    throttle.succeeded("admin", "10.0.0.1")
+    throttle.failed("admin", "10.0.0.1")
+    assert not throttle.refuses("admin", "10.0.0.1")
+
+
+def test_memory_is_bounded_and_the_oldest_is_forgotten_first():
+    throttle = a_throttle()
+    for _ in range(3):
+        throttle.failed("first", "p")
+    for number in range(4095):
+        throttle.failed(f"user{number}", "p")
+    assert throttle.refuses("first", "p")
+    throttle.failed("one more", "p")
+    assert not throttle.refuses("first", "p")
+    assert len(throttle._pairs) == 4096

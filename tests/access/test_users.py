@@ -1,0 +1,119 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from esc_daemon.access.errors import (
+    BadPublicKey,
+    BadUserName,
+    DamagedUsersFile,
+    UserExists,
+    UserUnknown,
+)
+from esc_daemon.access.files import replace_file
+from esc_daemon.access.keys import KeyKind, ensure_key_pair, normal_public_key, public_half
+from esc_daemon.access.users import User, Users
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "users.json"
+
+
+def a_public_key(tmp_path: Path, name: str = "key") -> str:
+    ensure_key_pair(tmp_path / name, KeyKind.ED25519)
+    return public_half(tmp_path / name)
+
+
+def test_what_one_process_adds_another_sees_without_a_restart(path: Path):
+    daemon, cli = Users(path), Users(path)
+    assert daemon.all() == {}
+    cli.add("operator", User(password="$hash"))
+    assert daemon.find("operator") == User(password="$hash")
+    cli.set_password("operator", "$other")
+    assert daemon.find("operator") == User(password="$other")
+    cli.delete("operator")
+    assert daemon.find("operator") is None
+
+
+def test_the_file_is_read_again_only_when_it_changed(path: Path):
+    users = Users(path)
+    users.add("a", User())
+    assert users.all() is users.all()
+
+
+def test_only_the_owner_may_read_the_file(path: Path):
+    Users(path).add("a", User())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_user_is_added_once(path: Path):
+    users = Users(path)
+    users.add("a", User(password="1"))
+    with pytest.raises(UserExists):
+        users.add("a", User(password="2"))
+    assert users.find("a") == User(password="1")
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "a" * 65, "a\n"])
+def test_a_name_that_cannot_be_one_is_refused(path: Path, name: str):
+    with pytest.raises(BadUserName):
+        Users(path).add(name, User())
+
+
+def test_an_unknown_user_cannot_be_changed(path: Path):
+    users = Users(path)
+    with pytest.raises(UserUnknown):
+        users.set_password("nobody", "1")
+    with pytest.raises(UserUnknown):
+        users.delete("nobody")
+    assert not path.exists()
+
+
+def test_a_key_authorized_twice_stands_once_and_without_its_comment(path: Path, tmp_path: Path):
+    users = Users(path)
+    users.add("a", User())
+    key = a_public_key(tmp_path)
+    users.authorize_key("a", f"{key} a@laptop")
+    users.authorize_key("a", key)
+    assert users.all()["a"].keys == (normal_public_key(key),)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "ssh-ed25519", "ssh-ed25519 !!!", "ssh-ed25519 AAAA", "ssh-ed25519 é"]
+)
+def test_what_is_no_key_is_refused(line: str):
+    with pytest.raises(BadPublicKey):
+        normal_public_key(line)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b'{"version":1,"users":{"a":{"pasword":"x"}}}', b'{"version":2,"users":{}}'],
+    ids=["cut", "no object", "unknown field", "newer version"],
+)
+def test_a_damaged_file_is_told_and_left_alone(path: Path, content: bytes):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(DamagedUsersFile, match=r"users\.json"):
+        Users(path).all()
+    with pytest.raises(DamagedUsersFile):
+        Users(path).add("a", User())
+    assert path.read_bytes() == content
+
+
+def test_a_failed_replace_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    target = tmp_path / "directory"
+    (target / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="irectory"):
+        replace_file(target, b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["directory"]
+
+
+def test_the_file_is_json_that_a_person_can_read(path: Path):
+    Users(path).add("a", User(password="h"))
+    text = path.read_text()
+    assert json.loads(text) == {"version": 1, "users": {"a": {"password": "h", "keys": []}}}
+    assert text.count("\n") > 4
