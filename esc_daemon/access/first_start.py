@@ -4,9 +4,10 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from esc_daemon.access.errors import BadPassword
 from esc_daemon.access.files import ensure_directory
 from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
-from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.passwords import MAX_PASSWORD_BYTES, Passwords
 from esc_daemon.access.users import User, Users
 
 ADMIN: Final = "admin"
@@ -40,6 +41,26 @@ def prepare(data_dir: Path, passwords: Passwords, *, admin_password: str | None)
     made_up = secrets.token_urlsafe(18)
     _set_admin(users, passwords.hash(made_up))
     return made_up
+
+
+def password_from_file(path: Path) -> str:
+    """
+    Return the first line of *path*, which is how passwords are handed over: never by argument.
+
+    Raises:
+        BadPassword: The file cannot be read, or its first line is empty.
+
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            password = file.readline(MAX_PASSWORD_BYTES + 2).rstrip("\r\n")
+    except OSError as error:
+        raise BadPassword(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadPassword(f"{path}: not UTF-8") from error
+    if not password:
+        raise BadPassword(f"{path}: the first line is empty")
+    return password
 
 
 def _ensure_local_client(users: Users, key: Path) -> None:

@@ -1,0 +1,284 @@
+"""
+All settings: a TOML file, ``ESC_*`` environment variables over it, the command line over both.
+
+A nested key is ``[vim] call_timeout = 5`` in the file and ``ESC_VIM__CALL_TIMEOUT=5`` in the
+environment. Durations are seconds, sizes are bytes.
+
+Errors of this file:
+
+* BadSettings: names each key that is wrong, never its value
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+ENVIRONMENT_PREFIX: Final = "ESC_"
+CONFIG_VARIABLE: Final = "ESC_CONFIG"
+"""Names the TOML file when the command line does not."""
+_NOT_OURS: Final = ("ESC_NC_",)
+"""Variables of the client program: left alone."""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; *problems* holds one line a key."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: Final = tuple(problems)
+
+
+class LogLevel(StrEnum):
+    """The least severe message that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a message is written."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(_Section):
+    """What is logged, to standard output."""
+
+    level: LogLevel = Field(default=LogLevel.INFO, description="the least severe message written")
+    format: LogFormat = Field(
+        default=LogFormat.AUTO,
+        description="console for people, json for machines; auto: by the terminal",
+    )
+
+
+class LimitSettings(_Section):
+    """Bounds on what clients may hold."""
+
+    sessions: int = Field(
+        default=1000, ge=1, description="NETCONF sessions at a time, of all users"
+    )
+    sessions_per_user: int = Field(
+        default=200, ge=1, description="NETCONF sessions at a time of one user"
+    )
+    pre_auth_seconds: Seconds = Field(
+        default=30, description="time from the connection to a finished login, seconds"
+    )
+    rpcs_in_flight: int = Field(
+        default=64, ge=1, description="requests of one session that wait; more are left unread"
+    )
+    max_message_bytes: int = Field(
+        default=16 * 2**20, ge=4096, description="the largest message taken from a client, bytes"
+    )
+    subscriptions: int = Field(
+        default=500, ge=0, description="notification subscriptions at a time"
+    )
+    output_bytes: int = Field(
+        default=8 * 2**20,
+        ge=2**16,
+        description="unread output after which a session is closed, bytes",
+    )
+    output_seconds: Seconds = Field(
+        default=60, description="time a client may take to read a large reply's next part, seconds"
+    )
+    login_failures: int = Field(
+        default=5, ge=1, description="wrong passwords of one user from one address within a minute"
+    )
+
+
+class VimSettings(_Section):
+    """How VIMs are called, and the simulator."""
+
+    simulators: tuple[str, ...] = Field(
+        default=("default_sim_vim",), description="ids of the connectors of type SIMULATOR"
+    )
+    simulator_address: str | None = Field(
+        default=None, description="host:port of a simulator in a process of its own; none: embedded"
+    )
+    faults_file: Path | None = Field(
+        default=None, description="faults that the embedded simulator plays, a file"
+    )
+    call_timeout: Seconds = Field(default=30, description="one call of a VIM, seconds")
+    give_up_after: Seconds = Field(
+        default=1200, description="time from the first try to giving up, seconds"
+    )
+    settle: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.05, description="pause before a changed record is worked on, seconds"
+    )
+    build_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.2, description="time the embedded simulator takes to make a server, seconds"
+    )
+    boot_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.5, description="time a simulated server takes until it answers, seconds"
+    )
+
+    @field_validator("simulator_address")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+            raise ValueError("should be host:port")
+        return value
+
+
+class MonitorSettings(_Section):
+    """How VMs are watched."""
+
+    poll_override: Seconds | None = Field(
+        default=None,
+        description="poll interval of every KPI in place of the deployment's own, seconds",
+    )
+
+
+def default_data_dir() -> Path:
+    """Return ``/var/lib/esc_daemon`` for root, else a directory in XDG_STATE_HOME."""
+    if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
+        return Path("/var/lib/esc_daemon")
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "esc_daemon"
+
+
+class Settings(BaseSettings):
+    """The daemon's settings; made by *load_settings*."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="address all listeners bind to"
+    )
+    netconf_port: Port = Field(default=2022, description="NETCONF over SSH; 0: any free port")
+    http_port: Port = Field(default=8080, description="HTTP; 0: any free port")
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="database, keys and users, a directory"
+    )
+    log: LogSettings = LogSettings()
+    limits: LimitSettings = LimitSettings()
+    vim: VimSettings = VimSettings()
+    monitor: MonitorSettings = MonitorSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the command line over the environment over the file; read nothing else."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(
+    config: Path | None = None, overrides: Mapping[str, object] | None = None
+) -> Settings:
+    """
+    Return the settings from the file *config*, the environment and *overrides*.
+
+    Raises:
+        BadSettings: The file cannot be read, or a key is unknown or has a wrong value.
+
+    """
+    _check_environment()
+    _check_file(config)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        return FromFile(**dict[str, Any](overrides or {}))
+    except ValidationError as error:
+        raise BadSettings([_told(details) for details in error.errors()]) from None
+    except SettingsError as error:
+        # Its text names the field, its cause holds the value.
+        raise BadSettings([str(error)]) from None
+
+
+def setting_keys() -> Mapping[str, str]:
+    """Return every key, dotted, with its description; for the docs and for hints."""
+    return dict(_keys(Settings))
+
+
+def _keys(model: type[BaseModel], above: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += _keys(kind, f"{above}{name}.")
+        else:
+            found.append((f"{above}{name}", field.description or ""))
+    return found
+
+
+def _variable(key: str) -> str:
+    return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
+
+
+def _check_environment() -> None:
+    known = {_variable(key) for key in setting_keys()}
+    known |= {_variable(name) for name in Settings.model_fields}
+    problems = [
+        f"{variable}: unknown environment variable{_hint(variable, known)}"
+        for variable in sorted(os.environ)
+        if variable.startswith(ENVIRONMENT_PREFIX)
+        and not variable.startswith(_NOT_OURS)
+        and variable.upper() not in known | {CONFIG_VARIABLE}
+    ]
+    if problems:
+        raise BadSettings(problems)
+
+
+def _check_file(config: Path | None) -> None:
+    if config is None:
+        return
+    try:
+        with config.open("rb") as file:
+            tomllib.load(file)
+    except OSError as error:
+        raise BadSettings([f"{config}: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings([f"{config}: not TOML: {error}"]) from None
+
+
+def _told(details: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_hint(key, setting_keys().keys())}"
+    return f"{key}: {details['msg'][:1].lower()}{details['msg'][1:]}"
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

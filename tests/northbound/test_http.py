@@ -1,0 +1,103 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.northbound.http.health import Readiness, health_router
+from esc_daemon.northbound.http.listener import create_app, http_listener
+from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
+
+
+async def get(port: int, path: str) -> tuple[int, str]:
+    """Return status and body, over a real socket."""
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@pytest.fixture
+def readiness() -> Readiness:
+    return Readiness(["restoring records", "NETCONF listener"])
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def port(readiness: Readiness, registry: CollectorRegistry) -> AsyncIterator[int]:
+    app = create_app([health_router(readiness), metrics_router(registry)])
+    async with http_listener(app, "127.0.0.1", 0) as port:
+        yield port
+
+
+async def test_the_daemon_lives_before_it_is_ready(port: int):
+    assert await get(port, "/healthz") == (200, '{"status":"ok"}')
+    status, body = await get(port, "/readyz")
+    assert status == 503
+    assert json.loads(body) == {
+        "ready": False,
+        "reasons": ["restoring records", "NETCONF listener"],
+    }
+
+
+async def test_it_is_ready_when_nothing_is_missing_and_may_lose_that_again(
+    port: int, readiness: Readiness
+):
+    readiness.clear("restoring records")
+    readiness.clear("NETCONF listener")
+    readiness.clear("NETCONF listener")
+    assert await get(port, "/readyz") == (200, '{"ready":true,"reasons":[]}')
+    readiness.hold("store lost")
+    assert (await get(port, "/readyz"))[0] == 503
+
+
+async def test_figures_are_shown_for_prometheus(port: int, registry: CollectorRegistry):
+    NetconfMetrics(registry).rpc_errors.labels("in-use").inc()
+    status, body = await get(port, "/metrics")
+    assert status == 200
+    assert 'esc_rpc_errors_total{tag="in-use"} 1.0' in body
+
+
+async def test_the_api_describes_itself(port: int):
+    status, body = await get(port, "/openapi.json")
+    assert status == 200
+    assert set(json.loads(body)["paths"]) == {"/healthz", "/readyz", "/metrics"}
+
+
+async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        async with http_listener(create_app([]), "127.0.0.1", taken.getsockname()[1]):
+            pass
+
+
+async def test_the_end_waits_for_a_request_under_way():
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    router = APIRouter()
+
+    @router.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    listener = http_listener(create_app([router]), "127.0.0.1", 0)
+    port = await listener.__aenter__()
+    asked = asyncio.create_task(get(port, "/slow"))
+    await begun.wait()
+    ended = asyncio.create_task(listener.__aexit__(None, None, None))
+    go_on.set()
+    assert await asked == (200, '"done"')
+    await ended
+    with pytest.raises(ConnectionRefusedError):
+        await get(port, "/slow")
