@@ -25,8 +25,8 @@ class NetconfMetrics:
         )
         self.logins = Counter(
             "esc_netconf_logins",
-            "Logins by method (password, publickey) and result (ok, refused)",
-            ("method", "result"),
+            "Logins by result: ok, refused (a wrong password)",
+            ("result",),
             registry=registry,
         )
         self.rpc_seconds = Histogram(

@@ -1,0 +1,144 @@
+"""One SSH connection: who logs in, and which channels he gets."""
+
+import asyncio
+from typing import Final, Literal, Protocol
+
+import asyncssh
+import structlog
+
+from esc_daemon.access.errors import AccessError
+from esc_daemon.access.login import Login
+from esc_daemon.northbound.ssh.channel import NetconfChannel
+from esc_daemon.northbound.ssh.dispatch import Services
+from esc_daemon.northbound.ssh.notifications import FramedNotifications
+
+_log = structlog.get_logger("esc_daemon.northbound.ssh")
+_LONGEST_NAME: Final = 64
+_MOST_CHANNELS: Final = 64
+"""Of one connection; one more is refused."""
+
+
+class Connections(Protocol):
+    """Who keeps the connections."""
+
+    def made(self, connection: "NetconfSshServer") -> bool:
+        """Count a connection; False when there are too many."""
+
+    def lost(self, connection: "NetconfSshServer") -> None:
+        """Forget a connection; no error if it was not counted."""
+
+
+class NetconfSshServer(asyncssh.SSHServer):
+    """Made by asyncssh for each connection; asyncssh calls the methods without docstring."""
+
+    def __init__(
+        self,
+        *,
+        login: Login,
+        services: Services,
+        framed: FramedNotifications,
+        connections: Connections,
+    ) -> None:
+        self._login = login
+        self._services = services
+        self._framed = framed
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+        self._peer = ""
+        self._wrong_passwords = 0
+        self._channels = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._peer = str(conn.get_extra_info("peername", ("unknown",))[0])
+        if not self._connections.made(self):
+            _log.warning("connection.refused", peer=self._peer, reason="too many connections")
+            conn.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not isinstance(exc, asyncssh.Error | OSError):
+            # The library would keep it for itself: an error of ours in one of these methods.
+            _log.error("connection.failed", peer=self._peer, exc_info=exc)
+        self._connection = None
+        self._connections.lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def begin_auth(self, username: str) -> bool:
+        del username
+        return True  # nobody comes in without
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        try:
+            known = self._login.by_key(username, key.export_public_key("openssh").decode("ascii"))
+        except AccessError as error:
+            _log.error("login.impossible", error=str(error))
+            return False
+        # The library asks before the client has proved that it holds the private half, so a
+        # refusal says little and a yes is counted when the login is complete.
+        return known
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        try:
+            right = await self._login.by_password(username, password, self._peer)
+        except AccessError as error:
+            _log.error("login.impossible", error=str(error))
+            return False
+        if not right:
+            self._refused(username)
+        return right
+
+    def auth_completed(self) -> None:
+        self._services.metrics.logins.labels("ok").inc()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._services.limits.hello_seconds, self._close_if_idle)
+
+    def session_requested(self) -> NetconfChannel | Literal[False]:
+        assert self._connection is not None
+        if self._channels >= _MOST_CHANNELS:
+            return False
+        self._channels += 1
+        return NetconfChannel(
+            user=str(self._connection.get_extra_info("username")),
+            peer=self._peer,
+            services=self._services,
+            framed=self._framed,
+            closed=self._channel_closed,
+        )
+
+    async def stop(self) -> None:
+        """Close the connection, a busy one when its last channel closes; return when closed."""
+        connection = self._connection
+        if connection is None:
+            return
+        if not self._channels:
+            connection.close()
+        await connection.wait_closed()
+
+    def abort(self) -> None:
+        """Cut the connection off."""
+        if self._connection is not None:
+            self._connection.abort()
+
+    def _channel_closed(self) -> None:
+        self._channels -= 1
+        # RFC 6241 section 7.8: the transport goes with the session.
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if not self._channels and self._connection is not None:
+            self._connection.close()
+
+    def _refused(self, username: str) -> None:
+        self._services.metrics.logins.labels("refused").inc()
+        _log.warning("login.refused", user=username[:_LONGEST_NAME], peer=self._peer)
+        self._wrong_passwords += 1
+        if self._wrong_passwords >= self._services.limits.passwords_per_connection:
+            raise asyncssh.PermissionDenied("too many wrong passwords")

@@ -1,0 +1,23 @@
+"""The keys by which clients know this server."""
+
+from pathlib import Path
+from typing import Final
+
+import asyncssh
+
+from esc_daemon.access.keys import KeyKind, ensure_key_pair
+
+# Both kinds: old clients know no ed25519, hardened ones refuse RSA.
+_FILES: Final = {
+    "ssh_host_ed25519_key": KeyKind.ED25519,
+    "ssh_host_rsa_key": KeyKind.RSA,
+}
+
+
+def host_keys(directory: Path) -> list[asyncssh.SSHKey]:
+    """Return the host keys in *directory*, made at the first start. Blocks for up to a second."""
+    keys = []
+    for name, kind in _FILES.items():
+        ensure_key_pair(directory / name, kind)
+        keys.append(asyncssh.read_private_key(directory / name))
+    return keys

@@ -1,0 +1,120 @@
+"""
+The NETCONF listener: SSH on one port, inside the daemon's event loop.
+
+Errors of this file: OSError when the address cannot be bound.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import asyncssh
+import structlog
+
+from esc_daemon.access.login import Login
+from esc_daemon.northbound.ssh import rpcs
+from esc_daemon.northbound.ssh.auth import NetconfSshServer
+from esc_daemon.northbound.ssh.dispatch import Services
+from esc_daemon.northbound.ssh.notifications import FramedNotifications
+
+_log = structlog.get_logger("esc_daemon.northbound.ssh")
+_BACKLOG: Final = 512
+_KEEPALIVE_SECONDS: Final = 30
+_KEEPALIVES_UNANSWERED: Final = 3
+_STOP_SECONDS: Final = 10.0
+_STRANGERS: Final = 100
+"""Connections beyond the sessions: those that log in just now."""
+_CIPHERS: Final = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes192-ctr",
+    "aes128-ctr",
+)
+"""The fastest first; the server's order does not bind a client."""
+
+
+class _Connections:
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.open: set[NetconfSshServer] = set()
+
+    def made(self, connection: NetconfSshServer) -> bool:
+        if len(self.open) >= self._most:
+            return False
+        self.open.add(connection)
+        return True
+
+    def lost(self, connection: NetconfSshServer) -> None:
+        self.open.discard(connection)
+
+
+@asynccontextmanager
+async def netconf_listener(
+    host: str,
+    port: int,
+    *,
+    services: Services,
+    login: Login,
+    host_keys: Sequence[asyncssh.SSHKey],
+) -> AsyncIterator[int]:
+    """
+    Serve NETCONF on *host* while the context lasts; yields the real port (*port* 0: any free).
+
+    At the end nobody new comes in, each session finishes the RPC under way and sends what it
+    has, and what is left after ten seconds is cut off.
+    """
+    assert rpcs.HANDLERS, "importing the RPCs fills the table"
+    # The library tells each packet's story on request; what matters we log ourselves.
+    asyncssh.set_log_level(logging.WARNING)
+    connections = _Connections(services.limits.sessions + _STRANGERS)
+    acceptor = await asyncssh.listen(
+        host,
+        port,
+        server_factory=partial(
+            NetconfSshServer,
+            login=login,
+            services=services,
+            framed=FramedNotifications(),
+            connections=connections,
+        ),
+        server_host_keys=list(host_keys),
+        encoding=None,
+        compression_algs=None,
+        encryption_algs=list(_CIPHERS),
+        # The same password a second time: a client that tries both would be counted twice.
+        kbdint_auth=False,
+        login_timeout=services.limits.pre_auth_seconds,
+        keepalive_interval=_KEEPALIVE_SECONDS,
+        keepalive_count_max=_KEEPALIVES_UNANSWERED,
+        allow_pty=False,
+        line_editor=False,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        gss_host=None,
+        backlog=_BACKLOG,
+        config=None,
+    )
+    try:
+        yield acceptor.get_port()
+    finally:
+        acceptor.close()
+        await _stop(services, connections)
+        await acceptor.wait_closed()
+
+
+async def _stop(services: Services, connections: _Connections) -> None:
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await asyncio.gather(*(session.stop() for session in services.sessions.open.values()))
+            await asyncio.gather(*(connection.stop() for connection in connections.open))
+    except TimeoutError:
+        left = set(connections.open)
+        _log.warning("listener.cut_off", connections=len(left))
+        for connection in left:
+            connection.abort()
+        await asyncio.gather(*(connection.stop() for connection in left))

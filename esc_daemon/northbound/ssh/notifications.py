@@ -1,0 +1,171 @@
+"""One subscription at work: replay, then live, to the end (RFC 5277)."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from lxml import etree
+
+from esc_daemon.netconf.messages import CreateSubscription
+from esc_daemon.netconf.session import Session
+from esc_daemon.netconf.subscription import Phase, Subscription
+from esc_daemon.netconf.xml import parse
+from esc_daemon.northbound.ssh.output import Output
+from esc_daemon.northbound.ssh.services import Feed, LoggedNotification, Management
+
+_REPLAY_PAGE: Final = 500
+"""Events read from the log at a time."""
+_REMEMBERED: Final = 1024
+"""Framed notifications kept for the next listener; when full, the oldest is made again."""
+_UNREAD: Final = etree.Element("unread")
+"""Stands for a payload that no filter will look at."""
+
+
+def event_time(moment: datetime) -> str:
+    """Return *moment* as ESC writes it: with its offset in numbers (RFC 3339)."""
+    return moment.astimezone(UTC).isoformat()
+
+
+class FramedNotifications:
+    """
+    Notifications ready to be sent, made once for all sessions that frame alike.
+
+    The event log gives each *seq* to one event only, so it is what they are found by.
+    """
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple[int, bool], bytes] = OrderedDict()
+
+    def of(self, session: Session, logged: LoggedNotification) -> bytes:
+        """Return *logged* as *session* frames it."""
+        key = (logged.seq, session.chunked)
+        framed = self._made.get(key)
+        if framed is None:
+            framed = session.notify(event_time(logged.time), logged.payload)
+            self._made[key] = framed
+            while len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
+        return framed
+
+
+class Listener:
+    """
+    Sends what one subscription asks for; *run* until it returns, then *close*.
+
+    A replay waits for the reader; live events do not: a reader too slow for them overflows its
+    output and is closed.
+    """
+
+    def __init__(
+        self,
+        request: CreateSubscription,
+        *,
+        session: Session,
+        output: Output,
+        management: Management,
+        framed: FramedNotifications,
+        now: Callable[[], datetime],
+        patience_seconds: float,
+        counted: Callable[[int], None],
+    ) -> None:
+        """
+        Agree to *request*; nothing is sent before *run*, nothing is missed from now on.
+
+        Raises:
+            RpcError: The filter cannot be evaluated.
+
+        """
+        self._subscription = Subscription(request)
+        self._subscription.check()
+        self._filtered = request.filter is not None
+        self._session = session
+        self._output = output
+        self._management = management
+        self._framed = framed
+        self._now = now
+        self._patience = patience_seconds
+        self._counted = counted
+        self._last = 0
+        self._feed: Feed | None = None
+        if self._subscription.phase is Phase.LIVE:
+            self._feed = management.subscribe()
+
+    def close(self) -> None:
+        """Leave the feed; twice is no error."""
+        if self._feed is not None:
+            self._feed.close()
+
+    async def run(self) -> None:
+        """
+        Send until the subscription ends by its stopTime.
+
+        Raises:
+            FeedOverrun: The feed was given up.
+            TimeoutError: The reader does not take the replay.
+
+        """
+        if self._feed is None:
+            self._feed = await self._replay()
+        feed = self._feed
+        wake_at = self._subscription.wake_at
+        seconds = None if wake_at is None else (wake_at - self._now()).total_seconds()
+        deadline = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                await self._live(feed)
+        except TimeoutError:
+            if not deadline.expired() or wake_at is None:
+                raise
+            self._tell(self._subscription.tick(max(wake_at, self._now())))
+
+    async def _replay(self) -> Feed:
+        while await self._replay_page() == _REPLAY_PAGE:
+            pass
+        # From here on the feed holds what comes; what came between the last page and now is
+        # still read from the log, and skipped by its number in the feed.
+        feed = self._feed = self._management.subscribe()
+        while await self._replay_page() == _REPLAY_PAGE:
+            pass
+        self._tell(self._subscription.caught_up(self._now()))
+        return feed
+
+    async def _replay_page(self) -> int:
+        page = await self._management.events(
+            after=self._last, limit=_REPLAY_PAGE, since=self._subscription.start_time
+        )
+        for logged in page:
+            self._send((logged,))
+            await self._output.quiet(self._patience)
+        return len(page)
+
+    async def _live(self, feed: Feed) -> None:
+        if self._ended():
+            return
+        async for batch in feed:
+            self._send(batch)
+            if self._ended():
+                return
+
+    def _ended(self) -> bool:
+        return self._subscription.phase is Phase.ENDED
+
+    def _send(self, batch: Sequence[LoggedNotification]) -> None:
+        sent = 0
+        for logged in batch:
+            if logged.seq <= self._last:
+                continue
+            self._last = logged.seq
+            payload = parse(logged.payload) if self._filtered else _UNREAD
+            for wanted in self._subscription.event(logged.time, payload, logged.payload):
+                if wanted is logged.payload:
+                    self._output.notify(self._framed.of(self._session, logged))
+                    sent += 1
+                else:
+                    self._tell((wanted,))
+        self._counted(sent)
+
+    def _tell(self, payloads: Iterable[bytes]) -> None:
+        for payload in payloads:
+            self._output.notify(self._session.notify(event_time(self._now()), payload))

@@ -1,0 +1,13 @@
+"""Changing the configuration: edit-config."""
+
+from esc_daemon.netconf.messages import EditConfig, Ok, Reply
+from esc_daemon.netconf.xml import BASE_NS
+from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc, to_its_end
+
+
+@rpc(BASE_NS, "edit-config", EditConfig)
+async def edit_config(call: RpcCall[EditConfig]) -> Reply:
+    """RFC 6241 section 7.2; ok means accepted and durable, what follows is told by events."""
+    call.services.lock.check(call.session.id)
+    await to_its_end(call.services.management.edit_config(call.request, call.session.user))
+    return Ok()

@@ -1,0 +1,17 @@
+"""Reading: get and get-config."""
+
+from esc_daemon.netconf.messages import Data, Get, GetConfig, Reply
+from esc_daemon.netconf.xml import BASE_NS
+from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc
+
+
+@rpc(BASE_NS, "get", Get)
+async def get(call: RpcCall[Get]) -> Reply:
+    """RFC 6241 section 7.7."""
+    return Data(await call.services.management.get(call.request.filter, call.session.user))
+
+
+@rpc(BASE_NS, "get-config", GetConfig)
+async def get_config(call: RpcCall[GetConfig]) -> Reply:
+    """RFC 6241 section 7.1; the only datastore is running."""
+    return Data(await call.services.management.get_config(call.request.filter, call.session.user))

@@ -1,0 +1,81 @@
+"""
+What the RPCs ask of the rest of the daemon: one port, made by the composition root.
+
+Errors that an implementation may raise are RpcError and RpcErrors of `netconf`; anything else is
+logged and answered as operation-failed with a reference.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from lxml import etree
+
+from esc_daemon.netconf.filters import Filter
+from esc_daemon.netconf.messages import EditConfig
+
+
+class LoggedNotification(NamedTuple):
+    """One entry of the event log as listeners get it."""
+
+    seq: int
+    """Gapless and rising."""
+    time: datetime
+    payload: bytes
+    """The serialised element below eventTime."""
+
+
+class StreamInfo(NamedTuple):
+    """One event stream (RFC 5277 section 3.2.5)."""
+
+    name: str
+    description: str
+
+
+class FeedOverrun(Exception):
+    """The listener was too slow and its feed has lost events; it may come back by replay."""
+
+
+class Feed(Protocol):
+    """
+    The live events of one listener, from the moment of *Management.subscribe* on.
+
+    Its queue is bounded; when it is full the feed is given up and iterating raises FeedOverrun.
+    """
+
+    def __aiter__(self) -> AsyncIterator[Sequence[LoggedNotification]]:
+        """Iterate over batches, never empty ones, in the order of the log."""
+
+    def close(self) -> None:
+        """Leave; twice is no error."""
+
+
+class Management(Protocol):
+    """Configuration, state and events of the manager."""
+
+    @property
+    def actions(self) -> Collection[tuple[str, str]]:
+        """(namespace, name) of the RPCs that *act* takes; fixed while the daemon runs."""
+
+    async def edit_config(self, request: EditConfig, user: str) -> None:
+        """Apply the edit whole or not at all; durable when it returns."""
+
+    async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        """Return the children of *data*, serialised, in pieces cut anywhere."""
+
+    async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        """Return configuration and state as *get_config* does."""
+
+    async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
+        """Start what an RPC of the esc namespace asks for; return its output, empty for ok."""
+
+    def streams(self) -> Sequence[StreamInfo]:
+        """Return the streams that may be subscribed to; each carries every event."""
+
+    async def events(
+        self, *, after: int, limit: int, since: datetime | None
+    ) -> Sequence[LoggedNotification]:
+        """Return at most *limit* logged events with seq > *after* and time >= *since*."""
+
+    def subscribe(self) -> Feed:
+        """Return a feed of every event logged from now on."""

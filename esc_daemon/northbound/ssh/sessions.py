@@ -1,0 +1,78 @@
+"""The sessions that are open, and how many there may be."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
+
+from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.ssh.limits import Limits
+
+
+class OpenSession(Protocol):
+    """What others may ask of a session."""
+
+    @property
+    def user(self) -> str: ...
+    def kill(self, by: int) -> None:
+        """End it at once, for the session *by* (RFC 6241 section 7.9)."""
+
+    async def stop(self) -> None:
+        """End it because the daemon stops: after the RPC under way, output flushed."""
+
+
+class Sessions:
+    """Every open session by its session-id, which is never used twice while the daemon runs."""
+
+    def __init__(self, *, limits: Limits, metrics: NetconfMetrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._last_id = 0
+        self._open: dict[int, OpenSession] = {}
+        self._of_user: Counter[str] = Counter()
+        self._subscriptions = 0
+
+    @property
+    def open(self) -> Mapping[int, OpenSession]:
+        """The sessions by session-id."""
+        return self._open
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are."""
+        return self._subscriptions
+
+    def enter(self, session: OpenSession) -> int | None:
+        """Return a new session-id for *session*, or None when a limit is reached."""
+        if (
+            len(self._open) >= self._limits.sessions
+            or self._of_user[session.user] >= self._limits.sessions_per_user
+        ):
+            return None
+        self._last_id += 1
+        self._open[self._last_id] = session
+        self._of_user[session.user] += 1
+        self._metrics.sessions.set(len(self._open))
+        return self._last_id
+
+    def leave(self, session_id: int) -> None:
+        """Forget a session; twice is no error."""
+        session = self._open.pop(session_id, None)
+        if session is None:
+            return
+        self._of_user[session.user] -= 1
+        if not self._of_user[session.user]:
+            del self._of_user[session.user]
+        self._metrics.sessions.set(len(self._open))
+
+    def begin_subscription(self) -> bool:
+        """Count one more subscription; False when there may be no more."""
+        if self._subscriptions >= self._limits.subscriptions:
+            return False
+        self._subscriptions += 1
+        self._metrics.subscriptions.set(self._subscriptions)
+        return True
+
+    def end_subscription(self) -> None:
+        """Count one less."""
+        self._subscriptions -= 1
+        self._metrics.subscriptions.set(self._subscriptions)

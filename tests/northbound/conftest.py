@@ -1,0 +1,103 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import asyncssh
+import pytest
+from argon2 import PasswordHasher
+from fakes import MemoryManagement
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.access.login import Login
+from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.throttle import LoginThrottle
+from esc_daemon.access.users import User, Users
+from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.ssh.dispatch import Services
+from esc_daemon.northbound.ssh.limits import Limits
+from esc_daemon.northbound.ssh.listener import netconf_listener
+from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.sessions import Sessions
+
+
+@dataclass
+class Server:
+    port: int
+    services: Services
+    management: MemoryManagement
+    users: Users
+    registry: CollectorRegistry
+
+    def figure(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something that the server does in its own time."""
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  the server has no event for every condition
+                await asyncio.sleep(0.001)
+
+    async def nobody_left(self) -> None:
+        await self.until(
+            lambda: (
+                not self.services.sessions.open
+                and not self.services.sessions.subscriptions
+                and not self.management.feeds
+                and not [
+                    task for task in asyncio.all_tasks() if task.get_name().startswith("netconf s")
+                ]
+            )
+        )
+
+
+@pytest.fixture(scope="session")
+def host_key() -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key("ssh-ed25519")
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    yield passwords
+    passwords.close()
+
+
+Serving = Callable[..., AbstractAsyncContextManager[Server]]
+
+
+@pytest.fixture
+def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> Serving:
+    """Start a server with other limits than the usual ones."""
+
+    @asynccontextmanager
+    async def serve(*, feed_limit: int = 100_000, **limits: object) -> AsyncIterator[Server]:
+        users = Users(tmp_path / "users.json")
+        users.add("admin", User(password=passwords.hash("pw")))
+        registry = CollectorRegistry()
+        metrics = NetconfMetrics(registry)
+        bounds = replace(Limits(), **limits)
+        management = MemoryManagement(feed_limit=feed_limit)
+        services = Services(
+            management=management,
+            sessions=Sessions(limits=bounds, metrics=metrics),
+            lock=RunningLock(),
+            limits=bounds,
+            metrics=metrics,
+            now=management.now,
+        )
+        login = Login(users=users, passwords=passwords, throttle=LoginThrottle(failures=3))
+        async with netconf_listener(
+            "127.0.0.1", 0, services=services, login=login, host_keys=[host_key]
+        ) as port:
+            yield Server(port, services, management, users, registry)
+
+    return serve
+
+
+@pytest.fixture
+async def server(serving: Serving) -> AsyncIterator[Server]:
+    async with serving() as server:
+        yield server
+        await server.nobody_left()

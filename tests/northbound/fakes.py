@@ -1,0 +1,123 @@
+"""A manager in memory: what the composition root makes of engine, store and data model."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from lxml import etree
+
+from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.filters import Filter, apply_filter
+from esc_daemon.netconf.messages import EditConfig
+from esc_daemon.netconf.xml import parse
+from esc_daemon.northbound.ssh.services import FeedOverrun, LoggedNotification, StreamInfo
+
+ESC = "http://www.cisco.com/esc/esc"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryFeed:
+    def __init__(self, log: "MemoryManagement", limit: int) -> None:
+        self._log = log
+        self._limit = limit
+        self._queue: deque[LoggedNotification] = deque()
+        self._arrived = asyncio.Event()
+        self._overrun = False
+
+    def put(self, logged: LoggedNotification) -> None:
+        if len(self._queue) >= self._limit:
+            self._overrun = True
+        else:
+            self._queue.append(logged)
+        self._arrived.set()
+
+    async def __aiter__(self) -> AsyncIterator[Sequence[LoggedNotification]]:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if self._overrun:
+                raise FeedOverrun("the feed is full")
+            batch = tuple(self._queue)
+            self._queue.clear()
+            if batch:
+                yield batch
+
+    def close(self) -> None:
+        self._log.feeds.discard(self)
+
+
+class MemoryManagement:
+    """Configuration is whatever was sent last for each child of config."""
+
+    def __init__(self, *, feed_limit: int = 100_000) -> None:
+        self.actions = frozenset({(ESC, "serviceAction"), (ESC, "explode")})
+        self.children: dict[str, etree._Element] = {}
+        self.edited_by: list[str] = []
+        self.acted: list[str] = []
+        self.log: list[LoggedNotification] = []
+        self.feeds: set[MemoryFeed] = set()
+        self.clock = START
+        self.gate: asyncio.Event | None = None
+        self.blob: bytes = b""
+        self._feed_limit = feed_limit
+
+    def now(self) -> datetime:
+        return self.clock
+
+    async def edit_config(self, request: EditConfig, user: str) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        for child in request.config:
+            if child.get("bad"):
+                raise RpcError.bad_element("/config", "bad", "this is bad")
+            self.children[str(child.tag)] = child
+        self.edited_by.append(user)
+
+    async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        data = etree.Element("data")
+        data.extend([parse(etree.tostring(child)) for child in self.children.values()])
+        if filter is not None:
+            data = apply_filter(data, filter)
+        return [etree.tostring(child) for child in data]
+
+    async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        if self.blob:
+            return (self.blob,)
+        return await self.get_config(filter, user)
+
+    async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
+        name = etree.QName(operation).localname
+        if name == "explode":
+            raise ZeroDivisionError("secret details")
+        self.acted.append(name)
+        return []
+
+    def streams(self) -> Sequence[StreamInfo]:
+        return (StreamInfo("NETCONF", "all"), StreamInfo("escEvent", "ESC"))
+
+    async def events(
+        self, *, after: int, limit: int, since: datetime | None
+    ) -> Sequence[LoggedNotification]:
+        await asyncio.sleep(0)
+        found = [
+            logged
+            for logged in self.log[after : after + 10 * limit]
+            if since is None or logged.time >= since
+        ]
+        return found[:limit]
+
+    def subscribe(self) -> MemoryFeed:
+        feed = MemoryFeed(self, self._feed_limit)
+        self.feeds.add(feed)
+        return feed
+
+    def tell(self, text: str, *, padding: int = 0) -> None:
+        """Log an event a second after the last one and feed it to whoever listens."""
+        self.clock += timedelta(seconds=1)
+        seq = len(self.log) + 1
+        body = f'<escEvent xmlns="{ESC}"><status>{text}</status>{"x" * padding}</escEvent>'
+        logged = LoggedNotification(seq, self.clock, body.encode())
+        self.log.append(logged)
+        for feed in self.feeds:
+            feed.put(logged)

@@ -1,0 +1,130 @@
+import asyncio
+import stat
+from pathlib import Path
+
+import asyncssh
+import pytest
+from conftest import Server, Serving
+from ssh_client import PATIENCE, connected
+
+from esc_daemon.access.users import User
+from esc_daemon.northbound.ssh.hostkeys import host_keys
+
+CLOSE = "<close-session/>"
+
+
+async def test_a_wrong_password_is_refused_and_the_right_one_still_works(server: Server):
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with connected(server.port, password="wrong"):
+            pass
+    async with connected(server.port) as client:
+        await client.ok(CLOSE)
+    assert server.figure("esc_netconf_logins_total", result="refused") == 1
+    assert server.figure("esc_netconf_logins_total", result="ok") == 1
+
+
+async def test_an_unknown_user_is_refused_like_a_wrong_password(server: Server):
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with connected(server.port, username="nobody"):
+            pass
+
+
+async def test_after_too_many_wrong_passwords_the_right_one_has_to_wait(server: Server):
+    for _ in range(3):
+        with pytest.raises(asyncssh.PermissionDenied):
+            async with connected(server.port, password="wrong"):
+                pass
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with connected(server.port):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
+async def test_an_authorized_key_lets_in_and_another_does_not(server: Server, kind: str):
+    mine, other = (asyncssh.generate_private_key(kind) for _ in range(2))
+    server.users.add("robot", User())
+    server.users.authorize_key("robot", mine.export_public_key().decode())
+    async with connected(
+        server.port, username="robot", client_keys=[mine], password=None
+    ) as client:
+        await client.ok(CLOSE)
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with connected(server.port, username="robot", client_keys=[other], password=None):
+            pass
+
+
+async def test_a_user_without_a_password_cannot_log_in_by_one(server: Server):
+    server.users.add("robot", User())
+    for password in ("", "robot", "pw"):
+        with pytest.raises(asyncssh.PermissionDenied):
+            async with connected(server.port, username="robot", password=password):
+                pass
+
+
+async def test_a_user_who_was_deleted_does_not_come_in_again(server: Server):
+    server.users.delete("admin")
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with connected(server.port):
+            pass
+
+
+async def test_a_damaged_file_of_users_lets_nobody_in_and_ends_nothing(
+    server: Server, tmp_path: Path
+):
+    before = (tmp_path / "users.json").read_bytes()
+    async with connected(server.port) as client:
+        (tmp_path / "users.json").write_text("{")
+        with pytest.raises(asyncssh.PermissionDenied):
+            async with connected(server.port):
+                pass
+        await client.ok(CLOSE)
+        (tmp_path / "users.json").write_bytes(before)
+    async with connected(server.port) as client:
+        await client.ok(CLOSE)
+
+
+async def test_who_does_not_log_in_in_time_is_cut_off(serving: Serving):
+    async with serving(pre_auth_seconds=0.05) as server, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert (await reader.readline()).startswith(b"SSH-2.0-")
+        await reader.read()
+        writer.close()
+
+
+async def test_strangers_beyond_the_limit_are_hung_up_on(serving: Serving):
+    async with serving(sessions=1) as server, asyncio.timeout(PATIENCE):
+        strangers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(101)]
+        for reader, _ in strangers:
+            await reader.readline()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        with pytest.raises((ConnectionResetError, EOFError, asyncio.IncompleteReadError)):
+            await reader.readuntil(b"never")
+        for _, other in [*strangers, (reader, writer)]:
+            other.close()
+
+
+async def test_wrong_passwords_on_one_connection_have_an_end(serving: Serving):
+    tried = 0
+
+    class Guesser(asyncssh.SSHClient):
+        def password_auth_requested(self) -> str:
+            nonlocal tried
+            tried += 1
+            return f"guess {tried}"
+
+    async with serving(passwords_per_connection=2) as server:
+        with pytest.raises(asyncssh.PermissionDenied):
+            await asyncssh.connect(
+                "127.0.0.1", server.port, username="admin", client_factory=Guesser,
+                known_hosts=None, client_keys=None, agent_path=None, config=None,
+            )  # fmt: skip
+    assert tried == 2
+
+
+def test_host_keys_of_both_kinds_are_made_once_for_the_owner_only(tmp_path: Path):
+    first = host_keys(tmp_path / "keys")
+    assert [key.get_algorithm() for key in first] == ["ssh-ed25519", "ssh-rsa"]
+    again = host_keys(tmp_path / "keys")
+    assert [key.get_fingerprint() for key in first] == [key.get_fingerprint() for key in again]
+    for file in (tmp_path / "keys").glob("*_key"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
