@@ -1,0 +1,126 @@
+"""
+Send an edit-config and, when asked, stay until what it wants has come true.
+
+    Failed   the server refused, or an event says that it went wrong
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+import click
+from lxml import etree
+
+from esc_nc_cli.client import Reply, Session
+from esc_nc_cli.events import Event
+from esc_nc_cli.goals import Goal, Kind, Wish, goals_of
+from esc_nc_cli.output import as_xml, error_lines, event_screen
+from esc_nc_cli.standing import Standing, config_filter, opdata_filter, outcome_now, standing
+from esc_nc_cli.watch import OutOfTime, Waiting, events
+from esc_nc_cli.xmltree import BASE, child, qname
+
+Show = Callable[[Event], None]
+
+
+class Failed(Exception):
+    """It was asked for and did not come true; the text says what and why."""
+
+
+def checked(reply: Reply, *, verbose: bool) -> Reply:
+    """
+    Return *reply*, its warnings printed.
+
+    Raises:
+        Failed: It is an rpc-error.
+    """
+    text = "\n".join(error_lines(reply))
+    if verbose and text:
+        click.echo(as_xml(reply.root), err=True)
+    if reply.refused:
+        raise Failed(text)
+    if text:
+        click.echo(text, err=True)
+    return reply
+
+
+def operation(name: str, query: etree._Element | None = None) -> etree._Element:
+    """Return a get or get-config (of running) with the filter *query*."""
+    element = etree.Element(qname(BASE, name), nsmap={None: BASE})
+    if name == "get-config":
+        child(child(element, "source", namespace=BASE), "running", namespace=BASE)
+    if query is not None:
+        element.append(query)
+    return element
+
+
+def send_and_wait(
+    edit_config: etree._Element,
+    *,
+    session: Session,
+    listener: Session,
+    print_accepted: Callable[[Reply], None],
+    verbose: bool,
+    seconds: float,
+) -> None:
+    """
+    Send *edit_config* and show its events until its goals are decided.
+
+    The subscription of *listener* comes first, so that no event is missed; *seconds*
+    count from the moment of sending.
+
+    Raises:
+        Failed: Refused, or a goal failed.
+        OutOfTime: Undecided after *seconds*.
+    """
+    goals = goals_of(edit_config)
+    if goals:
+        checked(listener.subscribe(), verbose=verbose)
+    before = _ask(session, "get-config", goals, verbose=verbose)
+    deadline = time.monotonic() + seconds
+    print_accepted(checked(session.request(edit_config), verbose=verbose))
+    if not goals:
+        click.echo("nothing in this edit ends in an event: not waiting", err=True)
+        return
+    after = _ask(session, "get-config", goals, verbose=verbose)
+    opdata = _ask(session, "get", goals, verbose=verbose)
+    waiting = Waiting(goals)
+    _settle(waiting, before, after, opdata)
+    with event_screen("waiting for " + ", ".join(str(goal) for goal in goals)) as show:
+        _follow(waiting, listener, show, deadline)
+    if waiting.failures:
+        raise Failed("\n".join(waiting.failures))
+
+
+def _ask(session: Session, name: str, goals: Iterable[Goal], *, verbose: bool) -> Standing:
+    wanted = tuple(goals)
+    if not wanted:
+        return Standing()
+    query = config_filter(wanted) if name == "get-config" else opdata_filter(wanted)
+    return standing(checked(session.request(operation(name, query)), verbose=verbose).root)
+
+
+def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standing) -> None:
+    """Decide the goals for which no event will come, or has come already."""
+    for goal in waiting.goals:
+        changed = before.of(goal) != after.of(goal)
+        outcome = outcome_now(goal, changed=changed, opdata=opdata)
+        if outcome is None:
+            continue
+        succeeded, text = outcome
+        if not succeeded:
+            waiting.failed(text)
+            continue
+        waiting.reached(goal)
+        if not changed and (goal.kind is Kind.DEPLOYMENT or goal.wish is Wish.DELETE):
+            click.echo(text, err=True)
+
+
+def _follow(waiting: Waiting, listener: Session, show: Show, deadline: float) -> None:
+    coming = events(listener.take, clock=time.monotonic, deadline=deadline, over=waiting.over)
+    try:
+        for event in coming:
+            if waiting.concerns(event):
+                show(event)
+                waiting.observe(event)
+    except OutOfTime as error:
+        undecided = ", ".join(str(goal) for goal in waiting.open)
+        raise OutOfTime(f"the time is over; undecided: {undecided}") from error

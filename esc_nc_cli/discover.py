@@ -1,0 +1,125 @@
+"""
+Find the server and a way in: the options first, then the local daemon's data directory.
+
+    NoWayIn   no credentials; the text says what was looked for
+"""
+
+import ipaddress
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 2022  # what netconf-console uses
+LOCAL_USER = "esc-nc-admin"
+DEFAULT_USER = "admin"
+
+
+class NoWayIn(Exception):
+    """Neither a password nor a key is at hand."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Options:
+    """What the user said; None where nothing was said."""
+
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    key: Path | None = None
+    known_hosts: Path | None = None
+    data_dir: Path | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Endpoint:
+    """Where to connect and as whom. With a *key*, *password* is its passphrase."""
+
+    host: str
+    port: int
+    user: str
+    password: str | None = field(default=None, repr=False)
+    key: Path | None = None
+    known_hosts: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Nobody stands between us and a loopback address: its host key needs no check."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def data_directory(environment: Mapping[str, str], *, is_root: bool) -> Path:
+    """Return where a local daemon of this user keeps its data."""
+    if given := environment.get("ESC_DATA_DIR"):
+        return Path(given)
+    if is_root:
+        return Path("/var/lib/esc_daemon")
+    state = environment.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "esc_daemon"
+
+
+def locate(
+    options: Options,
+    environment: Mapping[str, str],
+    *,
+    is_root: bool,
+    ask: Callable[[str], str] | None,
+) -> Endpoint:
+    """
+    Return the endpoint that *options* name, completed from the local daemon's directory.
+
+    *ask* prompts for a password; None where there is no terminal.
+
+    Raises:
+        NoWayIn: No password, no key, and nobody to ask.
+    """
+    directory = options.data_dir or data_directory(environment, is_root=is_root)
+    is_local = options.host is None
+    host = options.host or DEFAULT_HOST
+    port = options.port or (local_port(directory) if is_local else None) or DEFAULT_PORT
+    key, password = options.key, options.password
+    if key is None and password is None and is_local and options.user in {None, LOCAL_USER}:
+        key = _local_key(directory)
+        user = LOCAL_USER if key is not None else options.user or DEFAULT_USER
+    else:
+        user = options.user or DEFAULT_USER
+    if key is None and password is None:
+        if ask is None:
+            raise NoWayIn(_nothing_found(directory, is_local=is_local))
+        password = ask(f"Password of {user} at {host}:{port}")
+    return Endpoint(
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        key=key,
+        known_hosts=options.known_hosts,
+    )
+
+
+def local_port(directory: Path) -> int | None:
+    """Return the NETCONF port that a daemon wrote into *directory*; None if none did."""
+    try:
+        ports = json.loads((directory / "ports.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    port = ports.get("netconf") if isinstance(ports, dict) else None
+    return port if isinstance(port, int) and 0 < port < 65536 else None
+
+
+def _local_key(directory: Path) -> Path | None:
+    key = directory / "keys" / LOCAL_USER
+    return key if os.access(key, os.R_OK) else None
+
+
+def _nothing_found(directory: Path, *, is_local: bool) -> str:
+    how = "give --password-file or --key"
+    if not is_local:
+        return f"no password and no key: {how}"
+    return f"no local daemon's key in {directory / 'keys'} (has it been started?): {how}"

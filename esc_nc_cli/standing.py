@@ -1,0 +1,136 @@
+"""What the server holds of an edit's goals before and after it is sent; pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from esc_nc_cli.goals import Goal, Kind, Wish
+from esc_nc_cli.xmltree import BASE, ESC, child, leaf, qname
+
+_ACTIVE = "SERVICE_ACTIVE_STATE"
+# A service in one of these tells nothing more until somebody asks for something.
+_RESTING = frozenset({"SERVICE_ERROR_STATE", "SERVICE_STOPPED_STATE"})
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Standing:
+    """What the server holds of the goals' entries: configuration, or operational data."""
+
+    entries: Mapping[tuple[str, ...], bytes] = field(default_factory=dict)
+    states: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+    def of(self, goal: Goal) -> bytes | None:
+        """Return the canonical XML of *goal*'s entry; None if it is not there."""
+        return self.entries.get(entry_key(goal))
+
+
+def entry_key(goal: Goal) -> tuple[str, ...]:
+    return (goal.kind, goal.tenant or "", goal.network or "", goal.name)
+
+
+def outcome_now(goal: Goal, *, changed: bool, opdata: Standing) -> tuple[bool, str] | None:
+    """
+    Return the outcome that the operational data already shows, with a text; None: wait.
+
+    *changed* says whether the edit changed the goal's configuration. If it did, a service
+    tells its end itself; if not, no event will come.
+    """
+    here = opdata.of(goal) is not None
+    state = opdata.states.get(entry_key(goal))
+    if goal.wish is Wish.DELETE:
+        return None if changed or here else (True, f"{goal} is not there")
+    if goal.kind is not Kind.DEPLOYMENT:
+        return (True, f"{goal} is there") if here else None
+    if changed:
+        return None
+    if state == _ACTIVE:
+        return True, f"{goal} is in {state} and the edit changes nothing"
+    if state in _RESTING:
+        return False, f"{goal} is in {state} and the edit changes nothing"
+    return None
+
+
+def config_filter(goals: Iterable[Goal]) -> etree._Element:
+    """Return the subtree filter for get-config of the goals' entries (RFC 6241 section 6)."""
+    return _filter(goals, operational=False)
+
+
+def opdata_filter(goals: Iterable[Goal]) -> etree._Element:
+    """Return the subtree filter for get of the goals' operational data."""
+    return _filter(goals, operational=True)
+
+
+def _filter(goals: Iterable[Goal], *, operational: bool) -> etree._Element:
+    element = etree.Element(qname(BASE, "filter"), {"type": "subtree"}, nsmap={None: BASE})
+    datamodel = etree.SubElement(element, qname(ESC, "esc_datamodel"), nsmap={None: ESC})
+    root = child(datamodel, "opdata") if operational else datamodel
+    for goal in goals:  # one entry a tenant, however many goals it holds
+        name = goal.tenant or (goal.name if goal.kind is Kind.TENANT else None)
+        parent = root if name is None else _keyed(root, "tenants", "tenant", name)
+        match goal.kind:
+            case Kind.TENANT:
+                # Beside the key one leaf is asked for: the key alone would bring everything.
+                child(parent, "tenant_id" if operational else "managed_resource")
+            case Kind.DEPLOYMENT if operational:
+                entry = child(parent, "deployments")
+                child(entry, "deployment_name", goal.name)
+                child(child(entry, "state_machine"), "state")
+            case Kind.NETWORK | Kind.SUBNET:
+                _keyed(parent, "networks", "network", goal.network or goal.name)
+            case _:
+                _keyed(parent, f"{goal.kind.lower()}s", goal.kind.lower(), goal.name)
+    return element
+
+
+def _keyed(parent: etree._Element, container: str, entry: str, name: str) -> etree._Element:
+    holder = parent.find(qname(ESC, container))
+    if holder is None:
+        holder = child(parent, container)
+    for element in holder.iterfind(qname(ESC, entry)):
+        if leaf(element, "name") == name:
+            return element
+    element = child(holder, entry)
+    child(element, "name", name)
+    return element
+
+
+def standing(reply: etree._Element) -> Standing:
+    """Read the answer to either filter; more than was asked for does no harm."""
+    entries: dict[tuple[str, ...], bytes] = {}
+    states: dict[tuple[str, ...], str] = {}
+    for datamodel in reply.iterfind(f"{qname(BASE, 'data')}/{qname(ESC, 'esc_datamodel')}"):
+        opdata = datamodel.find(qname(ESC, "opdata"))
+        root = datamodel if opdata is None else opdata
+        for key, entry in _standing_entries(root):
+            entries[key] = etree.tostring(entry, method="c14n")
+            if state := leaf(entry, "state_machine", "state"):
+                states[key] = state
+    return Standing(entries=entries, states=states)
+
+
+def _standing_entries(root: etree._Element) -> Iterator[tuple[tuple[str, ...], etree._Element]]:
+    for kind in (Kind.IMAGE, Kind.FLAVOR):
+        for entry in root.iterfind(f"{qname(ESC, kind.lower() + 's')}/{qname(ESC, kind.lower())}"):
+            yield (kind, "", "", leaf(entry, "name") or ""), entry
+    yield from _standing_networks(root, "")
+    for tenant in root.iterfind(f"{qname(ESC, 'tenants')}/{qname(ESC, 'tenant')}"):
+        name = leaf(tenant, "name") or ""
+        yield (Kind.TENANT, "", "", name), tenant
+        yield from _standing_networks(tenant, name)
+        for holder in tenant.iterfind(qname(ESC, "deployments")):
+            # A container in the configuration, the list itself in the operational data.
+            for entry in holder.findall(qname(ESC, "deployment")) or [holder]:
+                own = leaf(entry, "name") or leaf(entry, "deployment_name")
+                if own is not None:
+                    yield (Kind.DEPLOYMENT, name, "", own), entry
+
+
+def _standing_networks(
+    parent: etree._Element, tenant: str
+) -> Iterator[tuple[tuple[str, ...], etree._Element]]:
+    for network in parent.iterfind(f"{qname(ESC, 'networks')}/{qname(ESC, 'network')}"):
+        name = leaf(network, "name") or ""
+        yield (Kind.NETWORK, tenant, "", name), network
+        for subnet in network.iter(qname(ESC, "subnet")):
+            yield (Kind.SUBNET, tenant, name, leaf(subnet, "name") or ""), subnet
