@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 from lxml import etree
@@ -95,7 +94,7 @@ _wait = click.option("--wait", is_flag=True, help="Show events until it is done 
 
 
 @main.command("edit-config")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
     "--operation",
     type=click.Choice(DefaultOperation, case_sensitive=False),
@@ -103,16 +102,15 @@ _wait = click.option("--wait", is_flag=True, help="Show events until it is done 
 )
 @_wait
 @click.pass_obj
-def edit_config(
-    shell: Shell, *, file: BinaryIO, operation: DefaultOperation | None, wait: bool
-) -> None:
+def edit_config(shell: Shell, *, file: str, operation: DefaultOperation | None, wait: bool) -> None:
     """
     Send FILE ("-": standard input) to the running datastore.
 
     FILE holds an esc_datamodel, a config, an edit-config or a whole rpc.
     """
-    payload = read(file.read(), default_operation=operation)
-    words = ["edit-config", file.name, *(["--operation", operation.value] if operation else [])]
+    with click.open_file(file, "rb") as stream:
+        payload = read(stream.read(), default_operation=operation)
+    words = ["edit-config", file, *(["--operation", operation.value] if operation else [])]
     _send(shell, payload, "Edit Config", words, wait=wait)
 
 

@@ -167,7 +167,7 @@ def _manager(endpoint: Endpoint, timeout: float) -> manager.Manager:
             key_filename=None if endpoint.key is None else str(endpoint.key),
             allow_agent=False,
             look_for_keys=False,
-            hostkey_verify=endpoint.known_hosts is not None and not endpoint.is_loopback,
+            hostkey_verify=endpoint.known_hosts is not None,
             keepalive=_KEEPALIVE_SECONDS,
         )
     except BaseException:

@@ -58,7 +58,7 @@ def data_directory(environment: Mapping[str, str], *, is_root: bool) -> Path:
     """Return where a local daemon of this user keeps its data."""
     if given := environment.get("ESC_DATA_DIR"):
         return Path(given)
-    if is_root:
+    if is_root and "XDG_STATE_HOME" not in environment:
         return Path("/var/lib/esc_daemon")
     state = environment.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "esc_daemon"

@@ -49,8 +49,8 @@ def print_reply(title: str, reply: Reply, command: str | None = None) -> None:
 
 
 def as_xml(root: etree._Element) -> str:
-    text = etree.tostring(root, encoding="UTF-8", pretty_print=True).decode().rstrip()
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text.partition("?>")[2].lstrip()}'
+    text = etree.tostring(root, encoding="unicode", pretty_print=True)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text.rstrip()}'
 
 
 def command_line(endpoint: Endpoint, words: Sequence[str]) -> str:

@@ -62,7 +62,8 @@ def parse(document: bytes, *, blanks: bool = True) -> etree._Element:
     try:
         root = etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
-        flaws = tuple(Flaw(e.line, e.column, e.message) for e in error.error_log)
+        # The error's own log is that of the whole thread; the parser's is of this document.
+        flaws = tuple(Flaw(e.line, e.column, e.message) for e in parser.error_log)
         raise NotWellFormed(flaws or (Flaw(1, 1, error.msg or "no XML"),)) from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise DoctypeRefused("a DOCTYPE is refused: NETCONF messages have none")

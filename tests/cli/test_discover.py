@@ -1,0 +1,92 @@
+"""Where to connect and as whom, from options and a data directory."""
+
+from pathlib import Path
+
+import pytest
+
+from esc_nc_cli.discover import Endpoint, NoWayIn, Options, data_directory, local_port, locate
+
+SECRET = "hush-hush"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Path:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "esc-nc-admin").write_text("a key")
+    (tmp_path / "ports.json").write_text('{"netconf": 40123, "http": 40124}')
+    return tmp_path
+
+
+def located(options: Options, **environment: str) -> Endpoint:
+    return locate(options, environment, is_root=False, ask=None)
+
+
+def test_the_local_daemon_gives_port_user_and_key(daemon: Path) -> None:
+    # when
+    endpoint = located(Options(data_dir=daemon))
+    # then
+    assert (endpoint.host, endpoint.port, endpoint.user) == ("127.0.0.1", 40123, "esc-nc-admin")
+    assert endpoint.key == daemon / "keys" / "esc-nc-admin"
+    assert endpoint.is_loopback
+
+
+def test_a_password_keeps_the_local_port_but_not_the_local_key(daemon: Path) -> None:
+    endpoint = located(Options(password=SECRET), ESC_DATA_DIR=str(daemon))
+    assert (endpoint.port, endpoint.user, endpoint.key) == (40123, "admin", None)
+
+
+def test_another_user_does_not_get_the_local_key(daemon: Path) -> None:
+    asked = []
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        return SECRET
+
+    endpoint = locate(Options(user="ann", data_dir=daemon), {}, is_root=False, ask=ask)
+    assert (endpoint.user, endpoint.key, endpoint.password) == ("ann", None, SECRET)
+    assert asked == ["Password of ann at 127.0.0.1:40123"]
+
+
+def test_a_named_host_is_never_given_the_local_key_or_port(daemon: Path) -> None:
+    # when
+    with pytest.raises(NoWayIn, match="give --password-file or --key"):
+        located(Options(host="192.0.2.1", data_dir=daemon))
+    endpoint = located(Options(host="192.0.2.1", password=SECRET, data_dir=daemon))
+    # then
+    assert (endpoint.port, endpoint.user) == (2022, "admin")
+    assert not endpoint.is_loopback
+
+
+def test_without_a_daemon_the_text_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(NoWayIn, match=str(tmp_path)):
+        located(Options(), XDG_STATE_HOME=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[]", '"x"', '{"netconf": "2022"}', '{"netconf": 0}', "{}"]
+)
+def test_a_ports_file_that_makes_no_sense_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ports.json").write_text(text)
+    assert local_port(tmp_path) is None
+
+
+def test_the_data_directory_is_that_of_the_daemon() -> None:
+    assert data_directory({}, is_root=True) == Path("/var/lib/esc_daemon")
+    assert data_directory({"XDG_STATE_HOME": "/s"}, is_root=False) == Path("/s/esc_daemon")
+    assert data_directory({"XDG_STATE_HOME": "/s"}, is_root=True) == Path("/s/esc_daemon")
+    assert data_directory({"ESC_DATA_DIR": "/d"}, is_root=True) == Path("/d")
+    local = data_directory({}, is_root=False)
+    assert local == Path("~/.local/state/esc_daemon").expanduser()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [("localhost", True), ("::1", True), ("127.9.9.9", True), ("example.org", False)],
+)
+def test_only_loopback_needs_no_host_key(host: str, *, is_loopback: bool) -> None:
+    assert Endpoint(host=host, port=1, user="u").is_loopback is is_loopback
+
+
+def test_no_password_shows_up_in_a_representation() -> None:
+    options = Options(password=SECRET)
+    assert SECRET not in f"{options}{located(options)}"

@@ -1,0 +1,122 @@
+"""Events are read from hostile text and printed as lines."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from conftest import a_notification
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esc_nc_cli.events import Event, line, printable, read_event
+from esc_nc_cli.watch import OutOfTime, events, since
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def test_a_line_holds_time_type_status_subject_group_and_message() -> None:
+    # given
+    event = read_event(
+        a_notification("VM_ALIVE", tenant="t", depname="d", vm_group="g", message="up \n again")
+    )
+    # then
+    assert event is not None
+    assert line(event, UTC) == "10:20:30 VM_ALIVE SUCCESS t/d g up again"
+
+
+def test_missing_fields_are_dashes_and_a_bad_time_is_shown_as_none() -> None:
+    event = Event(time="soon", type="CREATE_FLAVOR", status="FAILURE", message="")
+    assert line(event, UTC) == "--:--:-- CREATE_FLAVOR FAILURE - -"
+
+
+@pytest.mark.parametrize(
+    "notification",
+    [
+        '<notification xmlns="urn:ietf:params:xml:ns:netconf:notification:1.0"/>',
+        "not xml",
+        "<!DOCTYPE x><x/>",
+    ],
+)
+def test_what_is_no_esc_event_is_passed_over(notification: str) -> None:
+    assert read_event(notification) is None
+
+
+@given(st.text(max_size=80))
+@settings(max_examples=100, deadline=None)
+def test_a_line_is_one_line_and_commands_no_terminal(text: str) -> None:
+    event = Event(time="", type="T", status="SUCCESS", message=text, tenant=text, group=text)
+    shown = line(event, UTC)
+    assert "\x1b" not in shown
+    assert shown.isprintable()
+    assert len(shown.splitlines()) == 1
+    assert printable(printable(text)) == printable(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("90s", "2026-11-22T11:58:30Z"),
+        ("2h", "2026-11-22T10:00:00Z"),
+        ("1d", "2026-11-21T12:00:00Z"),
+        ("2026-11-22T12:00:00+02:00", "2026-11-22T10:00:00Z"),
+        ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"),
+    ],
+)
+def test_a_replay_starts_at_a_time_or_an_age(text: str, start: str) -> None:
+    assert since(text, NOW) == start
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "5 m", "2026-11-22T12:00:01Z", "999999999d"])
+def test_a_replay_from_nowhere_or_the_future_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        since(text, NOW)
+
+
+def test_a_replay_time_without_zone_is_local() -> None:
+    assert since("2020-01-01T00:00:00", NOW).startswith(("2019-12-31T", "2020-01-01T"))
+
+
+class Clock:
+    """Time moves only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_events_end_with_the_deadline() -> None:
+    # given
+    clock = Clock()
+
+    def silence(seconds: float) -> None:
+        clock.now += seconds
+
+    # then
+    with pytest.raises(OutOfTime):
+        list(events(silence, clock=clock, deadline=2.5))
+    assert clock.now == 2.5
+
+
+def test_what_has_come_already_is_still_yielded_when_it_is_over() -> None:
+    # given
+    came = iter([a_notification("A"), "noise", a_notification("B"), None, a_notification("C")])
+    # when
+    seen = list(events(lambda _: next(came), clock=Clock(), deadline=1, over=lambda: True))
+    # then
+    assert [event.type for event in seen] == ["A", "B"]
+
+
+def test_a_server_that_never_falls_silent_does_not_hold_the_end_back() -> None:
+    # given
+    clock = Clock()
+
+    def busy(_: float) -> str:
+        clock.now += 0.3
+        return a_notification("A")
+
+    # when
+    seen: Iterator[Event] = events(busy, clock=clock, deadline=None, over=lambda: True)
+    # then
+    assert len(list(seen)) == 4

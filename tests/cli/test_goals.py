@@ -1,0 +1,243 @@
+"""What an edit wants, which event decides it, and what the server already shows."""
+
+import pytest
+from conftest import EMPTY, a_configuration, a_notification, an_opdata
+
+from esc_nc_cli.events import Event, read_event
+from esc_nc_cli.goals import Goal, Kind, Wish, goals_of
+from esc_nc_cli.payload import DefaultOperation, delete_deployment, read
+from esc_nc_cli.standing import config_filter, opdata_filter, outcome_now, standing
+from esc_nc_cli.watch import Waiting
+from esc_nc_cli.xmltree import BASE, ESC, parse, qname
+
+SERVICE = Goal(kind=Kind.DEPLOYMENT, wish=Wish.CREATE, name="d", tenant="t")
+GOING = Goal(kind=Kind.DEPLOYMENT, wish=Wish.DELETE, name="d", tenant="t")
+TENANT = Goal(kind=Kind.TENANT, wish=Wish.CREATE, name="t")
+
+
+def goals(inside: str, operation: DefaultOperation | None = None) -> list[str]:
+    document = f'<esc_datamodel xmlns="{ESC}" xmlns:nc="{BASE}">{inside}</esc_datamodel>'
+    edit = read(document.encode(), default_operation=operation).edit_config
+    return [f"{goal.wish} {goal}" for goal in goals_of(edit)]
+
+
+def an_event(kind: str, **leaves: str) -> Event:
+    event = read_event(a_notification(kind, **leaves))
+    assert event is not None
+    return event
+
+
+def reply(body: str) -> str:
+    return f'<rpc-reply xmlns="{BASE}">{body}</rpc-reply>'
+
+
+def test_all_kinds_are_found_outermost_first() -> None:
+    inside = """<tenants><tenant><name>t</name>
+        <networks><network><name>n</name><subnet><name>s</name></subnet></network></networks>
+        <deployments><deployment><name>d</name>
+          <networks><network><name>ephemeral</name></network></networks>
+        </deployment></deployments></tenant></tenants>
+      <networks><network><name>shared</name></network></networks>
+      <images><image><name>i</name></image></images>
+      <flavors><flavor><name>f</name></flavor></flavors>"""
+    assert goals(inside) == [
+        "CREATE tenant t",
+        "CREATE network t/n",
+        "CREATE subnet t/n/s",
+        "CREATE deployment t/d",
+        "CREATE network shared",
+        "CREATE image i",
+        "CREATE flavor f",
+    ]
+
+
+def test_a_removed_parent_says_nothing_of_its_children() -> None:
+    inside = """<tenants><tenant nc:operation="delete"><name>t</name>
+        <deployments><deployment><name>d</name></deployment></deployments></tenant></tenants>
+      <networks><network nc:operation="remove"><name>n</name>
+        <subnet><name>s</name></subnet></network></networks>"""
+    assert goals(inside) == ["DELETE tenant t", "DELETE network n"]
+
+
+def test_with_default_none_only_what_is_marked_is_a_goal() -> None:
+    inside = """<tenants><tenant><name>t</name>
+        <networks><network><name>n</name>
+          <subnet nc:operation="delete"><name>s</name></subnet></network></networks>
+        <deployments>
+          <deployment><name>untouched</name></deployment>
+          <deployment nc:operation="create"><name>new</name></deployment>
+          <deployment><name>changed</name>
+            <vm_group nc:operation="delete"><name>g</name></vm_group></deployment>
+        </deployments></tenant></tenants>"""
+    assert goals(inside, DefaultOperation.NONE) == [
+        "DELETE subnet t/n/s",
+        "CREATE deployment t/new",
+        "CREATE deployment t/changed",
+    ]
+
+
+def test_an_entry_without_its_key_is_left_to_the_server() -> None:
+    assert goals("<images><image/></images>") == []
+
+
+def test_an_undeploy_has_one_goal_beside_its_tenant() -> None:
+    found = goals_of(delete_deployment("t", "d").edit_config)
+    assert found == (TENANT, GOING)
+
+
+@pytest.mark.parametrize(
+    ("goal", "event", "outcome"),
+    [
+        (SERVICE, an_event("SERVICE_ALIVE", tenant="t", depname="d"), True),
+        (SERVICE, an_event("SERVICE_UPDATED", tenant="t", depname="d"), True),
+        (SERVICE, an_event("SERVICE_ALIVE", tenant="t", depname="d", status="FAILURE"), False),
+        (SERVICE, an_event("VM_DEPLOYED", tenant="t", depname="d", status="FAILURE"), None),
+        (SERVICE, an_event("SERVICE_ALIVE", tenant="u", depname="d"), None),
+        # The old incarnation of the same name may still be on its way out.
+        (SERVICE, an_event("SERVICE_UNDEPLOYED", tenant="t", depname="d"), None),
+        (GOING, an_event("SERVICE_UNDEPLOYED", tenant="t", depname="d"), True),
+        (GOING, an_event("SERVICE_ALIVE", tenant="t", depname="d"), None),
+        (TENANT, an_event("CREATE_TENANT", tenant="t"), True),
+        (TENANT, an_event("DELETE_TENANT", tenant="t"), None),
+    ],
+)
+def test_only_the_last_event_of_the_named_thing_decides(
+    goal: Goal, event: Event, outcome: object
+) -> None:
+    assert goal.outcome(event) is outcome
+
+
+@pytest.mark.parametrize("tenant", ["t", None])
+@pytest.mark.parametrize("joined", [True, False])
+def test_networks_are_known_by_both_forms_of_their_name(
+    tenant: str | None, *, joined: bool
+) -> None:
+    # given
+    told = tenant or "SystemAdminTenantId"
+    network = Goal(kind=Kind.NETWORK, wish=Wish.CREATE, name="n", tenant=tenant)
+    subnet = Goal(kind=Kind.SUBNET, wish=Wish.DELETE, name="s", tenant=tenant, network="n")
+    names = (f"{told}n", f"{told}ns") if joined else ("n", "s")
+    # then
+    assert network.outcome(an_event("CREATE_NETWORK", tenant=told, network=names[0])) is True
+    assert subnet.outcome(an_event("DELETE_SUBNET", tenant=told, subnet=names[1])) is True
+    assert network.outcome(an_event("CREATE_NETWORK", tenant=told, network="other")) is None
+
+
+def test_images_and_flavors_are_known_by_their_leaf() -> None:
+    image = Goal(kind=Kind.IMAGE, wish=Wish.CREATE, name="i")
+    flavor = Goal(kind=Kind.FLAVOR, wish=Wish.CREATE, name="f")
+    assert image.outcome(an_event("CREATE_IMAGE", image="i", status="FAILURE")) is False
+    assert flavor.outcome(an_event("CREATE_FLAVOR", flavor="f")) is True
+    assert flavor.outcome(an_event("CREATE_FLAVOR", flavor="g")) is None
+
+
+@pytest.mark.parametrize(
+    ("goal", "changed", "body", "outcome"),
+    [
+        (SERVICE, True, an_opdata("SERVICE_ACTIVE_STATE"), None),
+        (SERVICE, False, an_opdata("SERVICE_ACTIVE_STATE"), True),
+        (SERVICE, False, an_opdata("SERVICE_ERROR_STATE"), False),
+        (SERVICE, False, an_opdata("SERVICE_STOPPED_STATE"), False),
+        (SERVICE, False, an_opdata("SERVICE_INERT_STATE"), None),
+        (SERVICE, False, EMPTY, None),
+        (GOING, False, EMPTY, True),
+        (GOING, True, EMPTY, None),  # it may have failed: the event says it
+        (GOING, False, an_opdata("SERVICE_UNDEPLOYING_STATE"), None),
+        (TENANT, True, an_opdata("SERVICE_DEPLOYING_STATE"), True),
+        (TENANT, True, EMPTY, None),
+    ],
+)
+def test_operational_data_decide_only_where_no_event_will_come(
+    goal: Goal, *, changed: bool, body: str, outcome: object
+) -> None:
+    # when
+    opdata = standing(parse(reply(body).encode()))
+    decided = outcome_now(goal, changed=changed, opdata=opdata)
+    # then
+    assert (None if decided is None else decided[0]) is outcome
+
+
+def test_a_change_inside_a_deployment_is_seen_in_its_configuration() -> None:
+    # given
+    before = standing(parse(reply(a_configuration("d", "e")).encode()))
+    after = standing(parse(reply(a_configuration("d", "e", leaf="<x/>")).encode()))
+    # then
+    assert before.of(SERVICE) is not None
+    assert before.of(SERVICE) != after.of(SERVICE)
+    assert before.of(GOING) == before.of(SERVICE)
+
+
+def test_resources_are_read_from_configuration_and_operational_data() -> None:
+    # given
+    networks = "<networks><network><name>n</name>{}</network></networks>"
+    subnet = "<subnet><name>s</name></subnet>"
+    images = "<images><image><name>i</name></image></images>"
+    here = [
+        Goal(kind=Kind.NETWORK, wish=Wish.CREATE, name="n"),
+        Goal(kind=Kind.SUBNET, wish=Wish.CREATE, name="s", network="n"),
+        Goal(kind=Kind.IMAGE, wish=Wish.CREATE, name="i"),
+    ]
+    # when
+    for inside in (
+        f"{networks.format(subnet)}{images}",
+        f"<opdata>{networks.format(f'<subnets>{subnet}</subnets>')}{images}</opdata>",
+    ):
+        body = f'<data><esc_datamodel xmlns="{ESC}">{inside}</esc_datamodel></data>'
+        found = standing(parse(reply(body).encode()))
+        # then
+        assert all(found.of(goal) is not None for goal in here)
+
+
+def test_one_filter_asks_once_for_each_tenant() -> None:
+    # given
+    wanted = [
+        TENANT,
+        SERVICE,
+        Goal(kind=Kind.DEPLOYMENT, wish=Wish.CREATE, name="e", tenant="t"),
+        Goal(kind=Kind.NETWORK, wish=Wish.CREATE, name="n", tenant="t"),
+        Goal(kind=Kind.SUBNET, wish=Wish.CREATE, name="s", tenant="t", network="n"),
+        Goal(kind=Kind.IMAGE, wish=Wish.CREATE, name="i"),
+    ]
+    # when
+    config, opdata = config_filter(wanted), opdata_filter(wanted)
+    # then
+    for query in (config, opdata):
+        assert query.get("type") == "subtree"
+        assert len(list(query.iter(qname(ESC, "tenant")))) == 1
+        assert len(list(query.iter(qname(ESC, "network")))) == 1
+    assert [e.findtext(qname(ESC, "name")) for e in config.iter(qname(ESC, "deployment"))] == [
+        "d",
+        "e",
+    ]
+    assert len(list(opdata.iter(qname(ESC, "state")))) == 2
+
+
+def test_a_living_service_closes_its_tenant_and_a_failure_ends_all() -> None:
+    # given
+    waiting = Waiting([TENANT, SERVICE])
+    # when
+    waiting.observe(an_event("SERVICE_ALIVE", tenant="t", depname="d"))
+    # then
+    assert waiting.over()
+    assert not waiting.failures
+    # given
+    waiting = Waiting([TENANT, SERVICE])
+    # when
+    waiting.observe(an_event("CREATE_TENANT", tenant="t", status="FAILURE", message="quota"))
+    # then
+    assert waiting.over()
+    assert waiting.failures == ["tenant t: CREATE_TENANT FAILURE: quota"]
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (an_event("VM_DEPLOYED", tenant="t", depname="d"), True),
+        (an_event("CREATE_NETWORK", tenant="t", network="tn"), True),
+        (an_event("VM_DEPLOYED", tenant="t", depname="other"), False),
+        (an_event("CREATE_TENANT", tenant="u"), False),
+        (an_event("CREATE_IMAGE", image="i"), False),
+    ],
+)
+def test_only_what_belongs_to_the_edit_is_shown(event: Event, *, shown: bool) -> None:
+    assert Waiting([TENANT, SERVICE]).concerns(event) is shown

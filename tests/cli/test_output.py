@@ -1,0 +1,170 @@
+"""Replies as JSON and tables; usage errors; the terminal."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import a_notification, an_opdata
+
+from esc_nc_cli import __main__
+from esc_nc_cli.cli import main
+from esc_nc_cli.client import ConnectionFailed, Reply, read_reply
+from esc_nc_cli.discover import Endpoint
+from esc_nc_cli.events import read_event
+from esc_nc_cli.output import as_json, as_table, command_line, event_screen
+from esc_nc_cli.xmltree import BASE, ESC
+
+
+def data(inside: str) -> Reply:
+    body = f'<data><esc_datamodel xmlns="{ESC}">{inside}</esc_datamodel></data>'
+    return read_reply(f'<rpc-reply xmlns="{BASE}">{body}</rpc-reply>')
+
+
+def test_a_list_of_one_is_a_list_in_json_and_a_leaf_of_that_name_is_none() -> None:
+    # given
+    reply = read_reply(f'<rpc-reply xmlns="{BASE}">{an_opdata("X")}</rpc-reply>')
+    # when
+    tenant = json.loads(as_json(reply))["esc_datamodel"]["opdata"]["tenants"]["tenant"][0]
+    # then
+    assert tenant["deployments"][0]["vm_group"][0]["vm_instance"][0]["vm_id"] == "1"
+    shown = json.loads(as_json(data("<interface><network>n</network></interface>")))
+    assert shown == {"esc_datamodel": {"interface": [{"network": "n"}]}}
+
+
+def test_repeated_elements_of_any_name_are_lists_in_json() -> None:
+    shown = json.loads(as_json(data("<x>1</x><x>2</x><x>3</x><y/><action>a</action>")))
+    assert shown == {"esc_datamodel": {"x": ["1", "2", "3"], "y": "", "action": ["a"]}}
+
+
+def test_other_data_are_a_table_of_paths() -> None:
+    table = as_table(data("<images><image><name>i</name><public>true</public></image></images>"))
+    assert table.splitlines() == [
+        "PATH                                   VALUE",
+        "/esc_datamodel/images/image[i]/name    i",
+        "/esc_datamodel/images/image[i]/public  true",
+    ]
+
+
+def test_a_deployment_without_vms_has_a_row_too() -> None:
+    inside = """<opdata><tenants><tenant><name>t</name><deployments>
+      <deployment_name>d</deployment_name></deployments></tenant></tenants></opdata>"""
+    assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", "-", "-", "-", "-", "-"]
+
+
+def test_the_command_line_holds_no_password_and_quotes_paths() -> None:
+    endpoint = Endpoint(
+        host="h", port=9, user="u", password="p4ss", key=Path("/k y"), known_hosts=Path("/kh")
+    )
+    assert command_line(endpoint, ["get", "a[b='c']"]) == (
+        "esc_nc_cli --host h --port 9 --user u --key '/k y' --known-hosts /kh get "
+        "'a[b='\"'\"'c'\"'\"']'"
+    )
+
+
+def test_an_answer_that_is_no_xml_is_a_connection_error() -> None:
+    with pytest.raises(ConnectionFailed, match="no rpc-reply"):
+        read_reply("<rpc-reply>")
+
+
+def test_on_a_terminal_events_are_shown_by_rich(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    event = read_event(a_notification("VM_ALIVE", tenant="[bold]t[/bold]"))
+    assert event is not None
+    # when
+    with event_screen("waiting") as show:
+        show(event)
+    # then: what looks like markup is text
+    assert "VM_ALIVE SUCCESS [bold]t[/bold] - as asked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--password", "x", "--password-file", "{empty}", "get"], "first line"),
+        (["--password", "x", "--password-file", "{file}", "get"], "exclude each other"),
+        (["--password-file", "{binary}", "get"], "not readable as text"),
+        (["--password", "x", "edit-config", "{file}"], "not well-formed: line 1, column 1"),
+        (["--password", "x", "edit-config", "{file}.not"], "does not exist"),
+        (["--password", "x", "get", "a\nb"], "control characters"),
+        (["watch", "--replay", "tomorrow"], "write 10m, 2h or an RFC 3339 time"),
+        (["--port", "70000", "get"], "70000"),
+        (["no-such-command"], "No such command"),
+    ],
+)
+def test_usage_errors_end_with_2_before_anything_is_sent(
+    tmp_path: Path, words: list[str], hint: str
+) -> None:
+    # given
+    names = {name: str(tmp_path / name) for name in ("file", "empty", "binary")}
+    (tmp_path / "file").write_text("p4ss")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x80")
+    # when
+    result = CliRunner().invoke(main, [word.format(**names) for word in words])
+    # then
+    assert result.exit_code == 2, result.output
+    assert hint in " ".join(result.stderr.split())
+    assert "p4ss" not in result.output
+
+
+def test_without_credentials_and_terminal_the_login_fails(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "get"])
+    assert result.exit_code == 3
+    assert "has it been started?" in result.stderr
+
+
+def test_an_interrupt_ends_with_the_shells_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # given
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("esc_nc_cli.shell.locate", interrupted)
+    # then
+    assert CliRunner().invoke(main, ["get"]).exit_code == 130
+
+
+def test_on_a_terminal_the_password_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # given: nobody listens on the discard port
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    words = ["--data-dir", str(tmp_path), "--port", "9", "get"]
+    # when
+    result = CliRunner().invoke(main, words, input="p4ss\n")
+    # then
+    assert result.exit_code == 3
+    assert "Password of admin at 127.0.0.1:9" in result.output
+    assert "p4ss" not in result.output
+
+
+def test_a_remote_host_without_known_hosts_is_warned_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionFailed("not today")
+
+    monkeypatch.setattr("esc_nc_cli.shell.connect", unreachable)
+    # when
+    result = CliRunner().invoke(main, ["--host", "192.0.2.1", "--password", "x", "get"])
+    # then
+    assert result.stderr.splitlines() == [
+        "warning: the host key of 192.0.2.1 is not checked; give --known-hosts FILE",
+        "esc_nc_cli: not today",
+    ]
+
+
+def test_the_module_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["esc_nc_cli", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 0
+    assert "Exit codes: 0 done" in capsys.readouterr().out
