@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from conftest import a_notification
+from client_world import a_notification
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

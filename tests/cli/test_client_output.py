@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import a_notification, an_opdata
+from client_world import a_notification, an_opdata
 
 from esc_nc_cli import __main__
 from esc_nc_cli.cli import main

@@ -1,7 +1,7 @@
 """What an edit wants, which event decides it, and what the server already shows."""
 
 import pytest
-from conftest import EMPTY, a_configuration, a_notification, an_opdata
+from client_world import EMPTY, a_configuration, a_notification, an_opdata
 
 from esc_nc_cli.events import Event, read_event
 from esc_nc_cli.goals import Goal, Kind, Wish, goals_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import (
+from client_world import (
     DEPLOY,
     EMPTY,
     HANG,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import DEPLOY
+from client_world import DEPLOY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
