@@ -66,7 +66,7 @@ bench: install  ## Measure
 chaos: install  ## Kill the daemon again and again and look what is left
 	$(BIN)/python benchmarks/chaos.py
 
-demo: install  ## Deploy an example on the simulator and show its events
+demo: install  ## Deploy an example on a daemon of its own, show its events, undeploy
 	$(BIN)/python examples/demo.py
 
 check: lint type test  ## What CI runs
