@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_nc_cli.payload import DefaultOperation, PayloadRefused, delete_deployment, read
-from esc_nc_cli.xmltree import BASE, ESC, child, local_name, qname
+from esc_nc_cli.xmltree import BASE, ESC, local_name, qname
 
 TARGET = "<target><running/></target>"
 RUNNING = f"{qname(BASE, 'target')}/{qname(BASE, 'running')}"
@@ -145,8 +145,3 @@ def test_the_printed_payloads_are_taken_or_mended() -> None:
                 read(path.read_bytes())
         else:
             assert local_name(read(path.read_bytes()).edit_config) == "edit-config"
-
-
-def test_a_child_may_hold_a_text() -> None:
-    parent = read(DEPLOY.encode()).edit_config
-    assert child(parent, "x", "y").text == "y"
