@@ -200,25 +200,28 @@ def show_states(machine: str | None, drawing: str) -> None:
 @click.option("--faults-file", type=_FILE, help="Faults to play.")
 @click.option("--port-file", type=_FILE, help="Written as JSON with the real port when ready.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of delays and faults.")
+@click.option("--build-seconds", type=click.FloatRange(0), default=0.2, show_default=True)
+@click.option("--boot-seconds", type=click.FloatRange(0), default=0.5, show_default=True)
+@click.option("--latency-seconds", type=click.FloatRange(0), default=0, show_default=True)
 def simulate(
     host: str,
     port: int,
     state_file: Path | None,
     faults_file: Path | None,
     port_file: Path | None,
-    seed: int,
+    **cloud: float,
 ) -> NoReturn:
     """Run the VIM simulator as a process of its own."""
-    from esc_daemon.vim.simulator.server import run_simulator  # noqa: PLC0415  (as in run)
+    from esc_daemon.app import simulate_vim  # noqa: PLC0415  (as in run)
 
     raise SystemExit(
-        run_simulator(
-            host=host,
-            port=port,
+        simulate_vim(
+            host,
+            port,
             state_file=state_file,
             faults_file=faults_file,
             port_file=port_file,
-            seed=seed,
+            cloud=cloud,
         )
     )
 

@@ -127,7 +127,8 @@ class VimSettings(_Section):
         default=1200, description="time from the first try to giving up, seconds"
     )
     settle: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=0.05, description="pause before a changed record is worked on, seconds"
+        default=10,
+        description="time after which an unanswered request can no longer take effect, seconds",
     )
     build_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.2, description="time the embedded simulator takes to make a server, seconds"

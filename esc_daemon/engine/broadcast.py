@@ -3,8 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from esc_daemon.store.base import LoggedEvent
 
@@ -54,17 +53,8 @@ class Listener:
         self._waiting.clear()
         return events
 
-    def __enter__(self) -> Self:
-        """Listen."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Listen no more."""
+    def close(self) -> None:
+        """Listen no more; twice is no error."""
         self._broadcast.forget(self)
 
 

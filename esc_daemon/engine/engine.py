@@ -42,7 +42,7 @@ from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.store.base import EntryChange, Store, StoreError
+from esc_daemon.store.base import EntryChange, LoggedEvent, Store, StoreError
 
 log = structlog.get_logger()
 
@@ -64,6 +64,11 @@ class Edit:
 
     changes: tuple[Change, ...]
     entries: tuple[EntryChange, ...] = ()
+    on_committed: Callable[[], None] = lambda: None
+    """Called once it is durable, before anybody is told: what it changed is readable then."""
+
+
+_NO_EDIT: Final = Edit(changes=())
 
 
 class Engine:
@@ -85,11 +90,11 @@ class Engine:
         self._policy = policy
         self._new_id = new_id
         self._boxes: dict[Key, Mailbox] = {}
-        self._children: dict[TenantName, dict[Key, None]] = {}
+        self._children: dict[TenantName | None, dict[Key, None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self.broadcast = Broadcast(last_event)
-        self._neighbours = Neighbours(self.record, self._records_under, self.tell)
+        self._neighbours = Neighbours(self.record, self.records_under, self.tell)
         self._performer = Performer(
             vims=vims, monitor=monitor, neighbours=self._neighbours, tell=self.tell
         )
@@ -106,7 +111,8 @@ class Engine:
         """Return every record, in the order in which they came to be."""
         return [box.record for box in self._boxes.values() if box.record is not None]
 
-    def _records_under(self, tenant: TenantName) -> Iterable[Record]:
+    def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
+        """Return what stands under *tenant*, None: at the root, in the order of arrival."""
         return (
             record
             for key in self._children.get(tenant, ())
@@ -157,7 +163,7 @@ class Engine:
                     await turns.enter_async_context(self._turn(key))
                 told = self._told(edit)
                 if keys.issuperset(key for key, _ in told):
-                    await self._taken(told, edit.entries)
+                    await self._taken(told, edit)
                     return
 
     def _told(self, edit: Edit) -> list[tuple[Key, IntentChanged]]:
@@ -170,14 +176,12 @@ class Engine:
             )
         ]
 
-    async def _taken(
-        self, told: list[tuple[Key, IntentChanged]], entries: Sequence[EntryChange]
-    ) -> None:
+    async def _taken(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> None:
         steps: dict[Key, Step] = {}
         for key, trigger in told:
             self._advance(steps, key, trigger)
         moved = [step for step in steps.values() if step.moved]
-        await self._commit(moved, entries)
+        await self._commit(moved, edit)
         for step in moved:
             self._follow(self._box(step.key))
 
@@ -262,16 +266,17 @@ class Engine:
         step = advance(key, record, trigger, self._now(), self._policy)
         steps[key] = before.then(step) if before else step
 
-    async def _commit(self, steps: Sequence[Step], entries: Sequence[EntryChange] = ()) -> None:
+    async def _commit(self, steps: Sequence[Step], edit: Edit = _NO_EDIT) -> None:
         """Store *steps*, then let their records be seen, then tell their events."""
-        if not steps and not entries:
-            return
         sealed = [_sealed(step) for step in steps]
-        logged = await self._store.commit(sealed, entries, time=self._now())
+        logged: Sequence[LoggedEvent] = ()
+        if sealed or edit.entries:
+            logged = await self._store.commit(sealed, edit.entries, time=self._now())
         for step in sealed:
             box = self._box(step.key)
             box.record = step.record
             self._index(box)
+        edit.on_committed()
         self.broadcast.publish(logged)
 
     def _follow(self, box: Mailbox) -> None:
@@ -301,8 +306,6 @@ class Engine:
 
     def _index(self, box: Mailbox) -> None:
         tenant = box.key.tenant
-        if tenant is None:
-            return
         if box.record is not None:
             self._children.setdefault(tenant, {})[box.key] = None
         else:

@@ -1,0 +1,310 @@
+"""
+The composition root: the only place that knows every room.
+
+    settings -> store, schema, datastore, VIM drivers -> engine -> management -> listeners
+
+Built in that order, ended in the other: nobody new comes in, the steps under way are finished,
+the store is closed last.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.access.errors import AccessError
+from esc_daemon.access.first_start import KEYS_DIRECTORY, USERS_FILE, password_from_file, prepare
+from esc_daemon.access.login import Login
+from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.throttle import LoginThrottle
+from esc_daemon.access.users import Users
+from esc_daemon.datamodel import entries as configuration
+from esc_daemon.datamodel.coverage import CoverageError
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import Kind, VimId
+from esc_daemon.domain.policy import Policy
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.collectors.simulated import Guests, SimulatedGuests
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES, module_capability
+from esc_daemon.northbound.http.health import Readiness, health_router
+from esc_daemon.northbound.http.listener import create_app, http_listener
+from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
+from esc_daemon.northbound.management import Manager
+from esc_daemon.northbound.ssh.dispatch import Services
+from esc_daemon.northbound.ssh.hostkeys import host_keys
+from esc_daemon.northbound.ssh.limits import Limits
+from esc_daemon.northbound.ssh.listener import netconf_listener
+from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.sessions import Sessions
+from esc_daemon.settings import LogFormat, LogSettings, Settings
+from esc_daemon.store.base import Entry, Store, StoreError
+from esc_daemon.store.store import open_store
+from esc_daemon.vim.simulator.client import RemoteSimulator
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.faults import FaultFileError, load_rules
+from esc_daemon.vim.simulator.server import SimulatorError, run_simulator
+from esc_daemon.vim.simulator.settings import CloudSettings
+from esc_daemon.vim.simulator.state import StateError, StateFile
+
+log = structlog.get_logger()
+
+DATABASE: Final = "esc.db"
+SIMULATOR_STATE: Final = "simulator.state"
+PORTS_FILE: Final = "ports.json"
+"""Where the client program of the same machine finds this daemon."""
+
+_EXIT_OK: Final = 0
+_EXIT_FAILED: Final = 1
+_EXIT_BAD_SETTINGS: Final = 2
+_STARTING: Final = "starting"
+
+
+def run_daemon(
+    settings: Settings, *, port_file: Path | None, admin_password_file: Path | None
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code (DESIGN section 9)."""
+    _configure_log(settings.log)
+    return _run(_serve(settings, port_file, admin_password_file))
+
+
+def upgrade_database(settings: Settings) -> int:
+    """Bring the database to this version; the daemon does so itself when it starts."""
+
+    async def upgraded() -> None:
+        store = await open_store(settings.data_dir / DATABASE)
+        await store.close()
+
+    return _run(upgraded())
+
+
+def simulate_vim(
+    host: str,
+    port: int,
+    *,
+    state_file: Path | None,
+    faults_file: Path | None,
+    port_file: Path | None,
+    cloud: Mapping[str, Any],
+) -> int:
+    """Serve a simulated cloud until SIGTERM or SIGINT; *cloud* are fields of CloudSettings."""
+    _configure_log(LogSettings())
+    return _run(
+        run_simulator(
+            host,
+            port,
+            state_file=state_file,
+            faults_file=faults_file,
+            port_file=port_file,
+            settings=CloudSettings(**cloud),
+        )
+    )
+
+
+def _run(work: Coroutine[None, None, None]) -> int:
+    try:
+        asyncio.run(work)
+    except (AccessError, FaultFileError) as error:
+        print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
+        return _EXIT_BAD_SETTINGS
+    except (StoreError, StateError, SimulatorError, CoverageError, OSError) as error:
+        print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
+        return _EXIT_FAILED
+    return _EXIT_OK
+
+
+async def _serve(
+    settings: Settings, port_file: Path | None, admin_password_file: Path | None
+) -> None:
+    stopping = _stop_event()
+    async with AsyncExitStack() as stack:
+        login = _login(settings, stack, admin_password_file)
+        store = await open_store(settings.data_dir / DATABASE)
+        stack.push_async_callback(store.close)
+        schema = Schema.load()
+        datastore = Datastore(schema)
+        datastore.load(_entry(stored) for stored in await store.entries())
+        engine = await _engine(settings, stack, store)
+        registry = CollectorRegistry()
+        readiness = Readiness([_STARTING])
+        app = create_app([health_router(readiness), metrics_router(registry)])
+        http = await stack.enter_async_context(
+            http_listener(app, settings.host, settings.http_port)
+        )
+        await engine.restore()
+        services = _services(
+            settings,
+            schema,
+            registry,
+            Manager(schema=schema, datastore=datastore, engine=engine, store=store),
+        )
+        keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
+        netconf = await stack.enter_async_context(
+            netconf_listener(
+                settings.host,
+                settings.netconf_port,
+                services=services,
+                login=login,
+                host_keys=keys,
+            )
+        )
+        readiness.clear(_STARTING)
+        ports = {"netconf": netconf, "http": http}
+        for file in filter(None, (settings.data_dir / PORTS_FILE, port_file)):
+            stack.enter_context(_ports_told(file, ports))
+        log.info("daemon.ready", host=settings.host, **ports, data_dir=str(settings.data_dir))
+        await stopping.wait()
+        readiness.hold("stopping")
+        log.info("daemon.stopping")
+
+
+def _stop_event() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _login(settings: Settings, stack: AsyncExitStack, password_file: Path | None) -> Login:
+    passwords = Passwords()
+    stack.callback(passwords.close)
+    wanted = password_from_file(password_file) if password_file else None
+    made_up = prepare(settings.data_dir, passwords, admin_password=wanted)
+    if made_up is not None:
+        print(f"password of the user admin, shown this once: {made_up}", flush=True)  # noqa: T201
+    throttle = LoginThrottle(failures=settings.limits.login_failures)
+    users = Users(settings.data_dir / USERS_FILE)
+    return Login(users=users, passwords=passwords, throttle=throttle)
+
+
+async def _engine(settings: Settings, stack: AsyncExitStack, store: Store) -> Engine:
+    drivers = _simulators(settings, stack)
+    default = VimId(settings.vim.simulators[0])
+    vims = Vims(drivers, default=default, call_timeout=settings.vim.call_timeout)
+    stack.push_async_callback(vims.close)
+
+    def guests(vim: VimId) -> Guests | None:
+        return drivers.get(vim or default)
+
+    engine = Engine(
+        store=store,
+        vims=vims,
+        now=Clock(asyncio.get_running_loop()).now,
+        monitor=lambda crossed: Monitor(select(SimulatedGuests(guests)), crossed),
+        policy=Policy(
+            give_up_after=timedelta(seconds=settings.vim.give_up_after),
+            settle=timedelta(seconds=settings.vim.settle),
+        ),
+        last_event=await store.last_event(),
+    )
+    stack.push_async_callback(engine.close)
+    return engine
+
+
+def _simulators(
+    settings: Settings, stack: AsyncExitStack
+) -> Mapping[VimId, SimulatorDriver | RemoteSimulator]:
+    """Return a driver for each connector of type SIMULATOR, all of them onto one cloud."""
+    ids = [VimId(name) for name in settings.vim.simulators]
+    if settings.vim.simulator_address is not None:
+        host, _, port = settings.vim.simulator_address.rpartition(":")
+        timeout = settings.vim.call_timeout
+        return {
+            vim: RemoteSimulator(host, int(port), vim=vim, timeout_seconds=timeout) for vim in ids
+        }
+    faults = settings.vim.faults_file
+    state = stack.enter_context(StateFile(settings.data_dir / SIMULATOR_STATE))
+    cloud = Cloud(
+        CloudSettings(
+            build_seconds=settings.vim.build_seconds, boot_seconds=settings.vim.boot_seconds
+        ),
+        rules=load_rules(faults) if faults is not None else (),
+        rows=state.rows,
+        journal=state,
+    )
+    return {vim: SimulatorDriver(cloud, vim=vim) for vim in ids}
+
+
+def _services(
+    settings: Settings, schema: Schema, registry: CollectorRegistry, manager: Manager
+) -> Services:
+    given = settings.limits
+    limits = Limits(
+        sessions=given.sessions,
+        sessions_per_user=given.sessions_per_user,
+        pre_auth_seconds=given.pre_auth_seconds,
+        rpcs_in_flight=given.rpcs_in_flight,
+        max_message_bytes=given.max_message_bytes,
+        subscriptions=given.subscriptions,
+        output_bytes=given.output_bytes,
+        output_seconds=given.output_seconds,
+    )
+    metrics = NetconfMetrics(registry)
+    modules = (module_capability(*module) for module in schema.modules())
+    return Services(
+        management=manager,
+        sessions=Sessions(limits=limits, metrics=metrics),
+        lock=RunningLock(),
+        limits=limits,
+        metrics=metrics,
+        now=Clock(asyncio.get_running_loop()).now,
+        capabilities=(*PROTOCOL_CAPABILITIES, *modules),
+    )
+
+
+def _entry(stored: Entry) -> configuration.Entry:
+    kind, tenant, name = stored.path
+    return configuration.Entry(
+        path=configuration.EntryPath(Kind(kind), tenant or None, name),
+        xml=stored.xml.encode(),
+        revision=stored.revision,
+    )
+
+
+@contextmanager
+def _ports_told(file: Path, ports: Mapping[str, int]) -> Iterator[None]:
+    """Keep *file* there, whole from the first moment, for as long as we serve."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(ports), encoding="utf-8")
+    fresh.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _configure_log(settings: LogSettings) -> None:
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    wanted = settings.format
+    people = wanted is LogFormat.CONSOLE or (wanted is LogFormat.AUTO and sys.stdout.isatty())
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if people:
+        renderer = structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if people else [structlog.processors.dict_tracebacks]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,155 @@
+"""
+The whole of ``esc_datamodel/opdata``, or the part that a filter may need, piece by piece.
+
+Who holds the records is not known here: `Records` is what is asked of him.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeGuard
+
+from esc_daemon.datamodel import opdata
+from esc_daemon.datamodel.entries import ROOT
+from esc_daemon.datamodel.markup import inner, leaf
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.selection import Step
+from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.placing import subnets_of
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
+
+_OPER_UP: Final = "OPER_UP"
+
+
+class Records(Protocol):
+    """Where the records are."""
+
+    def record(self, key: Key) -> Record | None:
+        """Return the record of *key*."""
+        ...
+
+    def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
+        """Return what stands under *tenant*, None: at the root, in the order of arrival."""
+        ...
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Part:
+    """A part of opdata; None stands for any. A filter is still to be applied."""
+
+    tenant: str | None = None
+    deployment: str | None = None
+
+
+EVERYTHING: Final = Part()
+
+
+def part_of(path: Sequence[Step]) -> Part | None:
+    """Return what of opdata lies on *path* (`netconf.hints`); None is nothing at all."""
+    names = (ROOT, "opdata", "tenants", "tenant", "deployments")
+    for step, name in zip(path, names, strict=False):
+        if step.namespace not in {None, NAMESPACE}:
+            return None
+        if step.name != name:
+            # what lies beside the tenants is small: the filter itself sorts it out
+            return EVERYTHING if names.index(name) > 1 else None
+    tenant = dict(path[3].keys).get("name") if len(path) > 3 else None
+    deployment = dict(path[4].keys).get("deployment_name") if len(path) > 4 else None
+    return Part(tenant=tenant, deployment=deployment)
+
+
+class Operational:
+    """Renders opdata from the records."""
+
+    def __init__(self, records: Records, stats: Callable[[], opdata.Stats]) -> None:
+        self._records = records
+        self._stats = stats
+
+    def pieces(self, part: Part | None = EVERYTHING) -> Iterator[bytes]:
+        """Yield the element ``opdata``, a piece about as long as one deployment."""
+        if part is None:
+            return
+        yield b"<opdata>"
+        if part.tenant is None:
+            yield "".join(self._beside_tenants()).encode()
+        names = [part.tenant] if part.tenant is not None else list(self._tenants())
+        opened = False
+        for name in names:
+            for piece in self._tenant(TenantName(name), part.deployment):
+                if not opened:
+                    opened = True
+                    yield b"<tenants>"
+                yield piece.encode()
+        if opened:
+            yield b"</tenants>"
+        yield b"</opdata>"
+
+    def _beside_tenants(self) -> Iterator[str]:
+        yield leaf("status", _OPER_UP)
+        yield opdata.stats(self._stats())
+        root = list(self._records.records_under(None))
+        yield inner("networks", *(self._network(each) for each in root if is_network(each)))
+        yield inner("images", *(opdata.image(each) for each in root if is_image(each)))
+        yield inner("flavors", *(opdata.flavor(each) for each in root if is_flavor(each)))
+
+    def _tenants(self) -> Iterator[str]:
+        for record in self._records.records_under(None):
+            if is_tenant(record):
+                yield record.key.name
+
+    def _tenant(self, name: TenantName, deployment: str | None) -> Iterator[str]:
+        record = self._records.record(Key(Kind.TENANT, None, name))
+        if record is None or not is_tenant(record):
+            return
+        head = opdata.tenant(record, name).removesuffix("</tenant>")
+        if deployment is not None:
+            found = self._records.record(Key(Kind.DEPLOYMENT, name, deployment))
+            body = self._deployment(found) if isinstance(found, DeploymentRecord) else ""
+            yield f"{head}{body}</tenant>"
+            return
+        yield head
+        under = list(self._records.records_under(name))
+        own = (each for each in under if is_network(each) and each.owner is None)
+        yield inner("networks", *(self._network(each) for each in own))
+        for each in under:
+            if isinstance(each, DeploymentRecord):
+                yield self._deployment(each)
+        yield "</tenant>"
+
+    def _deployment(self, record: DeploymentRecord) -> str:
+        owned = (self._records.record(key) for key, _ in record.owned)
+        networks = (each for each in owned if each is not None and is_network(each))
+        return opdata.deployment(record, (self._network(each) for each in networks))
+
+    def _network(self, record: ResourceRecord[Network]) -> str:
+        found = (self._records.record(key) for key, _ in _subnets(record))
+        return opdata.network(record, (each for each in found if each and is_subnet(each)))
+
+
+def _subnets(record: ResourceRecord[Network]) -> Iterable[tuple[Key, RecordId]]:
+    return subnets_of(record.key, record.id, record.made)
+
+
+def is_tenant(record: Record) -> TypeGuard[ResourceRecord[Tenant]]:
+    """Tell by its key, which is what decides the kind of its intent."""
+    return record.key.kind is Kind.TENANT
+
+
+def is_network(record: Record) -> TypeGuard[ResourceRecord[Network]]:
+    """As `is_tenant`."""
+    return record.key.kind is Kind.NETWORK
+
+
+def is_subnet(record: Record) -> TypeGuard[ResourceRecord[Subnet]]:
+    """As `is_tenant`."""
+    return record.key.kind is Kind.SUBNET
+
+
+def is_image(record: Record) -> TypeGuard[ResourceRecord[Image]]:
+    """As `is_tenant`."""
+    return record.key.kind is Kind.IMAGE
+
+
+def is_flavor(record: Record) -> TypeGuard[ResourceRecord[Flavor]]:
+    """As `is_tenant`."""
+    return record.key.kind is Kind.FLAVOR

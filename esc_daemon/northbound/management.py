@@ -1,0 +1,245 @@
+"""
+What every door asks of the rest of the daemon, in the words of its protocol.
+
+Configuration goes through the datastore to the engine; state and events come back from the
+engine's records and log. It knows no socket and no session.
+"""
+
+import asyncio
+import functools
+import os
+import platform
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+from lxml import etree
+
+from esc_daemon.datamodel import opdata
+from esc_daemon.datamodel.datastore import Datastore, PendingEdit
+from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT
+from esc_daemon.datamodel.escevent import esc_event
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.operational import Operational, part_of
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.selection import selection_of
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Audience, Stream
+from esc_daemon.engine.broadcast import Listener, ListenerDropped
+from esc_daemon.engine.engine import Change, Edit, Engine
+from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
+from esc_daemon.netconf.filters import Filter, apply_filter, key_hints
+from esc_daemon.netconf.messages import EditConfig
+from esc_daemon.netconf.xml import name_of
+from esc_daemon.northbound.ssh.services import (
+    FeedOverrun,
+    LoggedNotification,
+    StreamInfo,
+)
+from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, Store, StoreError
+
+log = structlog.get_logger()
+
+_REMEMBERED: Final = 4096
+"""Rendered events kept for the next listener; when full, the oldest is rendered again."""
+
+STREAMS: Final = (
+    StreamInfo("NETCONF", "every event (RFC 5277 section 3.2.3)"),
+    StreamInfo("escEvent", "life cycle events of tenants, networks, deployments and VMs"),
+)
+
+
+class Feed:
+    """One listener's live events, rendered."""
+
+    def __init__(self, manager: "Manager", listener: Listener) -> None:
+        self._manager = manager
+        self._listener = listener
+
+    async def __aiter__(self) -> AsyncIterator[Sequence[LoggedNotification]]:
+        """Iterate over batches until the listener is too slow: then FeedOverrun."""
+        while True:
+            try:
+                events = await self._listener.batch()
+            except ListenerDropped as error:
+                raise FeedOverrun("events were lost; subscribe again with a start time") from error
+            batch = self._manager.rendered(events)
+            if batch:
+                yield batch
+
+    def close(self) -> None:
+        """Listen no more; twice is no error."""
+        self._listener.close()
+
+
+class Manager:
+    """Implements `northbound.ssh.services.Management`."""
+
+    def __init__(
+        self, *, schema: Schema, datastore: Datastore, engine: Engine, store: Store
+    ) -> None:
+        self._schema = schema
+        self._datastore = datastore
+        self._engine = engine
+        self._store = store
+        self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
+        self._editing = asyncio.Lock()
+        self._edits: set[asyncio.Task[None]] = set()
+        self._payloads: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def actions(self) -> Collection[tuple[str, str]]:
+        """RPCs of the esc namespace that do something: none yet (docs/rpcs.md)."""
+        return ()
+
+    # ---------------------------------------------------------------- configuration
+
+    async def edit_config(self, request: EditConfig, user: str) -> None:
+        """
+        Take an edit whole or not at all; durable when it returns.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; nothing changed.
+
+        """
+        # a session that goes away in the middle must not cut an edit in two
+        task = asyncio.create_task(self._edit(request, user))
+        self._edits.add(task)
+        task.add_done_callback(self._edits.discard)
+        await asyncio.shield(task)
+
+    async def _edit(self, request: EditConfig, user: str) -> None:
+        async with self._editing:  # reads, changes and writes the entries that it touches
+            pending = self._datastore.edit(request.config, request.default_operation)
+            if not pending.changes:
+                return
+            edit = Edit(
+                changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
+                entries=tuple(_entry_changes(pending)),
+                on_committed=lambda: self._committed(pending),
+            )
+            try:
+                await self._engine.apply(edit)
+            except Refused as refused:
+                raise RpcError(
+                    ErrorType.APPLICATION,
+                    ErrorTag(refused.tag),
+                    path=refused.path or _path_of(pending),
+                    message=refused.text,
+                ) from refused
+            except StoreError as error:
+                log.exception("edit.not_stored", user=user)
+                raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        for warning in pending.warnings:
+            log.warning("edit.accepted_with_warning", user=user, warning=warning)
+        log.info("edit.accepted", user=user, entries=len(pending.changes))
+
+    def _committed(self, pending: PendingEdit) -> None:
+        self._datastore.commit(pending)
+
+    async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        """Return the children of *data*, serialised, in pieces."""
+        del user
+        if filter is None:
+            return self._datastore.get_config()
+        hints = key_hints(filter, default_namespace=NAMESPACE) or ()
+        return self._chosen(self._datastore.get_config(selection_of(hints)), filter)
+
+    # ---------------------------------------------------------------- state
+
+    async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        """Return configuration and state as `get_config` does."""
+        del user
+        hints = () if filter is None else key_hints(filter, default_namespace=NAMESPACE) or ()
+        config = self._datastore.get_config(selection_of(hints))
+        state = self._operational.pieces(part_of(hints))
+        inside = [*config[1:-1], *state]
+        pieces = [OPEN_ROOT, *inside, CLOSE_ROOT] if inside else []
+        return pieces if filter is None else self._chosen(pieces, filter)
+
+    def _chosen(self, pieces: Sequence[bytes], filter_: Filter) -> Sequence[bytes]:
+        data = etree.fromstring(b"".join((b"<data>", *pieces, b"</data>")))
+        found = apply_filter(data, filter_, default_namespace=NAMESPACE, key_names=self._key_names)
+        return [etree.tostring(child) for child in found]
+
+    def _key_names(self, element: etree._Element) -> tuple[str, ...]:
+        path = []
+        while (parent := element.getparent()) is not None:
+            path.append(name_of(element))
+            element = parent
+        return self._keys_at(tuple(reversed(path)))
+
+    @functools.cache  # noqa: B019  one manager a process, and paths of the schema are few
+    def _keys_at(self, path: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+        node = self._schema.root(*path[0]) if path else None
+        for namespace, name in path[1:]:
+            if node is None:
+                return ()
+            node = node.child(namespace, name)
+        return node.keys if node is not None else ()
+
+    async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
+        """Refuse: no RPC of the esc namespace does anything yet."""
+        del user
+        raise RpcError.operation_not_supported(f"{name_of(operation)[1]} is not supported yet")
+
+    # ---------------------------------------------------------------- events
+
+    def streams(self) -> Sequence[StreamInfo]:
+        """Return the streams that may be subscribed to."""
+        return STREAMS
+
+    async def events(
+        self, *, after: int, limit: int, since: datetime | None
+    ) -> Sequence[LoggedNotification]:
+        """Return at most *limit* logged events with seq > *after* and time >= *since*."""
+        events = await self._store.events(
+            after=after, limit=limit, stream=Stream.ESC_EVENT, since=since
+        )
+        return self.rendered(events)
+
+    def subscribe(self) -> Feed:
+        """Return a feed of every event told from now on."""
+        return Feed(self, self._engine.broadcast.listen())
+
+    def rendered(self, events: Iterable[LoggedEvent]) -> list[LoggedNotification]:
+        """Return *events* as notifications, each rendered once for all listeners."""
+        return [
+            LoggedNotification(logged.seq, logged.time, self._payload(logged))
+            for logged in events
+            if logged.event.audience is Audience.ALL
+        ]
+
+    def _payload(self, logged: LoggedEvent) -> bytes:
+        payload = self._payloads.get(logged.seq)
+        if payload is None:
+            payload = self._payloads[logged.seq] = esc_event(logged.event)
+            if len(self._payloads) > _REMEMBERED:
+                self._payloads.popitem(last=False)
+        return payload
+
+
+def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
+    for change in pending.changes:
+        path = EntryPath(change.path.kind.value, change.path.tenant or "", change.path.name)
+        yield EntryChange(path=path, xml=change.new.decode() if change.new is not None else None)
+
+
+def _path_of(pending: PendingEdit) -> str:
+    """The entry that was refused is the last: its tenant, at most, comes before it."""
+    return pending.changes[-1].path.instance_path()
+
+
+def _stats(started: float) -> opdata.Stats:
+    machine = platform.uname()
+    return opdata.Stats(
+        hostname=machine.node,
+        os_name=machine.system,
+        os_release=machine.release,
+        arch=machine.machine,
+        uptime=int(time.monotonic() - started),
+        cpu_num=os.cpu_count() or 1,
+    )
