@@ -77,6 +77,7 @@ class Token:
         return self.kind in {TokenKind.SYMBOL, TokenKind.OPERATOR} and self.text in texts
 
 
+@lru_cache(maxsize=256)
 def tokens_of(select: str) -> tuple[Token, ...]:
     """
     Return the tokens of *select*.
