@@ -272,7 +272,7 @@ class RpcError(Exception):
         return cls(ErrorType.RPC, ErrorTag.MALFORMED_MESSAGE, message)
 
 
-class RpcErrors(Exception):  # noqa: N818  a plural, of errors
+class RpcErrors(Exception):
     """Several rpc-errors for one reply (RFC 6241 section 4.3 allows it)."""
 
     def __init__(self, errors: Sequence[RpcError]) -> None:

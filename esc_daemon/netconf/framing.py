@@ -26,7 +26,7 @@ class FramingError(Exception):
     """The peer broke RFC 6242 or the limit of *max_message*; there is no way to go on."""
 
 
-class MessageTooBig(FramingError):  # noqa: N818  RFC 6241's own word
+class MessageTooBig(FramingError):
     """A message is longer than *max_message*."""
 
 

@@ -36,7 +36,7 @@ _TOO_MANY_ATTRIBUTES: Final = etree.XPath(f"boolean(//*/@*[{MAX_ATTRIBUTES + 1}]
 _NO_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class MalformedMessage(Exception):  # noqa: N818  RFC 6241's own word
+class MalformedMessage(Exception):
     """RFC 6241 appendix A, malformed-message: the text says why, without the message's content."""
 
 
