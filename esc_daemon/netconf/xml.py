@@ -27,8 +27,8 @@ YANG_NS: Final = "urn:ietf:params:xml:ns:yang:1"
 MAX_DEPTH: Final = 128
 MAX_ATTRIBUTES: Final = 64
 """On one element. Declarations of namespaces are counted apart."""
-MAX_DECLARATIONS: Final = 50_000
-"""Declarations of namespaces in one message: each costs a look-up later."""
+MAX_NAMESPACES: Final = 100
+"""Declarations of namespaces in force at one element: asking for them costs each one a look."""
 
 _TOO_DEEP: Final = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 _TOO_MANY_ATTRIBUTES: Final = etree.XPath(f"boolean(//*/@*[{MAX_ATTRIBUTES + 1}])")
@@ -60,8 +60,6 @@ def parse(data: bytes) -> etree._Element:
         remove_comments=True,
         remove_pis=True,
     )
-    if data.count(b"xmlns") > MAX_DECLARATIONS:
-        raise MalformedMessage(f"more than {MAX_DECLARATIONS} declarations of namespaces")
     try:
         root = etree.fromstring(data.lstrip(b" \t\r\n"), parser)
     except etree.XMLSyntaxError as error:
@@ -72,7 +70,18 @@ def parse(data: bytes) -> etree._Element:
         raise MalformedMessage(f"deeper than {MAX_DEPTH} elements")
     if _TOO_MANY_ATTRIBUTES(root):
         raise MalformedMessage(f"more than {MAX_ATTRIBUTES} attributes on one element")
+    if data.count(b"xmlns") > MAX_NAMESPACES and _namespaces_in_force(root) > MAX_NAMESPACES:
+        raise MalformedMessage(f"more than {MAX_NAMESPACES} namespaces declared around one element")
     return root
+
+
+def _namespaces_in_force(root: etree._Element) -> int:
+    """Return the largest number of declarations that stand at and above one element."""
+    now = most = 0
+    for event, _ in etree.iterwalk(root, events=("start-ns", "end-ns")):
+        now += 1 if event == "start-ns" else -1
+        most = max(most, now)
+    return most
 
 
 def qualified(namespace: str, name: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from esc_daemon.netconf.xml import (
     MAX_ATTRIBUTES,
-    MAX_DECLARATIONS,
+    MAX_NAMESPACES,
     MAX_DEPTH,
     MalformedMessage,
     name_of,
@@ -21,6 +21,10 @@ LAUGHS = b"""<!DOCTYPE a [<!ENTITY b "hahahahaha">%s]><a>&z;</a>""" % b"".join(
 
 def nested(depth: int) -> bytes:
     return b"<a>" * depth + b"</a>" * depth
+
+
+def with_namespaces(count: int) -> bytes:
+    return b"<a><b " + b" ".join(b"xmlns:x%d='1'" % n for n in range(count)) + b"/></a>"
 
 
 def with_attributes(count: int) -> bytes:
@@ -43,7 +47,8 @@ def with_attributes(count: int) -> bytes:
         (nested(MAX_DEPTH + 1), "deeper"),
         (nested(100_000), "not well-formed"),
         (with_attributes(MAX_ATTRIBUTES + 1), "attributes"),
-        (b"<a>" + b"<b xmlns='x'/>" * (MAX_DECLARATIONS + 1) + b"</a>", "declarations"),
+        (with_namespaces(MAX_NAMESPACES + 1), "namespaces"),
+        (b"<a xmlns:n='x'>" * (MAX_NAMESPACES + 1) + b"</a>" * (MAX_NAMESPACES + 1), "namespaces"),
     ],
 )
 def test_what_no_message_needs_is_refused(document, reason):
@@ -56,7 +61,15 @@ def test_a_billion_laughs_are_not_laughed():
         parse(LAUGHS)
 
 
-@pytest.mark.parametrize("document", [nested(MAX_DEPTH), with_attributes(MAX_ATTRIBUTES)])
+@pytest.mark.parametrize(
+    "document",
+    [
+        nested(MAX_DEPTH),
+        with_attributes(MAX_ATTRIBUTES),
+        with_namespaces(MAX_NAMESPACES),
+        b"<a>" + b"<b xmlns:n='x'/>" * 1000 + b"</a>",
+    ],
+)
 def test_the_limits_themselves_are_allowed(document):
     assert parse(document).tag == "a"
 
