@@ -4,8 +4,8 @@ import pytest
 
 from esc_daemon.netconf.xml import (
     MAX_ATTRIBUTES,
-    MAX_NAMESPACES,
     MAX_DEPTH,
+    MAX_NAMESPACES,
     MalformedMessage,
     name_of,
     parse,
