@@ -109,8 +109,8 @@ def test_root_keeps_its_data_in_var_lib_and_others_in_their_state_directory(
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert default_data_dir() == Path("/var/lib/esc_daemon")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setenv("HOME", "/home/u")
-    assert default_data_dir() == Path("/home/u/.local/state/esc_daemon")
+    monkeypatch.setenv("HOME", "/nowhere/u")
+    assert default_data_dir() == Path("/nowhere/u/.local/state/esc_daemon")
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
     assert default_data_dir() == Path("/s/esc_daemon")
 
