@@ -128,7 +128,7 @@ class Watch:
     server: ServerKey
     server_id: str
     addresses: tuple[tuple[int, str], ...]
-    kpis: tuple[Kpi, ...] = field(compare=False)
+    kpis: tuple[Kpi, ...] = field(hash=False)
 
     @property
     def slot(self) -> str:
