@@ -20,25 +20,8 @@ from esc_daemon.domain.ids import (
     ServerKey,
     TenantName,
     VimId,
-    VmGroupName,
 )
-from esc_daemon.domain.intent import (
-    AddressPool,
-    Collector,
-    Condition,
-    Deployment,
-    Interface,
-    Kpi,
-    Network,
-    Resource,
-    Rule,
-    RuleAction,
-    RuleWhen,
-    Scaling,
-    Subnet,
-    Tenant,
-    VmGroup,
-)
+from esc_daemon.domain.intent import Deployment, Resource, Tenant
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
@@ -57,6 +40,7 @@ from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Serve
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, LossyVim, Weather
+from tests.simulation.requests import any_deployment
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 VIM = VimId("sim")
@@ -279,7 +263,7 @@ class World:
         key = Key(Kind.DEPLOYMENT, tenant, name)
         roll = self.random.random()
         if roll < 0.55:
-            return {tenant_key: Tenant(name=tenant), key: _deployment(name, self.random)}
+            return {tenant_key: Tenant(name=tenant), key: any_deployment(name, self.random)}
         if roll < 0.85:
             return {key: None}
         return {
@@ -477,48 +461,3 @@ def _check_unhandled(problems: list[dict[str, Any]]) -> None:
 def _of_the_dead(context: dict[str, Any]) -> bool:
     """A task that died with its daemon is garbage, not a problem."""
     return "was destroyed but it is pending" in str(context.get("message"))
-
-
-def _deployment(name: str, random: Random) -> Deployment:
-    ephemeral = random.random() < 0.4
-    network = "own" if ephemeral else "outside"
-    monitored = random.random() < 0.7
-    count = random.randint(1, 3)
-    pool = AddressPool(network=network, addresses=tuple(f"10.7.0.{i}" for i in range(10, 14)))
-    return Deployment(
-        name=name,
-        networks=(_network(),) if ephemeral else (),
-        groups=(
-            VmGroup(
-                name=VmGroupName("g"),
-                image="img",
-                flavor="small",
-                bootup_time=120 if monitored else -1,
-                interfaces=(Interface(nicid=0, network=network),),
-                kpis=(_KPI,),
-                rules=(_RULE,),
-                scaling=Scaling(
-                    min_active=count,
-                    max_active=count,
-                    address_pools=(pool,) if ephemeral and random.random() < 0.5 else (),
-                ),
-            ),
-        ),
-    )
-
-
-def _network() -> Network:
-    subnet = Subnet(name="s", network="own", address="10.7.0.0", netmask="255.255.255.0")
-    return Network(name="own", subnets=(subnet,))
-
-
-_KPI = Kpi(
-    event_name="VM_ALIVE",
-    threshold="1",
-    condition=Condition.GT,
-    collector=Collector(type="ICMPPing", poll_seconds=3),
-)
-_RULE = Rule(
-    event_name="VM_ALIVE",
-    actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
-)

@@ -1,0 +1,64 @@
+"""What the clients of the simulation ask for."""
+
+from random import Random
+
+from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.intent import (
+    AddressPool,
+    Collector,
+    Condition,
+    Deployment,
+    Interface,
+    Kpi,
+    Network,
+    Rule,
+    RuleAction,
+    RuleWhen,
+    Scaling,
+    Subnet,
+    VmGroup,
+)
+
+_KPI = Kpi(
+    event_name="VM_ALIVE",
+    threshold="1",
+    condition=Condition.GT,
+    collector=Collector(type="ICMPPing", poll_seconds=3),
+)
+_RULE = Rule(
+    event_name="VM_ALIVE",
+    actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
+)
+
+
+def any_deployment(name: str, random: Random) -> Deployment:
+    ephemeral = random.random() < 0.4
+    network = "own" if ephemeral else "outside"
+    monitored = random.random() < 0.7
+    count = random.randint(1, 3)
+    pool = AddressPool(network=network, addresses=tuple(f"10.7.0.{i}" for i in range(10, 14)))
+    return Deployment(
+        name=name,
+        networks=(_network(),) if ephemeral else (),
+        groups=(
+            VmGroup(
+                name=VmGroupName("g"),
+                image="img",
+                flavor="small",
+                bootup_time=120 if monitored else -1,
+                interfaces=(Interface(nicid=0, network=network),),
+                kpis=(_KPI,),
+                rules=(_RULE,),
+                scaling=Scaling(
+                    min_active=count,
+                    max_active=count,
+                    address_pools=(pool,) if ephemeral and random.random() < 0.5 else (),
+                ),
+            ),
+        ),
+    )
+
+
+def _network() -> Network:
+    subnet = Subnet(name="s", network="own", address="10.7.0.0", netmask="255.255.255.0")
+    return Network(name="own", subnets=(subnet,))
