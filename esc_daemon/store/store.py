@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -40,6 +41,8 @@ class SqlStore:
         self._lock = lock
         self._on_synced = on_synced
         self._open = True
+        # Held by one thread at a time anyway, except for `kill`; a hook may kill from within.
+        self._busy = RLock()
         # One thread makes SQLite's calls one after the other; it starts with the first of them.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._writer = GroupCommit(
@@ -128,11 +131,13 @@ class SqlStore:
             self._let_go()
 
     def kill(self) -> None:
-        """Let go of the database as a crash does: what was not synced is lost."""
-        if self._open:
-            self._open = False
-            sqlite.shut(self._connection)
-            self._let_go()
+        """Let go of the database as a crash does, for simulations: who waits is cancelled."""
+        with self._busy:  # SQLite does not bear to be closed under a thread that is at work
+            if self._open:
+                self._open = False
+                self._writer.abandon()
+                sqlite.shut(self._connection)
+                self._let_go()
 
     def _let_go(self) -> None:
         self._executor.shutdown(wait=False)
@@ -158,21 +163,23 @@ class SqlStore:
         **kwargs: ArgumentsT.kwargs,
     ) -> ResultT:
         """Run *work* on the writer's thread, its writes durable when this returns."""
-        self._check_open()
-        try:
-            with self._connection.begin():
-                return work(self._connection, *args, **kwargs)
-        except DBAPIError as error:
-            raise sqlite.translated(error) from error
+        with self._busy:
+            self._check_open()
+            try:
+                with self._connection.begin():
+                    return work(self._connection, *args, **kwargs)
+            except DBAPIError as error:
+                raise sqlite.translated(error) from error
 
     def _write(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        self._check_open()
-        try:
-            outcomes = write_batch(self._connection, jobs)
-        except DBAPIError as error:
-            raise sqlite.translated(error) from error
-        self._synced()
-        return outcomes
+        with self._busy:
+            self._check_open()
+            try:
+                outcomes = write_batch(self._connection, jobs)
+            except DBAPIError as error:
+                raise sqlite.translated(error) from error
+            self._synced()
+            return outcomes
 
     def _check_open(self) -> None:
         if not self._open:

@@ -64,6 +64,7 @@ class GroupCommit:
             self._queue.append(waiting)
             if self._drain is None:
                 self._drain = asyncio.create_task(self._write_all(), name="store.writer")
+                self._drain.add_done_callback(self._give_up)
             return await waiting.outcome
 
     async def close(self) -> None:
@@ -72,14 +73,24 @@ class GroupCommit:
         if self._drain is not None:
             await asyncio.wait([self._drain])
 
+    def abandon(self) -> None:
+        """Refuse what comes from now on and cancel everybody who waits."""
+        self._closed = True
+        if self._drain is not None and not self._drain.get_loop().is_closed():
+            self._drain.cancel()
+
     async def _write_all(self) -> None:
-        try:
-            while batch := self._next_batch():
-                await self._write_one(batch)
-        finally:
+        while batch := self._next_batch():
+            await self._write_one(batch)
+        self._drain = None  # at once: who comes now needs a new task
+
+    def _give_up(self, drain: asyncio.Task[None]) -> None:
+        """Send those away who wait for a task that was cancelled, perhaps before it began."""
+        if self._drain is drain:
             self._drain = None
-            for left in self._queue:  # only if this task was cancelled
+            for left in self._queue:
                 left.outcome.cancel()
+            self._queue.clear()
 
     def _next_batch(self) -> list[_Waiting]:
         """Take the oldest; who was cancelled while waiting is passed over."""

@@ -124,10 +124,9 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return values(hint.__supertype__)
     if origin in (Union, types.UnionType):
         return st.one_of([values(arg) for arg in reversed(args)])
-    if origin is tuple and args[-1] is Ellipsis:
-        return st.lists(values(args[0]), max_size=1).map(tuple)
     if origin is tuple:
-        return st.tuples(*map(values, args))
+        some = st.lists(values(args[0]), max_size=1).map(tuple)
+        return some if args[-1] is Ellipsis else st.tuples(*map(values, args))
     if origin is Mapping:
         return st.dictionaries(values(args[0]), values(args[1]), max_size=2)
     if is_dataclass(origin or hint):
