@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -20,7 +21,6 @@ from esc_daemon.store.batch import last_seq, write_batch
 from esc_daemon.store.rows import Job, job_of
 from esc_daemon.store.writer import LONGEST_BATCH, LONGEST_QUEUE, GroupCommit, Outcome
 
-ArgumentsT = ParamSpec("ArgumentsT")
 ResultT = TypeVar("ResultT")
 
 
@@ -93,7 +93,7 @@ class SqlStore:
         """Give every record, in the order of the keys."""
         place = reader.START
         while True:
-            records, place = await self._call(reader.records_after, place)
+            records, place = await self._call(partial(reader.records_after, place=place))
             if not records:
                 return
             for record in records:
@@ -103,7 +103,9 @@ class SqlStore:
         self, *, after: int, limit: int, stream: Stream, since: datetime | None = None
     ) -> Sequence[LoggedEvent]:
         """Return up to *limit* events of *stream* numbered above *after*, not before *since*."""
-        return await self._call(event_log.read, after, limit, stream, since)
+        return await self._call(
+            lambda connection: event_log.read(connection, after, limit, stream, since)
+        )
 
     async def last_event(self) -> int:
         """Return the number of the newest event, 0 before the first."""
@@ -116,9 +118,9 @@ class SqlStore:
     async def trim(self, *, keep_events: int) -> int:
         """Forget all but the newest *keep_events* events and return how many went."""
         gone = 0
-        while cut := await self._call(event_log.cut, keep_events):
+        work = partial(event_log.cut, keep_events=keep_events)
+        while cut := await self._call(work, writes=True):
             gone += cut
-            self._synced()
         return gone
 
     async def close(self) -> None:
@@ -145,31 +147,26 @@ class SqlStore:
             self._lock.release()
 
     async def _call(
-        self,
-        work: Callable[Concatenate[Connection, ArgumentsT], ResultT],
-        *args: ArgumentsT.args,
-        **kwargs: ArgumentsT.kwargs,
+        self, work: Callable[[Connection], ResultT], *, writes: bool = False
     ) -> ResultT:
+        """Run *work* on the writer's thread in a transaction of its own."""
         self._check_open()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
-            self._executor, lambda: self._in_transaction(work, *args, **kwargs)
+            self._executor, partial(self._in_transaction, work, writes=writes)
         )
 
-    def _in_transaction(
-        self,
-        work: Callable[Concatenate[Connection, ArgumentsT], ResultT],
-        *args: ArgumentsT.args,
-        **kwargs: ArgumentsT.kwargs,
-    ) -> ResultT:
-        """Run *work* on the writer's thread, its writes durable when this returns."""
+    def _in_transaction(self, work: Callable[[Connection], ResultT], *, writes: bool) -> ResultT:
         with self._busy:
             self._check_open()
             try:
                 with self._connection.begin():
-                    return work(self._connection, *args, **kwargs)
+                    result = work(self._connection)
             except DBAPIError as error:
                 raise sqlite.translated(error) from error
+            if writes:
+                self._synced()
+            return result
 
     def _write(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
         with self._busy:
