@@ -92,7 +92,7 @@ def _flush(connection: Connection, waiting: dict[Statement, list[Row]]) -> None:
 
 
 def _execute(connection: Connection, statement: Statement, rows: list[Row]) -> None:
-    # Measured (benchmarks/bench_store.py): Core's own executemany costs three times as much a
+    # Measured (benchmarks/bench_store.py): Core's own executemany costs 2.5 to 3 times as much a
     # row (9.5 us against 3.2), for it makes a dictionary for each and takes it apart again.
     try:
         dialect = connection.dialect
