@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final
 
 from lxml import etree
 
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps
-from esc_daemon.domain.intent import Deployment, VmGroup
+from esc_daemon.domain.intent import Deployment, Network, VmGroup
 from esc_daemon.domain.kpi import unreadable
 from esc_daemon.domain.placing import MAX_VMS
 from esc_daemon.netconf.errors import ErrorTag
@@ -17,19 +18,48 @@ _URI: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://\S+")
 _SCHEMES: Final = frozenset({"file", "http", "https"})
 
 
+def check_network(network: Network, element: etree._Element) -> None:
+    """
+    Refuse a network with a subnet that is none.
+
+    Raises:
+        Objection: Addresses of another version than ipversion says, or a mask with holes.
+
+    """
+    for subnet, at in zip(network.subnets, element.findall(steps("subnet")), strict=True):
+        parts = {"address": subnet.address, "netmask": subnet.netmask, "gateway": subnet.gateway}
+        for name, text in parts.items():
+            if text is not None and f"ipv{ip_address(text).version}" != subnet.ip_version:
+                raise Objection(_child(at, name), f"{name} is not of version {subnet.ip_version}")
+        mask = ip_address(subnet.netmask)
+        host_bits = ~int(mask) & ((1 << mask.max_prefixlen) - 1)
+        if host_bits & (host_bits + 1):
+            raise Objection(_child(at, "netmask"), "netmask has holes")
+
+
+def _child(element: etree._Element, name: str) -> etree._Element:
+    found = element.find(steps(name))
+    return element if found is None else found
+
+
 def check(deployment: Deployment, element: etree._Element) -> None:
     """
     Refuse a deployment that cannot be activated whatever the VIM says.
 
     Raises:
-        Objection: More VMs than a deployment may have, a threshold that is no number, or a day-0
-            source that is neither a path nor a URI.
+        Objection: As `check_network`; more VMs than a deployment may have, a threshold that is no
+            number, or a day-0 source that is neither a path nor a URI.
 
     """
-    most = sum(max(group.scaling.min_active, group.scaling.max_active) for group in deployment.groups)
+    most = sum(
+        max(group.scaling.min_active, group.scaling.max_active) for group in deployment.groups
+    )
     if most > MAX_VMS:
         text = f"the vm_groups may have {most} VMs together, the limit of a deployment is {MAX_VMS}"
         raise Objection(element, text, ErrorTag.RESOURCE_DENIED)
+    networks = element.findall(steps("networks/network"))
+    for network, at in zip(deployment.networks, networks, strict=True):
+        check_network(network, at)
     groups = element.findall(steps("vm_group"))
     for group, at in zip(deployment.groups, groups, strict=True):
         _check_thresholds(group, at)
@@ -39,9 +69,8 @@ def check(deployment: Deployment, element: etree._Element) -> None:
 def _check_thresholds(group: VmGroup, element: etree._Element) -> None:
     for kpi, at in zip(group.kpis, element.findall(steps("kpi_data/kpi")), strict=True):
         if unreadable(kpi):
-            value = at.find(steps("metric_value"))
             text = f"metric_value is no number, as metric_type {kpi.metric_type} asks for"
-            raise Objection(at if value is None else value, text)
+            raise Objection(_child(at, "metric_value"), text)
 
 
 def _check_sources(element: etree._Element) -> None:

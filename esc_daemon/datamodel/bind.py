@@ -5,20 +5,19 @@ Leaves that have no effect yet stand in `ACCEPTED_NO_EFFECT`; `coverage.check` r
 when a leaf of the YANG is in neither.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lxml import etree
 
-from esc_daemon.datamodel.accept import check, warnings_of
+from esc_daemon.datamodel.accept import check, check_network, warnings_of
 from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.names import NAMESPACES
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
 from esc_daemon.datamodel.shape import (
     ABSENT,
-    Field,
     Leaf,
     Made,
     Many,
@@ -296,9 +295,14 @@ def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
     """
     try:
         intent: Intent = SHAPES[path.kind].read(element)
-        if not isinstance(intent, Deployment):
-            return Binding(intent=intent)
-        check(intent, element)
+        match intent:
+            case Deployment():
+                check(intent, element)
+                return Binding(intent=intent, warnings=tuple(warnings_of(intent)))
+            case Network():
+                check_network(intent, element)
+            case _:
+                pass
     except Objection as objection:
         below = "".join(reversed(list(_steps_up(objection.element, element, schema))))
         raise RpcError(
@@ -308,12 +312,10 @@ def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
             path=path.instance_path() + below,
             namespaces=NAMESPACES,
         ) from None
-    return Binding(intent=intent, warnings=tuple(warnings_of(intent)))
+    return Binding(intent=intent)
 
 
-def _steps_up(
-    element: etree._Element, entry: etree._Element, schema: Node
-) -> Iterator[str]:
+def _steps_up(element: etree._Element, entry: etree._Element, schema: Node) -> Iterator[str]:
     """Yield the steps of an instance path from *element* up to below *entry*."""
     lineage = [element, *element.iterancestors()]
     names = [name_of(each)[1] for each in lineage[: lineage.index(entry)]]

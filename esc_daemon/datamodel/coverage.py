@@ -5,8 +5,8 @@ CoverageError   a leaf of the YANG is neither bound nor listed, or the tables na
 """
 
 from esc_daemon.datamodel.bind import INHERITED, SHAPES
-from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT
 from esc_daemon.datamodel.entries import INSIDE_TENANT, LISTS, ROOT
+from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
 from esc_daemon.domain.ids import Kind

@@ -41,7 +41,7 @@ MAX_ERRORS: Final = 50
 _END_OF_TENANT: Final = b"</tenant>"
 
 
-class StaleEdit(Exception):  # noqa: N818  it says what is wrong
+class StaleEdit(Exception):
     """The edit was prepared on entries that have changed since; prepare it again."""
 
 
@@ -51,7 +51,8 @@ class PendingEdit:
     An edit that can be committed.
 
     *changes* are the entries that differ, parents first. *intents* are what these ask of their
-    records, one each and in the same order, None for what is to go. *warnings* are for the log. *revision* is what the datastore will have after the commit.
+    records, one each and in the same order, None for what is to go. *warnings* are for the
+    log. *revision* is what the datastore will have after the commit.
     """
 
     changes: tuple[EntryChange, ...]
@@ -190,9 +191,7 @@ class Datastore:
             return siblings.values()
         return [siblings[name]] if name in siblings else []
 
-    def _changes(
-        self, touched: dict[EntryPath, etree._Element | None]
-    ) -> Iterator[EntryChange]:
+    def _changes(self, touched: dict[EntryPath, etree._Element | None]) -> Iterator[EntryChange]:
         for path, element in touched.items():
             old = self.entry(path)
             new = None if element is None else to_xml(element)

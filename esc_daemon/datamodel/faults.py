@@ -15,7 +15,9 @@ from esc_daemon.netconf.xml import name_of, qualified
 _STEP: Final = re.compile(
     r"""/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?P<predicates>(?:\[(?:[^\]'"]|'[^']*'|"[^"]*")*\])*)"""
 )
-_KEY: Final = re.compile(r"""\[(?:[\w.-]+:)?(?P<name>[\w-][\w.-]*)(?P<rest>=(?:'[^']*'|"[^"]*")\])""")
+_KEY: Final = re.compile(
+    r"""\[(?:[\w.-]+:)?(?P<name>[\w-][\w.-]*)(?P<rest>=(?:'[^']*'|"[^"]*")\])"""
+)
 
 
 _QUOTED: Final = re.compile(r'"[^"]*"')
@@ -94,9 +96,7 @@ class _Rule(NamedTuple):
     """The path is the parent's: the node that the message names is to be added."""
 
 
-def _rule(
-    pattern: str, tag: ErrorTag, app_tag: str | None = None, *, below: bool = False
-) -> _Rule:
+def _rule(pattern: str, tag: ErrorTag, app_tag: str | None = None, *, below: bool = False) -> _Rule:
     return _Rule(re.compile(pattern), tag, app_tag, below)
 
 
@@ -159,8 +159,7 @@ def _shortened(quoted: re.Match[str]) -> str:
 def _instance_path(path: str) -> str:
     """Return libyang's *path*, which has a prefix on its first step only, with one on each."""
     return "".join(
-        f"/{PREFIX}:{step['name']}"
-        + _KEY.sub(rf"[{PREFIX}:\g<name>\g<rest>", step["predicates"])
+        f"/{PREFIX}:{step['name']}" + _KEY.sub(rf"[{PREFIX}:\g<name>\g<rest>", step["predicates"])
         for step in _STEP.finditer(path)
     )
 

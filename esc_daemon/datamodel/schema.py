@@ -147,9 +147,7 @@ class Schema:
             self._parse(keys, _CONFIGURATION | _Parse.ParseOnly, _Check.NoState)
         ):
             return found
-        return schema_errors(
-            self._parse(text, _CONFIGURATION, _Check.NoState | _Check.MultiError)
-        )
+        return schema_errors(self._parse(text, _CONFIGURATION, _Check.NoState | _Check.MultiError))
 
     def _parse(self, text: str, parse: Any, check: Any) -> list[Finding]:
         try:

@@ -149,5 +149,5 @@ def integer(text: str) -> int:
     digits = text.lstrip("+-")
     sign = -1 if text.startswith("-") else 1
     if digits[:2] in {"0x", "0X"}:
-        return sign * int(digits[2:], 16)
+        return sign * int(digits, 16)
     return sign * int(digits, 8 if digits.startswith("0") else 10)

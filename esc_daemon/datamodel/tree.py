@@ -24,7 +24,7 @@ MODULE: Final = "esc"
 _LEAVES: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST})
 
 
-class SchemaNotFound(Exception):  # noqa: N818  it says what is wrong
+class SchemaNotFound(Exception):
     """The YANG files are missing or broken: the installation is incomplete."""
 
 
@@ -129,9 +129,7 @@ def _is_error(tag: str) -> bool:
 
 def _input(rpc: Any) -> Node:
     statement = next(child for child in rpc.i_children if child.keyword == "input")
-    return Node(
-        kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=_children(statement, None)
-    )
+    return Node(kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=_children(statement, None))
 
 
 def _node(statement: Any, case: tuple[str, str] | None = None) -> Node:

@@ -73,7 +73,7 @@ class Walk:
             raise RpcError.unknown_element("", name)
         return found
 
-    def _enter(  # noqa: PLR0913  where we are
+    def _enter(
         self,
         edit: etree._Element,
         schema: Node,
@@ -100,7 +100,7 @@ class Walk:
             self._remove(kinds, tenant)
         return operation
 
-    def _containers(  # noqa: PLR0913  where we are
+    def _containers(
         self,
         edit: Iterable[etree._Element],
         schema: Node,
@@ -120,11 +120,13 @@ class Walk:
                 raise _unknown(child, path)
             named.append((child, known, inside[known.name]))
         if operation is Operation.REPLACE:
-            self._remove([kind for kind in kinds if kind not in {each[2] for each in named}], tenant)
+            self._remove(
+                [kind for kind in kinds if kind not in {each[2] for each in named}], tenant
+            )
         for child, known, kind in named:
             self._entries(child, known, operation, path, kind, tenant)
 
-    def _entries(  # noqa: PLR0913  where we are
+    def _entries(
         self,
         edit: etree._Element,
         schema: Node,
@@ -223,9 +225,7 @@ def _entry_path(
     return EntryPath(kind, tenant, leaf.text or "")
 
 
-def _parted(
-    edit: etree._Element, schema: Node
-) -> tuple[etree._Element, list[etree._Element]]:
+def _parted(edit: etree._Element, schema: Node) -> tuple[etree._Element, list[etree._Element]]:
     """Return the edit of a tenant without the entries inside it, and the containers of those."""
     containers = {qualified(schema.namespace, LISTS[kind][0]) for kind in INSIDE_TENANT}
     own = etree.Element(edit.tag, dict(edit.attrib))
