@@ -24,7 +24,6 @@ from esc_daemon.datamodel.shape import (
     One,
     Shape,
     boolean,
-    integer,
     steps,
     text_at,
 )
@@ -74,7 +73,7 @@ def _pairs(path: str, name: str = "name", value: str = "value") -> Made:
 
 
 def _poll_seconds(collector: etree._Element) -> object:
-    frequency = integer(text_at(collector, "poll_frequency") or "")
+    frequency = int(text_at(collector, "poll_frequency") or "")
     return frequency * _SECONDS[text_at(collector, "polling_unit") or ""]
 
 
@@ -141,10 +140,10 @@ _NETWORK: Final = Shape(
         "name": Leaf("name"),
         "shared": Leaf("shared", boolean),
         "admin_state": Leaf("admin_state", boolean),
-        "vlan_id": Leaf("vlanid", integer),
+        "vlan_id": Leaf("vlanid", int),
         "provider_network_type": Leaf("provider_network_type"),
         "provider_physical_network": Leaf("provider_physical_network"),
-        "provider_segmentation_id": Leaf("provider_segmentation_id", integer),
+        "provider_segmentation_id": Leaf("provider_segmentation_id", int),
         "subnets": Many(("subnet",), _SUBNET),
     },
 )
@@ -162,11 +161,11 @@ _FLAVOR: Final = Shape(
     Flavor,
     {
         "name": Leaf("name"),
-        "vcpus": Leaf("vcpus", integer),
-        "memory_mb": Leaf("memory_mb", integer),
-        "root_disk_mb": Leaf("root_disk_mb", integer),
-        "ephemeral_disk_mb": Leaf("ephemeral_disk_mb", integer),
-        "swap_disk_mb": Leaf("swap_disk_mb", integer),
+        "vcpus": Leaf("vcpus", int),
+        "memory_mb": Leaf("memory_mb", int),
+        "root_disk_mb": Leaf("root_disk_mb", int),
+        "ephemeral_disk_mb": Leaf("ephemeral_disk_mb", int),
+        "swap_disk_mb": Leaf("swap_disk_mb", int),
         "properties": _pairs("properties/property"),
     },
 )
@@ -174,7 +173,7 @@ _LOCATOR: Final = Shape(Locator, {"vim_id": Leaf("vim_id"), "vim_project": Leaf(
 _INTERFACE: Final = Shape(
     Interface,
     {
-        "nicid": Leaf("nicid", integer),
+        "nicid": Leaf("nicid", int),
         "network": Leaf("network"),
         "type": Leaf("type"),
         "model": Leaf("model"),
@@ -187,7 +186,7 @@ _COLLECTOR: Final = Shape(
     Collector,
     {
         "type": Leaf("type"),
-        "nicid": Leaf("nicid", integer),
+        "nicid": Leaf("nicid", int),
         "poll_seconds": Made(("poll_frequency", "polling_unit"), _poll_seconds),
         "continuous_alarm": Leaf("continuous_alarm", boolean),
         "properties": _pairs("properties/property"),
@@ -200,8 +199,8 @@ _KPI: Final = Shape(
         "threshold": Leaf("metric_value"),
         "condition": Leaf("metric_cond", Condition),
         "metric_type": Leaf("metric_type"),
-        "occurrences_true": Leaf("metric_occurrences_true", integer),
-        "occurrences_false": Leaf("metric_occurrences_false", integer),
+        "occurrences_true": Leaf("metric_occurrences_true", int),
+        "occurrences_false": Leaf("metric_occurrences_false", int),
         "collector": One("metric_collector", _COLLECTOR),
     },
 )
@@ -220,8 +219,8 @@ _DAY_ZERO: Final = Shape(
 _SCALING: Final = Shape(
     Scaling,
     {
-        "min_active": Leaf("min_active", integer),
-        "max_active": Leaf("max_active", integer),
+        "min_active": Leaf("min_active", int),
+        "max_active": Leaf("max_active", int),
         "elastic": Leaf("elastic", boolean),
         "address_pools": IP_POOL.field("static_ip_address_pool"),
         "mac_pools": MAC_POOL.field("static_mac_address_pool"),
@@ -232,7 +231,7 @@ _RECOVERY: Final = Shape(
     {
         "type": Leaf("recovery_type", RecoveryType),
         "action": Leaf("action_on_recovery", RecoveryAction),
-        "max_retries": Leaf("max_retries", integer),
+        "max_retries": Leaf("max_retries", int),
     },
 )
 _GROUP: Final = Shape(
@@ -242,9 +241,9 @@ _GROUP: Final = Shape(
         "image": Leaf("image"),
         "flavor": Leaf("flavor"),
         "locator": Made(("locator/vim_id", "locator/vim_project"), _locator),
-        "bootup_time": Leaf("bootup_time", integer),
-        "recovery_wait_time": Leaf("recovery_wait_time", integer),
-        "reboot_time": Leaf("reboot_time", integer),
+        "bootup_time": Leaf("bootup_time", int),
+        "recovery_wait_time": Leaf("recovery_wait_time", int),
+        "reboot_time": Leaf("reboot_time", int),
         "interfaces": Many(("interfaces/interface",), _INTERFACE),
         "kpis": Many(("kpi_data/kpi",), _KPI),
         "monitoring_enabled": Leaf("kpi_data/enabled", boolean),

@@ -141,13 +141,3 @@ def text_at(element: etree._Element, path: str) -> str | None:
 def boolean(text: str) -> bool:
     """Return the value of a YANG boolean (RFC 7950 section 9.5)."""
     return text == "true"
-
-
-def integer(text: str) -> int:
-    """Return the value of a YANG integer: decimal, hexadecimal or octal (RFC 7950 9.2.1)."""
-    text = text.strip()
-    digits = text.lstrip("+-")
-    sign = -1 if text.startswith("-") else 1
-    if digits[:2] in {"0x", "0X"}:
-        return sign * int(digits, 16)
-    return sign * int(digits, 8 if digits.startswith("0") else 10)

@@ -28,13 +28,13 @@ def datamodel(body: str) -> str:
 
 
 def tenant(body: str = "", name: str = "t", attributes: str = "") -> str:
-    return f"<tenants><tenant {attributes}><name>{name}</name>{body}</tenant></tenants>"
+    return f"<tenants><{_tag('tenant', attributes)}><name>{name}</name>{body}</tenant></tenants>"
 
 
 def deployment(body: str = GROUP, name: str = "d", attributes: str = "") -> str:
     """Return the deployments of a tenant: one."""
     return (
-        f"<deployments><deployment {attributes}><name>{name}</name>{body}</deployment>"
+        f"<deployments><{_tag('deployment', attributes)}><name>{name}</name>{body}</deployment>"
         "</deployments>"
     )
 
@@ -45,4 +45,10 @@ def service(body: str = GROUP, *, owner: str = "t", name: str = "d", attributes:
 
 
 def network(body: str = "", name: str = "n", attributes: str = "") -> str:
-    return f"<networks><network {attributes}><name>{name}</name>{body}</network></networks>"
+    return (
+        f"<networks><{_tag('network', attributes)}><name>{name}</name>{body}</network></networks>"
+    )
+
+
+def _tag(name: str, attributes: str) -> str:
+    return f"{name} {attributes}".strip()
