@@ -313,8 +313,10 @@ def test_a_deployment_has_500_vms_at_most(datastore: Datastore) -> None:
         (
             "TRUE servicebooted.sh",
             "SOMETIMES x",
-            ("/esc:rules/esc:admin_rules/esc:rule[esc:event_name='VM_ALIVE']"
-            "/esc:action[.='SOMETIMES x']"),
+            (
+                "/esc:rules/esc:admin_rules/esc:rule[esc:event_name='VM_ALIVE']"
+                "/esc:action[.='SOMETIMES x']"
+            ),
         ),
         (
             "TRUE servicebooted.sh",

@@ -138,8 +138,10 @@ def test_an_empty_config_that_replaces_empties_everything(datastore: Datastore) 
         (
             service("", name="x", attributes=DELETE),
             "data-missing",
-            ("/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']/esc:deployments"
-            "/esc:deployment[esc:name='x']"),
+            (
+                "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']/esc:deployments"
+                "/esc:deployment[esc:name='x']"
+            ),
         ),
         (
             tenant(attributes='nc:operation="create"'),
