@@ -82,6 +82,8 @@ class Operational:
                 yield piece.encode()
         if opened:
             yield b"</tenants>"
+        if part.tenant is None:
+            yield inner("leftovers", *map(opdata.leftovers, self._deployments(names))).encode()
         yield b"</opdata>"
 
     def _beside_tenants(self) -> Iterator[str]:
@@ -96,6 +98,12 @@ class Operational:
         for record in self._records.records_under(None):
             if is_tenant(record):
                 yield record.key.name
+
+    def _deployments(self, tenants: Iterable[str]) -> Iterator[DeploymentRecord]:
+        for name in tenants:
+            for record in self._records.records_under(TenantName(name)):
+                if isinstance(record, DeploymentRecord):
+                    yield record
 
     def _tenant(self, name: TenantName, deployment: str | None) -> Iterator[str]:
         record = self._records.record(Key(Kind.TENANT, None, name))

@@ -79,6 +79,10 @@ class Schema:
         """Return one top-level node of the configuration."""
         return self._tree.roots.get(name) if namespace == NAMESPACE else None
 
+    def data_root(self, namespace: str, name: str) -> Node | None:
+        """Return one top-level node with its operational data: what a get may show."""
+        return self._tree.data.get(name) if namespace == NAMESPACE else None
+
     def node(self, path: str) -> Node:
         """
         Return the node at *path*, such as ``esc_datamodel/tenants/tenant``.

@@ -58,10 +58,15 @@ class Node:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Tree:
-    """What pyang tells of the module; *inputs* are the parameters of its RPCs."""
+    """
+    What pyang tells of the module.
+
+    *roots* hold the configuration, *data* operational data too, *inputs* the RPCs' parameters.
+    """
 
     revision: str
     roots: Mapping[str, Node]
+    data: Mapping[str, Node]
     inputs: Mapping[str, Node]
     event_types: frozenset[str]
 
@@ -101,18 +106,12 @@ def read_tree(directory: Path) -> Tree:
     if faults := [str(position) for position, tag, _ in context.errors if _is_error(tag)]:
         raise SchemaNotFound(f"the YANG files have errors: {', '.join(faults)}")
     types = context.get_module("esc_notifications").i_typedefs["event-type"]
+    containers = [each for each in module.i_children if each.keyword == "container"]
     return Tree(
         revision=str(module.i_latest_revision),
-        roots={
-            statement.arg: _node(statement)
-            for statement in module.i_children
-            if statement.keyword == "container"
-        },
-        inputs={
-            statement.arg: _input(statement)
-            for statement in module.i_children
-            if statement.keyword == "rpc"
-        },
+        roots={each.arg: _Reader(state=False).node(each) for each in containers},
+        data={each.arg: _Reader(state=True).node(each) for each in containers},
+        inputs={each.arg: _input(each) for each in module.i_children if each.keyword == "rpc"},
         event_types=frozenset(word.arg for word in types.search_one("type").search("enum")),
     )
 
@@ -129,35 +128,41 @@ def _is_error(tag: str) -> bool:
 
 def _input(rpc: Any) -> Node:
     statement = next(child for child in rpc.i_children if child.keyword == "input")
-    return Node(kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=_children(statement, None))
+    children = _Reader(state=False).children(statement)
+    return Node(kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=children)
 
 
-def _node(statement: Any, case: tuple[str, str] | None = None) -> Node:
-    order = statement.search_one("ordered-by")
-    default = statement.search_one("default")
-    return Node(
-        kind=_kind(statement),
-        name=statement.arg,
-        children=_children(statement, None),
-        keys=tuple(key.arg for key in getattr(statement, "i_key", None) or ()),
-        user_ordered=order is not None and order.arg == "user",
-        default=None if default is None else default.arg,
-        case=case,
-    )
+@dataclass(slots=True, frozen=True)
+class _Reader:
+    """Turns pyang's statements into nodes; *state* tells whether operational data is wanted."""
+
+    state: bool
+
+    def node(self, statement: Any, case: tuple[str, str] | None = None) -> Node:
+        order = statement.search_one("ordered-by")
+        default = statement.search_one("default")
+        return Node(
+            kind=_kind(statement),
+            name=statement.arg,
+            children=self.children(statement),
+            keys=tuple(key.arg for key in getattr(statement, "i_key", None) or ()),
+            user_ordered=order is not None and order.arg == "user",
+            default=None if default is None else default.arg,
+            case=case,
+        )
+
+    def children(self, statement: Any, case: tuple[str, str] | None = None) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for child in getattr(statement, "i_children", ()):
+            if child.keyword == "choice":
+                for option in child.i_children:
+                    found |= self.children(option, (child.arg, option.arg))
+            elif self.state or getattr(child, "i_config", True) is not False:
+                found[child.arg] = self.node(child, case)
+        return found
 
 
 def _kind(statement: Any) -> NodeKind:
     if statement.keyword == "container" and statement.search_one("presence") is not None:
         return NodeKind.PRESENCE_CONTAINER
     return NodeKind(statement.keyword)
-
-
-def _children(statement: Any, case: tuple[str, str] | None) -> dict[str, Node]:
-    found: dict[str, Node] = {}
-    for child in getattr(statement, "i_children", ()):
-        if child.keyword == "choice":
-            for option in child.i_children:
-                found |= _children(option, (child.arg, option.arg))
-        elif getattr(child, "i_config", True) is not False:
-            found[child.arg] = _node(child, case)
-    return found

@@ -174,7 +174,7 @@ class Manager:
 
     @functools.cache  # noqa: B019  one manager a process, and paths of the schema are few
     def _keys_at(self, path: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-        node = self._schema.root(*path[0]) if path else None
+        node = self._schema.data_root(*path[0]) if path else None
         for namespace, name in path[1:]:
             if node is None:
                 return ()

@@ -1,0 +1,250 @@
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from lxml import etree
+
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.opdata import Stats
+from esc_daemon.datamodel.operational import EVERYTHING, Operational, Part, part_of
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import DeploymentId, Key, Kind, RecordId, TenantName, VmGroupName
+from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Subnet, Tenant, VmGroup
+from esc_daemon.domain.placing import owned_by, vms_of
+from esc_daemon.domain.policy import DEFAULT_POLICY, begin
+from esc_daemon.domain.record import DeploymentRecord, Leftover, Record, ResourceRecord
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.netconf.hints import Hint
+
+ID = RecordId("06c94f58-b753-425b-b97c-f7adb9140ead")
+NETWORK = Network(
+    name="n",
+    subnets=(Subnet(name="s", network="n", address="10.0.0.0", netmask="255.0.0.0"),),
+)
+STATS = Stats(hostname="h", os_name="Linux", os_release="6", arch="x", uptime=1, cpu_num=2)
+
+
+class Kept:
+    """Records in a dictionary, in the order of arrival; remembers what was asked for."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._kept = {record.key: record for record in records}
+        self.asked: list[Key] = []
+
+    def record(self, key: Key) -> Record | None:
+        self.asked.append(key)
+        return self._kept.get(key)
+
+    def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
+        found = [record for key, record in self._kept.items() if key.tenant == tenant]
+        self.asked += [record.key for record in found]
+        return found
+
+
+def tenant(name: str) -> Record:
+    made = Tenant(name=TenantName(name))
+    key = Key(Kind.TENANT, None, name)
+    return ResourceRecord(key=key, id=ID, intent=made, made=made, state=ResourceState.ACTIVE)
+
+
+def deployment(owner: str, name: str = "d") -> list[Record]:
+    """Return a deployment of one VM with an ephemeral network, and its network and subnet."""
+    key = Key(Kind.DEPLOYMENT, TenantName(owner), name)
+    intent = Deployment(name=name, networks=(NETWORK,), groups=(VmGroup(name=VmGroupName("g")),))
+    owned = owned_by(key, ID, intent)
+    (network_key, network_id), (subnet_key, subnet_id) = owned
+    record = DeploymentRecord(
+        key=key,
+        id=DeploymentId(ID),
+        intent=intent,
+        state=ServiceState.DEPLOYING,
+        vms=vms_of(key, DeploymentId(ID), intent),
+        owned=owned,
+    )
+    network = ResourceRecord(
+        key=network_key,
+        id=network_id,
+        intent=NETWORK,
+        made=NETWORK,
+        state=ResourceState.ACTIVE,
+        owner=(key, ID),
+    )
+    subnet = ResourceRecord(
+        key=subnet_key,
+        id=subnet_id,
+        intent=NETWORK.subnets[0],
+        made=NETWORK.subnets[0],
+        state=ResourceState.ACTIVE,
+        owner=(key, ID),
+    )
+    return [record, network, subnet]
+
+
+def root_things() -> list[Record]:
+    image = Image(name="i")
+    flavor = Flavor(name="f", vcpus=1, memory_mb=1)
+    network = replace(NETWORK, subnets=())
+    return [
+        ResourceRecord(
+            key=Key(Kind.IMAGE, None, "i"),
+            id=ID,
+            intent=image,
+            made=image,
+            state=ResourceState.ACTIVE,
+        ),
+        ResourceRecord(
+            key=Key(Kind.FLAVOR, None, "f"),
+            id=ID,
+            intent=flavor,
+            made=flavor,
+            state=ResourceState.ACTIVE,
+        ),
+        ResourceRecord(
+            key=Key(Kind.NETWORK, None, "n"),
+            id=ID,
+            intent=network,
+            made=network,
+            state=ResourceState.ACTIVE,
+        ),
+    ]
+
+
+def read(records: Kept, part: Part | None = EVERYTHING) -> etree._Element | None:
+    pieces = b"".join(Operational(records, lambda: STATS).pieces(part))
+    if not pieces:
+        return None
+    return etree.fromstring(b'<esc_datamodel xmlns="%b">%b</esc_datamodel>' % (URI, pieces))
+
+
+URI = NAMESPACE.encode()
+
+
+def names(tree: etree._Element | None, path: str) -> list[str]:
+    assert tree is not None
+    found = tree.xpath(f"//e:opdata/{path}", namespaces={"e": NAMESPACE})
+    assert isinstance(found, list)
+    return [leaf.text or "" for leaf in found if isinstance(leaf, etree._Element)]
+
+
+def test_the_whole_is_what_the_yang_says(schema: Schema) -> None:
+    records = Kept([*root_things(), tenant("t"), *deployment("t"), tenant("u")])
+
+    tree = read(records)
+
+    assert tree is not None
+    assert schema.validate_state(etree.tostring(tree)) == []
+    assert names(tree, "e:status") == ["OPER_UP"]
+    assert names(tree, "e:images/e:image/e:name") == ["i"]
+    assert names(tree, "e:flavors/e:flavor/e:name") == ["f"]
+    assert names(tree, "e:networks/e:network/e:name") == ["n"]
+    assert names(tree, "e:tenants/e:tenant/e:name") == ["t", "u"]
+    assert names(tree, "e:tenants/e:tenant/e:deployments/e:deployment_name") == ["d"]
+
+
+def test_an_ephemeral_network_stands_with_its_deployment_and_not_with_the_tenant() -> None:
+    tree = read(Kept([tenant("t"), *deployment("t")]))
+
+    in_tenant = "e:tenants/e:tenant"
+    assert names(tree, f"{in_tenant}/e:networks/e:network/e:name") == []
+    networks = f"{in_tenant}/e:deployments/e:networks/e:network"
+    assert names(tree, f"{networks}/e:name") == ["n"]
+    assert names(tree, f"{networks}/e:subnets/e:subnet/e:cidr") == ["10.0.0.0/8"]
+
+
+def test_a_keyed_get_looks_at_nothing_else() -> None:
+    records = Kept(
+        [tenant("t"), *deployment("t"), *deployment("t", "other"), tenant("u"), *deployment("u")]
+    )
+
+    tree = read(records, Part(tenant="t", deployment="d"))
+
+    assert names(tree, "e:tenants/e:tenant/e:deployments/e:deployment_name") == ["d"]
+    assert {(key.tenant, key.name.partition("/")[0]) for key in records.asked} == {
+        (None, "t"),
+        ("t", "d"),
+    }
+
+
+@pytest.mark.parametrize("part", [Part(tenant="x"), Part(tenant="x", deployment="d")])
+def test_an_unknown_tenant_shows_nothing(part: Part) -> None:
+    assert names(read(Kept([tenant("t")]), part), "e:tenants") == []
+
+
+def test_an_unknown_deployment_shows_its_tenant_alone() -> None:
+    tree = read(Kept([tenant("t")]), Part(tenant="t", deployment="x"))
+
+    assert names(tree, "e:tenants/e:tenant/e:name") == ["t"]
+    assert names(tree, "e:tenants/e:tenant/e:deployments") == []
+
+
+def test_no_part_is_nothing() -> None:
+    assert read(Kept([tenant("t")]), None) is None
+
+
+def test_what_a_vim_would_not_remove_is_shown(schema: Schema) -> None:
+    record, *_ = deployment("t")
+    assert isinstance(record, DeploymentRecord)
+    (vm,) = record.vms.values()
+    attempt = begin(datetime(2026, 1, 1, tzinfo=UTC), DEFAULT_POLICY)
+    rest = replace(
+        record,
+        intent=None,
+        state=ServiceState.UNDEF,
+        vms={},
+        owned=(),
+        leftovers=(Leftover(vm=vm, deployment=ID, attempt=attempt),),
+    )
+
+    tree = read(Kept([tenant("t"), rest]))
+
+    assert tree is not None
+    assert names(tree, "e:leftovers/e:leftover/e:name") == [vm.name]
+    assert names(tree, "e:tenants/e:tenant/e:deployments") == []
+    assert schema.validate_state(etree.tostring(tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ((), EVERYTHING),
+        ((Hint(None, "esc_datamodel"), Hint(None, "opdata")), EVERYTHING),
+        ((Hint(None, "esc_datamodel"), Hint(None, "networks")), None),
+        ((Hint(None, "esc_datamodel"), Hint(None, "opdata"), Hint(None, "stats")), EVERYTHING),
+        ((Hint("urn:x", "esc_datamodel"),), None),
+        (
+            (
+                Hint(NAMESPACE, "esc_datamodel"),
+                Hint(NAMESPACE, "opdata"),
+                Hint(NAMESPACE, "tenants"),
+                Hint(NAMESPACE, "tenant", (("name", "t"),)),
+                Hint(NAMESPACE, "deployments", (("deployment_name", "d"),)),
+                Hint(NAMESPACE, "state_machine"),
+            ),
+            Part(tenant="t", deployment="d"),
+        ),
+        (
+            (
+                Hint(None, "esc_datamodel"),
+                Hint(None, "opdata"),
+                Hint(None, "tenants"),
+                Hint(None, "tenant", (("name", "t"),)),
+                Hint(None, "networks"),
+            ),
+            EVERYTHING,
+        ),
+    ],
+)
+def test_the_way_to_a_filters_results_names_the_part(
+    path: tuple[Hint, ...], part: Part | None
+) -> None:
+    assert part_of(path) == part
+
+
+def test_the_keys_of_operational_lists_are_known(schema: Schema) -> None:
+    root = schema.data_root(NAMESPACE, "esc_datamodel")
+    assert root is not None
+    tenants = root.children["opdata"].children["tenants"].children["tenant"]
+
+    assert tenants.children["deployments"].keys == ("deployment_name",)
+    assert schema.data_root("urn:x", "esc_datamodel") is None
