@@ -74,6 +74,12 @@ class Pool:
         beside = int(self._first <= self._gateway <= self._last)
         return len(self._used) >= self._last - self._first + 1 - beside
 
+    def in_use(self, network: IPv4Network | IPv6Network) -> str:
+        """Return an address of *network* that somebody has; empty where there is none."""
+        kind = type(self.network.network_address)
+        held = (*(str(kind(number)) for number in self._used), *self._outside)
+        return next((text for text in held if ip_address(text) in network), "")
+
     def take(self) -> str:
         """Return an address that nobody has; VimRefused when there is none."""
         while self._returned:

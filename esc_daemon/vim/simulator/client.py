@@ -149,11 +149,11 @@ class RemoteSimulator:
                 sent = True
                 reply = await link.call(verb.name, data)
         except OSError as error:  # and TimeoutError, which is one
+            why = str(error) or "time-out"
             if sent:
-                raise VimUnknown(f"{what}: no answer: {error or 'time-out'}") from error
-            raise VimUnreachable(
-                f"{what}: no simulator at {self._host} port {self._port}: {error or 'time-out'}"
-            ) from error
+                raise VimUnknown(f"{what}: no answer: {why}") from error
+            where = f"{self._host} port {self._port}"
+            raise VimUnreachable(f"{what}: no simulator at {where}: {why}") from error
         if reply.error:
             kind: type[VimError] = ERRORS.get(reply.error, VimUnknown)
             raise kind(f"{self.vim}: {reply.text}" if self.vim else reply.text)

@@ -15,8 +15,8 @@ from esc_daemon.vim.simulator.networks import Networks
 from esc_daemon.vim.simulator.ports import Ports
 from esc_daemon.vim.simulator.projects import Projects, Usage
 from esc_daemon.vim.simulator.rows import (
-    ImageRow,
     FlavorRow,
+    ImageRow,
     NetworkRow,
     PortRow,
     ProjectRow,
@@ -47,6 +47,8 @@ class Cloud:
         journal: Journal | None = None,
     ) -> None:
         self.settings = settings = settings or CloudSettings()
+        self.offset: float | None = None
+        """From the time of the loop to that of the cloud, the same for all its connectors."""
         self.faults = Faults(rules, seed=settings.seed)
         self._ledger = Ledger(settings.seed, journal)
         self.projects = Projects(self._ledger, settings)

@@ -47,8 +47,9 @@ class SimulatorDriver:
     One connector (VimDriver and GuestProbe) to *cloud*, which other connectors may share.
 
     *vim* stands in the handles and begins the texts of errors. *now* gives seconds since 1970
-    and must follow the loop's time; by default it is the wall's time at the first call and the
-    loop's progress since.
+    and must follow the loop's time; by default it is the wall's time at the first call to the
+    cloud and the loop's progress since: give it where a cloud outlives its loop, or is read
+    from its state file under virtual time.
     """
 
     capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
@@ -59,7 +60,6 @@ class SimulatorDriver:
         self.cloud = cloud
         self.vim = vim
         self._given_now = now
-        self._offset: float | None = None
         self._pending: set[asyncio.Future[Any]] = set()
 
     def now(self) -> float:
@@ -67,9 +67,9 @@ class SimulatorDriver:
         if self._given_now is not None:
             return self._given_now()
         loop_time = asyncio.get_running_loop().time()
-        if self._offset is None:
-            self._offset = time.time() - loop_time
-        return self._offset + loop_time
+        if self.cloud.offset is None:
+            self.cloud.offset = time.time() - loop_time
+        return self.cloud.offset + loop_time
 
     async def _ask(
         self,
@@ -172,7 +172,9 @@ class SimulatorDriver:
 
     async def remove_tenant(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(Verb.REMOVE_TENANT, parts_of(key.name)[-1], lambda _: self.cloud.projects.remove(key))
+        await self._ask(
+            Verb.REMOVE_TENANT, parts_of(key.name)[-1], lambda _: self.cloud.projects.remove(key)
+        )
 
     async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
         """See VimDriver."""
@@ -184,7 +186,9 @@ class SimulatorDriver:
 
     async def remove_network(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(Verb.REMOVE_NETWORK, parts_of(key.name)[-1], lambda _: self.cloud.networks.remove(key))
+        await self._ask(
+            Verb.REMOVE_NETWORK, parts_of(key.name)[-1], lambda _: self.cloud.networks.remove(key)
+        )
 
     async def ensure_subnet(
         self, key: Key, want: Subnet, *, network_id: str, project: str
@@ -201,7 +205,9 @@ class SimulatorDriver:
     async def remove_subnet(self, key: Key) -> None:
         """See VimDriver."""
         await self._ask(
-            Verb.REMOVE_SUBNET, parts_of(key.name)[-1], lambda _: self.cloud.networks.remove_subnet(key)
+            Verb.REMOVE_SUBNET,
+            parts_of(key.name)[-1],
+            lambda _: self.cloud.networks.remove_subnet(key),
         )
 
     async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
@@ -215,7 +221,9 @@ class SimulatorDriver:
     async def remove_image(self, key: Key) -> None:
         """See VimDriver."""
         await self._ask(
-            Verb.REMOVE_IMAGE, parts_of(key.name)[-1], lambda _: self.cloud.catalogue.remove_image(key)
+            Verb.REMOVE_IMAGE,
+            parts_of(key.name)[-1],
+            lambda _: self.cloud.catalogue.remove_image(key),
         )
 
     async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
@@ -229,7 +237,9 @@ class SimulatorDriver:
     async def remove_flavor(self, key: Key) -> None:
         """See VimDriver."""
         await self._ask(
-            Verb.REMOVE_FLAVOR, parts_of(key.name)[-1], lambda _: self.cloud.catalogue.remove_flavor(key)
+            Verb.REMOVE_FLAVOR,
+            parts_of(key.name)[-1],
+            lambda _: self.cloud.catalogue.remove_flavor(key),
         )
 
     async def ensure_port(self, want: PortSpec) -> Port:

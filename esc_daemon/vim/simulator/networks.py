@@ -89,11 +89,7 @@ class Networks:
         if network is None:
             raise VimRefused(f"subnet {want.name}: there is no network {network_id}")
         cidr = parse_range(want.address, want.netmask)
-        if cidr.version != (6 if want.ip_version.lower() == "ipv6" else 4):
-            raise VimRefused(f"subnet {want.name}: {cidr} is not {want.ip_version}")
-        for other in self._subnets[network_id].values():
-            if _overlap(cidr, self._pools[other.id].network):
-                raise VimRefused(f"subnet {want.name}: {cidr} overlaps {other.name} ({other.cidr})")
+        self._check_range(network, want, cidr)
         row = SubnetRow(
             id=self._ledger.new_id(),
             key=key,
@@ -106,6 +102,19 @@ class Networks:
         self._add_subnet(row)
         self._ledger.put(row)
         return row
+
+    def _check_range(
+        self, network: NetworkRow, want: Subnet, cidr: IPv4Network | IPv6Network
+    ) -> None:
+        if cidr.version != (6 if want.ip_version.lower() == "ipv6" else 4):
+            raise VimRefused(f"subnet {want.name}: {cidr} is not {want.ip_version}")
+        for other in self._subnets[network.id].values():
+            if _overlap(cidr, self._pools[other.id].network):
+                raise VimRefused(f"subnet {want.name}: {cidr} overlaps {other.name} ({other.cidr})")
+        # Ports may be older than the first subnet.
+        own = self._pools.get(network.id)
+        if own is not None and (address := own.in_use(cidr)):
+            raise VimRefused(f"subnet {want.name}: a port of the network has address {address}")
 
     def remove_subnet(self, key: Key) -> None:
         """Remove the subnet; VimRefused while ports have addresses of it."""

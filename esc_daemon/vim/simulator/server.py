@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -42,7 +43,7 @@ class SimulatorServer:
     def __init__(self, driver: SimulatorDriver) -> None:
         self._driver = driver
         self._server: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
+        self._connections: dict[_Connection, asyncio.Future[None]] = {}
 
     async def start(self, host: str, port: int, *, allow_remote: bool = False) -> int:
         """
@@ -58,9 +59,7 @@ class SimulatorServer:
                 "use 127.0.0.1, or allow it"
             )
         try:
-            self._server = await asyncio.start_server(
-                self._accept, host, port, limit=MAX_LINE + 1
-            )
+            self._server = await asyncio.start_server(self._accept, host, port, limit=MAX_LINE + 1)
         except OSError as error:
             raise SimulatorError(f"cannot listen on {host} port {port}: {error}") from error
         bound: int = self._server.sockets[0].getsockname()[1]
@@ -71,22 +70,24 @@ class SimulatorServer:
             writer.close()
             return
         connection = _Connection(self._driver, reader, writer)
-        self._connections.add(connection)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connections[connection] = ended
         try:
             await connection.serve()
         finally:
-            self._connections.discard(connection)
+            del self._connections[connection]
+            ended.set_result(None)
 
     async def close(self) -> None:
         """Stop listening and cut all connections; what was asked still takes effect."""
         if self._server is None:
             return
         self._server.close()
-        for connection in tuple(self._connections):
+        ended = tuple(self._connections.values())
+        for connection in self._connections:
             connection.cut()
         await self._driver.close()
-        while self._connections:
-            await asyncio.sleep(0)
+        await asyncio.gather(*ended)
         await self._server.wait_closed()
 
 
@@ -119,6 +120,8 @@ class _Connection:
             # Gone, or a line that is too long or is no request: there is no telling what follows.
             pass
         finally:
+            # What was read has reached the cloud: let it begin, whoever sent it.
+            await asyncio.sleep(0)
             for task in tuple(self._tasks.values()):
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -132,16 +135,17 @@ class _Connection:
             if request.verb == CANCEL:
                 task = self._tasks.get(request.id)
                 if task is not None:
-                    task.cancel()
+                    # Not at once: a task that never began would never reach the cloud.
+                    asyncio.get_running_loop().call_soon(task.cancel)
                 continue
             await self._slots.acquire()
             if request.id in self._tasks:
                 raise ValueError(request.id)
             task = asyncio.create_task(self._answer(request))
             self._tasks[request.id] = task
-            task.add_done_callback(lambda _, number=request.id: self._done(number))
+            task.add_done_callback(partial(self._done, request.id))
 
-    def _done(self, number: int) -> None:
+    def _done(self, number: int, _: "asyncio.Task[None]") -> None:
         del self._tasks[number]
         self._slots.release()
 

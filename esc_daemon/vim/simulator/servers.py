@@ -27,7 +27,7 @@ Silence = Callable[[str, VmId], bool]
 class Servers:
     """The servers of one cloud and the hosts they run on."""
 
-    def __init__(  # noqa: PLR0913 - its neighbours, by name
+    def __init__(
         self,
         *,
         ledger: Ledger,

@@ -66,8 +66,8 @@ class WireVerb(Generic[ResultT]):
     def __init__(
         self,
         name: str,
-        arguments: Any,  # noqa: ANN401 - msgspec's word for a type to decode to
-        result: Any,  # noqa: ANN401 - as above
+        arguments: Any,
+        result: Any,
         call: Callable[..., Awaitable[ResultT]],
     ) -> None:
         self.name = name

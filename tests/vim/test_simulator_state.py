@@ -1,0 +1,269 @@
+"""What a simulated cloud remembers when its process is gone."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
+
+from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VimId
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.vim.base import VimRefused, VimUnknown
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from esc_daemon.vim.simulator.rows import ServerRow
+from esc_daemon.vim.simulator.settings import CloudSettings
+from esc_daemon.vim.simulator.state import StateError, StateFile, read_rows
+
+pytestmark = pytest.mark.looptime
+
+SETTINGS = CloudSettings(build_seconds=10, boot_seconds=20, delete_seconds=5)
+START = 1_800_000_000.0
+
+
+def now() -> float:
+    return START + asyncio.get_running_loop().time()
+
+
+def a_driver(state: StateFile, *rules: Rule) -> SimulatorDriver:
+    cloud = Cloud(SETTINGS, rows=state.rows, journal=state, rules=rules)
+    return SimulatorDriver(cloud, vim=VimId("sim"), now=now)
+
+
+def killed(path: Path) -> Path:
+    """Return a copy of the file as it is now: what is left when the process dies here."""
+    copy = path.with_name(f"after-{os.urandom(4).hex()}")
+    copy.write_bytes(path.read_bytes())
+    return copy
+
+
+async def test_a_cloud_goes_on_after_its_process_was_killed(tmp_path):
+    with StateFile(tmp_path / "state") as state:
+        driver = a_driver(state)
+        old = await deploy(driver, a_vm())
+        await asyncio.sleep(15)
+        copy = killed(state.path)
+    with StateFile(copy) as state:
+        driver = a_driver(state)
+        found = await driver.find_server(old.key)
+        assert found is not None
+        assert (found.server_id, found.ports) == (old.server_id, old.ports)
+        address = old.ports[0].ip_address or ""
+        assert await driver.answers(old.key, address) is None
+        await asyncio.sleep(15)
+        assert await driver.answers(old.key, address) is not None
+
+
+async def test_everything_that_was_made_is_remembered(tmp_path):
+    with StateFile(tmp_path / "state") as state:
+        driver = a_driver(state)
+        tenant = await driver.ensure_tenant(
+            Key(Kind.TENANT, None, "acme"), Tenant(name=TenantName("acme"))
+        )
+        network = await driver.ensure_network(
+            a_key(Kind.NETWORK, "net"), Network(name="net"), project=tenant.project
+        )
+        subnet = Subnet(name="sub", network="net", address="192.0.2.0", netmask="24")
+        await driver.ensure_subnet(
+            a_key(Kind.SUBNET, "net/sub"), subnet, network_id=network.resource_id, project=""
+        )
+        await driver.ensure_image(a_key(Kind.IMAGE, "img"), Image(name="img"))
+        big = Flavor(name="big", vcpus=7, memory_mb=1)
+        await driver.ensure_flavor(a_key(Kind.FLAVOR, "big"), big)
+        vm = a_vm()
+        port = await driver.ensure_port(a_port(vm, network_id=network.resource_id))
+        spec = a_server(flavor="big", project=tenant.project)
+        server = await driver.ensure_server(ServerKey(vm, 1), spec, (port,))
+        copy = killed(state.path)
+    with StateFile(copy) as state:
+        again = a_driver(state)
+        assert again.cloud.rows() == driver.cloud.rows()
+        assert again.cloud.projects.usage == driver.cloud.projects.usage
+        assert again.cloud.usage(tenant.project).cores == 7
+        assert await again.find_server(server.key) == server
+        assert await again.ensure_port(a_port(vm, network_id=network.resource_id)) == port
+        await again.remove_image(a_key(Kind.IMAGE, "img"))
+        with pytest.raises(VimRefused, match="plugged"):
+            await again.ensure_server(ServerKey(vm, 2), spec, (port,))
+
+
+async def test_a_removal_goes_on_while_nobody_runs(tmp_path):
+    with StateFile(tmp_path / "state") as state:
+        driver = a_driver(state)
+        server = await deploy(driver, a_vm())
+        removal = asyncio.create_task(driver.remove_server(server.key))
+        await asyncio.sleep(1)
+        removal.cancel()
+        copy = killed(state.path)
+    with StateFile(copy) as state:
+        driver = a_driver(state)
+        assert await driver.find_server(server.key) is not None
+        await asyncio.sleep(4)
+        assert await driver.find_server(server.key) is None
+        assert driver.cloud.usage("acme").servers == 0
+
+
+async def test_ids_are_never_given_again(tmp_path):
+    path = tmp_path / "state"
+    seen = set()
+    for _ in range(3):
+        with StateFile(path) as state:
+            driver = a_driver(state)
+            server = await deploy(driver, a_vm())
+            seen |= {server.server_id, server.ports[0].port_id}
+            await driver.remove_server(server.key)
+            await driver.remove_ports(server.key.vm)
+    assert len(seen) == 6
+
+
+async def test_a_rule_that_struck_once_does_not_strike_again_after_a_restart(tmp_path):
+    rule = Rule(fault=Fault.REFUSE, verb=Verb.ENSURE_PORT, count=1)
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        with pytest.raises(VimRefused):
+            await a_driver(state, rule).ensure_port(a_port(a_vm()))
+        path = killed(path)
+    with StateFile(path) as state:
+        assert await a_driver(state, rule).ensure_port(a_port(a_vm()))
+
+
+async def test_a_host_that_is_down_stays_down(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        driver.cloud.host_down("sim-host-1")
+        driver.cloud.commit()
+    with StateFile(path) as state:
+        assert (await deploy(a_driver(state), a_vm())).hostname == "sim-host-2"
+
+
+async def test_a_line_that_was_cut_off_is_left_out_and_the_file_goes_on(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        first = await deploy(driver, a_vm())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        assert await driver.find_server(first.key) is None
+        second = await deploy(driver, a_vm())
+    with StateFile(path) as state:
+        assert await listed(a_driver(state)) == [second.key]
+
+
+async def test_any_prefix_of_the_file_can_be_read(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        server = await deploy(driver, a_vm())
+        await driver.remove_server(server.key)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        rows, counted = read_rows(content[:length], path)
+        assert counted <= length
+        Cloud(SETTINGS, rows=rows)
+
+
+async def test_a_long_file_is_written_anew_and_says_the_same(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path, compact_bytes=4000, sync_seconds=0) as state:
+        driver = a_driver(state)
+        for _ in range(100):
+            vm = a_vm()
+            await deploy(driver, vm)
+            await driver.remove_server(ServerKey(vm, 1))
+            await driver.remove_ports(vm)
+        kept = await deploy(driver, a_vm())
+        assert path.stat().st_size < 8000
+        copy = killed(path)
+    with StateFile(copy) as state:
+        again = a_driver(state)
+        assert await again.find_server(kept.key) is not None
+        assert {row.id: row for row in again.cloud.rows()} == {
+            row.id: row for row in driver.cloud.rows()
+        }
+
+
+def test_a_file_has_one_user_at_a_time(tmp_path):
+    with StateFile(tmp_path / "state"), pytest.raises(StateError, match="another simulator"):
+        StateFile(tmp_path / "state")
+    StateFile(tmp_path / "state").close()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"precious", "line 1: this is no state file"),
+        (b"precious\n", "line 1: this is no state file"),
+        (b'{"simulator":1}\n{"type":"ghost"}\n{}\n', r"state: line 2: .*ghost.*move the file"),
+        (b'{"simulator":1}\n\xff\n', "line 2: "),
+    ],
+)
+def test_a_file_that_is_not_ours_is_left_alone(tmp_path, content, message):
+    path = tmp_path / "state"
+    path.write_bytes(content)
+    with pytest.raises(StateError, match=message):
+        StateFile(path)
+    assert path.read_bytes() == content
+
+
+def test_a_state_file_is_for_its_owner_only(tmp_path):
+    with StateFile(tmp_path / "deep" / "state") as state:
+        assert state.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_disk_that_takes_nothing_makes_the_answer_unknown(tmp_path, monkeypatch):
+    with StateFile(tmp_path / "state") as state:
+        driver = a_driver(state)
+
+        def full(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(VimUnknown, match="No space left"):
+                await deploy(driver, a_vm())
+        # What could not be written then is written with the next change.
+        await deploy(driver, a_vm())
+        copy = killed(state.path)
+    with StateFile(copy) as state:
+        assert Cloud(SETTINGS, rows=state.rows).rows() == driver.cloud.rows()
+
+
+async def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    with StateFile(tmp_path / "state", compact_bytes=100) as state:
+        driver = a_driver(state)
+        with monkeypatch.context() as patch:
+
+            def broken(_: int) -> None:
+                raise OSError(5, "Input/output error")
+
+            patch.setattr(os, "fsync", broken)
+            with pytest.raises(VimUnknown, match="Input/output"):
+                await deploy(driver, a_vm())
+        server = await deploy(driver, a_vm())
+        copy = killed(state.path)
+    with StateFile(copy) as state:
+        assert await listed(a_driver(state)) == [server.key]
+
+
+def test_fewer_hosts_than_before_still_hold_all_servers(tmp_path):
+    row = ServerRow(
+        id="a",
+        serial=1,
+        key=ServerKey(a_vm(), 1),
+        name="web",
+        project="p",
+        cores=1,
+        host=3,
+        built_at=START,
+        boots_at=START,
+        ports=[],
+    )
+    cloud = Cloud(CloudSettings(hosts=2), rows=[row])
+    found = cloud.servers.find(row.key, START)
+    assert found is not None
+    assert found.hostname == "sim-host-2"
