@@ -231,6 +231,7 @@ async def test_a_disk_that_takes_nothing_makes_the_answer_unknown(tmp_path, monk
         copy = killed(state.path)
     with StateFile(copy) as state:
         assert Cloud(SETTINGS, rows=state.rows).rows() == driver.cloud.rows()
+        assert len(await listed(driver)) == 1
 
 
 async def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

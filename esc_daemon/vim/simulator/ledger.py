@@ -41,6 +41,7 @@ class Ledger:
         self._serial = 0
         self._journal = journal
         self._changes: list[Change] = []
+        self._behind = False
 
     def serial(self) -> int:
         """Return a number that no row ever had."""
@@ -82,7 +83,15 @@ class Ledger:
         """Hand the changes since the last time to the journal; OSError when it cannot."""
         if self._journal is None or not self._changes:
             return
-        self._journal.write(self._changes)
-        self._changes = []
-        if self._journal.is_long:
+        changes, self._changes = self._changes, []
+        if self._behind or self._journal.is_long:
+            self._behind = True
             self._journal.rewrite(self.rows.values())
+            self._behind = False
+            return
+        try:
+            self._journal.write(changes)
+        except OSError:
+            # The whole state makes up for it: changes must not pile up while a disk is full.
+            self._behind = True
+            raise
