@@ -245,10 +245,13 @@ async def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
             patch.setattr(os, "fsync", broken)
             with pytest.raises(VimUnknown, match="Input/output"):
                 await deploy(driver, a_vm())
-        server = await deploy(driver, a_vm())
-        copy = killed(state.path)
-    with StateFile(copy) as state:
-        assert await listed(a_driver(state)) == [server.key]
+            before = killed(state.path)
+        await deploy(driver, a_vm())
+        after = killed(state.path)
+    with StateFile(before) as state:
+        assert await listed(a_driver(state)) == []
+    with StateFile(after) as state:
+        assert Cloud(SETTINGS, rows=state.rows).rows() == driver.cloud.rows()
 
 
 def test_fewer_hosts_than_before_still_hold_all_servers(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 from vim_contract import Conditions, VimContract
+from vim_contract_networks import NetworkContract
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -29,7 +30,7 @@ def a_cloud(conditions: Conditions) -> Cloud:
 
 
 @pytest.mark.looptime
-class TestEmbedded(VimContract):
+class TestEmbedded(VimContract, NetworkContract):
     @pytest.fixture
     def start(self):
         async def begin(conditions: Conditions) -> SimulatorDriver:
@@ -39,7 +40,7 @@ class TestEmbedded(VimContract):
 
 
 @pytest.mark.looptime
-class TestRemote(VimContract):
+class TestRemote(VimContract, NetworkContract):
     @pytest.fixture
     async def start(self):
         opened = []
