@@ -120,10 +120,11 @@ class Accounts(RuleBasedStateMachine):
         assert len(ports) <= 5
 
     @invariant()
-    def addresses_are_in_use_by_one_port_each(self):
+    def addresses_are_in_use_by_one_vm_each(self):
         ports = self.held(PortRow)
-        assert len({(row.network_id, row.ip_address) for row in ports}) == len(ports)
-        by_pool = Counter((row.network_id, row.subnet_id) for row in ports)
+        holders = {(row.network_id, row.ip_address, row.key.vm): row.subnet_id for row in ports}
+        assert len({(network, address) for network, address, _ in holders}) == len(holders)
+        by_pool = Counter((network, subnet) for (network, _, _), subnet in holders.items())
         for row in self.held(NetworkRow):
             assert len(self.cloud.networks.pool(row, None)) == by_pool[row.id, None]
         networks = self.cloud.networks.rows

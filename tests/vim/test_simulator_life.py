@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from vim_contract import a_key, a_port, a_server, a_vm, deploy
 
-from esc_daemon.domain.ids import Kind, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import Kind, PortKey, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Network, Subnet
-from esc_daemon.domain.specs import Power
+from esc_daemon.domain.specs import PortSpec, Power
 from esc_daemon.vim.base import VimRefused
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -182,3 +182,23 @@ async def test_a_subnet_does_not_come_over_addresses_that_are_in_use():
         await driver.ensure_subnet(key, want, network_id=network.resource_id, project="")
     await driver.remove_ports(vm)
     assert await driver.ensure_subnet(key, want, network_id=network.resource_id, project="")
+
+
+def test_one_address_may_stand_on_two_ports_of_a_vm_and_is_free_after_both():
+    cloud = Cloud()
+    vm, other = VmId("one"), VmId("two")
+    first = cloud.ports.ensure(_port(vm, 0, "10.9.0.7"))
+
+    second = cloud.ports.ensure(_port(vm, 1, "10.9.0.7"))
+    reborn = Cloud(rows=cloud.rows())
+
+    assert (first.ip_address, second.ip_address) == ("10.9.0.7", "10.9.0.7")
+    for each in (cloud, reborn):
+        with pytest.raises(VimRefused, match="in use"):
+            each.ports.ensure(_port(other, 0, "10.9.0.7"))
+        each.ports.remove(vm)
+        assert each.ports.ensure(_port(other, 0, "10.9.0.7")).ip_address == "10.9.0.7"
+
+
+def _port(vm, nicid, address):
+    return PortSpec(key=PortKey(vm, nicid), project="", network="lan", ip_address=address)

@@ -26,10 +26,25 @@ class Ports:
     def restore(self, row: Row) -> None:
         """Take over a row if it is one of these."""
         if isinstance(row, PortRow):
-            self._networks.pool(self._networks.rows[row.network_id], row.subnet_id).claim(
-                row.ip_address
-            )
+            if self._twin(row.key.vm, row.network_id, row.ip_address) is None:
+                network = self._networks.rows[row.network_id]
+                self._networks.pool(network, row.subnet_id).claim(row.ip_address)
             self._add(row)
+
+    def _twin(self, vm: VmId, network_id: str, address: str | None) -> PortRow | None:
+        """
+        Return another port of the VM with that address.
+
+        ESC takes one address on two interfaces of a VM (seed 003), as hosts without IPAM do.
+        """
+        if address is None:
+            return None
+        wanted = str(parse_address(address))
+        ports = self._by_vm.get(vm, {}).values()
+        return next(
+            (row for row in ports if row.network_id == network_id and row.ip_address == wanted),
+            None,
+        )
 
     def _add(self, row: PortRow) -> Port:
         self._projects.usage[row.project].ports += 1
@@ -66,7 +81,11 @@ class Ports:
         self._projects.allow(project, ports=1)
         network = self._networks.find(want, project)
         mac = self._mac(network, want.mac_address)
-        subnet_id, address = self._networks.take(network, want.ip_address)
+        twin = self._twin(want.key.vm, network.id, want.ip_address)
+        if twin is not None:
+            subnet_id, address = twin.subnet_id, twin.ip_address
+        else:
+            subnet_id, address = self._networks.take(network, want.ip_address)
         row = PortRow(
             id=self._ledger.new_id(),
             key=want.key,
@@ -115,8 +134,9 @@ class Ports:
             del self._by_vm[row.key.vm]
         self.bound.pop(row.id, None)
         del self._views[row.id], self._macs[row.network_id, row.mac_address]
-        network = self._networks.rows[row.network_id]
-        self._networks.pool(network, row.subnet_id).give_back(row.ip_address)
+        if self._twin(row.key.vm, row.network_id, row.ip_address) is None:
+            network = self._networks.rows[row.network_id]
+            self._networks.pool(network, row.subnet_id).give_back(row.ip_address)
         self._networks.port_counts[row.network_id] -= 1
         self._projects.usage[row.project].ports -= 1
         self._ledger.drop(row)
