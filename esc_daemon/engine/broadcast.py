@@ -69,7 +69,7 @@ class Broadcast:
     def __init__(self, last: int) -> None:
         self._last = last
         self._early: dict[int, LoggedEvent] = {}
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, None] = {}
 
     @property
     def last(self) -> int:
@@ -91,9 +91,9 @@ class Broadcast:
     def listen(self, limit: int = LISTENER_LIMIT) -> Listener:
         """Return a listener of everything after `last`."""
         listener = Listener(self, limit)
-        self._listeners.add(listener)
+        self._listeners[listener] = None
         return listener
 
     def forget(self, listener: Listener) -> None:
         """Hand nothing to *listener* any more."""
-        self._listeners.discard(listener)
+        self._listeners.pop(listener, None)

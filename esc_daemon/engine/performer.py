@@ -74,7 +74,8 @@ class Performer:
         """Make *commands* the ones that are under way for the record of *key*."""
         if self._closed:
             return
-        wanted = {command.slot: command for command in commands}
+        # in a fixed order, which a set has not: a simulated run must repeat exactly
+        wanted = {command.slot: command for command in sorted(commands, key=_slot)}
         running = self._running.get(key)
         if running is None:
             if not wanted:
@@ -182,6 +183,10 @@ class Performer:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _slot(command: Command) -> str:
+    return command.slot
 
 
 def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = True) -> CallFailed:

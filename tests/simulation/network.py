@@ -35,7 +35,7 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 
 @dataclass
 class Weather:
-    """Chances (0 to 1) of what can happen to one request; *longest* is the latest arrival."""
+    """Chances (0 to 1) of what can happen to one request or commit; *longest*: latest arrival."""
 
     late: float = 0.0
     lost_request: float = 0.0
@@ -43,6 +43,7 @@ class Weather:
     refused: float = 0.0
     unknown: float = 0.0
     unreachable: float = 0.0
+    disk_full: float = 0.0
     longest: float = 20.0
 
 

@@ -1,13 +1,16 @@
 """What the clients of the simulation ask for."""
 
+from dataclasses import replace
 from random import Random
 
-from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.ids import Key, Kind, VmGroupName
 from esc_daemon.domain.intent import (
     AddressPool,
     Collector,
     Condition,
     Deployment,
+    Flavor,
+    Image,
     Interface,
     Kpi,
     Network,
@@ -62,3 +65,15 @@ def any_deployment(name: str, random: Random) -> Deployment:
 def _network() -> Network:
     subnet = Subnet(name="s", network="own", address="10.7.0.0", netmask="255.255.255.0")
     return Network(name="own", subnets=(subnet,))
+
+
+def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:
+    """A shared network that deployments use, or an image or a flavor of the catalogue."""
+    roll = random.random()
+    if roll < 0.5:
+        subnets = _network().subnets if random.random() < 0.7 else ()
+        outside = tuple(replace(each, network="outside") for each in subnets)
+        return Key(Kind.NETWORK, None, "outside"), Network(name="outside", subnets=outside)
+    if roll < 0.75:
+        return Key(Kind.IMAGE, None, "img"), Image(name="img", src="http://127.0.0.1/img")
+    return Key(Kind.FLAVOR, None, "small"), Flavor(name="small", vcpus=1, memory_mb=512)

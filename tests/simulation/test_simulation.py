@@ -1,5 +1,8 @@
 """A few hundred seeds of the simulation, each a run of its own; `make simulate` does many more."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -45,6 +48,21 @@ def test_the_simulation_notices_when_a_create_is_not_waited_for(monkeypatch):
 
     with pytest.raises(Broken):
         run_all(range(300))
+
+
+def test_a_seed_replays_in_another_process_whatever_its_hashes_are():
+    """Sets of strings iterate in another order there: nothing may depend on that."""
+
+    def told(hash_seed: str) -> str:
+        command = [sys.executable, "-m", "tests.simulation.campaign", "--digest"]
+        seeds = ["--start", "40", "--seeds", "20"]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [*command, *seeds], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()[0]
+
+    assert told("1") == told("2")
 
 
 def test_a_wait_that_nobody_will_end_is_noticed():

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from esc_daemon.domain.intent import Deployment, Resource, Tenant
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.domain.step import Step
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Change, Edit, Engine
@@ -32,7 +33,7 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent
+from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, StoreFull
 from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -40,7 +41,7 @@ from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Serve
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, LossyVim, Weather
-from tests.simulation.requests import any_deployment
+from tests.simulation.requests import any_deployment, any_resource
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 VIM = VimId("sim")
@@ -67,6 +68,19 @@ class Wish:
     unsure: list[Deployment | Resource | None] = field(default_factory=list)
 
 
+class FlakyStore(SqlStore):
+    """A store whose disk is full now and then."""
+
+    fails: Callable[[], bool]
+
+    async def commit(
+        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+    ) -> Sequence[LoggedEvent]:
+        if self.fails():
+            raise StoreFull("simulated: no room left")
+        return await super().commit(steps, entries, time=time)
+
+
 class Life:
     """One incarnation of the daemon: its engine and store, in a context that can die."""
 
@@ -77,7 +91,7 @@ class Life:
         self.context.run(INCARNATION.set, self.mark)
         self.image = image
         self.engine: Engine | None = None
-        self.store: SqlStore | None = None
+        self.store: FlakyStore | None = None
         self.listener: Listener | None = None
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -91,7 +105,8 @@ class Life:
         world = self.world
         loop = asyncio.get_running_loop()
         now = Clock(loop, BEGAN + timedelta(seconds=loop.time())).now
-        self.store = SqlStore.from_image(self.image, on_synced=world.synced)
+        self.store = FlakyStore.from_image(self.image, on_synced=world.synced)
+        self.store.fails = lambda: world.random.random() < world.vim.weather.disk_full
         vims = Vims({VIM: world.vim}, default=VIM, call_timeout=CALL_TIMEOUT)
         self.engine = Engine(
             store=self.store,
@@ -234,6 +249,7 @@ class World:
             refused=roll() * 0.1,
             unknown=roll() * 0.1,
             unreachable=roll() * 0.1,
+            disk_full=roll() * 0.05,
         )
 
     async def _one_thing(self) -> None:
@@ -259,6 +275,8 @@ class World:
     def _any_edit(self) -> dict[Key, Deployment | Resource | None]:
         tenant = TenantName(self.random.choice(["a", "b"]))
         tenant_key = Key(Kind.TENANT, None, tenant)
+        if self.random.random() < 0.15:
+            return self._resource_edit()
         name = DeploymentName(self.random.choice(["x", "y"]))
         key = Key(Kind.DEPLOYMENT, tenant, name)
         roll = self.random.random()
@@ -267,8 +285,15 @@ class World:
         if roll < 0.85:
             return {key: None}
         return {
-            k: None for k in {*self.wishes, tenant_key} if k.tenant == tenant or k == tenant_key
+            k: None
+            for k in dict.fromkeys((*self.wishes, tenant_key))
+            if k.tenant == tenant or k == tenant_key
         }
+
+    def _resource_edit(self) -> dict[Key, Deployment | Resource | None]:
+        """Something shared: it is refused while it stands and wants to be another."""
+        key, intent = any_resource(self.random)
+        return {key: intent if self.random.random() < 0.6 else None}
 
     async def _edit(self, edit: dict[Key, Deployment | Resource | None]) -> None:
         await self._send(edit)
@@ -290,7 +315,7 @@ class World:
         assert self.life.engine is not None
         try:
             await self.life.engine.apply(request)
-        except Refused:
+        except (Refused, StoreFull):
             taken = False
         else:
             taken = True
@@ -436,6 +461,9 @@ class World:
         ]
         if remains:
             raise Broken(f"the cloud still has {remains}")
+        counted = {name: use for name, use in self.vim.cloud.cloud.projects.usage.items() if use}
+        if any(use.servers or use.ports or use.cores for use in counted.values()):
+            raise Broken(f"quota is still used: {counted}")
         assert self.life is not None
         assert self.life.engine is not None
         assert self.life.store is not None

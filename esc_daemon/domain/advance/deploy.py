@@ -98,7 +98,7 @@ def resources_ready(
     if record.state is not ServiceState.DEPLOYING or not waits_for_neighbours(record):
         return Step(key=record.key, before=record, record=record)
     assert record.intent is not None
-    names = {i.network for group in record.intent.groups for i in group.interfaces}
+    names = dict.fromkeys(i.network for g in record.intent.groups for i in g.interfaces)
     networks = {
         name: next(handles[key] for key in network_candidates(record, name) if key in handles)
         for name in names
