@@ -217,8 +217,7 @@ def _keys_of(element: etree._Element, schema: SchemaNode) -> etree._Element:
     copied = etree.Element(element.tag, nsmap=element.nsmap)
     for child in element:
         known = schema.child(schema.namespace, name_of(child)[1])
-        if known is None:
-            continue
+        assert known is not None
         if known.name in schema.keys:
             etree.SubElement(copied, child.tag, nsmap=child.nsmap).text = child.text
         elif known.kind not in {NodeKind.LEAF, NodeKind.LEAF_LIST}:

@@ -103,8 +103,13 @@ def read_tree(directory: Path) -> Tree:
     text = (directory / f"{MODULE}.yang").read_text(encoding="utf-8")
     module = context.add_module(f"{MODULE}.yang", text)
     context.validate()
-    if faults := [str(position) for position, tag, _ in context.errors if _is_error(tag)]:
-        raise SchemaNotFound(f"the YANG files have errors: {', '.join(faults)}")
+    faults = [
+        f"{position}: {pyang.error.err_to_str(tag, values)}"
+        for position, tag, values in context.errors
+        if _is_error(tag)
+    ]
+    if faults:
+        raise SchemaNotFound(f"the YANG files have errors: {'; '.join(faults)}")
     types = context.get_module("esc_notifications").i_typedefs["event-type"]
     containers = [each for each in module.i_children if each.keyword == "container"]
     return Tree(
@@ -118,7 +123,9 @@ def read_tree(directory: Path) -> Tree:
 
 def _shares() -> Iterator[Path]:
     """Yield where wheels put their YANG files: ours, and the IETF's that pyang brings."""
-    for prefix in (sys.prefix, site.getuserbase(), Path(pyang.__file__).parents[1]):
+    package = Path(pyang.__file__).parents
+    # package[1] is a --target folder, package[4] the prefix above lib/pythonX/site-packages
+    for prefix in (sys.prefix, site.getuserbase(), *package[1:5:3]):
         yield Path(prefix, "share", "yang", "modules")
 
 

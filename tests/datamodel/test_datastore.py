@@ -420,3 +420,17 @@ def test_a_network_of_a_tenant_is_a_record_of_the_tenant(datastore: Datastore) -
     key, intent = pending.intents[1]
     assert key == Key(Kind.NETWORK, TenantName("t"), "a%2Fb")
     assert intent == Network(name="a/b")
+
+
+@pytest.mark.parametrize(
+    ("name", "predicate"),
+    [
+        ("plain", "[esc:name='plain']"),
+        ("it's", '[esc:name="it\'s"]'),
+        ('it\'s "x"', "[esc:name=concat('it',\"'\",'s \"x\"')]"),
+    ],
+)
+def test_an_instance_path_quotes_any_name(name: str, predicate: str) -> None:
+    path = EntryPath(Kind.FLAVOR, None, name).instance_path()
+
+    assert path == f"/esc:esc_datamodel/esc:flavors/esc:flavor{predicate}"
