@@ -125,8 +125,8 @@ def _shares() -> Iterator[Path]:
     """Yield where wheels put their YANG files: ours, and the IETF's that pyang brings."""
     package = Path(pyang.__file__).parents
     # package[1] is a --target folder, package[4] the prefix above lib/pythonX/site-packages
-    for prefix in (sys.prefix, site.getuserbase(), *package[1:5:3]):
-        yield Path(prefix, "share", "yang", "modules")
+    for prefix in (Path(sys.prefix), Path(site.getuserbase()), *package[1:5:3]):
+        yield prefix / "share" / "yang" / "modules"
 
 
 def _is_error(tag: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 from esc_daemon.domain.ids import Key
@@ -25,7 +26,8 @@ class Timers:
         self._now = now
         self._wake = wake
         self._moments: dict[Key, datetime] = {}
-        self._heap: list[tuple[datetime, Key]] = []
+        self._heap: list[tuple[datetime, int, Key]] = []
+        self._order = count()
         self._handle: asyncio.TimerHandle | None = None
 
     def wake(self, key: Key, at: datetime | None) -> None:
@@ -36,8 +38,10 @@ class Timers:
             self._moments.pop(key, None)
             return
         self._moments[key] = at
-        heapq.heappush(self._heap, (at, key))
-        if self._heap[0] == (at, key):
+        # the number settles a tie: keys cannot be compared, one may have no tenant
+        entry = (at, next(self._order), key)
+        heapq.heappush(self._heap, entry)
+        if self._heap[0] is entry:
             self._arm()
 
     def close(self) -> None:
@@ -58,7 +62,7 @@ class Timers:
         self._handle = None
         now = self._now()
         while self._heap:
-            at, key = self._heap[0]
+            at, _, key = self._heap[0]
             if self._moments.get(key) != at:  # it was moved since
                 heapq.heappop(self._heap)
                 continue
