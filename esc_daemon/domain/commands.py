@@ -35,10 +35,12 @@ class Await:
     """
     Wait for neighbours; answered by ResourcesReady, ResourceFailed or NeighboursGone.
 
-    *neighbours* are keys with the incarnation that counts (None: whichever there is).
+    *neighbours* are keys with the incarnation that counts (None: whichever there is). *waiter*
+    is the incarnation that waits: it stands in the answer, which may come after its end.
     """
 
     until: Until
+    waiter: RecordId
     neighbours: tuple[tuple[Key, RecordId | None], ...]
 
     @property

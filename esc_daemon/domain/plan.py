@@ -21,7 +21,7 @@ from esc_daemon.domain.commands import (
     Until,
     Watch,
 )
-from esc_daemon.domain.ids import Key, Kind, ServerKey, VimId
+from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_of
 from esc_daemon.domain.policy import Attempt
@@ -80,13 +80,32 @@ def _when(attempt: Attempt | None, command: Command, now: datetime) -> _Due:
     return None, attempt.next
 
 
+def _when_sure(
+    goer: VmRecord | AnyResourceRecord, removal: RemoveServer | RemoveResource, now: datetime
+) -> _Due:
+    """
+    Leave a removal out until nothing can turn up after it.
+
+    A removal that began earlier proves nothing, however late its answer comes.
+    """
+    if goer.unsure_until is not None and now < goer.unsure_until:
+        return None, goer.unsure_until
+    return _when(goer.attempt, removal, now)
+
+
+def _await(
+    record: Record, until: Until, neighbours: tuple[tuple[Key, RecordId | None], ...]
+) -> Await:
+    return Await(until=until, waiter=record.id, neighbours=neighbours)
+
+
 def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
     if waits_for_neighbours(record):
-        yield Await(until=Until.READY, neighbours=needed_by(record)), None
+        yield _await(record, Until.READY, needed_by(record)), None
     for vm in record.vms.values():
         yield from _vm(record, vm, now)
     if record.state is ServiceState.UNDEPLOYING and not record.vms:
-        yield Await(until=Until.GONE, neighbours=record.owned), None
+        yield _await(record, Until.GONE, record.owned), None
     for leftover in record.leftovers:
         key = ServerKey(leftover.vm.id, leftover.vm.generation)
         yield _when(leftover.attempt, RemoveServer(vim=leftover.vm.vim, key=key), now)
@@ -137,7 +156,7 @@ def _resource(record: AnyResourceRecord, now: datetime) -> Iterator[_Due]:
 
 def _creating(record: AnyResourceRecord, now: datetime) -> _Due:
     if waits(record):
-        return Await(until=Until.READY, neighbours=_above(record.key)), None
+        return _await(record, Until.READY, _above(record.key)), None
     command = EnsureResource(
         vim=VimId(""), key=record.key, id=record.id, want=record.made, parent=record.parent
     )
@@ -169,10 +188,10 @@ def _above(key: Key) -> tuple[tuple[Key, None], ...]:
 def _leaving(record: AnyResourceRecord) -> Await:
     """What has to leave first: a tenant's children, a network's subnets, a deployment's VMs."""
     if record.key.kind is Kind.TENANT:
-        return Await(until=Until.CHILDLESS, neighbours=((record.key, None),))
+        return _await(record, Until.CHILDLESS, ((record.key, None),))
     if isinstance(record.made, Network) and record.made.subnets:
         subnets = tuple(subnets_of(record.key, record.id, record.made))
-        return Await(until=Until.GONE, neighbours=subnets)
+        return _await(record, Until.GONE, subnets)
     if record.owner is not None:
-        return Await(until=Until.RELEASED, neighbours=(record.owner,))
-    return Await(until=Until.GONE, neighbours=())
+        return _await(record, Until.RELEASED, (record.owner,))
+    return _await(record, Until.GONE, ())

@@ -30,8 +30,14 @@ class IntentChanged:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourcesReady:
-    """Every neighbour that was awaited is ready; those without a record of ours are absent."""
+    """
+    Every neighbour that was awaited is ready; those without a record of ours are absent.
 
+    *waiter*, here and in the two below, is that of the `Await` which is answered: an answer to
+    an incarnation that has ended since must not move the next one under its name.
+    """
+
+    waiter: RecordId
     handles: Mapping[Key, ResourceHandle] = field(default_factory=dict)
 
 
@@ -39,6 +45,7 @@ class ResourcesReady:
 class ResourceFailed:
     """A neighbour that was awaited will not become ready."""
 
+    waiter: RecordId
     key: Key
     error: str
 
@@ -47,6 +54,7 @@ class ResourceFailed:
 class NeighboursGone:
     """Every neighbour that had to leave first has left; *failures* could not be removed."""
 
+    waiter: RecordId
     failures: tuple[tuple[Key, str], ...] = ()
 
 

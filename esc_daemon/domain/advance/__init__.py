@@ -13,7 +13,7 @@ from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.step import Step
-from esc_daemon.domain.triggers import Trigger
+from esc_daemon.domain.triggers import NeighbourTrigger, Trigger
 
 __all__ = ["advance"]
 
@@ -32,6 +32,8 @@ def advance(
         Refused: A northbound trigger that cannot be taken now; nothing changed.
 
     """
+    if isinstance(trigger, NeighbourTrigger) and record is not None and record.id != trigger.waiter:
+        return Step(key=key, before=record, record=record)  # the incarnation that waited has ended
     if key.kind is Kind.DEPLOYMENT:
         assert record is None or isinstance(record, DeploymentRecord)
         return advance_deployment(key, record, trigger, now, policy)
