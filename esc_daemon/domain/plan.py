@@ -116,7 +116,7 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
     if vm.state is VmState.DEPLOYING:
         yield _making(record, vm, key, now)
     elif vm.state is VmState.UNDEPLOYING:
-        yield _when(vm.attempt, RemoveServer(vim=vm.vim, key=key), now)
+        yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key), now)
     elif vm.state in MONITORED_VM_STATES and vm.server is not None:
         yield _watch(record, vm, key), vm.deadline
 
@@ -172,7 +172,7 @@ def _removing(record: AnyResourceRecord, now: datetime) -> _Due:
         handle=record.handle,
         parent=record.parent,
     )
-    return _when(record.attempt, command, now)
+    return _when_sure(record, command, now)
 
 
 def _above(key: Key) -> tuple[tuple[Key, None], ...]:

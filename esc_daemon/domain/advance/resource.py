@@ -250,8 +250,7 @@ def _gone(record: AnyResourceRecord, id_: RecordId, now: datetime) -> Step:
     if record.state is not ResourceState.DELETING:
         return _unmoved(record)
     if record.unsure_until is not None and now < record.unsure_until:
-        later = replace(record, attempt=replace(record.attempt, next=record.unsure_until))
-        return Step(key=record.key, before=record, record=later)
+        return _unmoved(record)
     return _ended(record, record, (tell.resource_deleted(record),))
 
 

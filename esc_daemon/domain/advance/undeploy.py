@@ -98,9 +98,7 @@ def server_seen(record: DeploymentRecord, vm: VmRecord, server: Server) -> Step:
 def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
     """The VIM has no such server; believed once nothing can turn up any more."""
     if vm.unsure_until is not None and now < vm.unsure_until:
-        assert vm.attempt is not None
-        later = replace(vm, attempt=replace(vm.attempt, next=vm.unsure_until))
-        return Step(key=record.key, before=record, record=deploy.with_vm(record, later))
+        return Step(key=record.key, before=record, record=record)
     return _ended_if_empty(record, _without(record, vm), (tell.vm_undeployed(record, vm),), now)
 
 
