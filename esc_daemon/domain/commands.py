@@ -65,7 +65,11 @@ class EnsureServer:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class AwaitServer:
-    """Look until the server has left BUILD; answered by ServerSeen, ServerGone or CallFailed."""
+    """
+    Look until the server has left BUILD.
+
+    Answered by ServerSeen, ServerGone with *looked*, or CallFailed.
+    """
 
     vim: VimId
     key: ServerKey

@@ -67,9 +67,14 @@ class ServerSeen:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerGone:
-    """The VIM has no such server and no ports of its VM (any more)."""
+    """
+    The VIM has no such server and no ports of its VM (any more).
+
+    *looked*: this is the answer to a look, not to a removal; the VM's ports may be there.
+    """
 
     key: ServerKey
+    looked: bool = False
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

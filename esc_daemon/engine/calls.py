@@ -76,7 +76,7 @@ async def _await_server(driver: VimDriver, call: AwaitServer, seconds: float) ->
         async with asyncio.timeout(seconds):
             server = await driver.find_server(call.key)
         if server is None:
-            return ServerGone(key=call.key)
+            return ServerGone(key=call.key, looked=True)
         if server.status is not ServerStatus.BUILD or waited >= LOOKING_SECONDS:
             return ServerSeen(server=server)
         await asyncio.sleep(pause)

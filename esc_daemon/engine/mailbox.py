@@ -64,8 +64,8 @@ def _subject(trigger: Trigger) -> Hashable:
     match trigger:
         case ServerSeen(server=server):
             return ("seen", server.key)
-        case ServerGone(key=key):
-            return ("gone", key)
+        case ServerGone(key=key, looked=looked):
+            return ("gone", key, looked)
         case KpiCrossed(server=server_key, event_name=event_name):
             return ("kpi", server_key, event_name)
         case CallFailed(subject=subject, removal=removal):

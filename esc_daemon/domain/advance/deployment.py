@@ -100,8 +100,8 @@ def _about_a_server(
     match trigger:
         case ServerSeen(server=server):
             return _server_seen(record, server, now, policy)
-        case ServerGone(key=server_key):
-            return _server_gone(record, server_key, now, policy)
+        case ServerGone():
+            return _server_gone(record, trigger, now, policy)
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
         case KpiCrossed():
@@ -127,13 +127,13 @@ def _server_seen(record: DeploymentRecord, server: Server, now: datetime, policy
     return Step(key=record.key, before=record, record=record)
 
 
-def _server_gone(record: DeploymentRecord, key: ServerKey, now: datetime, policy: Policy) -> Step:
-    vm = vm_at(record, key)
-    if vm is None:
-        return undeploy.leftover_gone(record, key)
-    if vm.state is VmState.DEPLOYING:
+def _server_gone(record: DeploymentRecord, gone: ServerGone, now: datetime, policy: Policy) -> Step:
+    vm = vm_at(record, gone.key)
+    if vm is None and not gone.looked:
+        return undeploy.leftover_gone(record, gone.key)
+    if vm is not None and vm.state is VmState.DEPLOYING:
         return deploy.server_missing(record, vm, now, policy)
-    if vm.state is VmState.UNDEPLOYING:
+    if vm is not None and vm.state is VmState.UNDEPLOYING and not gone.looked:
         return undeploy.server_gone(record, vm, now)
     return Step(key=record.key, before=record, record=record)
 
