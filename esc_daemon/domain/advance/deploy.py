@@ -232,10 +232,14 @@ def server_missing(record: DeploymentRecord, vm: VmRecord, now: datetime, policy
 def call_failed(
     record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
-    """A refusal is final; after anything else look again, and make it anew when that is safe."""
+    """
+    A refusal is final; after anything else look again, and make it anew when that is safe.
+
+    The refusal may be that of a look: *unsure_until* stands, for a create may still turn up.
+    """
     assert vm.attempt is not None
     if failure.final:
-        return _not_deployed(record, replace(vm, unsure_until=None), failure.error, now)
+        return _not_deployed(record, vm, failure.error, now)
     attempt = failed(vm.attempt, failure.error, now, policy)
     unsure = now + policy.settle if failure.reached and vm.server is None else vm.unsure_until
     tried = replace(vm, attempt=attempt, unsure_until=unsure)

@@ -158,8 +158,15 @@ def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
     unsure = {
         vm.id: replace(vm, unsure_until=now + policy.settle)
         for vm in record.vms.values()
-        if vm.state is VmState.DEPLOYING and vm.server is None
+        if vm.server is None and _may_be_created(vm)
     }
     if not unsure:
         return Step(key=record.key, before=record, record=record)
     return Step(key=record.key, before=record, record=replace(record, vms={**record.vms, **unsure}))
+
+
+def _may_be_created(vm: VmRecord) -> bool:
+    """Tell whether a create for *vm* may have been under way, also one that a removal met."""
+    if vm.state is VmState.UNDEPLOYING:
+        return vm.unsure_until is not None
+    return vm.state is VmState.DEPLOYING

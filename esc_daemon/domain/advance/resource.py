@@ -267,11 +267,12 @@ def _call_failed(
 ) -> Step:
     if failure.subject != record.id:
         return _unmoved(record)
-    if record.state is ResourceState.CREATING and not failure.removal:
+    if record.state is ResourceState.CREATING and not failure.removal and not waits(record):
         return _creation_failed(record, failure, now, policy)
     if record.state is ResourceState.DELETING and not failure.removal:
-        reached = failure.reached and not failure.final
-        unsure = now + policy.settle if reached else None
+        if failure.final or not failure.reached:
+            return _unmoved(record)
+        unsure = now + policy.settle
         return Step(key=record.key, before=record, record=replace(record, unsure_until=unsure))
     if failure.removal and record.attempt is not None:
         return _removal_failed(record, failure, now, policy)
@@ -323,6 +324,9 @@ def _removal_failed(
 
 def _restarted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
     """What was being created when the process died may still turn up: wait, then look."""
+    if record.state is ResourceState.DELETING and record.unsure_until is not None:
+        later = replace(record, unsure_until=now + policy.settle)
+        return Step(key=record.key, before=record, record=later)
     if record.state is not ResourceState.CREATING or record.attempt is None:
         return _unmoved(record)
     unsure = now + policy.settle

@@ -112,9 +112,9 @@ def call_failed(
 ) -> Step:
     """A removal is tried again, also after a refusal; in the end the server is a leftover."""
     if not failure.removal:
-        reached = failure.reached and not failure.final
-        unsure = now + policy.settle if reached else None
-        known = replace(vm, unsure_until=unsure)
+        if failure.final or not failure.reached or vm.server is not None:
+            return Step(key=record.key, before=record, record=record)
+        known = replace(vm, unsure_until=now + policy.settle)
         return Step(key=record.key, before=record, record=deploy.with_vm(record, known))
     assert vm.attempt is not None
     attempt = failed(vm.attempt, failure.error, now, policy)
