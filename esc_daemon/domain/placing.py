@@ -22,7 +22,7 @@ from esc_daemon.domain.intent import (
     Network,
     VmGroup,
 )
-from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmRecord
+from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, Leftover, VmRecord
 from esc_daemon.domain.specs import PortSpec, ServerSpec
 from esc_daemon.domain.states import VmState
 
@@ -30,9 +30,13 @@ MAX_VMS: Final = 500
 """A deployment has at most that many VMs (ruling 15c)."""
 
 
-def vms_of(key: Key, id_: DeploymentId, intent: Deployment) -> dict[VmId, VmRecord]:
+def vms_of(
+    key: Key, id_: DeploymentId, intent: Deployment, leftovers: tuple[Leftover, ...] = ()
+) -> dict[VmId, VmRecord]:
     """
     Return the VMs that *intent* means, none of them begun.
+
+    The addresses of *leftovers* are taken: their ports are still in the VIM (ruling 8).
 
     Raises:
         Refused: More than `MAX_VMS`, or a static pool that is too small.
@@ -43,15 +47,20 @@ def vms_of(key: Key, id_: DeploymentId, intent: Deployment) -> dict[VmId, VmReco
         text = f"the deployment has {wanted} VMs, the limit is {MAX_VMS}"
         raise Refused("resource-denied", text)
     found: dict[VmId, VmRecord] = {}
+    held = [interface for left in leftovers for interface in left.vm.interfaces]
     for group in intent.groups:
-        for vm in _vms_of_group(key, id_, group):
+        for vm in _vms_of_group(key, id_, group, held):
             found[vm.id] = vm
     return found
 
 
-def _vms_of_group(key: Key, id_: DeploymentId, group: VmGroup) -> Iterator[VmRecord]:
-    addresses = {p.network: iter(_free(p, group)) for p in group.scaling.address_pools}
-    macs = {pool.network: iter(pool.addresses) for pool in group.scaling.mac_pools}
+def _vms_of_group(
+    key: Key, id_: DeploymentId, group: VmGroup, held: list[InterfaceRecord]
+) -> Iterator[VmRecord]:
+    taken = {i.ip_address for i in group.interfaces} | {i.ip_address for i in held}
+    taken_macs = {i.mac_address for i in group.interfaces} | {i.mac_address for i in held}
+    addresses = {p.network: iter(_free(p, taken)) for p in group.scaling.address_pools}
+    macs = {p.network: iter(_free(p, taken_macs)) for p in group.scaling.mac_pools}
     for index in range(group.scaling.min_active):
         vm_id = VmId(derived(id_, "vm", group.name, index))
         yield VmRecord(
@@ -69,10 +78,9 @@ def _vms_of_group(key: Key, id_: DeploymentId, group: VmGroup) -> Iterator[VmRec
         )
 
 
-def _free(pool: AddressPool, group: VmGroup) -> list[str]:
+def _free(pool: AddressPool, taken: set[str | None]) -> list[str]:
     """A fixed address that is also in the pool is taken already (ruling 10)."""
-    fixed = {i.ip_address for i in group.interfaces}
-    return [address for address in pool.addresses if address not in fixed]
+    return [address for address in pool.addresses if address not in taken]
 
 
 def _interface(
@@ -104,7 +112,7 @@ def _drawn(pool: Iterator[str], network: str, group: VmGroup) -> str:
         return next(pool)
     except StopIteration:
         text = (
-            f"the static pool of network {network} in vm_group {group.name} has fewer "
+            f"the static pool of network {network} in vm_group {group.name} has fewer free "
             f"addresses than min_active {group.scaling.min_active} needs"
         )
         raise Refused("resource-denied", text) from None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from esc_daemon.domain import tell
+from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, OperationId, RecordId, VimId, derived
 from esc_daemon.domain.intent import Deployment
@@ -21,9 +22,9 @@ from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
     InterfaceRecord,
-    Leftover,
     OperationOccurrence,
     OperationType,
+    Successor,
     VmRecord,
 )
 from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerStatus
@@ -49,25 +50,49 @@ def begin(
     intent: Deployment,
     now: datetime,
     *,
-    leftovers: tuple[Leftover, ...] = (),
+    before: DeploymentRecord | None = None,
 ) -> DeploymentRecord:
     """
     Return the record of a deployment that was just accepted.
+
+    *before* is the incarnation whose place it takes, with its leftovers and its versions.
 
     Raises:
         Refused: The intent cannot be placed (`placing.vms_of`).
 
     """
+    leftovers = before.leftovers if before else ()
     return DeploymentRecord(
         key=key,
         id=id_,
         intent=intent,
         state=next_state(SERVICE_LIFECYCLE, ServiceState.UNDEF, ServiceMove.ACCEPTED),
-        vms=vms_of(key, id_, intent),
+        vms=vms_of(key, id_, intent, leftovers),
         owned=owned_by(key, id_, intent),
         leftovers=leftovers,
         operation=operation(id_, OperationType.INSTANTIATE, now),
+        revision=before.revision if before else 0,
+        epoch=before.epoch if before else 0,
     )
+
+
+def succeed(
+    before: DeploymentRecord, waiting: Successor, now: datetime
+) -> tuple[DeploymentRecord, tuple[Event, ...]]:
+    """
+    Return the record of *waiting*, whose turn has come, and what is told of it.
+
+    It was placed when it was accepted; a leftover since then may have taken its addresses away,
+    and then it fails before its first VM.
+    """
+    try:
+        return begin(before.key, waiting.id, waiting.intent, now, before=before), ()
+    except Refused as refused:
+        bare = replace(waiting.intent, groups=())
+        fresh = begin(before.key, waiting.id, bare, now, before=before)
+        step = resource_failed(replace(fresh, intent=waiting.intent), refused.text, now)
+        assert isinstance(step.record, DeploymentRecord)
+        return step.record, step.events
 
 
 def operation(id_: RecordId, kind: OperationType, now: datetime) -> OperationOccurrence:

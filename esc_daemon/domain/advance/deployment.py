@@ -54,11 +54,10 @@ def _intent_changed(
         return undeploy.begin(record, now, policy)
     assert isinstance(trigger.intent, Deployment)
     if record is None or record.state is ServiceState.UNDEF:
-        leftovers = record.leftovers if record else ()
-        fresh = deploy.begin(key, trigger.id, trigger.intent, now, leftovers=leftovers)
+        fresh = deploy.begin(key, trigger.id, trigger.intent, now, before=record)
         return Step(key=key, before=record, record=fresh)
     if record.state is ServiceState.UNDEPLOYING and record.successor is None:
-        deploy.begin(key, trigger.id, trigger.intent, now)  # refused now rather than later
+        deploy.begin(key, trigger.id, trigger.intent, now, before=record)  # rather now than later
         successor = Successor(id=trigger.id, intent=trigger.intent)
         return Step(key=key, before=record, record=replace(record, successor=successor))
     present = record.successor.intent if record.successor else record.intent

@@ -102,6 +102,8 @@ def _started(
     key: Key, before: AnyResourceRecord | None, fresh: AnyResourceRecord, events: tuple[Event, ...]
 ) -> Step:
     """Return the step to *fresh*; what the VIM has no part in is there at once."""
+    if before is not None:
+        fresh = replace(fresh, revision=before.revision, epoch=before.epoch)
     if in_vim(fresh.made):
         return Step(key=key, before=before, record=fresh, events=events)
     assert isinstance(fresh.made, Tenant)

@@ -166,13 +166,8 @@ def _ended(
     told = (*events, tell.service_undeployed(record, record.error))
     after: DeploymentRecord | None = None
     if record.successor is not None:
-        after = deploy.begin(
-            record.key,
-            record.successor.id,
-            record.successor.intent,
-            now,
-            leftovers=record.leftovers,
-        )
+        after, first = deploy.succeed(record, record.successor, now)
+        told = (*told, *first)
     elif record.leftovers:
         after = replace(
             record,
@@ -181,8 +176,6 @@ def _ended(
             networks={},
             operation=None,
         )
-    if after is not None:
-        after = replace(after, revision=record.revision, epoch=record.epoch)
     return Step(key=record.key, before=before, record=after, events=told)
 
 
