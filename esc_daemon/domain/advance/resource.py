@@ -137,19 +137,22 @@ def _wanted(
     present = record.successor.intent if record.successor else record.intent
     if present == intent:
         return _unmoved(record)
-    if isinstance(intent, Network):
-        return _relisted(record, intent)
-    raise _no_change_in_place(key)
-
-
-def _relisted(record: AnyResourceRecord, intent: Network) -> Step:
-    """Subnets are records of their own: a network only follows the list of them."""
-    old = record.intent
-    if not isinstance(old, Network) or replace(old, subnets=intent.subnets) != intent:
-        raise _no_change_in_place(record.key)
+    _check_relisted(key, present, intent)
     same: Any = intent
-    listed = replace(record, intent=same, made=same)
-    return Step(key=record.key, before=record, record=listed)
+    if record.successor is not None:
+        later = replace(record.successor, intent=same)
+        listed = replace(record, successor=later)
+    else:
+        listed = replace(record, intent=same, made=same)
+    return Step(key=key, before=record, record=listed)
+
+
+def _check_relisted(key: Key, old: Resource | None, new: Resource) -> None:
+    """Subnets are records of their own: a network only follows the list of them."""
+    if not isinstance(old, Network) or not isinstance(new, Network):
+        raise _no_change_in_place(key)
+    if replace(old, subnets=new.subnets) != new:
+        raise _no_change_in_place(key)
 
 
 def _no_change_in_place(key: Key) -> Refused:
