@@ -127,6 +127,12 @@ def _wanted(
 ) -> Step:
     if record is None:
         return _started(key, None, _record_of(key, id_, intent, owner), ())
+    if record.intent is None and in_vim(record.made) and not in_vim(intent):
+        raise Refused(  # the next incarnation could not adopt what may stay in the VIM
+            "in-use",
+            f"{key.kind} {key.name} is still being removed from the VIM: ask again for one that "
+            "lives in this manager alone when it is gone",
+        )
     if record.state is ResourceState.LEFTOVER:
         return _started(key, record, _record_of(key, id_, intent, owner), ())
     if record.state is ResourceState.DELETING and record.successor is None:
