@@ -295,7 +295,7 @@ def _creation_failed(
 ) -> Step:
     assert record.attempt is not None
     if failure.final:
-        return _not_created(replace(record, unsure_until=None), failure.error)
+        return _not_created(record, failure.error)
     attempt = failed(record.attempt, failure.error, now, policy)
     unsure = record.unsure_until
     if failure.reached:  # it may still turn up: ask again only when looking will find it
