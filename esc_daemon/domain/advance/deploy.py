@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from esc_daemon.domain import tell
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, OperationId, RecordId, VimId, derived
+from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, VimId, derived
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.machine import next_state
@@ -129,7 +129,7 @@ def resources_ready(
         for name in names
         if any(key in handles for key in network_candidates(record, name))
     }
-    tenant = next((h for key, h in handles.items() if key.name == record.key.tenant), None)
+    tenant = handles.get(Key(Kind.TENANT, None, record.key.tenant or ""))
     attempt = begin_attempt(now, policy)
     ready = replace(
         record,
