@@ -61,7 +61,7 @@ def plan(record: Record, now: datetime) -> Plan:
 def holds_vim(record: Record) -> bool:
     """Tell whether *record* may have something in a VIM: its tenant cannot go before it."""
     if isinstance(record, DeploymentRecord):
-        return bool(record.vms) and not waits_for_neighbours(record)
+        return any(vm.state is not VmState.UNDEF for vm in record.vms.values())
     if record.state in {ResourceState.CREATING, ResourceState.DELETING}:
         return not (record.state is ResourceState.CREATING and waits(record))
     return record.state is not ResourceState.LEFTOVER
