@@ -67,7 +67,7 @@ def _of_resource(record: AnyResourceRecord, kind: EventType, text: str, error: s
         subnet=_subnet_id(key, owner),
         image=key.name if key.kind is Kind.IMAGE else None,
         flavor=key.name if key.kind is Kind.FLAVOR else None,
-        deployment=DeploymentName(parts_of(record.owner[0].name)[0]) if record.owner else None,
+        deployment=DeploymentName(record.owner[0].name) if record.owner else None,
         deployment_id=record.owner[1] if record.owner else None,
     )
 
