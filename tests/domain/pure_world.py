@@ -1,0 +1,484 @@
+"""
+A world without I/O for the domain: records, a VIM of dicts, calls under way, and time.
+
+What an engine and a VIM do is done here one small deed at a time, so that a test chooses every
+interleaving: a call takes effect at once, later than anybody waits, or never; its answer comes
+at once, late, twice, or never.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+from uuid import UUID, uuid5
+
+from esc_daemon.domain.advance import advance
+from esc_daemon.domain.commands import (
+    Await,
+    AwaitServer,
+    Command,
+    EnsureResource,
+    EnsureServer,
+    RemoveResource,
+    RemoveServer,
+    Watch,
+)
+from esc_daemon.domain.decompose import decompose
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VmId
+from esc_daemon.domain.intent import Deployment, Resource
+from esc_daemon.domain.neighbours import answer
+from esc_daemon.domain.plan import plan
+from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
+from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, ServerStatus
+from esc_daemon.domain.states import ResourceState
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import (
+    CallFailed,
+    KpiCrossed,
+    NeighbourTrigger,
+    ResourceGone,
+    ResourceMade,
+    Restarted,
+    ServerGone,
+    ServerSeen,
+    Trigger,
+    Woken,
+)
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+ROOM: Final = UUID(int=7)
+MOST_DEEDS: Final = 3000
+"""More deeds than this before everything rests: there is no end to them."""
+
+
+class Luck(StrEnum):
+    """What becomes of one call to the VIM."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNREACHED = "unreached"
+    LOST = "lost"
+    """It took effect, and nobody was told."""
+    LATE = "late"
+    """It takes effect after everybody stopped waiting, within the time to settle."""
+    NEVER = "never"
+    """Nobody was told, and it takes no effect either."""
+
+
+@dataclass
+class FakeServer:
+    """A server as the VIM has it."""
+
+    id: str
+    key: ServerKey
+    spec: ServerSpec
+    status: ServerStatus = ServerStatus.BUILD
+    fault: str = ""
+
+
+@dataclass
+class FakeVim:
+    """A VIM of dicts: no promise but that what was asked is there."""
+
+    servers: dict[str, FakeServer] = field(default_factory=dict)
+    ports: set[VmId] = field(default_factory=set)
+    resources: dict[str, Key] = field(default_factory=dict)
+    made: int = 0
+
+    def found(self, key: ServerKey) -> FakeServer | None:
+        return next((s for s in self.servers.values() if s.key == key), None)
+
+    def resource(self, key: Key) -> str | None:
+        return next((id_ for id_, at in self.resources.items() if at == key), None)
+
+    def create_server(self, key: ServerKey, spec: ServerSpec) -> FakeServer:
+        self.made += 1
+        server = FakeServer(id=f"server-{self.made}", key=key, spec=spec)
+        self.servers[server.id] = server
+        self.ports.add(key.vm)
+        return server
+
+    def create_resource(self, key: Key) -> str:
+        self.made += 1
+        id_ = f"resource-{self.made}"
+        self.resources[id_] = key
+        return id_
+
+
+@dataclass
+class Flight:
+    """A command under way; *answer* is on its way back once the VIM has done with it."""
+
+    command: Command
+    answer: Trigger | None = None
+    luck: Luck | None = None
+
+
+@dataclass
+class Ghost:
+    """A request that nobody waits for any more and that the VIM may still carry out."""
+
+    until: datetime
+    command: Command
+    targets: tuple[str, ...] = ()
+
+
+Edit = Mapping[Key, Deployment | Resource | None]
+Slot = tuple[Key, str]
+
+
+@dataclass
+class World:
+    """Everything there is."""
+
+    policy: Policy = DEFAULT_POLICY
+    now: datetime = START
+    records: dict[Key, Record] = field(default_factory=dict)
+    vim: FakeVim = field(default_factory=FakeVim)
+    flights: dict[Slot, Flight] = field(default_factory=dict)
+    strays: list[tuple[Key, Trigger]] = field(default_factory=list)
+    """Answers that come although nobody waits: dropped after they were sent, or sent twice."""
+    ghosts: list[Ghost] = field(default_factory=list)
+    wakes: dict[Key, datetime] = field(default_factory=dict)
+    log: list[Event] = field(default_factory=list)
+    ids: int = 0
+    asked: int = 0
+    """How many commands were ever started."""
+    bad_vms: set[VmId] = field(default_factory=set)
+    """VMs that the VIM cannot build."""
+    silent_vms: set[VmId] = field(default_factory=set)
+    """VMs that never answer."""
+    stuck: bool = False
+    """The VIM refuses every removal."""
+
+    # ---- northbound
+
+    def apply(self, edit: Edit) -> None:
+        """Take all of *edit* or, where one record refuses, nothing."""
+        steps: list[Step] = []
+        for key in sorted(edit, key=str):
+            self.ids += 1
+            new_id = RecordId(str(uuid5(ROOM, str(self.ids))))
+            for at, trigger in decompose(key, edit[key], self.records.get(key), new_id):
+                steps.append(advance(at, self.records.get(at), trigger, self.now, self.policy))
+        assert len({step.key for step in steps}) == len(steps)
+        for step in steps:
+            self._commit(step)
+        for step in steps:
+            self._replan(step.key)
+
+    # ---- steps
+
+    def tell(self, key: Key, trigger: Trigger) -> None:
+        step = advance(key, self.records.get(key), trigger, self.now, self.policy)
+        _check_identity(step, trigger)
+        self._commit(step)
+        self._replan(key)
+
+    def _commit(self, step: Step) -> None:
+        assert step.before is self.records.get(step.key)
+        if step.record is None:
+            self.records.pop(step.key, None)
+        else:
+            self.records[step.key] = step.record
+        self.log.extend(step.events)
+
+    def _replan(self, key: Key) -> None:
+        record = self.records.get(key)
+        wanted: dict[str, Command] = {}
+        self.wakes.pop(key, None)
+        if record is not None:
+            todo = plan(record, self.now)
+            assert todo == plan(record, self.now)
+            wanted = {command.slot: command for command in todo.commands}
+            assert len(wanted) == len(todo.commands), "two commands with one slot"
+            if todo.wake_at is not None:
+                self.wakes[key] = todo.wake_at
+        for (at, slot), flight in list(self.flights.items()):
+            stands = flight.command == wanted.get(slot)
+            if at == key and not stands and isinstance(flight.command, Await | AwaitServer | Watch):
+                del self.flights[at, slot]
+                if flight.answer is not None:  # it was in the mailbox already
+                    self.strays.append((at, flight.answer))
+        for slot, command in sorted(wanted.items()):
+            if (key, slot) not in self.flights:
+                self.flights[key, slot] = Flight(command)
+                self.asked += 1
+
+    # ---- the VIM and the neighbours
+
+    def perform(self, slot: Slot, luck: Luck) -> bool:
+        """Let the call of *slot* happen; tell whether there is an answer now."""
+        flight = self.flights[slot]
+        if flight.answer is None:
+            flight.luck = luck
+            flight.answer = self._answer(slot[0], flight.command, luck)
+        return flight.answer is not None
+
+    def deliver(self, slot: Slot, *, twice: bool = False) -> None:
+        """Bring the answer of *slot* home; *twice*: a copy of it comes later."""
+        flight = self.flights.pop(slot)
+        assert flight.answer is not None
+        if twice:
+            self.strays.append((slot[0], flight.answer))
+        self.tell(slot[0], flight.answer)
+
+    def _answer(self, at: Key, command: Command, luck: Luck) -> Trigger | None:
+        match command:
+            case Await():
+                return self._neighbours(at, command)
+            case AwaitServer(key=key):
+                return self._look(key, luck)
+            case EnsureServer() | RemoveServer() | EnsureResource() | RemoveResource():
+                return self._call(command, luck)
+            case Watch():
+                return None
+            case _:
+                assert_never(command)
+
+    def _look(self, key: ServerKey, luck: Luck) -> Trigger | None:
+        if luck is not Luck.DONE:
+            return CallFailed(
+                subject=key, removal=False, error="no look", reached=luck is not Luck.UNREACHED
+            )
+        server = self.vim.found(key)
+        if server is None:
+            return ServerGone(key=key, looked=True)
+        return None if server.status is ServerStatus.BUILD else seen(server)
+
+    def _call(
+        self, command: EnsureServer | RemoveServer | EnsureResource | RemoveResource, luck: Luck
+    ) -> Trigger:
+        removal = isinstance(command, RemoveServer | RemoveResource)
+        subject = command.key if isinstance(command.key, ServerKey) else command.id
+        if removal and self.stuck:
+            luck = Luck.REFUSED
+        failed = CallFailed(subject=subject, removal=removal, error=f"call {luck}")
+        if luck is Luck.REFUSED:
+            return replace(failed, final=True)
+        if luck is Luck.UNREACHED:
+            return replace(failed, reached=False)
+        if luck is Luck.NEVER:
+            return failed
+        if luck is Luck.LATE:
+            self._haunt(command)
+            return failed
+        answer = self._perform(command)
+        return answer if luck is Luck.DONE else failed
+
+    def _haunt(self, command: Command) -> None:
+        """Send *command* after everybody stopped waiting: no look comes before it any more."""
+        targets: tuple[str, ...] = ()
+        if isinstance(command, EnsureServer) and self.vim.found(command.key):
+            return
+        if isinstance(command, EnsureResource) and self.vim.resource(command.key):
+            return
+        if isinstance(command, RemoveServer):
+            targets = tuple(i for i, s in self.vim.servers.items() if s.key == command.key)
+        if isinstance(command, RemoveResource):
+            targets = tuple(i for i, at in self.vim.resources.items() if at == command.key)
+        self.ghosts.append(Ghost(self.now + self.policy.settle, command, targets))
+
+    def appear(self, ghost: Ghost) -> None:
+        """Let a request that nobody waits for take effect after all."""
+        self.ghosts.remove(ghost)
+        match ghost.command:
+            case EnsureServer(key=key, spec=spec):
+                self.vim.create_server(key, spec)
+            case EnsureResource(key=key):
+                self.vim.create_resource(key)
+            case RemoveServer() | RemoveResource():
+                for target in ghost.targets:
+                    self.vim.servers.pop(target, None)
+                    self.vim.resources.pop(target, None)
+            case _:
+                raise AssertionError(ghost)
+
+    def _perform(
+        self, command: EnsureServer | RemoveServer | EnsureResource | RemoveResource
+    ) -> Trigger:
+        vim = self.vim
+        match command:
+            case EnsureServer(key=key, spec=spec):
+                return seen(vim.found(key) or vim.create_server(key, spec))
+            case RemoveServer(key=key):
+                vim.servers = {i: s for i, s in vim.servers.items() if s.key != key}
+                vim.ports.discard(key.vm)
+                return ServerGone(key=key)
+            case EnsureResource(key=at, id=id_, want=want):
+                made = vim.resource(at) or vim.create_resource(at)
+                project = want.name if at.kind is Kind.TENANT else ""
+                handle = ResourceHandle(vim=command.vim, resource_id=made, project=project)
+                return ResourceMade(id=id_, handle=handle)
+            case RemoveResource(key=at, id=id_):
+                vim.resources = {i: k for i, k in vim.resources.items() if k != at}
+                return ResourceGone(id=id_)
+            case _:
+                assert_never(command)
+
+    def build(self, server: FakeServer) -> None:
+        """Let the VIM end the building of *server*."""
+        bad = server.key.vm in self.bad_vms
+        server.status = ServerStatus.ERROR if bad else ServerStatus.ACTIVE
+        server.fault = "No valid host was found" if bad else ""
+
+    def _neighbours(self, key: Key, wait: Await) -> NeighbourTrigger | None:
+        return answer(
+            key,
+            wait,
+            self.records.get,
+            lambda tenant: [r for at, r in self.records.items() if at.tenant == tenant],
+        )
+
+    # ---- monitors
+
+    def watches(self) -> list[tuple[Key, Watch]]:
+        return [
+            (key, flight.command)
+            for (key, _), flight in self.flights.items()
+            if isinstance(flight.command, Watch)
+        ]
+
+    def cross(self, key: Key, watch: Watch, *, holds: bool = True) -> None:
+        """Let the monitor see the VM's KPIs cross."""
+        for kpi in watch.kpis:
+            self.tell(key, KpiCrossed(server=watch.server, event_name=kpi.event_name, holds=holds))
+
+    # ---- time and restarts
+
+    def sleep(self, seconds: float, *, ghosts_act: bool = True) -> None:
+        """Let time go by; a ghost acts at its last moment, or vanishes."""
+        self.now += timedelta(seconds=seconds)
+        for ghost in [g for g in self.ghosts if g.until <= self.now]:
+            if ghosts_act:
+                self.appear(ghost)
+            else:
+                self.ghosts.remove(ghost)
+        for key in [key for key, wake in self.wakes.items() if wake <= self.now]:
+            self.tell(key, Woken())
+
+    def restart(self, lucks: Mapping[Slot, Luck] | None = None) -> None:
+        """Forget all that is not a record; a call that was under way may still take effect."""
+        flights, self.flights = self.flights, {}
+        self.strays.clear()
+        self.wakes.clear()
+        for slot, flight in flights.items():
+            luck = (lucks or {}).get(slot, Luck.NEVER)
+            calls = not isinstance(flight.command, Await | AwaitServer | Watch)
+            if calls and flight.answer is None:
+                self._answer(slot[0], flight.command, luck)
+        self.sleep(1)
+        for key in list(self.records):
+            self.tell(key, Restarted())
+
+    # ---- to the end
+
+    def rest(self, *, strays: bool = True) -> None:
+        """Let everything go well until nothing is left to do."""
+        for _ in range(MOST_DEEDS):
+            if not self._deed(strays=strays):
+                return
+        raise AssertionError("it never comes to rest", self.flights, self.wakes)
+
+    def _deed(self, *, strays: bool) -> bool:
+        for server in self.vim.servers.values():
+            if server.status is ServerStatus.BUILD:
+                self.build(server)
+        for key, watch in self.watches():
+            if watch.server.vm not in self.silent_vms and self._inert(key, watch):
+                self.cross(key, watch)
+                return True
+        if strays and self.strays:
+            self.tell(*self.strays.pop(0))
+            return True
+        for slot in list(self.flights):
+            if self.perform(slot, Luck.DONE):
+                self.deliver(slot)
+                return True
+        moments = [*self.wakes.values(), *(ghost.until for ghost in self.ghosts)]
+        if not moments or (self.stuck and not self._hurried()):
+            return False
+        self.sleep(max(0.0, (min(moments) - self.now).total_seconds()))
+        return True
+
+    def _inert(self, key: Key, watch: Watch) -> bool:
+        record = self.records[key]
+        assert isinstance(record, DeploymentRecord)
+        return record.vms[watch.server.vm].deadline is not None
+
+    def _hurried(self) -> bool:
+        """Tell whether anybody but a leftover waits for a moment."""
+        for record in self.records.values():
+            if isinstance(record, DeploymentRecord):
+                if any(vm.attempt or vm.deadline for vm in record.vms.values()):
+                    return True
+            elif record.attempt is not None and record.state is not ResourceState.LEFTOVER:
+                return True
+        return bool(self.ghosts)
+
+    # ---- what is there
+
+    def deployment(self, key: Key) -> DeploymentRecord:
+        record = self.records[key]
+        assert isinstance(record, DeploymentRecord)
+        return record
+
+    def told(self, *kinds: str) -> list[Event]:
+        return [event for event in self.log if not kinds or event.type in kinds]
+
+    def types(self) -> list[str]:
+        return [
+            event.type + ("" if event.status == "SUCCESS" else " FAILURE") for event in self.log
+        ]
+
+
+def seen(server: FakeServer) -> ServerSeen:
+    ports = tuple(
+        Port(
+            key=port.key,
+            port_id=f"port-{port.key.vm}-{port.key.nicid}",
+            network_id=port.network_id or f"net-{port.network}",
+            ip_address=port.ip_address or f"192.0.2.{port.key.nicid + 1}",
+            mac_address=port.mac_address or "02:00:00:00:00:01",
+        )
+        for port in server.spec.ports
+    )
+    return ServerSeen(
+        server=Server(
+            key=server.key,
+            server_id=server.id,
+            name=server.spec.name,
+            project=server.spec.project,
+            status=server.status,
+            host_id="host-1",
+            hostname="compute-1",
+            fault=server.fault,
+            ports=ports,
+        )
+    )
+
+
+def _check_identity(step: Step, trigger: Trigger) -> None:
+    """Law 8: a VM that the trigger does not touch stays the same object, so is not written."""
+    before, after = step.before, step.record
+    if not step.moved:
+        assert not step.events
+    if not isinstance(before, DeploymentRecord) or not isinstance(after, DeploymentRecord):
+        return
+    about = _vm_of(trigger)
+    for id_, vm in after.vms.items():
+        if id_ in before.vms and id_ != about and (about or vm == before.vms[id_]):
+            assert vm is before.vms[id_], "an untouched VM is written again"
+
+
+def _vm_of(trigger: Trigger) -> VmId | None:
+    match trigger:
+        case ServerSeen(server=server):
+            return server.key.vm
+        case ServerGone(key=key) | KpiCrossed(server=key) | CallFailed(subject=ServerKey() as key):
+            return key.vm
+        case _:
+            return None

@@ -1,0 +1,314 @@
+"""Any order of edits, answers, losses, restarts and time: what must hold all the same."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Event, EventStatus, EventType
+from esc_daemon.domain.ids import Key, Kind, RecordId
+from esc_daemon.domain.intent import Deployment, Network, Resource
+from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.states import ResourceState, ServiceState, VmState
+from tests.domain.lost import doubled, in_vim_but_unknown
+from tests.domain.pure_world import Luck, World
+from tests.domain.stories import (
+    ACME,
+    a_deployment,
+    a_group,
+    a_network,
+    a_tenant,
+    an_image,
+    dep_key,
+    net_key,
+)
+
+DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
+    a_deployment(a_group("web", "net", vms=2)),
+    a_deployment(a_group("web", watched=False), a_group("db")),
+    a_deployment(a_group("web", "own", "net"), networks=(a_network("own", "a"),)),
+    a_deployment(
+        a_group("web", "own", watched=False), networks=(a_network("own", "a", "b"), a_network("x"))
+    ),
+)
+NETWORKS: Final[tuple[Network, ...]] = (
+    a_network("net"),
+    a_network("net", "a"),
+    a_network("net", "b", "a"),
+)
+SHOPS: Final = (dep_key("shop"), dep_key("stall"))
+NET: Final = net_key()
+IMAGE: Final = Key(Kind.IMAGE, None, "linux")
+PAUSES: Final = (0.5, 3.0, 30.0, 61.0, 301.0, 1300.0)
+COMMANDS_A_THING: Final = 60
+"""A record, all going well, needs less than that many commands to come to rest."""
+
+Intent = Deployment | Resource | None
+a_luck = st.sampled_from(Luck)
+an_index = st.integers(0, 40)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.config: dict[Key, Intent] = {}
+        self.began: set[RecordId] = set()
+        self.ended: set[RecordId] = set()
+        """Incarnations that were asked to go, or that another took the place of."""
+
+    # ---- edits
+
+    def edit(self, edit: dict[Key, Intent]) -> None:
+        world = self.world
+        before = dict(world.records)
+        wanted = {key: _wanted_id(before[key]) for key in SHOPS if key in before}
+        try:
+            world.apply(edit)
+        except Refused:
+            assert world.records == before
+            return
+        self.config |= edit
+        for key, id_ in wanted.items():
+            now = world.records.get(key)
+            if id_ is not None and (now is None or _wanted_id(now) != id_):
+                self.ended.add(id_)
+
+    @initialize(
+        mapped=st.booleans(), what=st.integers(0, len(DEPLOYMENTS)), rounds=st.integers(0, 9)
+    )
+    def begun(self, *, mapped: bool, what: int, rounds: int) -> None:
+        self.edit({ACME: a_tenant(mapped=mapped)})
+        if what < len(DEPLOYMENTS):
+            self.edit({SHOPS[0]: DEPLOYMENTS[what]})
+        for _ in range(rounds):
+            self.all_goes_well_for_a_while()
+
+    @precondition(lambda self: self.config.get(ACME))
+    @rule(at=st.integers(0, len(SHOPS) - 1), what=st.integers(0, len(DEPLOYMENTS) - 1))
+    def deploy(self, at: int, what: int) -> None:
+        self.edit({SHOPS[at]: DEPLOYMENTS[what]})
+
+    @rule(at=st.integers(0, len(SHOPS) - 1))
+    def undeploy(self, at: int) -> None:
+        self.edit({SHOPS[at]: None})
+
+    @precondition(lambda self: self.config.get(ACME))
+    @rule(what=st.integers(0, len(NETWORKS) - 1))
+    def have_a_network(self, what: int) -> None:
+        self.edit({NET: NETWORKS[what]})
+
+    @rule()
+    def have_no_network(self) -> None:
+        self.edit({NET: None})
+
+    @rule(there=st.booleans())
+    def have_an_image(self, *, there: bool) -> None:
+        self.edit({IMAGE: an_image() if there else None})
+
+    @rule()
+    def leave_the_tenant(self) -> None:
+        self.edit({key: None for key in self.config if key in {ACME, NET, *SHOPS}})
+
+    @rule(mapped=st.booleans())
+    def come_again(self, *, mapped: bool) -> None:
+        self.edit({ACME: a_tenant(mapped=mapped)})
+
+    # ---- what the VIM, the neighbours and time do
+
+    def open_flights(self) -> list[tuple[Key, str]]:
+        return sorted((slot for slot in self.world.flights if "watch" not in slot[1]), key=str)
+
+    @precondition(lambda self: self.open_flights())
+    @rule(which=an_index, luck=a_luck, at_once=st.booleans())
+    def a_call_happens(self, which: int, luck: Luck, *, at_once: bool) -> None:
+        slots = self.open_flights()
+        slot = slots[which % len(slots)]
+        if self.world.perform(slot, luck) and at_once:
+            self.world.deliver(slot)
+
+    @rule()
+    def all_goes_well_for_a_while(self) -> None:
+        for slot in self.open_flights():
+            if slot in self.world.flights and self.world.perform(slot, Luck.DONE):
+                self.world.deliver(slot)
+
+    @precondition(lambda self: any(f.answer for f in self.world.flights.values()))
+    @rule(which=an_index, twice=st.booleans())
+    def an_answer_comes(self, which: int, *, twice: bool) -> None:
+        slots = [slot for slot in self.open_flights() if self.world.flights[slot].answer]
+        self.world.deliver(slots[which % len(slots)], twice=twice)
+
+    @precondition(lambda self: self.world.strays)
+    @rule(which=an_index)
+    def a_late_answer_comes(self, which: int) -> None:
+        strays = self.world.strays
+        self.world.tell(*strays.pop(which % len(strays)))
+
+    @precondition(lambda self: self.world.ghosts)
+    @rule(which=an_index)
+    def a_lost_request_takes_effect(self, which: int) -> None:
+        ghosts = self.world.ghosts
+        self.world.appear(ghosts[which % len(ghosts)])
+
+    @precondition(lambda self: self.world.vim.servers)
+    @rule(which=an_index, well=st.booleans())
+    def a_server_is_built(self, which: int, *, well: bool) -> None:
+        servers = sorted(self.world.vim.servers.values(), key=lambda server: server.id)
+        server = servers[which % len(servers)]
+        if server.status == "BUILD":
+            if not well:
+                self.world.bad_vms.add(server.key.vm)
+            self.world.build(server)
+
+    @precondition(lambda self: self.world.watches())
+    @rule(which=an_index, holds=st.booleans(), mute=st.booleans())
+    def a_vm_speaks_or_falls_silent(self, which: int, *, holds: bool, mute: bool) -> None:
+        watches = sorted(self.world.watches(), key=lambda watch: watch[1].slot)
+        key, watch = watches[which % len(watches)]
+        if mute:
+            self.world.silent_vms.add(watch.server.vm)
+        else:
+            self.world.cross(key, watch, holds=holds)
+
+    @rule(seconds=st.sampled_from(PAUSES), ghosts_act=st.booleans())
+    def time_goes_by(self, seconds: float, *, ghosts_act: bool) -> None:
+        self.world.sleep(seconds, ghosts_act=ghosts_act)
+
+    @rule(lucks=st.lists(a_luck, max_size=6))
+    def the_daemon_restarts(self, lucks: list[Luck]) -> None:
+        slots = self.open_flights()
+        self.world.restart(dict(zip(slots, lucks, strict=False)))
+
+    @rule(on=st.booleans())
+    def the_vim_keeps_what_it_has(self, *, on: bool) -> None:
+        self.world.stuck = on
+
+    # ---- what holds at every moment
+
+    @invariant()
+    def nothing_is_doubled_or_forgotten(self) -> None:
+        assert not doubled(self.world)
+        assert not in_vim_but_unknown(self.world)
+
+    @invariant()
+    def an_incarnation_is_noted_when_it_begins(self) -> None:
+        for record in self.world.records.values():
+            if isinstance(record, DeploymentRecord):
+                self.began.add(record.id)
+
+    @invariant()
+    def the_configuration_is_what_the_records_want(self) -> None:
+        for key, intent in self.config.items():
+            record = self.world.records.get(key)
+            assert (_wanted(record) if record else None) == intent
+
+    # ---- what holds in the end
+
+    def teardown(self) -> None:
+        world = self.world
+        world.stuck = False
+        self.rest()
+        for record in world.records.values():
+            if isinstance(record, DeploymentRecord):
+                assert record.state in {ServiceState.ACTIVE, ServiceState.ERROR}
+                assert not record.leftovers
+                settled = {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.ERROR, VmState.UNDEF}
+                assert {vm.state for vm in record.vms.values()} <= settled
+            else:
+                assert record.state in {ResourceState.ACTIVE, ResourceState.ERROR}
+        self.edit(dict.fromkeys(self.config))
+        self.rest()
+        assert not world.records
+        assert not world.vim.servers
+        assert not world.vim.ports
+        assert not world.vim.resources
+        self.events_told_the_story()
+
+    def rest(self) -> None:
+        world = self.world
+        bound = world.asked + COMMANDS_A_THING * (len(world.records) + 1)
+        world.rest()
+        assert not [slot for slot in world.flights if "watch" not in slot[1]]
+        assert world.asked <= bound
+        self.nothing_is_doubled_or_forgotten()
+        self.an_incarnation_is_noted_when_it_begins()
+
+    def events_told_the_story(self) -> None:
+        of: dict[RecordId, list[Event]] = {id_: [] for id_ in self.ended}
+        for event in self.world.log:
+            if event.deployment_id is not None:
+                of.setdefault(event.deployment_id, []).append(event)
+        for id_, events in of.items():
+            ends = [e for e in events if e.type is EventType.SERVICE_UNDEPLOYED]
+            assert len(ends) == (1 if id_ in self.ended else 0), (id_, events)
+            if id_ in self.began:
+                _check_deploy(events)
+                _check_undeploy(events)
+
+
+def _wanted_id(record: object) -> RecordId | None:
+    if not isinstance(record, DeploymentRecord):
+        return None
+    if record.successor is not None:
+        return record.successor.id
+    return record.id if record.intent is not None else None
+
+
+def _wanted(record: object) -> Intent:
+    successor = getattr(record, "successor", None)
+    intent: Intent = successor.intent if successor else getattr(record, "intent", None)
+    return intent
+
+
+def _check_deploy(events: list[Event]) -> None:
+    alive = [i for i, e in enumerate(events) if e.type is EventType.SERVICE_ALIVE]
+    assert len(alive) <= 1
+    up: set[str] = set()
+    for event in events:
+        if event.source is None or event.status is not EventStatus.SUCCESS:
+            continue
+        if event.type is EventType.VM_DEPLOYED:
+            assert event.source.vmname not in up
+            up.add(event.source.vmname)
+        elif event.type is EventType.VM_ALIVE:
+            assert event.source.vmname in up
+    for index in alive:
+        late = {EventType.VM_DEPLOYED, EventType.VM_ALIVE}
+        assert not [e for e in events[index:] if e.type in late]
+        if events[index].status is EventStatus.SUCCESS:
+            assert not [e for e in events[:index] if e.status is EventStatus.FAILURE]
+
+
+def _check_undeploy(events: list[Event]) -> None:
+    order = {
+        EventType.VM_UNDEPLOYED: 0,
+        EventType.DELETE_SUBNET: 1,
+        EventType.DELETE_NETWORK: 2,
+        EventType.SERVICE_UNDEPLOYED: 3,
+    }
+    for network in {e.network for e in events}:  # None: the VMs before the end, networks or not
+        told = [e for e in events if e.network == network or e.network is None]
+        _check_order([e for e in told if e.type in order], order)
+    removed = Counter(
+        e.source.vmname for e in events if e.source and e.type is EventType.VM_UNDEPLOYED
+    )
+    assert all(count == 1 for count in removed.values())
+
+
+def _check_order(events: Iterable[Event], order: dict[EventType, int]) -> None:
+    ranks = [order[event.type] for event in events]
+    assert ranks == sorted(ranks), [event.type for event in events]
+
+
+AnyOrder.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestAnyOrder = AnyOrder.TestCase
