@@ -36,6 +36,7 @@ class NetconfMetrics:
             buckets=_RPC_BUCKETS,
             registry=registry,
         )
+        self._operations: dict[str, Histogram] = {}
         self.rpc_errors = Counter(
             "esc_rpc_errors", "rpc-error replies by error-tag", ("tag",), registry=registry
         )
@@ -48,6 +49,13 @@ class NetconfMetrics:
             ("reason",),
             registry=registry,
         )
+
+    def rpc_done(self, operation: str, seconds: float) -> None:
+        """Count one request; *operation* is a name of our own tables."""
+        child = self._operations.get(operation)
+        if child is None:
+            child = self._operations[operation] = self.rpc_seconds.labels(operation)
+        child.observe(seconds)
 
 
 def metrics_router(registry: CollectorRegistry) -> APIRouter:

@@ -232,9 +232,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         reply = await self._reply_to(rpc)
         await self._send(self._netconf.reply(rpc, reply))
         metrics = self._services.metrics
-        metrics.rpc_seconds.labels(label(rpc.operation, self._services)).observe(
-            perf_counter() - began
-        )
+        metrics.rpc_done(label(rpc.operation, self._services), perf_counter() - began)
         if isinstance(reply, Failure):
             for error in reply.errors:
                 metrics.rpc_errors.labels(error.tag).inc()
@@ -276,6 +274,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             elif len(piece) >= _BIG_PIECE:
                 await asyncio.sleep(0)
         output.end_reply()
+        if not self._waiting:
+            output.flush()  # else it is gathered with the next reply
 
     def _read_on(self) -> None:
         if self._paused and len(self._waiting) <= self._services.limits.rpcs_in_flight // 2:

@@ -30,12 +30,14 @@ _STRANGERS: Final = 100
 _CIPHERS: Final = (
     "aes128-gcm@openssh.com",
     "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
     "aes256-ctr",
     "aes192-ctr",
     "aes128-ctr",
 )
-"""The fastest first; the server's order does not bind a client."""
+"""
+The fastest first. chacha20-poly1305 is left out: OpenSSH would choose it before all others, and
+the library computes it in Python at ten times the cost of AES-GCM.
+"""
 
 
 class _Connections:

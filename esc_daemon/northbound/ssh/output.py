@@ -12,6 +12,7 @@ from typing import Final
 import asyncssh
 
 from esc_daemon.northbound.ssh.limits import KIB, MIB
+from esc_daemon.northbound.ssh.transport import unread_bytes
 
 _FLUSH_AT: Final = 32 * KIB
 """One SSH packet's worth: gathering more saves nothing."""
@@ -19,18 +20,6 @@ _COMFORTABLE: Final = 1 * MIB
 """Unread output at which a reply stops to wait for the reader."""
 _FIRST_LOOK_SECONDS: Final = 0.001
 _LAST_LOOK_SECONDS: Final = 0.05
-
-
-def unread_bytes(channel: "asyncssh.SSHServerChannel[bytes]") -> int:
-    """Return the bytes that were written to *channel* and that the kernel has not taken yet."""
-    connection = channel.get_connection()
-    # asyncssh offers no public way to these two, and a client with a huge window that reads
-    # nothing, or that begins a key exchange and never ends it, fills them without a bound.
-    transport = connection._transport  # noqa: SLF001
-    deferred = connection._deferred_packets  # noqa: SLF001
-    below = 0 if transport is None else transport.get_write_buffer_size()
-    held = sum(len(part) for _, parts in deferred for part in parts) if deferred else 0
-    return channel.get_write_buffer_size() + below + held
 
 
 class Output:
