@@ -1,13 +1,13 @@
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
 import pytest
 from argon2 import PasswordHasher
-from fakes import MemoryManagement
+from memory_management import MemoryManagement
+from netconf_server import Server, Serving
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.login import Login
@@ -22,36 +22,6 @@ from esc_daemon.northbound.ssh.locks import RunningLock
 from esc_daemon.northbound.ssh.sessions import Sessions
 
 
-@dataclass
-class Server:
-    port: int
-    services: Services
-    management: MemoryManagement
-    users: Users
-    registry: CollectorRegistry
-
-    def figure(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for something that the server does in its own time."""
-        async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110  the server has no event for every condition
-                await asyncio.sleep(0.001)
-
-    async def nobody_left(self) -> None:
-        await self.until(
-            lambda: (
-                not self.services.sessions.open
-                and not self.services.sessions.subscriptions
-                and not self.management.feeds
-                and not [
-                    task for task in asyncio.all_tasks() if task.get_name().startswith("netconf s")
-                ]
-            )
-        )
-
-
 @pytest.fixture(scope="session")
 def host_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
@@ -62,9 +32,6 @@ def passwords() -> Iterator[Passwords]:
     passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     yield passwords
     passwords.close()
-
-
-Serving = Callable[..., AbstractAsyncContextManager[Server]]
 
 
 @pytest.fixture

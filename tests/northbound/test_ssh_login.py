@@ -4,8 +4,8 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from conftest import Server, Serving
-from ssh_client import PATIENCE, connected
+from netconf_client import PATIENCE, connected
+from netconf_server import Server, Serving
 
 from esc_daemon.access.users import User
 from esc_daemon.northbound.ssh.hostkeys import host_keys

@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from conftest import Server
-from fakes import ESC
+from memory_management import ESC
 from ncclient import manager
-from ssh_client import BASE
+from netconf_client import BASE
+from netconf_server import Server
 
 from esc_daemon.access.first_start import LOCAL_CLIENT, prepare
 from esc_daemon.access.passwords import Passwords

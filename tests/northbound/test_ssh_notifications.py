@@ -1,9 +1,9 @@
 from datetime import timedelta
 
 import pytest
-from conftest import Server, Serving
-from fakes import ESC, START
-from ssh_client import BASE_1_0, BASE_1_1, EVENTS, Closed, connected
+from memory_management import ESC, START
+from netconf_client import BASE_1_0, BASE_1_1, EVENTS, Closed, connected
+from netconf_server import Server, Serving
 
 CLOSE = "<close-session/>"
 
@@ -203,6 +203,21 @@ async def test_a_window_without_an_end_does_not_hide_that_nobody_reads(serving: 
 
 def idle(server: Server) -> bool:
     return not any(feed._queue for feed in server.management.feeds)
+
+
+async def test_a_key_exchange_without_an_end_does_not_hide_that_nobody_reads(serving: Serving):
+    async with serving(output_bytes=200_000) as server, connected(server.port) as client:
+        await client.ok(subscribe())
+        (session,) = server.services.sessions.open.values()
+        # given a key exchange that the client never answers
+        client.connection._transport.pause_reading()
+        session._channel.get_connection()._send_kexinit()
+        # then what is held back until its end counts as unread
+        for number in range(60):
+            server.management.tell(str(number), padding=5000)
+            await server.until(lambda: idle(server))
+        await server.until(lambda: not server.services.sessions.open)
+        assert server.figure("esc_netconf_sessions_closed_total", reason="slow-reader") == 1
 
 
 async def test_a_listener_whose_feed_ran_over_is_closed(serving: Serving):

@@ -1,10 +1,16 @@
 import asyncio
+import gc
 
 import asyncssh
 import pytest
-from conftest import Server, Serving
-from fakes import ESC
-from ssh_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
+from memory_management import ESC
+from netconf_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
+from netconf_server import Server, Serving
+
+from esc_daemon.northbound.ssh.auth import NetconfSshServer
+from esc_daemon.northbound.ssh.channel import NetconfChannel
+from esc_daemon.northbound.ssh.output import Output
+from esc_daemon.northbound.ssh.transport import CorkedTransport
 
 CLOSE = "<close-session/>"
 RUNNING = "<target><running/></target>"
@@ -227,6 +233,20 @@ async def test_an_abrupt_disconnect_leaves_nothing_behind(server: Server):
         server.management.gate.set()
     assert server.figure("esc_netconf_sessions") == 0
     assert server.figure("esc_netconf_sessions_closed_total", reason="dropped") == 3
+
+
+async def test_no_object_of_a_session_outlives_it(server: Server):
+    async with connected(server.port) as client:
+        await client.ok(f"<lock>{RUNNING}</lock>")
+        client.connection.abort()
+    await server.nobody_left()
+    await server.until(lambda: gc.collect() == 0 or not objects_left())
+    assert objects_left() == []
+
+
+def objects_left() -> list[object]:
+    kinds = NetconfChannel | NetconfSshServer | Output | CorkedTransport
+    return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
 
 
 async def test_what_was_asked_before_the_end_of_input_is_answered(server: Server):

@@ -1,0 +1,45 @@
+"""A real listener around the manager in memory, and what tests ask of it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from memory_management import MemoryManagement
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.access.users import Users
+from esc_daemon.northbound.ssh.dispatch import Services
+
+
+@dataclass
+class Server:
+    port: int
+    services: Services
+    management: MemoryManagement
+    users: Users
+    registry: CollectorRegistry
+
+    def figure(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something that the server does in its own time."""
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  the server has no event for every condition
+                await asyncio.sleep(0.001)
+
+    async def nobody_left(self) -> None:
+        await self.until(
+            lambda: (
+                not self.services.sessions.open
+                and not self.services.sessions.subscriptions
+                and not self.management.feeds
+                and not [
+                    task for task in asyncio.all_tasks() if task.get_name().startswith("netconf s")
+                ]
+            )
+        )
+
+
+Serving = Callable[..., AbstractAsyncContextManager[Server]]
