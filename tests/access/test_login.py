@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from esc_daemon.access.errors import BadPublicKey
-from esc_daemon.access.first_start import prepare
+from esc_daemon.access.errors import BadPassword, BadPublicKey
+from esc_daemon.access.first_start import password_from_file, prepare
 from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
 from esc_daemon.access.login import Login
 from esc_daemon.access.passwords import Passwords
@@ -120,3 +120,15 @@ def test_a_key_pair_is_made_once(tmp_path: Path):
     before = (tmp_path / "k").read_bytes()
     assert not ensure_key_pair(tmp_path / "k", KeyKind.ED25519)
     assert (tmp_path / "k").read_bytes() == before
+
+
+def test_a_password_is_handed_over_by_the_first_line_of_a_file(tmp_path: Path):
+    file = tmp_path / "password"
+    file.write_text("secret \r\nmore\n")
+    assert password_from_file(file) == "secret "
+    for bad in (b"", b"\n", b"\xff\n"):
+        file.write_bytes(bad)
+        with pytest.raises(BadPassword, match=str(file)):
+            password_from_file(file)
+    with pytest.raises(BadPassword, match="No such file"):
+        password_from_file(tmp_path / "none")

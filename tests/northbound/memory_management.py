@@ -60,6 +60,8 @@ class MemoryManagement:
         self.clock = START
         self.gate: asyncio.Event | None = None
         self.blob: bytes = b""
+        self.breaks_off = False
+        self.log_is_lost = False
         self._feed_limit = feed_limit
 
     def now(self) -> datetime:
@@ -82,9 +84,15 @@ class MemoryManagement:
         return [etree.tostring(child) for child in data]
 
     async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+        if self.breaks_off:
+            return self._breaking_off()
         if self.blob:
             return (self.blob,)
         return await self.get_config(filter, user)
+
+    def _breaking_off(self) -> Iterable[bytes]:
+        yield b"<half>"
+        raise ZeroDivisionError("secret details")
 
     async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
         name = etree.QName(operation).localname
@@ -100,6 +108,8 @@ class MemoryManagement:
         self, *, after: int, limit: int, since: datetime | None
     ) -> Sequence[LoggedNotification]:
         await asyncio.sleep(0)
+        if self.log_is_lost:
+            raise OSError("the log is lost")
         found = [
             logged
             for logged in self.log[after : after + 10 * limit]

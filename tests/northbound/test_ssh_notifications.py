@@ -242,3 +242,38 @@ async def test_a_replay_waits_for_a_slow_reader_instead_of_closing_it(serving: S
         await client.xml()
         assert [await client.event() for _ in range(2000)] == [str(n) for n in range(2000)]
         assert await client.event() == "replayComplete"
+
+
+async def test_a_replay_that_nobody_takes_is_given_up(serving: Serving):
+    async with (
+        serving(output_bytes=2**20, output_seconds=0.1) as server,
+        connected(server.port) as client,
+    ):
+        for number in range(2000):
+            server.management.tell(str(number), padding=3000)
+        client.writer.channel.pause_reading()
+        client.ask(subscribe(more=f"<startTime>{moment(0)}</startTime>"))
+        await server.until(lambda: server.services.sessions.subscriptions)
+        await server.nobody_left()
+        assert server.figure("esc_netconf_sessions_closed_total", reason="slow-reader") == 1
+
+
+async def test_a_replay_whose_log_is_lost_ends_the_session(server: Server):
+    async with connected(server.port) as client:
+        server.management.log_is_lost = True
+        client.ask(subscribe(more=f"<startTime>{moment(0)}</startTime>"))
+        await client.closed()
+    await server.nobody_left()
+
+
+async def test_an_event_after_the_stop_time_ends_the_subscription(server: Server):
+    server.management.tell("1")
+    times = f"<startTime>{moment(0)}</startTime><stopTime>{moment(3600)}</stopTime>"
+    async with connected(server.port) as client:
+        await client.ok(subscribe(more=times))
+        assert [await client.event() for _ in range(2)] == ["1", "replayComplete"]
+        server.management.clock += timedelta(hours=2)
+        server.management.tell("too late")
+        assert await client.event() == "notificationComplete"
+        await server.until(lambda: not server.management.feeds)
+        await client.ok(CLOSE)

@@ -1,5 +1,6 @@
 import asyncio
 import gc
+from contextlib import AsyncExitStack
 
 import asyncssh
 import pytest
@@ -157,6 +158,17 @@ async def test_an_unexpected_error_is_answered_with_a_reference_and_without_its_
         await client.ok(CLOSE)
 
 
+async def test_a_reply_that_breaks_off_ends_the_session_since_it_cannot_be_taken_back(
+    server: Server,
+):
+    async with connected(server.port) as client:
+        server.management.breaks_off = True
+        client.ask("<get/>")
+        await client.closed()
+    await server.nobody_left()
+    assert server.figure("esc_netconf_sessions_closed_total", reason="other") == 1
+
+
 async def test_an_error_of_the_manager_reaches_the_client(server: Server):
     async with connected(server.port) as client:
         assert await client.error(an_edit("x", bad="1")) == ("bad-element", "this is bad")
@@ -278,6 +290,17 @@ async def test_sessions_of_one_connection_do_not_end_each_other(server: Server):
         await first.closed()
 
 
+async def test_channels_that_ask_for_nothing_are_bounded(server: Server):
+    async with connected(server.port) as client:
+        (session,) = server.services.sessions.open.values()
+        owner = session._channel.get_connection()._owner
+        owner._channels += 63
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await client.connection.open_session(subsystem="netconf")
+        owner._channels -= 63
+        await client.ok(CLOSE)
+
+
 async def test_more_sessions_than_allowed_are_refused(serving: Serving):
     async with serving(sessions_per_user=1) as server, connected(server.port) as first:
         with pytest.raises(asyncssh.ChannelOpenError):
@@ -305,6 +328,18 @@ async def test_a_reader_that_never_reads_a_big_reply_is_given_up(serving: Servin
         client.ask("<get/>")
         await server.nobody_left()
         assert server.figure("esc_netconf_sessions_closed_total", reason="slow-reader") == 1
+
+
+async def test_the_end_of_the_server_does_not_wait_for_ever(serving: Serving):
+    async with AsyncExitStack() as clients:
+        async with serving(stop_seconds=0.05) as server:
+            client = await clients.enter_async_context(connected(server.port))
+            server.management.gate = asyncio.Event()
+            client.ask(an_edit("never"))
+            await server.until(edit_under_way)
+        await client.closed()
+    server.management.gate.set()
+    await server.nobody_left()
 
 
 async def test_the_end_of_the_server_finishes_what_is_under_way(serving: Serving):

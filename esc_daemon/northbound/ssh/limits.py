@@ -28,5 +28,7 @@ class Limits:
     """Unread output of one session, beyond which it is closed."""
     output_seconds: float = 60.0
     """For a reader to take what is in the way of a reply's next part."""
+    stop_seconds: float = 10.0
+    """For sessions to finish the RPC under way when the daemon stops; then they are cut off."""
     passwords_per_connection: int = 6
     """Wrong passwords after which the connection is closed."""

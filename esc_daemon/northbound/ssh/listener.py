@@ -24,7 +24,6 @@ _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _BACKLOG: Final = 512
 _KEEPALIVE_SECONDS: Final = 30
 _KEEPALIVES_UNANSWERED: Final = 3
-_STOP_SECONDS: Final = 10.0
 _STRANGERS: Final = 100
 """Connections beyond the sessions: those that log in just now."""
 _CIPHERS: Final = (
@@ -68,7 +67,7 @@ async def netconf_listener(
     Serve NETCONF on *host* while the context lasts; yields the real port (*port* 0: any free).
 
     At the end nobody new comes in, each session finishes the RPC under way and sends what it
-    has, and what is left after ten seconds is cut off.
+    has, and what is left after *stop_seconds* is cut off.
     """
     assert rpcs.HANDLERS, "importing the RPCs fills the table"
     # The library tells each packet's story on request; what matters we log ourselves.
@@ -111,7 +110,7 @@ async def netconf_listener(
 
 async def _stop(services: Services, connections: _Connections) -> None:
     try:
-        async with asyncio.timeout(_STOP_SECONDS):
+        async with asyncio.timeout(services.limits.stop_seconds):
             await asyncio.gather(*(session.stop() for session in services.sessions.open.values()))
             await asyncio.gather(*(connection.stop() for connection in connections.open))
     except TimeoutError:
