@@ -216,11 +216,14 @@ class Manager:
     async def events(
         self, *, after: int, limit: int, since: datetime | None
     ) -> Sequence[LoggedNotification]:
-        """Return at most *limit* logged events with seq > *after* and time >= *since*."""
-        events = await self._store.events(
+        """Return some of the events that follow *after*; none only when there are none left."""
+        while events := await self._store.events(
             after=after, limit=limit, stream=Stream.ESC_EVENT, since=since
-        )
-        return self.rendered(events)
+        ):
+            if batch := self.rendered(events):
+                return batch
+            after = events[-1].seq  # all of them were for other audiences
+        return ()
 
     def subscribe(self) -> Feed:
         """Return a feed of every event told from now on."""

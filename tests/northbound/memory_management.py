@@ -62,6 +62,7 @@ class MemoryManagement:
         self.blob: bytes = b""
         self.breaks_off = False
         self.log_is_lost = False
+        self.for_others: set[int] = set()
         self._feed_limit = feed_limit
 
     def now(self) -> datetime:
@@ -110,12 +111,15 @@ class MemoryManagement:
         await asyncio.sleep(0)
         if self.log_is_lost:
             raise OSError("the log is lost")
-        found = [
-            logged
-            for logged in self.log[after : after + 10 * limit]
-            if since is None or logged.time >= since
-        ]
-        return found[:limit]
+        for start in range(after, len(self.log), limit):
+            found = [
+                logged
+                for logged in self.log[start : start + limit]
+                if logged.seq not in self.for_others and (since is None or logged.time >= since)
+            ]
+            if found:
+                return found
+        return ()
 
     def subscribe(self) -> MemoryFeed:
         feed = MemoryFeed(self, self._feed_limit)

@@ -156,6 +156,6 @@ def test_the_simulator_runs_as_a_process_of_its_own_until_it_is_told_to_stop(tmp
 
 def test_a_simulator_that_cannot_start_says_why_in_one_line(tmp_path: Path):
     refused = call("simulate", "--faults-file", tmp_path / "none")
-    assert refused.exit_code == 1
-    assert refused.output.startswith("Error: ")
+    assert refused.exit_code == 2
+    assert refused.output.startswith("esc_daemon: ")
     assert "Traceback" not in refused.output

@@ -57,6 +57,17 @@ async def test_replay_goes_over_into_live_without_a_gap_or_a_double(server: Serv
         assert await client.event() in {"replayComplete", "live"}
 
 
+async def test_events_for_other_audiences_do_not_cut_a_replay_short(server: Server):
+    for number in range(1, 2001):
+        server.management.tell(str(number))
+    server.management.for_others = {5, 700, *range(1001, 1990)}
+    async with connected(server.port) as client:
+        await client.ok(subscribe(more=f"<startTime>{moment(0)}</startTime>"))
+        seen = [str(n) for n in range(1, 2001) if n not in server.management.for_others]
+        assert [await client.event() for _ in seen] == seen
+        assert await client.event() == "replayComplete"
+
+
 async def test_the_end_of_a_replay_is_told(server: Server):
     server.management.tell("1")
     async with connected(server.port) as client:

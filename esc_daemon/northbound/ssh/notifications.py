@@ -121,24 +121,21 @@ class Listener:
             self._tell(self._subscription.tick(max(wake_at, self._now())))
 
     async def _replay(self) -> Feed:
-        while await self._replay_page() == _REPLAY_PAGE:
-            pass
-        # From here on the feed holds what comes; what came between the last page and now is
-        # still read from the log, and skipped by its number in the feed.
+        await self._replay_log()
+        # From here on the feed holds what comes; what came since the last page was read is still
+        # taken from the log, and skipped by its number in the feed.
         feed = self._feed = self._management.subscribe()
-        while await self._replay_page() == _REPLAY_PAGE:
-            pass
+        await self._replay_log()
         self._tell(self._subscription.caught_up(self._now()))
         return feed
 
-    async def _replay_page(self) -> int:
-        page = await self._management.events(
+    async def _replay_log(self) -> None:
+        while page := await self._management.events(
             after=self._last, limit=_REPLAY_PAGE, since=self._subscription.start_time
-        )
-        for logged in page:
-            self._send((logged,))
-            await self._output.quiet(self._patience)
-        return len(page)
+        ):
+            for logged in page:
+                self._send((logged,))
+                await self._output.quiet(self._patience)
 
     async def _live(self, feed: Feed) -> None:
         if self._ended():

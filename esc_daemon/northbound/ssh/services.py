@@ -75,7 +75,12 @@ class Management(Protocol):
     async def events(
         self, *, after: int, limit: int, since: datetime | None
     ) -> Sequence[LoggedNotification]:
-        """Return at most *limit* logged events with seq > *after* and time >= *since*."""
+        """
+        Return some of the logged events with seq > *after* and time >= *since*, in order.
+
+        At most *limit*, and fewer at will, since some are for other audiences; none only when
+        there are none left.
+        """
 
     def subscribe(self) -> Feed:
         """Return a feed of every event logged from now on."""
