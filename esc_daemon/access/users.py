@@ -5,7 +5,6 @@ A change is a locked read, change and atomic replace; the daemon looks at the fi
 before each login and reads it again when it has changed.
 """
 
-import fcntl
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Final
 import msgspec
 
 from esc_daemon.access.errors import BadUserName, DamagedUsersFile, UserExists, UserUnknown
-from esc_daemon.access.files import OWNER_ONLY_FILE, ensure_directory, replace_file
+from esc_daemon.access.files import ensure_directory, locked, replace_file
 from esc_daemon.access.keys import normal_public_key
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
@@ -134,10 +133,7 @@ class Users:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, User]]:
         ensure_directory(self._path.parent)
-        lock = self._path.with_name(f"{self._path.name}.lock")
-        lock.touch(mode=OWNER_ONLY_FILE)
-        with lock.open("rb") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with locked(self._path.parent):
             users = dict(self._read())
             yield users
             content = msgspec.json.encode(_File(users=users))
@@ -149,6 +145,8 @@ class Users:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise DamagedUsersFile(f"{self._path} cannot be read: {error.strerror}") from error
         try:
             file = msgspec.json.decode(content, type=_File)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,5 +1,8 @@
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +120,34 @@ def test_the_file_is_json_that_a_person_can_read(path: Path):
     text = path.read_text()
     assert json.loads(text) == {"version": 1, "users": {"a": {"password": "h", "keys": []}}}
     assert text.count("\n") > 4
+
+
+def test_users_that_may_not_be_read_are_told_as_such(path: Path):
+    path.mkdir(parents=True)
+    with pytest.raises(DamagedUsersFile, match="directory"):
+        Users(path).all()
+
+
+def test_two_processes_that_add_users_lose_none(path: Path):
+    script = (
+        "import sys; from pathlib import Path; from esc_daemon.access.users import User, Users\n"
+        "for n in range(20): Users(Path(sys.argv[1])).add(f'{sys.argv[2]}{n}', User())"
+    )
+    adding = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(path), letter], cwd=Path(__file__).parents[2]
+        )
+        for letter in "ab"
+    ]
+    assert [process.wait(timeout=30) for process in adding] == [0, 0]
+    assert len(Users(path).all()) == 40
+
+
+def test_what_is_written_belongs_to_the_owner_of_the_directory(path: Path):
+    path.parent.mkdir()
+    if os.geteuid() == 0:  # only root can give files away; others own what they write
+        os.chown(path.parent, 4711, 4712)
+    Users(path).add("a", User())
+    owner = path.parent.stat()
+    assert (path.stat().st_uid, path.stat().st_gid) == (owner.st_uid, owner.st_gid)
+    assert [entry.name for entry in path.parent.iterdir()] == ["users.json"]
