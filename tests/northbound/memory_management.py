@@ -63,6 +63,8 @@ class MemoryManagement:
         self.breaks_off = False
         self.log_is_lost = False
         self.for_others: set[int] = set()
+        self.told_after_the_last_page: list[str] = []
+        self.told_while_feeding: list[str] = []
         self._feed_limit = feed_limit
 
     def now(self) -> datetime:
@@ -111,6 +113,14 @@ class MemoryManagement:
         await asyncio.sleep(0)
         if self.log_is_lost:
             raise OSError("the log is lost")
+        if self.feeds and self.told_while_feeding:
+            self.tell(self.told_while_feeding.pop(0))
+        page = self._page(after, limit, since)
+        if not page and self.told_after_the_last_page:
+            self.tell(self.told_after_the_last_page.pop(0))
+        return page
+
+    def _page(self, after: int, limit: int, since: datetime | None) -> Sequence[LoggedNotification]:
         for start in range(after, len(self.log), limit):
             found = [
                 logged

@@ -57,6 +57,18 @@ async def test_replay_goes_over_into_live_without_a_gap_or_a_double(server: Serv
         assert await client.event() in {"replayComplete", "live"}
 
 
+async def test_what_happens_in_the_seam_between_replay_and_live_is_told_once(server: Server):
+    server.management.tell("old")
+    server.management.told_after_the_last_page = ["before the feed"]
+    server.management.told_while_feeding = ["in log and feed"]
+    async with connected(server.port) as client:
+        await client.ok(subscribe(more=f"<startTime>{moment(0)}</startTime>"))
+        told = [await client.event() for _ in range(4)]
+        assert told == ["old", "before the feed", "in log and feed", "replayComplete"]
+        server.management.tell("live")
+        assert await client.event() == "live"
+
+
 async def test_events_for_other_audiences_do_not_cut_a_replay_short(server: Server):
     for number in range(1, 2001):
         server.management.tell(str(number))
@@ -168,6 +180,19 @@ async def test_no_notification_falls_into_the_middle_of_a_reply(server: Server):
         first = await client.message()
         assert server.management.blob in first
         assert [await client.event() for _ in range(50)] == [str(n) for n in range(50)]
+
+
+async def test_notifications_held_back_by_a_reply_that_nobody_reads_are_bounded(serving: Serving):
+    async with serving(output_bytes=2**21) as server, connected(server.port) as client:
+        server.management.blob = b"<big>" + b"0" * 12_000_000 + b"</big>"
+        await client.ok(subscribe())
+        client.writer.channel.pause_reading()
+        client.ask("<get/>")
+        await server.until(lambda: in_reply(server))
+        for number in range(500):
+            server.management.tell(str(number), padding=5000)
+        await server.until(lambda: not server.services.sessions.open)
+        assert server.figure("esc_netconf_sessions_closed_total", reason="slow-reader") == 1
 
 
 def in_reply(server: Server) -> bool:

@@ -54,8 +54,9 @@ class CorkedTransport(asyncio.Transport):
         return self._size + self._inner.get_write_buffer_size()
 
     def abort(self) -> None:
-        """Close at once; what was written before is sent as far as the kernel takes it."""
-        self.flush()
+        """Close at once; what was written in this tick is given up."""
+        self._gathered.clear()
+        self._size = 0
         self._inner.abort()
 
     def close(self) -> None:
