@@ -151,8 +151,10 @@ def test_what_setup_cfg_names_exists() -> None:
     assert (ROOT / parser["metadata"]["license_files"]).is_file()
     for pattern in parser["options.data_files"].values():
         assert list(ROOT.glob(pattern)), pattern
-    for package, pattern in parser["options.package_data"].items():
-        assert list((ROOT / package).glob(pattern)), package
+    for package, patterns in parser["options.package_data"].items():
+        folder = ROOT.joinpath(*package.split("."))
+        for pattern in patterns.split(","):
+            assert list(folder.glob(pattern.strip())), (package, pattern)
 
 
 def test_the_license_is_the_whole_apache_license() -> None:
