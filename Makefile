@@ -35,8 +35,9 @@ lint: install  ## Style, import contracts, pages that are drawn from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	@if [ -f docs/states.md ]; then $(BIN)/esc_daemon show-states | diff -u docs/states.md - \
-		|| { echo "docs/states.md is stale: make states" >&2; exit 1; }; fi
+	@$(BIN)/esc_daemon show-states --markdown | diff -u docs/states.md - \
+		|| { echo "docs/states.md is stale: make states" >&2; exit 1; }
+	$(BIN)/python docs/generate.py --check
 
 type: install  ## Types (mypy strict)
 	$(BIN)/mypy
@@ -50,11 +51,12 @@ cover: install  ## The test suite with branch coverage
 golden: install  ## Rewrite the expected files of the conformance cases; review the diff
 	$(BIN)/pytest -q tests/conformance --golden
 
-docs: states  ## Write the pages that are drawn from the code
+docs: states  ## Write the pages and the parts of pages that are drawn from the code
+	$(BIN)/python docs/generate.py
 
 states: install  ## Write docs/states.md from the tables of states
 	@mkdir -p build docs
-	$(BIN)/esc_daemon show-states > build/states.md
+	$(BIN)/esc_daemon show-states --markdown > build/states.md
 	mv build/states.md docs/states.md
 
 simulate: install  ## Deterministic simulation over SEEDS seeds (SEEDS=200)

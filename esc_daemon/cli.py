@@ -177,6 +177,7 @@ class Drawing(StrEnum):
     TABLE = "table"
     DOT = "dot"
     MERMAID = "mermaid"
+    MARKDOWN = "markdown"
 
 
 @cli.command("show-states")
@@ -184,9 +185,14 @@ class Drawing(StrEnum):
 @click.option("--table", "drawing", flag_value=Drawing.TABLE, default=True, help="As text.")
 @click.option("--dot", "drawing", flag_value=Drawing.DOT, help="For Graphviz.")
 @click.option("--mermaid", "drawing", flag_value=Drawing.MERMAID, help="For Mermaid.")
+@click.option(
+    "--markdown", "drawing", flag_value=Drawing.MARKDOWN, help="As a page: pictures and tables."
+)
 def show_states(machine: str | None, drawing: str) -> None:
     """Draw every legal move of services, VMs, resources and operations."""
     draw = _DRAW[Drawing(drawing)]
+    if drawing == Drawing.MARKDOWN:
+        click.echo(_PAGE_HEAD)
     for name, table in _MACHINES.items():
         if machine in {None, name}:
             for line in draw(name, table):
@@ -300,9 +306,36 @@ def _as_mermaid(name: str, table: _Table) -> Iterator[str]:
     yield "---"
     yield f"title: {name}"
     yield "---"
+    yield from _state_diagram(table)
+    yield ""
+
+
+def _state_diagram(table: _Table) -> Iterator[str]:
     yield "stateDiagram-v2"
     for state, move, target in _moves(table):
         yield f"    {state} --> {target}: {move}"
+
+
+_PAGE_HEAD: Final = """\
+# States
+
+Every legal move of services, VMs, resources and operations, drawn from the tables in
+`esc_daemon/domain/states.py`. Written by `make states`; do not edit. A move that stands in no
+table is refused and changes nothing.
+"""
+
+
+def _as_markdown(name: str, table: _Table) -> Iterator[str]:
+    yield f"## {name}"
+    yield ""
+    yield "```mermaid"
+    yield from _state_diagram(table)
+    yield "```"
+    yield ""
+    yield "| from | why | to |"
+    yield "|---|---|---|"
+    for state, move, target in _moves(table):
+        yield f"| {state} | {move} | {target} |"
     yield ""
 
 
@@ -310,4 +343,5 @@ _DRAW: Final[Mapping[Drawing, Callable[[str, _Table], Iterator[str]]]] = {
     Drawing.TABLE: _as_table,
     Drawing.DOT: _as_dot,
     Drawing.MERMAID: _as_mermaid,
+    Drawing.MARKDOWN: _as_markdown,
 }

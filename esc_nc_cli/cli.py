@@ -33,6 +33,7 @@ def _first_line(_: click.Context, __: click.Parameter, path: Path | None) -> str
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.group(
@@ -55,9 +56,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--timeout",
     "seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_SECONDS,
     metavar="SECONDS",
-    help="Longest wait for a reply (30), and for the end with --wait (3600).",
+    help="Longest wait for a reply (30), for the end with --wait (3600), and to watch (no end).",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show an equal command line; errors as XML.")
 @click.pass_context
@@ -91,6 +92,14 @@ def main(  # noqa: PLR0913  one parameter an option
 
 
 _wait = click.option("--wait", is_flag=True, help="Show events until it is done or has failed.")
+# Before the command it holds as well; this one is nearer and wins.
+_timeout = click.option(
+    "--timeout",
+    "seconds",
+    type=_SECONDS,
+    metavar="SECONDS",
+    help="As --timeout before the command.",
+)
 
 
 @main.command("edit-config")
@@ -101,8 +110,16 @@ _wait = click.option("--wait", is_flag=True, help="Show events until it is done 
     help="default-operation of the edit.",
 )
 @_wait
+@_timeout
 @click.pass_obj
-def edit_config(shell: Shell, *, file: str, operation: DefaultOperation | None, wait: bool) -> None:
+def edit_config(
+    shell: Shell,
+    *,
+    file: str,
+    operation: DefaultOperation | None,
+    wait: bool,
+    seconds: float | None,
+) -> None:
     """
     Send FILE ("-": standard input) to the running datastore.
 
@@ -111,18 +128,22 @@ def edit_config(shell: Shell, *, file: str, operation: DefaultOperation | None, 
     with click.open_file(file, "rb") as stream:
         payload = read(stream.read(), default_operation=operation)
     words = ["edit-config", file, *(["--operation", operation.value] if operation else [])]
-    _send(shell, payload, "Edit Config", words, wait=wait)
+    _send(shell.within(seconds), payload, "Edit Config", words, wait=wait)
 
 
 @main.command("delete-dep")
 @click.argument("tenant")
 @click.argument("deployment")
 @_wait
+@_timeout
 @click.pass_obj
-def delete_dep(shell: Shell, *, tenant: str, deployment: str, wait: bool) -> None:
+def delete_dep(
+    shell: Shell, *, tenant: str, deployment: str, wait: bool, seconds: float | None
+) -> None:
     """Undeploy DEPLOYMENT of TENANT."""
     payload = delete_deployment(tenant, deployment)
-    _send(shell, payload, "Delete Deployment", ["delete-dep", tenant, deployment], wait=wait)
+    words = ["delete-dep", tenant, deployment]
+    _send(shell.within(seconds), payload, "Delete Deployment", words, wait=wait)
 
 
 def _send(shell: Shell, payload: Payload, title: str, words: list[str], *, wait: bool) -> None:
@@ -163,19 +184,21 @@ _format = click.option(
 @main.command()
 @click.argument("xpath", required=False)
 @_format
+@_timeout
 @click.pass_obj
-def get(shell: Shell, *, xpath: str | None, shown_as: Format) -> None:
+def get(shell: Shell, *, xpath: str | None, shown_as: Format, seconds: float | None) -> None:
     """Show configuration and operational data, all or at XPATH (esc_datamodel/opdata)."""
-    _show(shell, "Get", "get", xpath, shown_as)
+    _show(shell.within(seconds), "Get", "get", xpath, shown_as)
 
 
 @main.command("get-config")
 @click.argument("xpath", required=False)
 @_format
+@_timeout
 @click.pass_obj
-def get_config(shell: Shell, *, xpath: str | None, shown_as: Format) -> None:
+def get_config(shell: Shell, *, xpath: str | None, shown_as: Format, seconds: float | None) -> None:
     """Show the running configuration, all or at XPATH (esc_datamodel/tenants)."""
-    _show(shell, "Get Config", "get-config", xpath, shown_as)
+    _show(shell.within(seconds), "Get Config", "get-config", xpath, shown_as)
 
 
 def _show(shell: Shell, title: str, name: str, xpath: str | None, shown_as: Format) -> None:
@@ -215,9 +238,11 @@ def _start_time(_: click.Context, __: click.Parameter, text: str | None) -> str 
     "--replay", callback=_start_time, metavar="SINCE", help="Start with the past: 10m, 2h, a time."
 )
 @click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+@_timeout
 @click.pass_obj
-def watch(shell: Shell, *, replay: str | None, count: int | None) -> None:
-    """Print each event, a line each, until interrupted."""
+def watch(shell: Shell, *, replay: str | None, count: int | None, seconds: float | None) -> None:
+    """Print each event, a line each, until interrupted (or --timeout: exit code 4)."""
+    shell = shell.within(seconds)
     endpoint = shell.endpoint()
     deadline = None if shell.seconds is None else time.monotonic() + shell.seconds
     with _subscribed(shell, endpoint, replay) as session, event_screen("watching") as show:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -54,6 +54,10 @@ class Shell:
     @property
     def wait_seconds(self) -> float:
         return self.seconds or _WAIT_SECONDS
+
+    def within(self, seconds: float | None) -> "Shell":
+        """Return a shell whose time-out is *seconds*; None: as it was."""
+        return self if seconds is None else replace(self, seconds=seconds)
 
     def endpoint(self) -> Endpoint:
         found = locate(self.options, os.environ, is_root=os.geteuid() == 0, ask=_asker())

@@ -212,6 +212,36 @@ def test_no_reply_in_time_ends_with_4(esc: Esc, server: FakeServer) -> None:
     assert "does not answer" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("edit-config", ("edit-config", "-")),
+        ("edit-config", ("delete-dep", "t", "d")),
+        ("get", ("get",)),
+        ("get-config", ("get-config",)),
+        ("create-subscription", ("watch",)),
+    ],
+)
+def test_a_time_out_may_stand_after_the_command_and_beats_the_one_before_it(
+    esc: Esc, server: FakeServer, operation: str, words: tuple[str, ...]
+) -> None:
+    # given
+    server.answers = {operation: [HANG]}
+    # when
+    result = esc("--timeout", "60", *words, "--timeout", "0.3", stdin=DEPLOY)
+    # then
+    assert result.exit_code == 4
+    assert "does not answer" in result.stderr
+
+
+def test_watching_ends_with_4_when_the_time_is_over(esc: Esc) -> None:
+    # when
+    result = esc("watch", "--timeout", "0.3")
+    # then
+    assert result.exit_code == 4
+    assert "the time is over" in result.stderr
+
+
 def test_get_sends_the_path_as_it_is_and_shows_xml(esc: Esc, server: FakeServer) -> None:
     # given
     server.answers = {"get": [an_opdata("SERVICE_ACTIVE_STATE")]}

@@ -13,7 +13,12 @@ from click.testing import CliRunner, Result
 from esc_daemon.access.keys import KeyKind, ensure_key_pair
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.cli import cli
-from esc_daemon.domain.states import OPERATION_LIFECYCLE, SERVICE_LIFECYCLE, VM_LIFECYCLE
+from esc_daemon.domain.states import (
+    OPERATION_LIFECYCLE,
+    RESOURCE_LIFECYCLE,
+    SERVICE_LIFECYCLE,
+    VM_LIFECYCLE,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +125,16 @@ def test_the_drawn_states_are_those_of_the_tables():
     count = sum(len(moves) for moves in VM_LIFECYCLE.values())
     assert call("show-states", "--machine", "vm", "--dot").output.count(" -> ") == count
     assert call("show-states", "--machine", "vm", "--mermaid").output.count(" --> ") == count
+
+
+def test_the_page_of_states_has_a_picture_and_a_table_of_each_machine():
+    page = call("show-states", "--markdown").output
+    assert page.count("```mermaid\nstateDiagram-v2\n") == 4
+    for lifecycle in (SERVICE_LIFECYCLE, VM_LIFECYCLE, RESOURCE_LIFECYCLE, OPERATION_LIFECYCLE):
+        for state, moves in lifecycle.items():
+            for move, target in moves.items():
+                assert f"    {state} --> {target}: {move}\n" in page
+                assert f"| {state} | {move} | {target} |\n" in page
 
 
 def test_the_program_runs_as_a_module_and_tells_its_version():

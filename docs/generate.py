@@ -1,0 +1,126 @@
+"""
+Write the parts of these pages that are drawn from the code.
+
+A page says where: what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is
+replaced by what NAME makes. ``--check`` writes nothing, names the stale pages and ends with 1.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT
+from esc_daemon.datamodel.tree import yang_directory
+from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
+from esc_daemon.settings import Settings
+
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+DATA_DIR = "`/var/lib/esc_daemon` for root, else `$XDG_STATE_HOME/esc_daemon`"
+TREE_SECONDS = 60
+
+
+def settings() -> Iterator[str]:
+    """The configuration reference."""
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for key, field in keys(Settings):
+        yield f"| `{key}` | {shown(key, field)} | {field.description} |"
+
+
+def keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from keys(kind, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", field
+
+
+def shown(key: str, field: FieldInfo) -> str:
+    if key == "data_dir":  # it depends on who asks
+        return DATA_DIR
+    match field.default:
+        case None:
+            return "none"
+        case tuple() as several:
+            return ", ".join(f"`{one}`" for one in several)
+        case one:
+            return f"`{one}`"
+
+
+def idle() -> Iterator[str]:
+    """The leaves that are accepted and have no effect."""
+    for kind, leaves in ACCEPTED_NO_EFFECT.items():
+        if leaves:
+            yield f"{kind.value}:"
+            yield ""
+            yield from (f"- `{leaf}`" for leaf in sorted(leaves))
+            yield ""
+
+
+def tree() -> Iterator[str]:
+    """The tree diagram (RFC 8340) of the data model."""
+    yang = yang_directory()
+    pyang = Path(sys.executable).with_name("pyang")
+    drawn = subprocess.run(
+        [pyang, "-f", "tree", "-p", yang, yang / "esc.yang"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TREE_SECONDS,
+    ).stdout
+    yield "```text"
+    yield from (line.rstrip() for line in drawn.strip().splitlines())
+    yield "```"
+
+
+def capabilities() -> Iterator[str]:
+    """What the hello says beside the modules."""
+    yield from (f"- `{capability}`" for capability in PROTOCOL_CAPABILITIES)
+
+
+BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
+    "capabilities": capabilities,
+    "idle": idle,
+    "settings": settings,
+    "tree": tree,
+}
+
+
+def fresh(text: str) -> str:
+    """Return the page *text* with every generated part made anew."""
+
+    def replaced(block: re.Match[str]) -> str:
+        body = "\n".join(BLOCKS[block[2]]()).strip("\n")
+        return f"{block[1]}\n{body}\n\n{block[3]}"
+
+    return BLOCK.sub(replaced, text)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--check", action="store_true", help="write nothing")
+    options.add_argument("--directory", type=Path, default=Path(__file__).parent)
+    chosen = options.parse_args()
+    stale = False
+    for page in sorted(chosen.directory.glob("*.md")):
+        old = page.read_text(encoding="utf-8")
+        new = fresh(old)
+        if new == old:
+            continue
+        stale = True
+        if chosen.check:
+            print(f"docs/{page.name} is stale: make docs", file=sys.stderr)
+        else:
+            page.write_text(new, encoding="utf-8")
+    return 1 if stale and chosen.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
