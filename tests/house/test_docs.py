@@ -1,0 +1,116 @@
+"""The pages say what the code does: generated parts are fresh, and every word has its place."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.cli import cli
+from esc_daemon.domain import tell
+from esc_daemon.domain.events import EventType
+from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.management import NOT_YET
+from esc_daemon.northbound.ssh.rpcs import HANDLERS
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/*/*.md")])
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def unsaid(words: Iterable[str], text: str) -> list[str]:
+    return [word for word in words if not re.search(rf"\b{re.escape(word)}\b", text)]
+
+
+def generate(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, DOCS / "generate.py", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_generated_parts_of_the_pages_are_fresh() -> None:
+    done = generate("--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stale_page_is_named_and_made_anew(tmp_path: Path) -> None:
+    # given
+    for name in ("operations.md", "events.md"):
+        shutil.copy(DOCS / name, tmp_path)
+    stale = tmp_path / "operations.md"
+    fresh = stale.read_text()
+    stale.write_text(fresh.replace("| `http_port` | `8080` |", "| `http_port` | `80` |"))
+    assert stale.read_text() != fresh
+    # when
+    checked = generate("--check", "--directory", tmp_path)
+    made = generate("--directory", tmp_path)
+    # then
+    assert (checked.returncode, checked.stderr) == (1, "docs/operations.md is stale: make docs\n")
+    assert made.returncode == 0
+    assert stale.read_text() == fresh
+
+
+def test_the_page_of_states_is_fresh() -> None:
+    assert CliRunner().invoke(cli, ["show-states", "--markdown"]).output == page("states.md")
+
+
+def test_every_event_and_its_text_stand_on_the_page_of_events() -> None:
+    text = page("events.md")
+    assert not unsaid(EventType, text)
+    fixed = re.findall(
+        r'"((?:VIM Driver: |Service group |Tenant |Network |Subnet |Image |Flavor )'
+        r'[^"{\[]*?)[,:]? ?(?:VM Name: \[\{|\{|")',
+        Path(tell.__file__).read_text(),
+    )
+    assert len(fixed) > 15
+    assert not [words for words in fixed if words not in text]
+
+
+def test_every_rpc_stands_on_the_page_of_netconf() -> None:
+    assert not unsaid([*NOT_YET, *(name for _, name in HANDLERS)], page("netconf.md"))
+
+
+def test_every_word_of_a_faults_file_stands_on_the_page_of_operations() -> None:
+    words = {*Fault, *Rule.__struct_fields__, *(verb for verb in Verb if verb is not Verb.ANY)}
+    assert not unsaid(sorted(words), page("operations.md"))
+
+
+def test_every_metric_stands_on_the_page_of_operations() -> None:
+    registry = CollectorRegistry()
+    NetconfMetrics(registry)
+    names = [metric.name for metric in registry.collect()]
+    assert names
+    assert not [name for name in names if name not in page("operations.md")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_link_leads_nowhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
+    assert not [link for link in links if "://" not in link and not (path.parent / link).exists()]
+
+
+def test_every_target_that_a_page_names_is_one_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = {
+        target
+        for path in PAGES
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text(), re.MULTILINE)
+    }
+    assert {"demo", "test"} <= named
+    assert not [t for t in sorted(named) if not re.search(rf"^{t}:", makefile, re.MULTILINE)]
