@@ -1,0 +1,224 @@
+"""A whole daemon in one loop on virtual time: all but SSH, and every id by a seed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from lxml import etree
+from msgspec import convert
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import RecordId, VimId
+from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
+from esc_daemon.netconf.xml import BASE_NS, parse, serialise
+from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.management import Manager
+from esc_daemon.northbound.ssh import rpcs
+from esc_daemon.northbound.ssh.dispatch import Services, dispatch
+from esc_daemon.northbound.ssh.limits import Limits
+from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.services import LoggedNotification
+from esc_daemon.northbound.ssh.sessions import Sessions
+from esc_daemon.store.store import SqlStore
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.faults import Rule
+from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.simulation.loop import SimulationLoop
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+DEFAULT_CONNECTOR = "default_sim_vim"
+CALL_TIMEOUT = 30.0
+LONGEST_STORY = 3 * 3600
+"""Virtual seconds after which what has not come to rest never will."""
+QUIET = 5
+AT_REST = {
+    ServiceState.ACTIVE,
+    ServiceState.ERROR,
+    ServiceState.UNDEF,
+    ResourceState.ACTIVE,
+    ResourceState.ERROR,
+    ResourceState.LEFTOVER,
+}
+assert rpcs.HANDLERS
+
+
+class _InOrder(Random):
+    """What is ready runs in the order in which it became so, as in a loop of every day."""
+
+    def shuffle(self, x: Any) -> None:
+        pass
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+class NeverAtRestError(AssertionError):
+    """Something goes on for ever."""
+
+
+@dataclass
+class OneClient:
+    """The session that sends a case's requests."""
+
+    id: int = 1
+    user: str = "admin"
+
+    def subscribe(self, request: Any) -> None:
+        raise AssertionError("a case listens without asking")
+
+    def close_after_reply(self) -> None:
+        raise AssertionError("a case has one session")
+
+
+class Daemon:
+    """Asked as a client asks, told as a client is told."""
+
+    def __init__(self, schema: Schema, cloud: Cloud, engine: Engine, manager: Manager) -> None:
+        self.schema = schema
+        self.cloud = cloud
+        self.engine = engine
+        self.manager = manager
+        self.told: list[LoggedNotification] = []
+        self._services = Services(
+            management=manager,
+            sessions=Sessions(limits=Limits(), metrics=_metrics()),
+            lock=RunningLock(),
+            limits=Limits(),
+            metrics=_metrics(),
+            now=Clock(asyncio.get_running_loop(), BEGAN).now,
+        )
+
+    async def ask(self, rpc: etree._Element) -> bytes:
+        """Return the whole rpc-reply."""
+        request = parse_rpc(parse(serialise(rpc)))
+        answer: Reply
+        try:
+            answer = await dispatch(request.operation, OneClient(), self._services)
+        except (RpcError, RpcErrors) as error:
+            answer = Failure.of(error)
+        return b"".join(render(request, answer))
+
+    async def listen(self) -> None:
+        async for batch in self.manager.subscribe():
+            self.told += batch
+
+    async def passed(self, seconds: float) -> None:
+        """Let so much virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def rest(self) -> None:
+        """Let time pass until nothing is under way."""
+        quiet = 0
+        for _ in range(LONGEST_STORY):
+            await asyncio.sleep(1)
+            quiet = quiet + 1 if self._at_rest() else 0
+            if quiet == QUIET:
+                return
+        states = {str(record.key): record.state for record in self.engine.records()}
+        raise NeverAtRestError(f"still under way after {LONGEST_STORY} s: {states}")
+
+    def _at_rest(self) -> bool:
+        return self.engine.at_rest and all(
+            record.state in AT_REST for record in self.engine.records()
+        )
+
+    async def replayed(self) -> Sequence[LoggedNotification]:
+        return await self.manager.events(after=0, limit=100_000, since=None)
+
+
+@asynccontextmanager
+async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[Daemon]:
+    """Run a daemon on a simulated cloud with *settings* and *connectors* of *simulator*."""
+    loop = asyncio.get_running_loop()
+    settings = convert(simulator.get("settings", {}), CloudSettings)
+    connectors = [VimId(name) for name in simulator.get("connectors", [DEFAULT_CONNECTOR])]
+    cloud = Cloud(settings)
+    drivers = {
+        vim: SimulatorDriver(cloud, vim=vim, now=lambda: BEGAN.timestamp() + loop.time())
+        for vim in connectors
+    }
+    ids = Random(0)
+    store = SqlStore.from_image()
+    engine = Engine(
+        store=store,
+        vims=Vims(drivers, default=connectors[0], call_timeout=CALL_TIMEOUT),
+        now=Clock(loop, BEGAN).now,
+        monitor=lambda crossed: Monitor(
+            select(SimulatedGuests(lambda vim: drivers.get(vim or connectors[0]))), crossed
+        ),
+        policy=Policy(settle=timedelta(seconds=10)),
+        new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
+    )
+    manager = Manager(schema=schema, datastore=Datastore(schema), engine=engine, store=store)
+    daemon = Daemon(schema, cloud, engine, manager)
+    listening = loop.create_task(daemon.listen())
+    try:
+        yield daemon
+    finally:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        await engine.close()
+        await store.close()
+
+
+def play_rules(cloud: Cloud, simulator: dict[str, Any]) -> None:
+    """Let what goes wrong from now on be the rules of *simulator*, where it has any."""
+    if "rule" in simulator:
+        cloud.faults.replace(convert(simulator["rule"], list[Rule]))
+
+
+def run(story: Any) -> None:
+    """Run a coroutine to its end on virtual time; whatever nobody handled is an error."""
+    loop = SimulationLoop(0)
+    loop.random = _InOrder()
+    problems: list[Any] = []
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(story)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    assert not problems
+
+
+def enveloped(request: etree._Element) -> etree._Element:
+    """Return the rpc of what a case holds: an esc_datamodel, config, operation or rpc."""
+    name = etree.QName(request).localname
+    if name == "rpc":
+        return request
+    if name == "esc_datamodel":
+        config = etree.Element(f"{{{BASE_NS}}}config", nsmap={None: BASE_NS})
+        config.append(request)
+        request, name = config, "config"
+    if name == "config":
+        edit = etree.Element(f"{{{BASE_NS}}}edit-config", nsmap={None: BASE_NS})
+        target = etree.SubElement(edit, f"{{{BASE_NS}}}target")
+        etree.SubElement(target, f"{{{BASE_NS}}}running")
+        edit.append(request)
+        request = edit
+    rpc = etree.Element(f"{{{BASE_NS}}}rpc", {"message-id": "1"}, nsmap={None: BASE_NS})
+    rpc.append(request)
+    return rpc
+
+
+def _metrics() -> NetconfMetrics:
+    return NetconfMetrics(CollectorRegistry())

@@ -1,0 +1,126 @@
+"""Every folder beside this file is a case: requests in, what leaves the house out (README.md)."""
+
+from pathlib import Path
+
+import pytest
+from case_daemon import Daemon, a_daemon, enveloped, play_rules, run
+from case_files import BadCase, Placeholders, Step, cases, normal, read_expected, steps
+from lxml import etree
+
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.netconf.xml import BASE_NS, serialise
+
+OK = f'<rpc-reply xmlns="{BASE_NS}" message-id="1">\n  <ok/>\n</rpc-reply>\n'
+OF_THIS_MACHINE = ("status", "stats")
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return Schema.load()
+
+
+class Played:
+    """One case being played: what came out of each step."""
+
+    def __init__(self, schema: Schema, folder: Path) -> None:
+        self.schema = schema
+        self.steps = list(steps(folder))
+        self.out: list[tuple[Path, str]] = []
+        self._placeholders = Placeholders()
+        self._read = 0
+
+    async def play(self) -> None:
+        async with a_daemon(self.schema, self.steps[0].simulator) as daemon:
+            for step in self.steps:
+                await self._step(daemon, step)
+            await self._check_log(daemon)
+
+    async def _step(self, daemon: Daemon, step: Step) -> None:
+        play_rules(daemon.cloud, step.simulator)
+        await daemon.passed(step.wait)
+        if step.request is not None:
+            rpc = enveloped(etree.parse(step.request).getroot())
+            self._keep(step.path("reply"), await daemon.ask(rpc))
+        if "notifications" in step.files:
+            await daemon.rest()
+            self._keep(step.path("notifications"), self._notifications(daemon))
+        if "opdata" in step.files:
+            self._keep(step.path("opdata"), await self._opdata(daemon))
+        if "config" in step.files:
+            reply = await daemon.ask(_operation("get-config"))
+            self._keep(step.path("config"), _inside_data(reply))
+
+    def _keep(self, path: Path, text: bytes) -> None:
+        root = etree.fromstring(text, etree.XMLParser(remove_blank_text=True))
+        self._placeholders.put_into(root)
+        self.out.append((path, normal(etree.tostring(root))))
+
+    def _notifications(self, daemon: Daemon) -> bytes:
+        told, self._read = daemon.told[self._read :], len(daemon.told)
+        for notification in told:
+            event = etree.fromstring(notification.payload)
+            assert self.schema.validate_event(event) == []
+        return b"<notifications>%b</notifications>" % b"".join(each.payload for each in told)
+
+    async def _opdata(self, daemon: Daemon) -> bytes:
+        whole = await daemon.ask(_operation("get"))
+        opdata = etree.fromstring(whole).find(f".//{{{NAMESPACE}}}opdata")
+        assert opdata is not None
+        for child in tuple(opdata):
+            if etree.QName(child).localname in OF_THIS_MACHINE:
+                opdata.remove(child)
+        assert self.schema.validate_state(_inside_data(whole)) == []
+        return serialise(opdata)
+
+    async def _check_log(self, daemon: Daemon) -> None:
+        """What was told live is what the log replays, without a gap."""
+        await daemon.passed(0.1)
+        assert [each.seq for each in daemon.told] == list(range(1, len(daemon.told) + 1))
+        assert list(await daemon.replayed()) == daemon.told
+
+
+def _operation(name: str) -> etree._Element:
+    operation = etree.Element(f"{{{BASE_NS}}}{name}", nsmap={None: BASE_NS})
+    if name == "get-config":
+        source = etree.SubElement(operation, f"{{{BASE_NS}}}source")
+        etree.SubElement(source, f"{{{BASE_NS}}}running")
+    return enveloped(operation)
+
+
+def _inside_data(reply: bytes) -> bytes:
+    data = etree.fromstring(reply)[0]
+    return serialise(data[0]) if len(data) else b"<nothing/>"
+
+
+@pytest.mark.parametrize("folder", cases(), ids=lambda folder: folder.name)
+def test_what_leaves_the_house_is_what_the_case_expects(
+    folder: Path, schema: Schema, golden: bool  # noqa: FBT001  a fixture
+) -> None:
+    played = Played(schema, folder)
+
+    run(played.play())
+
+    for path, found in played.out:
+        expected = read_expected(path)
+        if path.stem.endswith("reply") and not expected:
+            expected = OK  # what is accepted needs no file
+        if golden and found != expected:
+            path.write_text(found)
+        elif not golden:
+            assert found == expected, f"{path.name} (make golden rewrites it)"
+
+
+@pytest.mark.parametrize("folder", cases(), ids=lambda folder: folder.name)
+def test_a_case_tells_its_story_and_expects_something(folder: Path) -> None:
+    assert (folder / "description.md").read_text().strip()
+    assert any(
+        path.stem[3:] in {"reply", "notifications", "opdata", "config"} for path in folder.iterdir()
+    )
+
+
+def test_a_file_that_no_case_knows_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "01-edit_config.xml").write_text("<a/>")
+
+    with pytest.raises(BadCase, match="01-edit_config"):
+        list(steps(tmp_path))
