@@ -95,7 +95,9 @@ def _inside_data(reply: bytes) -> bytes:
 
 @pytest.mark.parametrize("folder", cases(), ids=lambda folder: folder.name)
 def test_what_leaves_the_house_is_what_the_case_expects(
-    folder: Path, schema: Schema, golden: bool  # noqa: FBT001  a fixture
+    folder: Path,
+    schema: Schema,
+    golden: bool,  # noqa: FBT001  a fixture
 ) -> None:
     played = Played(schema, folder)
 

@@ -1,0 +1,125 @@
+"""A VIM that waits for the test, and an engine on a store that can fail."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from engine_bench import BEGAN, VIM, record_id
+
+from esc_daemon.domain.commands import Watch
+from esc_daemon.domain.ids import Key, RecordId, ServerKey
+from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.record import Record
+from esc_daemon.domain.specs import ResourceHandle, Server
+from esc_daemon.domain.step import Step
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.monitor import Monitor, OnCrossing
+from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull
+from esc_daemon.store.store import SqlStore
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+CALL_TIMEOUT = 30.0
+
+
+class WatchedVim(SimulatorDriver):
+    """The simulator, whose verbs about tenants and removals wait at a gate or break."""
+
+    def __init__(self) -> None:
+        super().__init__(Cloud(CloudSettings()), vim=VIM)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.breaks: Exception | None = None
+        self.asked: Counter[str] = Counter()
+        self.cut_off: Counter[str] = Counter()
+
+    async def _passed(self, verb: str) -> None:
+        self.asked[verb] += 1
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cut_off[verb] += 1
+            raise
+        if self.breaks is not None:
+            raise self.breaks
+
+    async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
+        await self._passed("ensure_tenant")
+        return await super().ensure_tenant(key, want)
+
+    async def remove_tenant(self, key: Key) -> None:
+        await self._passed("remove_tenant")
+        await super().remove_tenant(key)
+
+    async def find_server(self, key: ServerKey) -> Server | None:
+        await self._passed("find_server")
+        return await super().find_server(key)
+
+
+class WatchfulMonitor(Monitor):
+    """The monitor, which remembers who was armed."""
+
+    def __init__(self, on_crossing: OnCrossing) -> None:
+        super().__init__(select(), on_crossing)
+        self.on_crossing = on_crossing
+        self.armed: list[Watch] = []
+        self.disarmed: list[str] = []
+
+    def arm(self, watch: Watch) -> None:
+        self.armed.append(watch)
+        super().arm(watch)
+
+    def disarm(self, vm: str) -> None:
+        self.disarmed.append(vm)
+        super().disarm(vm)
+
+
+class ShakyStore:
+    """A real store in memory, which refuses as many commits as the test says."""
+
+    def __init__(self) -> None:
+        self.store = SqlStore.from_image()
+        self.failing = 0
+        self.held = asyncio.Event()
+        self.held.set()
+
+    async def commit(
+        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+    ) -> Sequence[LoggedEvent]:
+        await self.held.wait()
+        if self.failing:
+            self.failing -= 1
+            raise StoreFull("no room on the disk")
+        return await self.store.commit(steps, entries, time=time)
+
+    def load(self) -> AsyncIterator[Record]:
+        return self.store.load()
+
+
+@asynccontextmanager
+async def an_engine(
+    vim: SimulatorDriver, store: ShakyStore, policy: Policy | None = None
+) -> AsyncIterator[Engine]:
+    numbers = itertools.count(1)
+    engine = Engine(
+        store=store,
+        vims=Vims({VIM: vim}, default=VIM, call_timeout=CALL_TIMEOUT),
+        now=Clock(asyncio.get_running_loop(), BEGAN).now,
+        monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: vim)), crossed),
+        policy=policy or Policy(settle=timedelta(seconds=10)),
+        new_id=lambda: RecordId(record_id(next(numbers))),
+    )
+    try:
+        yield engine
+    finally:
+        await engine.close()
+        await store.store.close()

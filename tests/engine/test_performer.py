@@ -1,0 +1,289 @@
+"""From commands to calls: what is kept, what is dropped, what is let finish."""
+
+import asyncio
+
+import pytest
+from engine_bench import (
+    DEPLOYMENT,
+    NETWORK,
+    SERVER,
+    TENANT,
+    VIM,
+    T,
+    a_resource,
+    record_id,
+)
+from engine_world import CALL_TIMEOUT, WatchedVim, WatchfulMonitor
+
+from esc_daemon.domain.commands import (
+    Await,
+    AwaitServer,
+    EnsureResource,
+    RemoveResource,
+    RemoveServer,
+    Until,
+    Watch,
+)
+from esc_daemon.domain.ids import VimId
+from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.states import ResourceState
+from esc_daemon.domain.triggers import (
+    CallFailed,
+    KpiCrossed,
+    ResourceGone,
+    ResourceMade,
+    ResourcesReady,
+    ServerGone,
+)
+from esc_daemon.engine.neighbours import Neighbours
+from esc_daemon.engine.performer import Performer
+from esc_daemon.engine.vims import Vims
+from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
+
+pytestmark = pytest.mark.looptime(start=0)
+
+ID = record_id(1)
+MAKE = EnsureResource(vim=VIM, key=TENANT, id=ID, want=Tenant(name=T))
+REMOVE = RemoveResource(vim=VIM, key=TENANT, id=ID, made=Tenant(name=T))
+LOOK = AwaitServer(vim=VIM, key=SERVER)
+REMOVE_SERVER = RemoveServer(vim=VIM, key=SERVER)
+WAIT = Await(until=Until.READY, neighbours=((NETWORK, None),))
+WATCH = Watch(vim=VIM, server=SERVER, server_id="s", addresses=(), kpis=())
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.vim = WatchedVim()
+        self.told = []
+        self.records = {}
+        self.neighbours = Neighbours(self.records.get, lambda _: (), self._tell)
+        self.performer = Performer(
+            vims=Vims({VIM: self.vim}, default=VIM, call_timeout=CALL_TIMEOUT),
+            monitor=self._monitor,
+            neighbours=self.neighbours,
+            tell=self._tell,
+        )
+
+    def _monitor(self, crossed):
+        self.monitor = WatchfulMonitor(crossed)
+        return self.monitor
+
+    def _tell(self, key, trigger) -> None:
+        self.told.append((key, trigger))
+
+    def ensure(self, *commands, key=TENANT) -> None:
+        self.performer.ensure(key, commands)
+
+
+@pytest.fixture
+async def bench():
+    bench = Bench()
+    yield bench
+    bench.vim.gate.set()
+    await bench.performer.close()
+    await bench.vim.close()
+
+
+async def settled() -> None:
+    """Let everything that is ready run."""
+    await asyncio.sleep(0.01)
+
+
+async def test_a_call_answers_with_one_trigger_and_is_over(bench):
+    bench.ensure(MAKE)
+    assert bench.performer.in_flight == 1
+
+    await settled()
+
+    ((key, trigger),) = bench.told
+    assert key == TENANT
+    assert isinstance(trigger, ResourceMade)
+    assert trigger.id == ID
+    assert bench.performer.in_flight == 0
+
+
+async def test_a_command_that_still_stands_is_not_started_again(bench):
+    bench.vim.gate.clear()
+    bench.ensure(MAKE)
+    await settled()
+
+    bench.ensure(MAKE)
+    bench.vim.gate.set()
+    await settled()
+
+    assert bench.vim.asked["ensure_tenant"] == 1
+    assert len(bench.told) == 1
+
+
+async def test_a_call_that_may_have_taken_effect_is_let_finish_before_its_slot_is_used(bench):
+    bench.vim.gate.clear()
+    bench.ensure(MAKE)
+    await settled()
+
+    bench.ensure(REMOVE)
+    await settled()
+    assert bench.vim.asked["remove_tenant"] == 0
+    bench.vim.gate.set()
+    await settled()
+
+    assert [type(trigger) for _, trigger in bench.told] == [ResourceMade]
+    assert not bench.vim.cut_off
+    bench.ensure(REMOVE)
+    await settled()
+    assert bench.told[1:] == [(TENANT, ResourceGone(id=ID))]
+
+
+async def test_a_call_that_no_longer_stands_is_not_cut_off(bench):
+    bench.vim.gate.clear()
+    bench.ensure(MAKE)
+    await settled()
+
+    bench.ensure()
+    bench.vim.gate.set()
+    await settled()
+
+    assert not bench.vim.cut_off
+    assert len(bench.told) == 1
+
+
+async def test_who_only_looks_is_dropped_at_once_and_answers_nothing(bench):
+    bench.vim.gate.clear()
+    bench.ensure(LOOK, key=DEPLOYMENT)
+    await settled()
+
+    bench.ensure(REMOVE_SERVER, key=DEPLOYMENT)
+    await settled()
+
+    assert bench.vim.cut_off["find_server"] == 1
+    assert bench.told == [(DEPLOYMENT, ServerGone(key=SERVER))]
+
+
+async def test_who_waits_for_neighbours_is_dropped_without_an_answer(bench):
+    bench.records[NETWORK] = a_resource(NETWORK, ResourceState.CREATING)
+    bench.ensure(WAIT, key=DEPLOYMENT)
+
+    bench.ensure(key=DEPLOYMENT)
+    bench.records[NETWORK] = a_resource(NETWORK, ResourceState.ACTIVE)
+    bench.neighbours.changed(NETWORK)
+
+    assert bench.told == []
+
+
+async def test_a_wait_that_was_answered_may_be_asked_anew(bench):
+    bench.records[NETWORK] = a_resource(NETWORK, ResourceState.ACTIVE)
+    bench.ensure(WAIT, key=DEPLOYMENT)
+    bench.performer.answered(DEPLOYMENT)
+
+    bench.ensure(WAIT, key=DEPLOYMENT)
+
+    assert [type(trigger) for _, trigger in bench.told] == [ResourcesReady] * 2
+
+
+async def test_a_watch_is_armed_once_and_disarmed_when_it_no_longer_stands(bench):
+    bench.ensure(WATCH, key=DEPLOYMENT)
+    bench.ensure(WATCH, key=DEPLOYMENT)
+    assert bench.monitor.armed == [WATCH]
+
+    bench.ensure(key=DEPLOYMENT)
+
+    assert len(bench.monitor) == 0
+    assert bench.monitor.disarmed[-1] == SERVER.vm
+
+
+async def test_a_crossing_is_told_to_the_record_whose_server_it_is(bench):
+    bench.ensure(WATCH, key=DEPLOYMENT)
+
+    bench.monitor.on_crossing(SERVER, "VM_ALIVE", True, "1")
+
+    crossed = KpiCrossed(server=SERVER, event_name="VM_ALIVE", holds=True, value="1")
+    assert bench.told == [(DEPLOYMENT, crossed)]
+
+
+async def test_a_crossing_of_a_server_that_nobody_watches_is_told_to_nobody(bench):
+    bench.ensure(WATCH, key=DEPLOYMENT)
+    bench.ensure(key=DEPLOYMENT)
+
+    bench.monitor.on_crossing(SERVER, "VM_ALIVE", True, "1")
+
+    assert bench.told == []
+
+
+@pytest.mark.parametrize(
+    ("error", "final", "reached", "text"),
+    [
+        (VimRefused("quota"), True, True, "quota"),
+        (VimUnknown("502"), False, True, "502"),
+        (VimUnreachable("refused"), False, False, "refused"),
+        (
+            ZeroDivisionError("a bug"),
+            False,
+            True,
+            "internal error in the VIM driver: ZeroDivisionError",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_whatever_a_driver_raises_becomes_a_failure(bench, error, final, reached, text):
+    bench.vim.breaks = error
+
+    bench.ensure(MAKE)
+    await settled()
+
+    failed = CallFailed(subject=ID, removal=False, error=text, final=final, reached=reached)
+    assert bench.told == [(TENANT, failed)]
+
+
+async def test_a_call_without_an_answer_fails_after_its_time_and_may_have_taken_effect(bench):
+    bench.vim.gate.clear()
+
+    bench.ensure(REMOVE)
+    await asyncio.sleep(CALL_TIMEOUT + 1)
+
+    failed = CallFailed(subject=ID, removal=True, error="no answer within 30 s", reached=True)
+    assert bench.told == [(TENANT, failed)]
+
+
+async def test_a_look_that_failed_leaves_nothing_unknown_in_the_vim(bench):
+    bench.vim.breaks = VimRefused("no")
+
+    bench.ensure(LOOK, key=DEPLOYMENT)
+    await settled()
+
+    failed = CallFailed(subject=SERVER, removal=False, error="no", final=False, reached=False)
+    assert bench.told == [(DEPLOYMENT, failed)]
+
+
+async def test_a_connector_that_there_is_not_refuses(bench):
+    elsewhere = AwaitServer(vim=VimId("nowhere"), key=SERVER)
+
+    bench.ensure(elsewhere, key=DEPLOYMENT)
+    await settled()
+
+    ((_, trigger),) = bench.told
+    assert trigger.error == "there is no VIM connector nowhere (there are: sim)"
+
+
+async def test_a_close_lets_calls_answer_and_starts_nothing_more(bench):
+    bench.vim.gate.clear()
+    bench.ensure(MAKE)
+    await settled()
+    closing = asyncio.create_task(bench.performer.close())
+    await settled()
+
+    bench.ensure(MAKE)
+    bench.vim.gate.set()
+    await closing
+
+    assert bench.vim.asked["ensure_tenant"] == 1
+    assert [type(trigger) for _, trigger in bench.told] == [ResourceMade]
+
+
+async def test_a_close_cuts_off_what_does_not_answer(bench):
+    bench.vim.gate.clear()
+    bench.ensure(MAKE)
+    await settled()
+
+    async with asyncio.timeout(10):
+        await bench.performer.close()
+
+    assert bench.vim.cut_off["ensure_tenant"] == 1
