@@ -141,7 +141,7 @@ def test_whatever_is_moved_every_record_is_woken_once_at_its_last_moment(moves):
             wanted[key] = moment, now
         now += pause
         bench.loop.run_until(now)
-        for due in [key for key, (moment, _) in wanted.items() if pause and moment <= now]:
-            expected.append((due, max(wanted.pop(due))))
+        due = [key for key, (moment, _) in wanted.items() if pause and moment <= now]
+        expected += [(key, max(wanted.pop(key))) for key in due]
 
     assert Counter(bench.woken) == Counter(expected)
