@@ -89,22 +89,25 @@ def _ready(
     wait: Await, neighbours: Iterator[tuple[AnyResourceRecord, RecordId | None]]
 ) -> ResourcesReady | ResourceFailed | None:
     handles: dict[Key, ResourceHandle] = {}
+    failures: list[ResourceFailed] = []
     waiting = False
     for record, id_ in neighbours:
         leaving = record.state in _LEAVING
         if leaving and record.successor is None:
             error = "it is being removed"
-            return ResourceFailed(waiter=wait.waiter, key=record.key, error=error)
-        if leaving or _other(record, id_):
+            failures.append(ResourceFailed(waiter=wait.waiter, key=record.key, error=error))
+        elif leaving or _other(record, id_):
             waiting = True
         elif record.state is ResourceState.ERROR:
             error = record.error or "it could not be created"
-            return ResourceFailed(waiter=wait.waiter, key=record.key, error=error)
+            failures.append(ResourceFailed(waiter=wait.waiter, key=record.key, error=error))
         elif record.state is ResourceState.ACTIVE and record.handle is not None:
             handles[record.key] = record.handle
         else:
             waiting = True
-    return None if waiting else ResourcesReady(waiter=wait.waiter, handles=handles)
+    if waiting:
+        return None  # a failure waits for its siblings to end (ESC-WORKFLOWS section 0)
+    return failures[0] if failures else ResourcesReady(waiter=wait.waiter, handles=handles)
 
 
 def _gone(wait: Await, find: Find) -> NeighboursGone | None:

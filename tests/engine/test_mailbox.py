@@ -21,6 +21,7 @@ from esc_daemon.domain.triggers import (
 )
 from esc_daemon.engine.mailbox import Mailbox
 
+ID = record_id(1)
 NEXT = ServerKey(SERVER.vm, 2)
 
 
@@ -43,8 +44,9 @@ def failed(removal: bool, error: str = "no") -> CallFailed:  # noqa: FBT001  two
         (ServerGone(key=SERVER), ServerGone(key=SERVER)),
         (crossed("VM_ALIVE", holds=True), crossed("VM_ALIVE", holds=False)),
         (failed(removal=True), failed(removal=True, error="still no")),
+        (ServerGone(key=SERVER, looked=True), ServerGone(key=SERVER, looked=True)),
         (Woken(), Woken()),
-        (ResourcesReady(), ResourcesReady(handles={TENANT: HANDLE})),
+        (ResourcesReady(waiter=ID), ResourcesReady(waiter=ID, handles={TENANT: HANDLE})),
     ],
     ids=lambda trigger: type(trigger).__name__,
 )
@@ -63,6 +65,8 @@ def test_the_later_of_two_about_one_subject_takes_the_place_of_the_earlier(earli
         (seen(SERVER), seen(NEXT)),
         (ServerGone(key=SERVER), ServerGone(key=NEXT)),
         (seen(SERVER), ServerGone(key=SERVER)),
+        # a look that found none must not stand in for a removal
+        (ServerGone(key=SERVER), ServerGone(key=SERVER, looked=True)),
         (crossed("VM_ALIVE", holds=True), crossed("CPU", holds=True)),
         (failed(removal=True), failed(removal=False)),
         (
@@ -70,7 +74,7 @@ def test_the_later_of_two_about_one_subject_takes_the_place_of_the_earlier(earli
             ResourceMade(id=record_id(2), handle=HANDLE),
         ),
         (ResourceMade(id=record_id(1), handle=HANDLE), ResourceGone(id=record_id(1))),
-        (ResourceFailed(key=TENANT, error="no"), NeighboursGone()),
+        (ResourceFailed(waiter=ID, key=TENANT, error="no"), NeighboursGone(waiter=ID)),
     ],
     ids=lambda trigger: type(trigger).__name__,
 )
@@ -114,8 +118,8 @@ TRIGGERS = [
     failed(removal=True),
     failed(removal=False),
     Woken(),
-    ResourcesReady(),
-    NeighboursGone(),
+    ResourcesReady(waiter=ID),
+    NeighboursGone(waiter=ID),
 ]
 
 

@@ -7,19 +7,23 @@ from engine_bench import (
     NETWORK,
     OTHER_NETWORK,
     TENANT,
+    T,
     a_deployment_record,
     a_resource,
     record_id,
 )
 
 from esc_daemon.domain.commands import Await, Until
-from esc_daemon.domain.ids import Key, VmId
+from esc_daemon.domain.ids import Key, Kind, VmId
+from esc_daemon.domain.intent import Network, Subnet
+from esc_daemon.domain.neighbours import answer
+from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import Record, ResourceSuccessor
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import NeighboursGone, ResourceFailed, ResourcesReady
-from esc_daemon.engine.neighbours import Neighbours, evaluate
+from esc_daemon.engine.neighbours import Neighbours
 
-ID, OTHER_ID = record_id(1), record_id(2)
+ID, OTHER_ID, WAITER = record_id(1), record_id(2), record_id(3)
 READY, GONE = Until.READY, Until.GONE
 SUCCESSOR = ResourceSuccessor(id=OTHER_ID, intent=None, owner=None)
 
@@ -31,57 +35,54 @@ class Records(dict[Key, Record]):
         return [record for key, record in self.items() if key.tenant == tenant]
 
 
+def wait_for(until: Until, *neighbours) -> Await:
+    return Await(until=until, waiter=WAITER, neighbours=neighbours)
+
+
 def asked(until: Until, *neighbours, **records: Record):
     known = Records({record.key: record for record in records.values()})
-    return evaluate(Await(until=until, neighbours=neighbours), known.get, known.under)
+    return answer(DEPLOYMENT, wait_for(until, *neighbours), known.get, known.under)
 
 
 def network(state: ResourceState, **fields) -> Record:
     return a_resource(NETWORK, state, **fields)
 
 
+def ready(**handles) -> ResourcesReady:
+    return ResourcesReady(waiter=WAITER, **handles)
+
+
+def failed(key: Key, error: str) -> ResourceFailed:
+    return ResourceFailed(waiter=WAITER, key=key, error=error)
+
+
+def gone(*failures) -> NeighboursGone:
+    return NeighboursGone(waiter=WAITER, failures=failures)
+
+
 @pytest.mark.parametrize(
-    ("record", "wanted", "answer"),
+    ("record", "wanted", "expected"),
     [
         # nobody's: the VIM will know
-        (None, None, ResourcesReady()),
-        # an incarnation that has not come yet is waited for
-        (None, ID, None),
-        (network(ResourceState.ACTIVE), None, ResourcesReady(handles={NETWORK: HANDLE})),
-        (network(ResourceState.ACTIVE), ID, ResourcesReady(handles={NETWORK: HANDLE})),
+        (None, None, ready()),
+        (network(ResourceState.ACTIVE), None, ready(handles={NETWORK: HANDLE})),
+        (network(ResourceState.ACTIVE), ID, ready(handles={NETWORK: HANDLE})),
         (network(ResourceState.ACTIVE), OTHER_ID, None),
-        (network(ResourceState.ACTIVE, handle=None), ID, ResourcesReady()),
         (network(ResourceState.CREATING), ID, None),
-        (
-            network(ResourceState.ERROR, error="quota"),
-            ID,
-            ResourceFailed(key=NETWORK, error="quota"),
-        ),
-        (
-            network(ResourceState.ERROR),
-            None,
-            ResourceFailed(key=NETWORK, error="it could not be created"),
-        ),
+        (network(ResourceState.ERROR, error="quota"), ID, failed(NETWORK, "quota")),
+        (network(ResourceState.ERROR), None, failed(NETWORK, "it could not be created")),
         # the failure of another incarnation is not ours
         (network(ResourceState.ERROR, error="quota"), OTHER_ID, None),
-        (
-            network(ResourceState.DELETING),
-            None,
-            ResourceFailed(key=NETWORK, error="it is being removed"),
-        ),
+        (network(ResourceState.DELETING), None, failed(NETWORK, "it is being removed")),
         # ... but the next one is on its way
         (network(ResourceState.DELETING, successor=SUCCESSOR), None, None),
-        (
-            network(ResourceState.LEFTOVER),
-            None,
-            ResourceFailed(key=NETWORK, error="it is being removed"),
-        ),
+        (network(ResourceState.LEFTOVER), None, failed(NETWORK, "it is being removed")),
     ],
 )
-def test_one_that_must_be_ready(record, wanted, answer):
+def test_one_that_must_be_ready(record, wanted, expected):
     records = {} if record is None else {"one": record}
 
-    assert asked(READY, (NETWORK, wanted), **records) == answer
+    assert asked(READY, (NETWORK, wanted), **records) == expected
 
 
 def test_all_that_must_be_ready_are_waited_for():
@@ -98,37 +99,33 @@ def test_a_failure_waits_for_its_siblings_to_end():
     wanted = (NETWORK, None), (OTHER_NETWORK, None)
 
     assert asked(READY, *wanted, a=broken, b=making) is None
-    assert asked(READY, *wanted, a=broken, b=made) == ResourceFailed(key=NETWORK, error="quota")
+    assert asked(READY, *wanted, a=broken, b=made) == failed(NETWORK, "quota")
 
 
 def test_of_two_failures_the_first_is_told():
     one = network(ResourceState.ERROR, error="one")
     two = a_resource(OTHER_NETWORK, ResourceState.ERROR, error="two")
 
-    answer = asked(READY, (OTHER_NETWORK, None), (NETWORK, None), a=one, b=two)
+    found = asked(READY, (OTHER_NETWORK, None), (NETWORK, None), a=one, b=two)
 
-    assert answer == ResourceFailed(key=OTHER_NETWORK, error="two")
+    assert found == failed(OTHER_NETWORK, "two")
 
 
 @pytest.mark.parametrize(
-    ("record", "wanted", "answer"),
+    ("record", "wanted", "expected"),
     [
-        (None, ID, NeighboursGone()),
+        (None, ID, gone()),
         (network(ResourceState.ACTIVE), ID, None),
         (network(ResourceState.DELETING), ID, None),
         # another incarnation is no longer the one that had to go
-        (network(ResourceState.ACTIVE), OTHER_ID, NeighboursGone()),
-        (
-            network(ResourceState.LEFTOVER, error="locked"),
-            ID,
-            NeighboursGone(failures=((NETWORK, "locked"),)),
-        ),
+        (network(ResourceState.ACTIVE), OTHER_ID, gone()),
+        (network(ResourceState.LEFTOVER, error="locked"), ID, gone((NETWORK, "locked"))),
     ],
 )
-def test_one_that_must_have_gone(record, wanted, answer):
+def test_one_that_must_have_gone(record, wanted, expected):
     records = {} if record is None else {"one": record}
 
-    assert asked(GONE, (NETWORK, wanted), **records) == answer
+    assert asked(GONE, (NETWORK, wanted), **records) == expected
 
 
 def vms() -> dict[VmId, None]:
@@ -136,35 +133,35 @@ def vms() -> dict[VmId, None]:
 
 
 @pytest.mark.parametrize(
-    ("record", "answer"),
+    ("record", "expected"),
     [
-        (None, NeighboursGone()),
+        (None, gone()),
         (a_deployment_record(ServiceState.ACTIVE, vms=vms()), None),
         (a_deployment_record(ServiceState.UNDEPLOYING, vms=vms()), None),
-        (a_deployment_record(ServiceState.UNDEPLOYING), NeighboursGone()),
-        (a_deployment_record(ServiceState.UNDEF), NeighboursGone()),
-        (a_deployment_record(ServiceState.ACTIVE, id=OTHER_ID, vms=vms()), NeighboursGone()),
+        (a_deployment_record(ServiceState.UNDEPLOYING), gone()),
+        (a_deployment_record(ServiceState.UNDEF), gone()),
+        (a_deployment_record(ServiceState.ACTIVE, id=OTHER_ID, vms=vms()), gone()),
     ],
 )
-def test_a_deployment_that_must_have_released_its_networks(record, answer):
+def test_a_deployment_that_must_have_released_its_networks(record, expected):
     records = {} if record is None else {"one": record}
 
-    assert asked(Until.RELEASED, (DEPLOYMENT, ID), **records) == answer
+    assert asked(Until.RELEASED, (DEPLOYMENT, ID), **records) == expected
 
 
 @pytest.mark.parametrize(
-    ("child", "answer"),
+    ("child", "expected"),
     [
-        (None, NeighboursGone()),
+        (None, gone()),
         (network(ResourceState.ACTIVE), None),
-        (network(ResourceState.LEFTOVER), NeighboursGone()),
-        (a_deployment_record(ServiceState.UNDEF), NeighboursGone()),
+        (network(ResourceState.LEFTOVER), gone()),
+        (a_deployment_record(ServiceState.UNDEF), gone()),
     ],
 )
-def test_a_tenant_that_must_have_no_child(child, answer):
+def test_a_tenant_that_must_have_no_child(child, expected):
     records = {} if child is None else {"child": child}
 
-    assert asked(Until.CHILDLESS, (TENANT, None), **records) == answer
+    assert asked(Until.CHILDLESS, (TENANT, None), **records) == expected
 
 
 class Bench:
@@ -187,20 +184,20 @@ class Bench:
 def test_who_waits_is_told_once_when_it_is_met():
     bench = Bench()
     bench.becomes(network(ResourceState.CREATING))
-    bench.neighbours.wait(DEPLOYMENT, Await(until=READY, neighbours=((NETWORK, None),)))
+    bench.neighbours.wait(DEPLOYMENT, wait_for(READY, (NETWORK, None)))
     assert bench.told == []
 
     bench.becomes(network(ResourceState.ACTIVE))
     bench.becomes(network(ResourceState.ACTIVE))
 
-    assert bench.told == [(DEPLOYMENT, ResourcesReady(handles={NETWORK: HANDLE}))]
+    assert bench.told == [(DEPLOYMENT, ready(handles={NETWORK: HANDLE}))]
 
 
 def test_what_is_met_already_is_told_at_once():
     bench = Bench()
     bench.becomes(network(ResourceState.ACTIVE))
 
-    bench.neighbours.wait(DEPLOYMENT, Await(until=READY, neighbours=((NETWORK, None),)))
+    bench.neighbours.wait(DEPLOYMENT, wait_for(READY, (NETWORK, None)))
 
     assert len(bench.told) == 1
 
@@ -208,7 +205,7 @@ def test_what_is_met_already_is_told_at_once():
 def test_who_was_forgotten_is_not_told():
     bench = Bench()
     bench.becomes(network(ResourceState.CREATING))
-    bench.neighbours.wait(DEPLOYMENT, Await(until=READY, neighbours=((NETWORK, None),)))
+    bench.neighbours.wait(DEPLOYMENT, wait_for(READY, (NETWORK, None)))
 
     bench.neighbours.forget(DEPLOYMENT)
     bench.neighbours.forget(DEPLOYMENT)
@@ -221,20 +218,40 @@ def test_a_tenant_is_told_when_its_last_child_leaves():
     bench = Bench()
     bench.becomes(a_resource(TENANT, ResourceState.DELETING))
     bench.becomes(network(ResourceState.DELETING))
-    bench.neighbours.wait(TENANT, Await(until=Until.CHILDLESS, neighbours=((TENANT, None),)))
+    bench.neighbours.wait(TENANT, wait_for(Until.CHILDLESS, (TENANT, None)))
     assert bench.told == []
 
     bench.leaves(NETWORK)
 
-    assert bench.told == [(TENANT, NeighboursGone())]
+    assert bench.told == [(TENANT, gone())]
 
 
 def test_a_tenant_that_was_forgotten_is_not_told():
     bench = Bench()
     bench.becomes(network(ResourceState.DELETING))
-    bench.neighbours.wait(TENANT, Await(until=Until.CHILDLESS, neighbours=((TENANT, None),)))
+    bench.neighbours.wait(TENANT, wait_for(Until.CHILDLESS, (TENANT, None)))
 
     bench.neighbours.forget(TENANT)
     bench.leaves(NETWORK)
 
     assert bench.told == []
+
+
+def test_a_network_counts_with_its_subnets_also_with_those_that_it_gets_while_it_is_waited_for():
+    bench = Bench()
+    subnet = Subnet(name="s", network="n", address="192.0.2.0", netmask="255.255.255.0")
+    subnet_key = Key(Kind.SUBNET, T, "n/s")
+    before, after = Network(name="n"), Network(name="n", subnets=(subnet,))
+    bench.becomes(network(ResourceState.CREATING, intent=before, made=before))
+    bench.neighbours.wait(DEPLOYMENT, wait_for(READY, (NETWORK, None)))
+
+    growing = network(ResourceState.ACTIVE, intent=after, made=after)
+    ((_, subnet_id),) = subnets_of(NETWORK, growing.id, after)
+    bench.records[subnet_key] = a_resource(subnet_key, ResourceState.CREATING, id=subnet_id)
+    bench.becomes(growing)
+    assert bench.told == []
+    bench.becomes(a_resource(subnet_key, ResourceState.ACTIVE, id=subnet_id))
+
+    assert bench.told == [
+        (DEPLOYMENT, ready(handles={NETWORK: HANDLE, subnet_key: HANDLE})),
+    ]

@@ -47,7 +47,7 @@ MAKE = EnsureResource(vim=VIM, key=TENANT, id=ID, want=Tenant(name=T))
 REMOVE = RemoveResource(vim=VIM, key=TENANT, id=ID, made=Tenant(name=T))
 LOOK = AwaitServer(vim=VIM, key=SERVER)
 REMOVE_SERVER = RemoveServer(vim=VIM, key=SERVER)
-WAIT = Await(until=Until.READY, neighbours=((NETWORK, None),))
+WAIT = Await(until=Until.READY, waiter=ID, neighbours=((NETWORK, None),))
 WATCH = Watch(vim=VIM, server=SERVER, server_id="s", addresses=(), kpis=())
 
 
