@@ -106,7 +106,7 @@ _RULES: Final = (
     _rule(r'^Mandatory node "(?P<name>[^"]+)" instance', ErrorTag.DATA_MISSING, below=True),
     _rule(r'^Mandatory choice "[^"]+" data', ErrorTag.DATA_MISSING, "missing-choice"),
     _rule(r"^Invalid leafref value", ErrorTag.DATA_MISSING, "instance-required"),
-    _rule(r"^(Invalid|Unsatisfied|Unsupported)\b", ErrorTag.INVALID_VALUE),
+    _rule(r'^(Invalid|Unsatisfied|Unsupported|Value ")', ErrorTag.INVALID_VALUE),
     _rule(r'^Node "(?P<bad>[^"]+)" not found', ErrorTag.UNKNOWN_ELEMENT),
     _rule(r'^Child element "(?P<bad>[^"]+)"', ErrorTag.UNKNOWN_ELEMENT),
     _rule(r"^No module with namespace", ErrorTag.UNKNOWN_NAMESPACE),
