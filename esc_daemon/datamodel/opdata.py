@@ -13,7 +13,13 @@ from esc_daemon.datamodel.escevent import interfaces
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.domain.ids import parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
-from esc_daemon.domain.record import DeploymentRecord, Leftover, ResourceRecord, VmRecord
+from esc_daemon.domain.record import (
+    AnyResourceRecord,
+    DeploymentRecord,
+    Leftover,
+    ResourceRecord,
+    VmRecord,
+)
 from esc_daemon.domain.states import ResourceState, ServiceState
 
 NetworkRecord = ResourceRecord[Network]
@@ -183,10 +189,32 @@ def leftovers(record: DeploymentRecord) -> str:
     return "".join(_leftover(record, each) for each in record.leftovers)
 
 
+def leftover_resource(record: AnyResourceRecord) -> str:
+    """Return the entry of ``leftovers`` for what is no VM; nothing while it is none."""
+    if record.state is not ResourceState.LEFTOVER:
+        return ""
+    owner, owner_id = record.owner or (None, None)
+    handle, attempt = record.handle, record.attempt
+    return inner(
+        "leftover",
+        leaf("kind", record.key.kind),
+        leaf("name", parts_of(record.key.name)[-1]),
+        leaf("resource_id", handle and handle.resource_id),
+        leaf("tenant", record.key.tenant),
+        leaf("deployment_name", owner and owner.name),
+        leaf("deployment_id", owner_id),
+        leaf("vim_id", handle and handle.vim),
+        leaf("vim_project", handle and handle.project),
+        leaf("error", record.error),
+        leaf("next_try", attempt and attempt.next.isoformat()),
+    )
+
+
 def _leftover(record: DeploymentRecord, leftover: Leftover) -> str:
     vm = leftover.vm
     return inner(
         "leftover",
+        leaf("kind", "vm"),
         leaf("name", vm.name),
         leaf("vm_id", vm.server and vm.server.resource_id),
         leaf("tenant", record.key.tenant),

@@ -28,6 +28,10 @@ class Records(Protocol):
         """Return the record of *key*."""
         ...
 
+    def records(self) -> Iterable[Record]:
+        """Return every record, in the order of arrival."""
+        ...
+
     def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
         """Return what stands under *tenant*, None: at the root, in the order of arrival."""
         ...
@@ -83,7 +87,7 @@ class Operational:
         if opened:
             yield b"</tenants>"
         if part.tenant is None:
-            yield inner("leftovers", *map(opdata.leftovers, self._deployments(names))).encode()
+            yield inner("leftovers", *map(_leftovers, self._records.records())).encode()
         yield b"</opdata>"
 
     def _beside_tenants(self) -> Iterator[str]:
@@ -98,12 +102,6 @@ class Operational:
         for record in self._records.records_under(None):
             if is_tenant(record):
                 yield record.key.name
-
-    def _deployments(self, tenants: Iterable[str]) -> Iterator[DeploymentRecord]:
-        for name in tenants:
-            for record in self._records.records_under(TenantName(name)):
-                if isinstance(record, DeploymentRecord):
-                    yield record
 
     def _tenant(self, name: TenantName, deployment: str | None) -> Iterator[str]:
         record = self._records.record(Key(Kind.TENANT, None, name))
@@ -132,6 +130,13 @@ class Operational:
     def _network(self, record: ResourceRecord[Network]) -> str:
         found = (self._records.record(key) for key, _ in _subnets(record))
         return opdata.network(record, (each for each in found if each and is_subnet(each)))
+
+
+def _leftovers(record: Record) -> str:
+    """What the VIM would not remove (ruling 8), though its tenant or deployment may be gone."""
+    if isinstance(record, DeploymentRecord):
+        return opdata.leftovers(record)
+    return opdata.leftover_resource(record)
 
 
 def _subnets(record: ResourceRecord[Network]) -> Iterable[tuple[Key, RecordId]]:

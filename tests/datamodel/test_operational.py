@@ -36,6 +36,9 @@ class Kept:
         self.asked.append(key)
         return self._kept.get(key)
 
+    def records(self) -> Iterable[Record]:
+        return list(self._kept.values())
+
     def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
         found = [record for key, record in self._kept.items() if key.tenant == tenant]
         self.asked += [record.key for record in found]
@@ -248,3 +251,25 @@ def test_the_keys_of_operational_lists_are_known(schema: Schema) -> None:
 
     assert tenants.children["deployments"].keys == ("deployment_name",)
     assert schema.data_root("urn:x", "esc_datamodel") is None
+
+
+def test_what_is_left_of_a_tenant_that_is_gone_is_shown_too(schema: Schema) -> None:
+    record, network, *_ = deployment("gone")
+    assert isinstance(network, ResourceRecord)
+    left = replace(network, state=ResourceState.LEFTOVER, intent=None, error="locked")
+
+    tree = read(Kept([left]))
+
+    assert tree is not None
+    assert names(tree, "e:leftovers/e:leftover/e:kind") == ["network"]
+    assert names(tree, "e:leftovers/e:leftover/e:tenant") == ["gone"]
+    assert names(tree, "e:leftovers/e:leftover/e:deployment_name") == [record.key.name]
+    assert names(tree, "e:leftovers/e:leftover/e:error") == ["locked"]
+    assert schema.validate_state(etree.tostring(tree)) == []
+
+
+def test_a_resource_that_stands_is_no_leftover() -> None:
+    tree = read(Kept([tenant("t"), *deployment("t")]))
+
+    assert tree is not None
+    assert names(tree, "e:leftovers/e:leftover/e:name") == []
