@@ -1,7 +1,9 @@
 """Each command as the few idempotent verbs that it is made of."""
 
 import asyncio
-from typing import Final, assert_never
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, TypeAlias, assert_never
 
 from esc_daemon.domain.commands import (
     AwaitServer,
@@ -28,10 +30,13 @@ LONGEST_LOOK_SECONDS: Final = 5.0
 LOOKING_SECONDS: Final = 30.0
 """After that a look answers BUILD again, so that the record can give up in time."""
 
+Asking: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Stands around each single verb: a turn at the VIM, and a bound for its answer."""
 
-async def perform(driver: VimDriver, call: VimCall, *, timeout_seconds: float) -> Trigger:
+
+async def perform(driver: VimDriver, call: VimCall, asking: Asking) -> Trigger:
     """
-    Carry out *call*; each verb has the time-out for itself.
+    Carry out *call*; between two verbs, and between two looks, others have their turn.
 
     Raises:
         VimError: As the driver says.
@@ -40,40 +45,40 @@ async def perform(driver: VimDriver, call: VimCall, *, timeout_seconds: float) -
     """
     match call:
         case EnsureServer():
-            return await _ensure_server(driver, call, timeout_seconds)
+            return await _ensure_server(driver, call, asking)
         case AwaitServer():
-            return await _await_server(driver, call, timeout_seconds)
+            return await _await_server(driver, call, asking)
         case RemoveServer():
-            async with asyncio.timeout(timeout_seconds):
+            async with asking():
                 await driver.remove_server(call.key)
-            async with asyncio.timeout(timeout_seconds):
+            async with asking():
                 await driver.remove_ports(call.key.vm)
             return ServerGone(key=call.key)
         case EnsureResource():
-            async with asyncio.timeout(timeout_seconds):
+            async with asking():
                 return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
         case RemoveResource():
-            async with asyncio.timeout(timeout_seconds):
+            async with asking():
                 await _remove_resource(driver, call)
             return ResourceGone(id=call.id)
         case _:
             assert_never(call)
 
 
-async def _ensure_server(driver: VimDriver, call: EnsureServer, seconds: float) -> Trigger:
+async def _ensure_server(driver: VimDriver, call: EnsureServer, asking: Asking) -> Trigger:
     ports = []
     for port in call.spec.ports:
-        async with asyncio.timeout(seconds):
+        async with asking():
             ports.append(await driver.ensure_port(port))
-    async with asyncio.timeout(seconds):
+    async with asking():
         server = await driver.ensure_server(call.key, call.spec, tuple(ports))
     return ServerSeen(server=server)
 
 
-async def _await_server(driver: VimDriver, call: AwaitServer, seconds: float) -> Trigger:
+async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) -> Trigger:
     pause, waited = FIRST_LOOK_SECONDS, 0.0
     while True:
-        async with asyncio.timeout(seconds):
+        async with asking():
             server = await driver.find_server(call.key)
         if server is None:
             return ServerGone(key=call.key, looked=True)

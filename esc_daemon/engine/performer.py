@@ -9,6 +9,7 @@ call answers with exactly one trigger, after which the engine plans again.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 
 import structlog
@@ -147,8 +148,7 @@ class Performer:
         """Return the call's one answer, whatever happens."""
         try:
             driver = self._vims.driver(call.vim)
-            async with self._vims.turn(call.vim):
-                return await perform(driver, call, timeout_seconds=self._vims.call_timeout)
+            return await perform(driver, call, partial(self._vims.asking, call.vim))
         except VimRefused as error:
             return _failure(call, str(error), final=True)
         except VimUnreachable as error:

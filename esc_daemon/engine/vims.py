@@ -1,7 +1,8 @@
 """The VIM connections that there are, and how much may be asked of each at a time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from esc_daemon.domain.ids import VimId
@@ -41,9 +42,17 @@ class Vims:
             known = ", ".join(sorted(self._drivers))
             raise VimRefused(f"there is no VIM connector {vim} (there are: {known})") from None
 
-    def turn(self, vim: VimId) -> asyncio.Semaphore:
-        """Return what a call to *vim* holds while it is under way."""
-        return self._turns[vim or self._default]
+    @asynccontextmanager
+    async def asking(self, vim: VimId) -> AsyncIterator[None]:
+        """
+        Hold one of the turns at *vim* for a single verb, and bound the wait for its answer.
+
+        Raises:
+            TimeoutError: The answer did not come within the time-out of a call.
+
+        """
+        async with self._turns[vim or self._default], asyncio.timeout(self.call_timeout):
+            yield
 
     async def close(self) -> None:
         """Let go of every connection."""

@@ -1,0 +1,112 @@
+"""How much is asked of one VIM at a time, and for how long."""
+
+import asyncio
+
+import pytest
+from engine_bench import SERVER, TENANT, VIM, T, record_id
+from engine_world import WatchedVim
+
+from esc_daemon.domain.commands import AwaitServer, EnsureResource, RemoveResource, RemoveServer
+from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.specs import ServerSpec
+from esc_daemon.domain.triggers import ResourceGone, ResourceMade
+from esc_daemon.engine.calls import perform
+from esc_daemon.engine.vims import Vims
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+pytestmark = pytest.mark.looptime(start=0)
+
+MAKE = EnsureResource(vim=VIM, key=TENANT, id=record_id(1), want=Tenant(name=T))
+REMOVE = RemoveResource(vim=VIM, key=TENANT, id=record_id(1), made=Tenant(name=T))
+SPEC = ServerSpec(name="s", project="", image=None, flavor=None)
+
+
+@pytest.fixture
+async def vim():
+    vim = WatchedVim()
+    yield vim
+    vim.gate.set()
+    await vim.close()
+
+
+def asking(vim, turns=1, seconds=30.0):
+    vims = Vims({VIM: vim}, default=VIM, call_timeout=seconds, calls_at_a_time=turns)
+    return lambda: vims.asking(VIM)
+
+
+async def test_a_server_that_is_long_in_build_holds_no_turn_between_two_looks(vim):
+    slow = SimulatorDriver(Cloud(CloudSettings(build_seconds=20.0)), vim=VIM)
+    await slow.ensure_server(SERVER, SPEC, ())
+    turn = asking(vim)
+    looking = asyncio.create_task(perform(slow, AwaitServer(vim=VIM, key=SERVER), turn))
+    await asyncio.sleep(0.1)
+
+    began = asyncio.get_running_loop().time()
+    made = await perform(vim, MAKE, turn)
+
+    assert isinstance(made, ResourceMade)
+    assert asyncio.get_running_loop().time() - began < 0.1
+    assert not looking.done()
+    looking.cancel()
+
+
+async def test_no_more_is_asked_at_a_time_than_there_are_turns(vim):
+    turn = asking(vim, turns=2)
+    vim.gate.clear()
+    calls = [asyncio.create_task(perform(vim, MAKE, turn)) for _ in range(5)]
+    await asyncio.sleep(1)
+    assert vim.asked["ensure_tenant"] == 2
+
+    vim.gate.set()
+    await asyncio.gather(*calls)
+
+    assert vim.asked["ensure_tenant"] == 5
+
+
+async def test_who_waits_for_a_turn_loses_none_of_its_time(vim):
+    turn = asking(vim, seconds=30.0)
+    vim.gate.clear()
+    first = asyncio.create_task(perform(vim, MAKE, turn))
+    second = asyncio.create_task(perform(vim, REMOVE, turn))
+    await asyncio.sleep(31)  # the first had no answer: now it is the second's turn
+    await asyncio.sleep(20)
+
+    vim.gate.set()
+
+    with pytest.raises(TimeoutError):
+        await first
+    assert isinstance(await second, ResourceGone)
+
+
+class SilentVim(WatchedVim):
+    """Never answers to one of the verbs about servers."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__()
+        self.verb = verb
+
+    async def remove_server(self, key: ServerKey) -> None:
+        await self._perhaps("remove_server")
+        await super().remove_server(key)
+
+    async def remove_ports(self, vm: VmId) -> None:
+        await self._perhaps("remove_ports")
+        await super().remove_ports(vm)
+
+    async def _perhaps(self, verb: str) -> None:
+        if verb == self.verb:
+            await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("verb", ["remove_server", "remove_ports"])
+async def test_each_verb_of_a_removal_is_bounded_by_itself(verb):
+    silent = SilentVim(verb)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(100):
+            await perform(silent, RemoveServer(vim=VIM, key=SERVER), asking(silent))
+
+    assert asyncio.get_running_loop().time() < 50
