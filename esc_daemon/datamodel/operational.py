@@ -19,6 +19,7 @@ from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 
 _OPER_UP: Final = "OPER_UP"
+_WAY: Final = (ROOT, "opdata")
 
 
 class Records(Protocol):
@@ -39,8 +40,13 @@ class Records(Protocol):
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Part:
-    """A part of opdata; None stands for any. A filter is still to be applied."""
+    """
+    A part of opdata; None stands for any. A filter is still to be applied.
 
+    *tenants* false: only what lies beside them.
+    """
+
+    tenants: bool = True
     tenant: str | None = None
     deployment: str | None = None
 
@@ -50,16 +56,19 @@ EVERYTHING: Final = Part()
 
 def part_of(path: Sequence[Step]) -> Part | None:
     """Return what of opdata lies on *path* (`netconf.hints`); None is nothing at all."""
-    names = (ROOT, "opdata", "tenants", "tenant", "deployments")
-    for step, name in zip(path, names, strict=False):
-        if step.namespace not in {None, NAMESPACE}:
-            return None
-        if step.name != name:
-            # what lies beside the tenants is small: the filter itself sorts it out
-            return EVERYTHING if names.index(name) > 1 else None
-    tenant = dict(path[3].keys).get("name") if len(path) > 3 else None
-    deployment = dict(path[4].keys).get("deployment_name") if len(path) > 4 else None
-    return Part(tenant=tenant, deployment=deployment)
+    if any(step.namespace not in {None, NAMESPACE} for step in path):
+        return None
+    names = [step.name for step in path]
+    if any(name != known for name, known in zip(names, _WAY, strict=False)):
+        return None
+    if len(names) > 2 and names[2] != "tenants":
+        return Part(tenants=False)
+    if len(names) > 3 and names[3] != "tenant":
+        return None
+    tenant = dict(path[3].keys).get("name") if len(names) > 3 else None
+    if len(names) > 4 and names[4] == "deployments":
+        return Part(tenant=tenant, deployment=dict(path[4].keys).get("deployment_name"))
+    return Part(tenant=tenant)
 
 
 class Operational:
@@ -76,9 +85,8 @@ class Operational:
         yield b"<opdata>"
         if part.tenant is None:
             yield "".join(self._beside_tenants()).encode()
-        names = [part.tenant] if part.tenant is not None else list(self._tenants())
         opened = False
-        for name in names:
+        for name in self._named(part):
             for piece in self._tenant(TenantName(name), part.deployment):
                 if not opened:
                     opened = True
@@ -89,6 +97,11 @@ class Operational:
         if part.tenant is None:
             yield inner("leftovers", *map(_leftovers, self._records.records())).encode()
         yield b"</opdata>"
+
+    def _named(self, part: Part) -> Iterable[str]:
+        if not part.tenants:
+            return ()
+        return tuple(self._tenants()) if part.tenant is None else (part.tenant,)
 
     def _beside_tenants(self) -> Iterator[str]:
         yield leaf("status", _OPER_UP)

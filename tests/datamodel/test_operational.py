@@ -169,6 +169,16 @@ def test_a_keyed_get_looks_at_nothing_else() -> None:
     }
 
 
+def test_what_lies_beside_the_tenants_is_read_without_them() -> None:
+    records = Kept([*root_things(), tenant("t"), *deployment("t")])
+
+    tree = read(records, Part(tenants=False))
+
+    assert names(tree, "e:status") == ["OPER_UP"]
+    assert names(tree, "e:networks/e:network/e:name") == ["n"]
+    assert names(tree, "e:tenants") == []
+
+
 @pytest.mark.parametrize("part", [Part(tenant="x"), Part(tenant="x", deployment="d")])
 def test_an_unknown_tenant_shows_nothing(part: Part) -> None:
     assert names(read(Kept([tenant("t")]), part), "e:tenants") == []
@@ -213,7 +223,19 @@ def test_what_a_vim_would_not_remove_is_shown(schema: Schema) -> None:
         ((), EVERYTHING),
         ((Hint(None, "esc_datamodel"), Hint(None, "opdata")), EVERYTHING),
         ((Hint(None, "esc_datamodel"), Hint(None, "networks")), None),
-        ((Hint(None, "esc_datamodel"), Hint(None, "opdata"), Hint(None, "stats")), EVERYTHING),
+        (
+            (Hint(None, "esc_datamodel"), Hint(None, "opdata"), Hint(None, "stats")),
+            Part(tenants=False),
+        ),
+        (
+            (
+                Hint(None, "esc_datamodel"),
+                Hint(None, "opdata"),
+                Hint(None, "tenants"),
+                Hint(None, "nothing"),
+            ),
+            None,
+        ),
         ((Hint("urn:x", "esc_datamodel"),), None),
         (
             (
@@ -234,7 +256,7 @@ def test_what_a_vim_would_not_remove_is_shown(schema: Schema) -> None:
                 Hint(None, "tenant", (("name", "t"),)),
                 Hint(None, "networks"),
             ),
-            EVERYTHING,
+            Part(tenant="t"),
         ),
     ],
 )
