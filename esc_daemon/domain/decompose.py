@@ -28,6 +28,15 @@ def decompose(
     return told
 
 
+def entry_of(key: Key, trigger: IntentChanged) -> Key:
+    """Return the key of the entry by which the record of *key* was told: `decompose` backwards."""
+    if trigger.owner is not None:
+        return trigger.owner[0]
+    if key.kind is Kind.SUBNET:
+        return Key(Kind.NETWORK, key.tenant, key.name.rpartition("/")[0])
+    return key
+
+
 def _target(record: Record | None) -> tuple[RecordId | None, Deployment | Resource | None]:
     """Return the incarnation that the configuration last asked for, and what it asked."""
     if record is None:

@@ -6,6 +6,8 @@ DomainError
  + Refused             a northbound request that cannot be taken now
 """
 
+from esc_daemon.domain.ids import Key
+
 
 class DomainError(Exception):
     """Base of this room's errors."""
@@ -25,11 +27,13 @@ class Refused(DomainError):
     A northbound request that the record cannot take; nothing was changed.
 
     *tag* is an error-tag of RFC 6241 appendix A, *path* an instance path of the data model
-    (empty: the record as a whole), *text* tells the client what to do.
+    (empty: the entry *key* as a whole), *text* tells the client what to do. *key* is set by the
+    one who knows which entry told the record; an edit may hold many.
     """
 
-    def __init__(self, tag: str, text: str, *, path: str = "") -> None:
+    def __init__(self, tag: str, text: str, *, path: str = "", key: Key | None = None) -> None:
         self.tag = tag
         self.text = text
         self.path = path
+        self.key = key
         super().__init__(text)

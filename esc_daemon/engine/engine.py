@@ -19,7 +19,8 @@ from uuid import uuid4
 import structlog
 
 from esc_daemon.domain.advance import advance
-from esc_daemon.domain.decompose import decompose
+from esc_daemon.domain.decompose import decompose, entry_of
+from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, RecordId, TenantName
 from esc_daemon.domain.intent import Deployment, Resource
 from esc_daemon.domain.plan import plan
@@ -149,7 +150,7 @@ class Engine:
         A caller that is cancelled does not learn how it ended; the edit itself is not cut off.
 
         Raises:
-            Refused: A record cannot take it; nothing changed.
+            Refused: A record cannot take it; nothing changed. Its *key* is that of the change.
             StoreError: It could not be stored; nothing changed.
 
         """
@@ -263,7 +264,12 @@ class Engine:
         """Advance the record of *key*, within the same transaction, by one trigger more."""
         before = steps.get(key)
         record = before.record if before else self.record(key)
-        step = advance(key, record, trigger, self._now(), self._policy)
+        try:
+            step = advance(key, record, trigger, self._now(), self._policy)
+        except Refused as refused:
+            assert isinstance(trigger, IntentChanged)
+            refused.key = entry_of(key, trigger)
+            raise
         steps[key] = before.then(step) if before else step
 
     async def _commit(self, steps: Sequence[Step], edit: Edit = _NO_EDIT) -> None:

@@ -23,7 +23,7 @@ from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore, PendingEdit
 from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT
 from esc_daemon.datamodel.escevent import esc_event
-from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
 from esc_daemon.datamodel.operational import Operational, part_of
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.selection import selection_of
@@ -138,8 +138,9 @@ class Manager:
                 raise RpcError(
                     ErrorType.APPLICATION,
                     ErrorTag(refused.tag),
-                    path=refused.path or _path_of(pending),
-                    message=refused.text,
+                    refused.text,
+                    path=refused.path or _path_of(pending, refused),
+                    namespaces=NAMESPACES,
                 ) from refused
             except StoreError as error:
                 log.exception("edit.not_stored", user=user)
@@ -252,9 +253,9 @@ def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
         yield EntryChange(path=path, xml=change.new.decode() if change.new is not None else None)
 
 
-def _path_of(pending: PendingEdit) -> str:
-    """The entry that was refused is the last: its tenant, at most, comes before it."""
-    return pending.changes[-1].path.instance_path()
+def _path_of(pending: PendingEdit, refused: Refused) -> str:
+    paths = (change.path for change in pending.changes)
+    return next((path.instance_path() for path in paths if path.key() == refused.key), "")
 
 
 def _stats(started: float) -> opdata.Stats:

@@ -1,0 +1,89 @@
+"""What the data model allows and a record does not take: the reply says which entry it was."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from lxml import etree
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import RecordId, VimId
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.netconf.errors import ErrorTag, RpcError
+from esc_daemon.netconf.messages import EditConfig, parse_request
+from esc_daemon.netconf.xml import BASE_NS
+from esc_daemon.northbound.management import Manager
+from esc_daemon.store.store import SqlStore
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+VIM = VimId("default_sim_vim")
+
+
+@pytest.fixture
+async def manager() -> AsyncIterator[Manager]:
+    schema = Schema.load()
+    store = SqlStore.from_image()
+    numbers = itertools.count(1)
+    driver = SimulatorDriver(Cloud(CloudSettings()), vim=VIM)
+    engine = Engine(
+        store=store,
+        vims=Vims({VIM: driver}, default=VIM, call_timeout=30.0),
+        now=Clock(asyncio.get_running_loop(), BEGAN).now,
+        monitor=lambda crossed: Monitor(select(), crossed),
+        new_id=lambda: RecordId(f"00000000-0000-4000-8000-{next(numbers):012d}"),
+    )
+    yield Manager(schema=schema, datastore=Datastore(schema), engine=engine, store=store)
+    await engine.close()
+    await store.close()
+
+
+def an_edit(body: str) -> EditConfig:
+    config = f'<esc_datamodel xmlns="{NAMESPACE}">{body}</esc_datamodel>'
+    request = parse_request(
+        etree.fromstring(
+            f'<edit-config xmlns="{BASE_NS}"><target><running/></target>'
+            f"<config>{config}</config></edit-config>"
+        ),
+        now=BEGAN,
+    )
+    assert isinstance(request, EditConfig)
+    return request
+
+
+def flavor(name: str, vcpus: int) -> str:
+    return f"<flavor><name>{name}</name><vcpus>{vcpus}</vcpus><memory_mb>64</memory_mb></flavor>"
+
+
+def a_group(body: str) -> str:
+    return (
+        "<tenants><tenant><name>t</name><deployments><deployment><name>d</name>"
+        f"<vm_group><name>g</name>{body}</vm_group>"
+        "</deployment></deployments></tenant></tenants>"
+    )
+
+
+async def test_the_entry_that_was_refused_is_told_whatever_stands_beside_it(
+    manager: Manager,
+) -> None:
+    await manager.edit_config(an_edit(f"<flavors>{flavor('a', 1)}</flavors>"), "admin")
+    both = f"<flavors>{flavor('a', 2)}{flavor('b', 1)}</flavors>"
+
+    with pytest.raises(RpcError) as refused:
+        await manager.edit_config(an_edit(both), "admin")
+
+    assert refused.value.tag is ErrorTag.OPERATION_NOT_SUPPORTED
+    assert refused.value.path == "/esc:esc_datamodel/esc:flavors/esc:flavor[esc:name='a']"
+    assert refused.value.namespaces == {"esc": NAMESPACE}
+    kept = etree.fromstring(b"".join(await manager.get_config(None, "admin")))
+    assert [leaf.text for leaf in kept.iter(f"{{{NAMESPACE}}}name")] == ["a"]
