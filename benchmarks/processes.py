@@ -1,0 +1,109 @@
+"""The programs under measurement, each a process of its own that ends with the measurement."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 60
+STOP_SECONDS = 20
+
+
+class NotReady(Exception):
+    """A program ended, or did not say in time where it listens."""
+
+
+class Program:
+    """One of our programs: started, waited for until it serves, ended by its own process id."""
+
+    def __init__(self, name: str, arguments: Sequence[str], folder: Path) -> None:
+        """*name* tells its log and its port file in *folder* from those of others."""
+        self._ports = folder / f"{name}.ports"
+        self._arguments = (*arguments, "--port-file", str(self._ports))
+        self.log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.ports: dict[str, int] = {}
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> float:
+        """Start it; return the seconds until it serves."""
+        self._ports.unlink(missing_ok=True)
+        began = time.perf_counter()
+        with self.log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "esc_daemon", *self._arguments],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env={k: v for k, v in os.environ.items() if not k.startswith("ESC_")},
+            )
+        while time.perf_counter() - began < READY_SECONDS:
+            if self._process.poll() is not None:
+                raise NotReady(f"{self._arguments[0]} ended with {self._process.returncode}")
+            with suppress(FileNotFoundError, ValueError):
+                self.ports = json.loads(self._ports.read_text())
+                return time.perf_counter() - began
+            await asyncio.sleep(0.005)
+        raise NotReady(f"{self._arguments[0]} does not serve after {READY_SECONDS} s")
+
+    def kill(self) -> None:
+        """End it as a power failure does, as far as a process can be."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    async def stop(self) -> int:
+        """End it politely; return its exit code."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.terminate()
+            ends = time.perf_counter() + STOP_SECONDS
+            while self._process.poll() is None and time.perf_counter() < ends:
+                await asyncio.sleep(0.02)
+            self.kill()
+        return self._process.wait()
+
+    def memory_mib(self) -> float:
+        """Return its resident set, MiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the end of what it said."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def daemon(folder: Path, settings: str) -> Program:
+    """Return a daemon with *settings* (TOML) and a data directory in *folder*, not started."""
+    config = folder / "settings.toml"
+    config.write_text(settings)
+    ports = ("--netconf-port", "0", "--http-port", "0")
+    where = ("--config", str(config), "--data-dir", str(folder / "data"))
+    return Program("daemon", ("run", *where, *ports), folder)
+
+
+def simulator(folder: Path, *options: str) -> Program:
+    """Return a VIM simulator that keeps its state in *folder*, not started."""
+    state = folder / "simulator.state"
+    return Program("simulator", ("simulate", "--state-file", str(state), *options), folder)

@@ -1,0 +1,309 @@
+"""
+Measure the daemon over NETCONF: `make bench`, or with fewer deployments `run.py --stored 2000`.
+
+Starts a daemon of its own with the simulator (no latency, no building and booting time) in a
+directory of its own, and prints a table in Markdown for docs/benchmarks.md.
+"""
+
+import argparse
+import asyncio
+import itertools
+import os
+import platform
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from client import Session, connected
+from payloads import deletion, deployment, inside
+from processes import Program, daemon
+
+SETTINGS = """
+[vim]
+build_seconds = 0
+boot_seconds = 0
+[log]
+level = "warning"
+"""
+TENANT = "bench"
+FEW = 100
+IN_ONE_EDIT = 100
+EDITS = 60
+SESSIONS = 5
+GETTERS = 50
+GET_SECONDS = 4.0
+DEPLOY_ROUNDS = 3
+SETTLE_SECONDS = 120
+Row = tuple[str, str, str]
+_NAME = re.compile(rb"<depname>([^<]*)</depname>")
+_TYPE = re.compile(rb"<type>([A-Z_]+)</type></event>")
+
+
+class Deployments:
+    """What the notifications tell of deployments."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[tuple[str, str], asyncio.Future[float]] = {}
+        self.events = 0
+
+    def heard(self, message: bytes) -> None:
+        self.events += 1
+        name, kind = _NAME.search(message), _TYPE.search(message)
+        if name is not None and kind is not None:
+            awaited = self._awaited.pop((name[1].decode(), kind[1].decode()), None)
+            if awaited is not None and not awaited.done():
+                awaited.set_result(time.perf_counter())
+
+    def until(self, name: str, event: str) -> "asyncio.Future[float]":
+        """Return the moment at which *event* is told of the deployment."""
+        awaited: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._awaited[name, event] = awaited
+        return awaited
+
+
+class Bench:
+    """The daemon and the sessions to it."""
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self.program = program
+        self.folder = folder
+        self.heard = Deployments()
+        self.numbers = itertools.count()
+
+    @asynccontextmanager
+    async def sessions(self, count: int) -> AsyncIterator[list[Session]]:
+        port = self.program.ports["netconf"]
+        async with AsyncExitStack() as stack:
+            yield [
+                await stack.enter_async_context(connected(port, self.folder / "data"))
+                for _ in range(count)
+            ]
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        async with self.sessions(1) as (session,):
+            await session.subscribe(self.heard.heard)
+            yield
+
+    def fresh(self, count: int) -> list[str]:
+        return [f"dep-{number:06}" for number in itertools.islice(self.numbers, count)]
+
+
+async def all_of(awaited: Sequence[Awaitable[float]]) -> float:
+    """Return the last of the moments."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        return max(await asyncio.gather(*awaited))
+
+
+async def store(bench: Bench, total: int) -> float:
+    """Deploy *total* deployments of one unmonitored VM; return how many a second came alive."""
+    names = bench.fresh(total)
+    began = time.perf_counter()
+    async with bench.sessions(1) as (session,):
+        for at in range(0, total, IN_ONE_EDIT):
+            some = names[at : at + IN_ONE_EDIT]
+            alive = [bench.heard.until(name, "SERVICE_ALIVE") for name in some]
+            await session.edit(
+                inside(TENANT, *(deployment(name, 1, monitored=False) for name in some))
+            )
+            await all_of(alive)
+    return total / (time.perf_counter() - began)
+
+
+async def edits(bench: Bench) -> list[float]:
+    """Return how long an edit of one new deployment took until it was acknowledged, ms."""
+    took: list[float] = []
+    names = bench.fresh(EDITS)
+    async with bench.sessions(1) as (session,):
+        for name in names:
+            alive = bench.heard.until(name, "SERVICE_ALIVE")
+            config = inside(TENANT, deployment(name, monitored=False))
+            began = time.perf_counter()
+            await session.edit(config)
+            took.append(1000 * (time.perf_counter() - began))
+            await all_of([alive])  # the next one finds a daemon at rest
+        gone = [bench.heard.until(name, "SERVICE_UNDEPLOYED") for name in names]
+        await session.edit(inside(TENANT, *map(deletion, names)))
+        await all_of(gone)
+    return took
+
+
+async def deploy(bench: Bench, count: int) -> tuple[float, float]:
+    """Deploy and undeploy *count* deployments of 3 VMs with a KPI; return both rates, 1/s."""
+    names = bench.fresh(count)
+    async with bench.sessions(SESSIONS) as sessions:
+        alive = await rate(
+            bench, sessions, names, "SERVICE_ALIVE", lambda name: deployment(name, 3)
+        )
+        gone = await rate(bench, sessions, names, "SERVICE_UNDEPLOYED", deletion)
+    return alive, gone
+
+
+async def rate(
+    bench: Bench,
+    sessions: Sequence[Session],
+    names: Sequence[str],
+    event: str,
+    config: Callable[[str], str],
+) -> float:
+    awaited = [bench.heard.until(name, event) for name in names]
+    began = time.perf_counter()
+
+    async def edit_share(session: Session, share: Sequence[str]) -> None:
+        for name in share:
+            await session.edit(inside(TENANT, config(name)))
+
+    shares = [names[at :: len(sessions)] for at in range(len(sessions))]
+    await asyncio.gather(*map(edit_share, sessions, shares))
+    return len(names) / (await all_of(awaited) - began)
+
+
+async def small_gets(bench: Bench) -> float:
+    """Return how many empty gets a second 50 sessions get answered, each one at a time."""
+    async with bench.sessions(GETTERS) as sessions:
+        ends = time.perf_counter() + GET_SECONDS
+
+        async def ask(session: Session) -> int:
+            answers = 0
+            while time.perf_counter() < ends:
+                await session.get("esc_datamodel/none")
+                answers += 1
+            return answers
+
+        return sum(await asyncio.gather(*map(ask, sessions))) / GET_SECONDS
+
+
+async def keyed(bench: Bench, kind: str, rounds: int = 300) -> list[float]:
+    """Return how long one stored deployment, asked for by its keys, took to come, ms."""
+    at = {
+        "get-config": f"tenants/tenant[name='{TENANT}']/deployments/deployment"
+        "[name='dep-000050']",
+        "get": f"opdata/tenants/tenant[name='{TENANT}']/deployments"
+        "[deployment_name='dep-000050']",
+    }[kind]
+    took: list[float] = []
+    async with bench.sessions(1) as (session,):
+        ask = session.get_config if kind == "get-config" else session.get
+        for _ in range(rounds):
+            began = time.perf_counter()
+            reply = await ask(f"esc_datamodel/{at}")
+            took.append(1000 * (time.perf_counter() - began))
+            assert b"dep-000050" in reply, reply
+    return took
+
+
+def quantiles(values: Sequence[float]) -> tuple[float, float]:
+    cuts = statistics.quantiles(values, n=20)
+    return statistics.median(values), cuts[18]
+
+
+def told(values: Sequence[float]) -> str:
+    middle, high = quantiles(values)
+    return f"{middle:.2f} / {high:.2f} ms"
+
+
+async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
+    rows: list[Row] = []
+    rows.append(("start of an empty daemon", f"{await bench.program.start():.2f} s", ""))
+    async with bench.listening():
+        await store(bench, FEW)
+        few = await edits(bench)
+        rows.append((f"edit-config of one deployment beside {FEW}, p50 / p95", told(few), ""))
+        rows.append(("small get on 50 sessions", f"{await small_gets(bench):.0f}/s", ""))
+        rates = [await deploy(bench, deployed) for _ in range(DEPLOY_ROUNDS)]
+        text = f"deployments of 3 VMs, edit-config to SERVICE_ALIVE ({deployed}, {SESSIONS} sessions)"
+        rows.append((text, spread([alive for alive, _ in rates]), ">= 100/s"))
+        text = "the same, edit-config to SERVICE_UNDEPLOYED"
+        rows.append((text, spread([gone for _, gone in rates]), ""))
+        filled = await store(bench, stored - FEW)
+        rows.append(
+            (f"deployments of 1 VM, {IN_ONE_EDIT} an edit, to SERVICE_ALIVE", f"{filled:.0f}/s", "")
+        )
+        many = await edits(bench)
+        text = f"edit-config of one deployment beside {stored:,}, p50 / p95"
+        rows.append((text, told(many), "p50 < 8 ms"))
+        ratio = statistics.median(many) / statistics.median(few)
+        rows.append((f"p50 beside {stored:,} over p50 beside {FEW}", f"{ratio:.2f}", "< 1.5"))
+        rows.append(
+            ("keyed get-config of one deployment, p50 / p95", told(await keyed(bench, "get-config")), "")
+        )
+        rows.append(("keyed get of one deployment, p50 / p95", told(await keyed(bench, "get")), ""))
+    rows.append((f"resident memory, {stored:,} deployments", f"{bench.program.memory_mib():.0f} MiB", ""))
+    stop = time.perf_counter()
+    code = await bench.program.stop()
+    assert code == 0, f"the daemon's exit code is {code}"
+    rows.append((f"stop with {stored:,} deployments", f"{time.perf_counter() - stop:.2f} s", ""))
+    rows.append(
+        (f"start with {stored:,} deployments until it serves", f"{await bench.program.start():.2f} s", "")
+    )
+    rows.append(("resident memory after that", f"{bench.program.memory_mib():.0f} MiB", ""))
+    return rows
+
+
+def spread(rates: Sequence[float]) -> str:
+    """Return the median of the rounds with the least and the most."""
+    return f"{statistics.median(rates):.0f}/s ({min(rates):.0f}-{max(rates):.0f})"
+
+
+def machine(folder: Path) -> list[str]:
+    """Return what the figures depend on."""
+    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return [
+        f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, load before: {load}",
+        f"- {model[1] if model else platform.machine()}, {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        f"- fdatasync of one page in the data directory: {1000 * sync_seconds(folder):.2f} ms",
+    ]
+
+
+def sync_seconds(folder: Path, rounds: int = 100) -> float:
+    """Return the median time of writing one page through to the disk."""
+    took: list[float] = []
+    file = os.open(folder / "sync", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        for _ in range(rounds):
+            began = time.perf_counter()
+            os.pwrite(file, bytes(4096), 0)
+            os.fdatasync(file)
+            took.append(time.perf_counter() - began)
+    finally:
+        os.close(file)
+    return statistics.median(took)
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[1])
+    parser.add_argument("--stored", type=int, default=10_000, help="deployments in the datastore")
+    parser.add_argument("--deployed", type=int, default=300, help="deployments of a round")
+    parser.add_argument("--keep", action="store_true", help="keep the directory")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    folder = Path(tempfile.mkdtemp(prefix="esc-bench-"))
+    program = daemon(folder, SETTINGS)
+    try:
+        facts = machine(folder)
+        rows = await measure(Bench(program, folder), options.stored, options.deployed)
+    except BaseException:
+        print(program.tail(), file=sys.stderr)
+        raise
+    finally:
+        await program.stop()
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    print("\n".join(facts))
+    print("\n| what | figure | target |\n| --- | --- | --- |")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(f"\n{time.perf_counter() - began:.0f} s in all")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
