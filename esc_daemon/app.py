@@ -8,6 +8,7 @@ the store is closed last.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -73,6 +74,8 @@ _EXIT_OK: Final = 0
 _EXIT_FAILED: Final = 1
 _EXIT_BAD_SETTINGS: Final = 2
 _STARTING: Final = "starting"
+_COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
+"""Objects made and not yet freed before a search of the youngest; of these before an older one."""
 
 
 def run_daemon(
@@ -163,6 +166,7 @@ async def _serve(
                 host_keys=keys,
             )
         )
+        _spare_the_collector()
         readiness.clear(_STARTING)
         ports = {"netconf": netconf, "http": http}
         for file in filter(None, (settings.data_dir / PORTS_FILE, port_file)):
@@ -171,6 +175,18 @@ async def _serve(
         await stopping.wait()
         readiness.hold("stopping")
         log.info("daemon.stopping")
+
+
+def _spare_the_collector() -> None:
+    """
+    Leave what is there for good out of the search for cyclic garbage, and search less often.
+
+    Records, entries and modules are no garbage, yet each full search walked all of them: measured,
+    with the defaults a twelfth of the processor time of a deployment.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
 
 
 def _stop_event() -> asyncio.Event:
