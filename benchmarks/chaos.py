@@ -249,7 +249,7 @@ class Campaign:
 
     async def _until(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
         ends = time.monotonic() + CALM_SECONDS
-        while (faults := await look()) and time.monotonic() < ends:
+        while (faults := await look()) and time.monotonic() < ends:  # noqa: ASYNC110  no event tells
             await asyncio.sleep(0.5)
         return faults
 

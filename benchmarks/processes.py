@@ -41,7 +41,7 @@ class Program:
         self._ports.unlink(missing_ok=True)
         began = time.perf_counter()
         with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220  it blocks for milliseconds
                 [sys.executable, "-m", "esc_daemon", *self._arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -72,7 +72,7 @@ class Program:
         if self._process.poll() is None:
             self._process.terminate()
             ends = time.perf_counter() + STOP_SECONDS
-            while self._process.poll() is None and time.perf_counter() < ends:
+            while self._process.poll() is None and time.perf_counter() < ends:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             self.kill()
         return self._process.wait()

@@ -182,10 +182,8 @@ async def small_gets(bench: Bench) -> float:
 async def keyed(bench: Bench, kind: str, rounds: int = 300) -> list[float]:
     """Return how long one stored deployment, asked for by its keys, took to come, ms."""
     at = {
-        "get-config": f"tenants/tenant[name='{TENANT}']/deployments/deployment"
-        "[name='dep-000050']",
-        "get": f"opdata/tenants/tenant[name='{TENANT}']/deployments"
-        "[deployment_name='dep-000050']",
+        "get-config": f"tenants/tenant[name='{TENANT}']/deployments/deployment[name='dep-000050']",
+        "get": f"opdata/tenants/tenant[name='{TENANT}']/deployments[deployment_name='dep-000050']",
     }[kind]
     took: list[float] = []
     async with bench.sessions(1) as (session,):
@@ -217,7 +215,9 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
         rows.append((f"edit-config of one deployment beside {FEW}, p50 / p95", told(few), ""))
         rows.append(("small get on 50 sessions", f"{await small_gets(bench):.0f}/s", ""))
         rates = [await deploy(bench, deployed) for _ in range(DEPLOY_ROUNDS)]
-        text = f"deployments of 3 VMs, edit-config to SERVICE_ALIVE ({deployed}, {SESSIONS} sessions)"
+        text = (
+            f"deployments of 3 VMs, edit-config to SERVICE_ALIVE ({deployed}, {SESSIONS} sessions)"
+        )
         rows.append((text, spread([alive for alive, _ in rates]), ">= 100/s"))
         text = "the same, edit-config to SERVICE_UNDEPLOYED"
         rows.append((text, spread([gone for _, gone in rates]), ""))
@@ -231,16 +231,26 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
         ratio = statistics.median(many) / statistics.median(few)
         rows.append((f"p50 beside {stored:,} over p50 beside {FEW}", f"{ratio:.2f}", "< 1.5"))
         rows.append(
-            ("keyed get-config of one deployment, p50 / p95", told(await keyed(bench, "get-config")), "")
+            (
+                "keyed get-config of one deployment, p50 / p95",
+                told(await keyed(bench, "get-config")),
+                "",
+            )
         )
         rows.append(("keyed get of one deployment, p50 / p95", told(await keyed(bench, "get")), ""))
-    rows.append((f"resident memory, {stored:,} deployments", f"{bench.program.memory_mib():.0f} MiB", ""))
+    rows.append(
+        (f"resident memory, {stored:,} deployments", f"{bench.program.memory_mib():.0f} MiB", "")
+    )
     stop = time.perf_counter()
     code = await bench.program.stop()
     assert code == 0, f"the daemon's exit code is {code}"
     rows.append((f"stop with {stored:,} deployments", f"{time.perf_counter() - stop:.2f} s", ""))
     rows.append(
-        (f"start with {stored:,} deployments until it serves", f"{await bench.program.start():.2f} s", "")
+        (
+            f"start with {stored:,} deployments until it serves",
+            f"{await bench.program.start():.2f} s",
+            "",
+        )
     )
     rows.append(("resident memory after that", f"{bench.program.memory_mib():.0f} MiB", ""))
     return rows
@@ -255,10 +265,11 @@ def machine(folder: Path) -> list[str]:
     """Return what the figures depend on."""
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    processor = f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     return [
         f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, load before: {load}",
-        f"- {model[1] if model else platform.machine()}, {os.cpu_count()} cores, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        f"- {processor}, {system}",
         f"- fdatasync of one page in the data directory: {1000 * sync_seconds(folder):.2f} ms",
     ]
 

@@ -7,6 +7,7 @@ Each function returns its violations as sentences; none means that all is well.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from client import Notification
 from lxml import etree
@@ -59,9 +60,7 @@ def told_of(notification: Notification) -> Told | None:
     )
 
 
-def same_history(
-    heard: Sequence[Notification], replayed: Sequence[Notification]
-) -> Iterator[str]:
+def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]) -> Iterator[str]:
     """What was put together from many sessions is the whole log, in its order, each once."""
     for each, count in Counter(replayed).items():
         if count > 1:
@@ -73,7 +72,7 @@ def same_history(
     if set(heard) == set(replayed) and list(heard) != list(replayed):
         yield "events were heard in another order than they stand in the log"
     times = [each.moment for each in replayed]
-    for before, after in zip(times, times[1:], strict=False):
+    for before, after in pairwise(times):
         if after < before:
             yield f"the log goes back in time from {before} to {after}"
 
@@ -156,9 +155,7 @@ def state_of(deployment: etree._Element) -> str:
     return deployment.findtext(f"{ESC}state_machine/{ESC}state", "")
 
 
-def same_servers(
-    opdata: etree._Element, servers: Mapping[str, tuple[str, str]]
-) -> Iterator[str]:
+def same_servers(opdata: etree._Element, servers: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     """The VIM's *servers* (id: name, VM) are those of opdata, one for each VM."""
     for vm, count in Counter(vm for _, vm in servers.values()).items():
         if count > 1:
