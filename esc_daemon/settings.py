@@ -148,15 +148,6 @@ class VimSettings(_Section):
         return value
 
 
-class MonitorSettings(_Section):
-    """How VMs are watched."""
-
-    poll_override: Seconds | None = Field(
-        default=None,
-        description="poll interval of every KPI in place of the deployment's own, seconds",
-    )
-
-
 def default_data_dir() -> Path:
     """Return ``/var/lib/esc_daemon`` for root, else a directory in XDG_STATE_HOME."""
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
@@ -186,7 +177,6 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
     vim: VimSettings = VimSettings()
-    monitor: MonitorSettings = MonitorSettings()
 
     @classmethod
     def settings_customise_sources(

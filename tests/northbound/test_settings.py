@@ -37,7 +37,6 @@ def test_without_a_file_the_documented_defaults_hold():
     assert (settings.host, settings.netconf_port, settings.http_port) == ("127.0.0.1", 2022, 8080)
     assert settings.vim.simulators == ("default_sim_vim",)
     assert settings.vim.give_up_after == 20 * 60
-    assert settings.monitor.poll_override is None
 
 
 def test_the_command_line_beats_the_environment_beats_the_file(
