@@ -40,7 +40,7 @@ from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.vims import Vims
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
 
-pytestmark = pytest.mark.looptime(start=0)
+pytestmark = pytest.mark.looptime(start=0, end=3600)
 
 ID = record_id(1)
 MAKE = EnsureResource(vim=VIM, key=TENANT, id=ID, want=Tenant(name=T))
