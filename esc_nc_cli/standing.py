@@ -1,6 +1,6 @@
 """What the server holds of an edit's goals before and after it is sent; pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -9,6 +9,14 @@ from esc_nc_cli.goals import Goal, Kind, Wish
 from esc_nc_cli.xmltree import BASE, ESC, child, leaf, qname
 
 _ACTIVE = "SERVICE_ACTIVE_STATE"
+_BROKEN = "ERROR"  # a network's status
+_VIM_ID = {
+    Kind.TENANT: "tenant_id",
+    Kind.NETWORK: "netid",
+    Kind.SUBNET: "subnetid",
+    Kind.IMAGE: "image_id",
+    Kind.FLAVOR: "flavor_id",
+}
 # A service in one of these tells nothing more until somebody asks for something.
 _RESTING = frozenset({"SERVICE_ERROR_STATE", "SERVICE_STOPPED_STATE"})
 
@@ -19,6 +27,8 @@ class Standing:
 
     entries: Mapping[tuple[str, ...], bytes] = field(default_factory=dict)
     states: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    made: Collection[tuple[str, ...]] = frozenset()
+    """What the VIM has given an id: operational data shows entries that are still on their way."""
 
     def of(self, goal: Goal) -> bytes | None:
         """Return the canonical XML of *goal*'s entry; None if it is not there."""
@@ -41,7 +51,11 @@ def outcome_now(goal: Goal, *, changed: bool, opdata: Standing) -> tuple[bool, s
     if goal.wish is Wish.DELETE:
         return None if changed or here else (True, f"{goal} is not there")
     if goal.kind is not Kind.DEPLOYMENT:
-        return (True, f"{goal} is there") if here else None
+        if entry_key(goal) in opdata.made:
+            return True, f"{goal} is there"
+        if state == _BROKEN and not changed:
+            return False, f"{goal} could not be made and the edit changes nothing: delete it first"
+        return None
     if changed:
         return None
     if state == _ACTIVE:
@@ -99,14 +113,18 @@ def standing(reply: etree._Element) -> Standing:
     """Read the answer to either filter; more than was asked for does no harm."""
     entries: dict[tuple[str, ...], bytes] = {}
     states: dict[tuple[str, ...], str] = {}
+    made: set[tuple[str, ...]] = set()
     for datamodel in reply.iterfind(f"{qname(BASE, 'data')}/{qname(ESC, 'esc_datamodel')}"):
         opdata = datamodel.find(qname(ESC, "opdata"))
         root = datamodel if opdata is None else opdata
         for key, entry in _standing_entries(root):
             entries[key] = etree.tostring(entry, method="c14n")
-            if state := leaf(entry, "state_machine", "state"):
+            if state := leaf(entry, "state_machine", "state") or leaf(entry, "status"):
                 states[key] = state
-    return Standing(entries=entries, states=states)
+            vim_id = _VIM_ID.get(Kind(key[0]))
+            if vim_id is not None and leaf(entry, vim_id):
+                made.add(key)
+    return Standing(entries=entries, states=states, made=made)
 
 
 def _standing_entries(root: etree._Element) -> Iterator[tuple[tuple[str, ...], etree._Element]]:

@@ -160,7 +160,7 @@ def a_configuration(*deployments: str, tenant: str = "t", leaf: str = "") -> str
 def an_opdata(state: str, *, tenant: str = "t", deployment: str = "d") -> str:
     return (
         '<data><esc_datamodel xmlns="http://www.cisco.com/esc/esc"><opdata><tenants><tenant>'
-        f"<name>{tenant}</name><deployments><deployment_name>{deployment}</deployment_name>"
+        f"<name>{tenant}</name><tenant_id>{tenant}</tenant_id><deployments><deployment_name>{deployment}</deployment_name>"
         "<vm_group><name>g</name><vm_instance><vm_id>1</vm_id><name>d_g_0_x</name><interfaces>"
         "<interface><nicid>0</nicid><ip_address>192.0.2.5</ip_address></interface>"
         "</interfaces></vm_instance></vm_group>"

@@ -14,6 +14,18 @@ SERVICE = Goal(kind=Kind.DEPLOYMENT, wish=Wish.CREATE, name="d", tenant="t")
 GOING = Goal(kind=Kind.DEPLOYMENT, wish=Wish.DELETE, name="d", tenant="t")
 TENANT = Goal(kind=Kind.TENANT, wish=Wish.CREATE, name="t")
 
+NETWORK = Goal(kind=Kind.NETWORK, wish=Wish.CREATE, name="n")
+IMAGE = Goal(kind=Kind.IMAGE, wish=Wish.CREATE, name="i")
+FLAVOR = Goal(kind=Kind.FLAVOR, wish=Wish.CREATE, name="f")
+
+
+def in_opdata(body: str) -> str:
+    return f'<data><esc_datamodel xmlns="{ESC}"><opdata>{body}</opdata></esc_datamodel></data>'
+
+
+def a_network(leaves: str) -> str:
+    return f"<networks><network><name>n</name>{leaves}</network></networks>"
+
 
 def goals(inside: str, operation: DefaultOperation | None = None) -> list[str]:
     document = f'<esc_datamodel xmlns="{ESC}" xmlns:nc="{BASE}">{inside}</esc_datamodel>'
@@ -145,6 +157,14 @@ def test_images_and_flavors_are_known_by_their_leaf() -> None:
         (GOING, False, an_opdata("SERVICE_UNDEPLOYING_STATE"), None),
         (TENANT, True, an_opdata("SERVICE_DEPLOYING_STATE"), True),
         (TENANT, True, EMPTY, None),
+        (TENANT, True, in_opdata("<tenants><tenant><name>t</name></tenant></tenants>"), None),
+        (NETWORK, True, in_opdata(a_network("<status>BUILD</status>")), None),
+        (NETWORK, True, in_opdata(a_network("<status>ERROR</status>")), None),
+        (NETWORK, False, in_opdata(a_network("<status>ERROR</status>")), False),
+        (NETWORK, False, in_opdata(a_network("<status>BUILD</status>")), None),
+        (NETWORK, False, in_opdata(a_network("<netid>1</netid><status>ACTIVE</status>")), True),
+        (IMAGE, True, in_opdata("<images><image><name>i</name></image></images>"), None),
+        (FLAVOR, True, in_opdata("<flavors><flavor><name>f</name></flavor></flavors>"), None),
     ],
 )
 def test_operational_data_decide_only_where_no_event_will_come(
