@@ -248,10 +248,18 @@ class Engine:
             self._drain_soon(box)
 
     async def _stepped(self, box: Mailbox, triggers: list[Trigger]) -> bool:
-        """Tell whether *triggers* were taken; not when the step could not be stored."""
+        """
+        Tell whether *triggers* were taken; not when the step could not be stored.
+
+        One that the domain breaks on is given up with a log line, and the rest is taken: a bug
+        must not silence a record, whose plan asks again for what it still needs.
+        """
         steps: dict[Key, Step] = {}
         for trigger in triggers:
-            self._advance(steps, box.key, trigger)
+            try:
+                self._advance(steps, box.key, trigger)
+            except Exception:
+                log.exception("trigger.broke", key=str(box.key), trigger=type(trigger).__name__)
         moved = [step for step in steps.values() if step.moved]
         try:
             await self._commit(moved)

@@ -11,6 +11,7 @@ from esc_daemon.domain.ids import Key
 
 _LEAST_WAIT: Final = 0.001
 """A timer that fires a rounding error too early would otherwise spin."""
+_FEW: Final = 64
 
 
 class Timers:
@@ -43,6 +44,8 @@ class Timers:
         heapq.heappush(self._heap, entry)
         if self._heap[0] is entry:
             self._arm()
+        if len(self._heap) > 2 * len(self._moments) + _FEW:
+            self._clear_out()
 
     def close(self) -> None:
         """Call nobody any more."""
@@ -51,6 +54,13 @@ class Timers:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+    def _clear_out(self) -> None:
+        """Drop what was moved or taken back, once it is most of what is there."""
+        self._heap = [
+            (at, number, key) for at, number, key in self._heap if self._moments.get(key) == at
+        ]
+        heapq.heapify(self._heap)
 
     def _arm(self) -> None:
         if self._handle is not None:
