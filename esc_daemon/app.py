@@ -139,6 +139,9 @@ async def _serve(
         login = _login(settings, stack, admin_password_file)
         store = await open_store(settings.data_dir / DATABASE)
         stack.push_async_callback(store.close)
+        ports_files = [settings.data_dir / PORTS_FILE, *([port_file] if port_file else [])]
+        for file in ports_files:  # of a daemon that was killed: who waits for it waits for us
+            file.unlink(missing_ok=True)
         schema = Schema.load()
         datastore = Datastore(schema)
         datastore.load(_entry(stored) for stored in await store.entries())
@@ -169,7 +172,7 @@ async def _serve(
         _spare_the_collector()
         readiness.clear(_STARTING)
         ports = {"netconf": netconf, "http": http}
-        for file in filter(None, (settings.data_dir / PORTS_FILE, port_file)):
+        for file in ports_files:
             stack.enter_context(_ports_told(file, ports))
         log.info("daemon.ready", host=settings.host, **ports, data_dir=str(settings.data_dir))
         await stopping.wait()
