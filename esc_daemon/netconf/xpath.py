@@ -40,7 +40,14 @@ _OPERATOR_NAMES: Final = frozenset({"and", "or", "mod", "div"})
 _OPERATORS: Final = frozenset({"/", "//", "|", "+", "-", "=", "!=", "<", "<=", ">", ">="})
 _OPENERS: Final = frozenset({"@", "::", "(", "[", ","})
 _COUNT: Final = etree.XPath("count(.//*) + 1")
-_DOWNWARD: Final = frozenset({"child", "descendant", "descendant-or-self", "self", "attribute"})
+_DESCENDANT: Final = frozenset({"descendant", "descendant-or-self"})
+_DOWNWARD: Final = frozenset({"child", "self", "attribute"}) | _DESCENDANT
+_MERGED: Final = frozenset({"child", "self"}) | _DESCENDANT
+"""Axes that the library makes one walk of, together with the two slashes before them."""
+_COMPARES: Final = frozenset({"=", "!=", "<", "<=", ">", ">=", "and", "or"})
+_COUNTS: Final = frozenset({"+", "-", "*", "div", "mod"})
+_LOGICAL: Final = frozenset({"not", "contains", "starts-with", "boolean"})
+"""Functions that give true or false, never a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +156,12 @@ def work_of(tokens: Sequence[Token], nodes: int) -> int:
 
     A path looks at each node once a step. What makes a short expression expensive: a predicate
     that leaves its node's subtree (once more for every node, and again for each one nested in
-    it), an axis to the sides or upwards, and two steps that each take all there is below.
+    it), an axis to the sides or upwards, two steps that each take all there is below, and one
+    such step that begins at many nodes: the library looks for doubles in what these yield.
     """
     power, gluttons = 1, 0
+    if any(sweeps(tokens, position) for position in range(len(tokens))):
+        power = 2
     leaving: list[bool] = []
     """For each predicate that is open: whether it leaves its node's subtree."""
     for position, token in enumerate(tokens):
@@ -176,6 +186,104 @@ def _takes_all_below(tokens: Sequence[Token], position: int) -> bool:
     )
 
 
+def sweeps(tokens: Sequence[Token], position: int) -> bool:
+    """
+    Tell whether the token makes the library hold all that lies below many nodes against itself.
+
+    What is below one node, the first of a path, is taken as it comes; what is below many is
+    looked for among all that was found before. That is cheap for the nodes of one name and dear
+    for all there are. Measured with 1,000 deployments: ``//deployment//*`` 4 s,
+    ``//deployment//name[1]`` over 8 s, ``//deployment/descendant::name`` 0.1 s.
+    """
+    token = tokens[position]
+    if token.kind is TokenKind.AXIS and token.text in _DESCENDANT:
+        merged = position > 0 and tokens[position - 1].is_symbol("//")
+        return not (
+            merged or _starts_at_one_node(tokens, position) or _is_name(tokens, position + 2)
+        )
+    if not token.is_symbol("//") or _starts_at_one_node(tokens, position):
+        return False
+    if _is_one_descent(tokens, position):
+        return False
+    step = position + 1
+    if step < len(tokens) and tokens[step].kind is TokenKind.AXIS:
+        if tokens[step].text not in _MERGED:
+            return True
+        step += 2
+    followed = step + 1 < len(tokens) and tokens[step + 1].is_symbol("[")
+    return followed or not _is_name(tokens, step)
+
+
+def _starts_at_one_node(tokens: Sequence[Token], position: int) -> bool:
+    """Tell whether the slashes or the axis at *position* are what a path begins with."""
+    if begins_at_root(tokens, position) or position == 0:
+        return True
+    before = tokens[position - 1]
+    if before.is_symbol("/"):
+        return begins_at_root(tokens, position - 1)
+    if before.is_symbol("."):
+        position -= 1
+        before = tokens[position - 1] if position else Token(TokenKind.OPERATOR, "")
+        return not before.is_symbol("/", "//") and _opens(before)
+    return _opens(before)
+
+
+def _opens(token: Token) -> bool:
+    """Tell whether a path may begin after *token*, which is no slash."""
+    slash = token.is_symbol("/", "//")
+    return (token.kind is TokenKind.OPERATOR and not slash) or token.is_symbol("(", "[", ",")
+
+
+def _is_name(tokens: Sequence[Token], position: int) -> bool:
+    """Tell whether there is a test for one name."""
+    test = tokens[position] if position < len(tokens) else None
+    return test is not None and test.kind is TokenKind.NAME_TEST and not test.text.endswith("*")
+
+
+def _is_one_descent(tokens: Sequence[Token], position: int) -> bool:
+    """Tell whether ``//name[...]`` at *position* says the same as ``/descendant::name[...]``."""
+    if not _is_name(tokens, position + 1):
+        return False
+    position += 2
+    while position < len(tokens) and tokens[position].is_symbol("["):
+        end = _end_of_predicate(tokens, position)
+        if not _is_condition(tokens[position + 1 : end]):
+            return False
+        position = end + 1
+    return True
+
+
+def _end_of_predicate(tokens: Sequence[Token], start: int) -> int:
+    depth = 0
+    for position in range(start, len(tokens)):
+        depth += tokens[position].is_symbol("[") - tokens[position].is_symbol("]")
+        if not depth:
+            return position
+    return len(tokens)
+
+
+def _is_condition(predicate: Sequence[Token]) -> bool:
+    """Tell whether *predicate* surely looks at the node itself and not at its place."""
+    places = {"last", "position"}
+    if not predicate or any(
+        token.kind is TokenKind.FUNCTION and token.text in places for token in predicate
+    ):
+        return False
+    operators = {token.text for token in predicate if token.kind is TokenKind.OPERATOR}
+    if operators & _COUNTS:
+        return False
+    first = predicate[0]
+    if first.kind is TokenKind.FUNCTION and first.text in _LOGICAL:
+        return True
+    depth, compared, valued = 0, False, False
+    for token in predicate:
+        depth += token.is_symbol("[") - token.is_symbol("]")
+        if depth == 0:
+            compared = compared or token.text in _COMPARES
+            valued = valued or token.kind in {TokenKind.FUNCTION, TokenKind.NUMBER}
+    return compared or not valued
+
+
 def rewrite(tokens: Sequence[Token], default_namespace: str | None) -> str:
     """
     Return an expression for lxml in which names without a prefix match our nodes.
@@ -188,7 +296,13 @@ def rewrite(tokens: Sequence[Token], default_namespace: str | None) -> str:
 
 def _rewritten(tokens: Sequence[Token], default_namespace: str | None) -> Iterator[str]:
     for position, token in enumerate(tokens):
-        if begins_at_root(tokens, position):
+        if (
+            token.is_symbol("//")
+            and not _starts_at_one_node(tokens, position)
+            and _is_one_descent(tokens, position)
+        ):
+            yield "/descendant::"
+        elif begins_at_root(tokens, position):
             alone = position + 1 == len(tokens) or not _starts_step(tokens[position + 1])
             yield f"${ROOT}" if alone and token.text == "/" else f"${ROOT}{token.text}"
         elif (
