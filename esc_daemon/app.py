@@ -12,13 +12,14 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -76,6 +77,8 @@ _EXIT_BAD_SETTINGS: Final = 2
 _STARTING: Final = "starting"
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
 """Objects made and not yet freed before a search of the youngest; of these before an older one."""
+_FILES_BESIDE_SESSIONS: Final = 512
+"""Open files: logins under way, HTTP, database, keys, links to VIMs."""
 
 
 def run_daemon(
@@ -83,6 +86,7 @@ def run_daemon(
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code (DESIGN section 9)."""
     _configure_log(settings.log)
+    _allow_open_files(settings.limits.sessions + _FILES_BESIDE_SESSIONS)
     return _run(_serve(settings, port_file, admin_password_file))
 
 
@@ -308,22 +312,59 @@ def _ports_told(file: Path, ports: Mapping[str, int]) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
+def _allow_open_files(wanted: int) -> None:
+    """
+    Raise the soft limit of open files to *wanted*, as far as the hard one lets us.
+
+    At the limit no connection is accepted any more, and the loop tells so without end.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("open_files.too_few", allowed=most, wanted=wanted, hint="limits.sessions")
+
+
+class _LogFile:
+    """
+    Where the log goes: what cannot be written is lost, and nothing else with it.
+
+    A full disk or a reader that went away must not stop the work that was being told of.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.flush()
+
+
 def _configure_log(settings: LogSettings) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     wanted = settings.format
     people = wanted is LogFormat.CONSOLE or (wanted is LogFormat.AUTO and sys.stdout.isatty())
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if people:
-        renderer = structlog.dev.ConsoleRenderer()
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    # Never with the local variables: these are passwords, day-0 data and whole configurations.
+    tracebacks = structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if people else [structlog.processors.dict_tracebacks]),
+            *([] if people else [tracebacks]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _LogFile(sys.stdout))),
         cache_logger_on_first_use=True,
     )
