@@ -8,6 +8,7 @@ What can go wrong with users, as one tree.
   + UserExists
   + UserUnknown
   + DamagedUsersFile: users.json cannot be read
+  + DamagedKey: a key file of ours cannot be read
 """
 
 
@@ -37,3 +38,7 @@ class UserUnknown(AccessError):
 
 class DamagedUsersFile(AccessError):
     """The file of users cannot be read; nobody can log in until it is mended."""
+
+
+class DamagedKey(AccessError):
+    """A key file in the data directory cannot be read; names it and says what to do."""

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from esc_daemon.access.errors import BadPublicKey
+from esc_daemon.access.errors import BadPublicKey, DamagedKey
 from esc_daemon.access.files import ensure_directory, replace_file
 
 _RSA_BITS: Final = 3072
@@ -54,8 +54,26 @@ def ensure_key_pair(path: Path, kind: KeyKind) -> bool:
 
 
 def public_half(path: Path) -> str:
-    """Return the public key that belongs to the private key file *path*, as one line."""
-    return path.with_name(f"{path.name}.pub").read_text(encoding="ascii").strip()
+    """
+    Return the public key that belongs to the private key file *path*, as ``type base64``.
+
+    Raises:
+        DamagedKey: It is not there or no key.
+
+    """
+    public = path.with_name(f"{path.name}.pub")
+    try:
+        return normal_public_key(public.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError, BadPublicKey) as error:
+        raise damaged(public) from error
+
+
+def damaged(path: Path) -> DamagedKey:
+    """Return the error that tells of the key file *path*, without its content."""
+    pair = path.with_suffix("")
+    return DamagedKey(
+        f"{path}: no readable key; put it back, or remove {pair} and {pair}.pub to get new ones"
+    )
 
 
 def normal_public_key(line: str) -> str:

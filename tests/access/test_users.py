@@ -10,6 +10,7 @@ import pytest
 from esc_daemon.access.errors import (
     BadPublicKey,
     BadUserName,
+    DamagedKey,
     DamagedUsersFile,
     UserExists,
     UserUnknown,
@@ -151,3 +152,17 @@ def test_what_is_written_belongs_to_the_owner_of_the_directory(path: Path):
     owner = path.parent.stat()
     assert (path.stat().st_uid, path.stat().st_gid) == (owner.st_uid, owner.st_gid)
     assert [entry.name for entry in path.parent.iterdir()] == ["users.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\xfe", None])
+def test_a_damaged_public_half_is_told_with_its_name(tmp_path: Path, content: bytes | None):
+    ensure_key_pair(tmp_path / "key", KeyKind.ED25519)
+    public = tmp_path / "key.pub"
+    public.unlink()
+    if content is not None:
+        public.write_bytes(content)
+
+    with pytest.raises(DamagedKey) as caught:
+        public_half(tmp_path / "key")
+
+    assert str(public) in str(caught.value)

@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncssh
 
-from esc_daemon.access.keys import KeyKind, ensure_key_pair
+from esc_daemon.access.keys import KeyKind, damaged, ensure_key_pair
 
 # Both kinds: old clients know no ed25519, hardened ones refuse RSA.
 _FILES: Final = {
@@ -15,9 +15,18 @@ _FILES: Final = {
 
 
 def host_keys(directory: Path) -> list[asyncssh.SSHKey]:
-    """Return the host keys in *directory*, made at the first start. Blocks for up to a second."""
+    """
+    Return the host keys in *directory*, made at the first start. Blocks for up to a second.
+
+    Raises:
+        DamagedKey: A key file cannot be read.
+
+    """
     keys = []
     for name, kind in _FILES.items():
         ensure_key_pair(directory / name, kind)
-        keys.append(asyncssh.read_private_key(directory / name))
+        try:
+            keys.append(asyncssh.read_private_key(directory / name))
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, OSError) as error:
+            raise damaged(directory / name) from error
     return keys
