@@ -2,11 +2,13 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.northbound.http import listener
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
@@ -101,3 +103,35 @@ async def test_the_end_waits_for_a_request_under_way():
     await ended
     with pytest.raises(ConnectionRefusedError):
         await get(port, "/slow")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost:", b"GET /healthz"])
+async def test_who_does_not_finish_a_request_is_hung_up_on(
+    port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes
+):
+    monkeypatch.setattr(listener, "_REQUEST_SECONDS", 0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+
+    writer.close()
+
+
+async def test_a_second_request_on_a_connection_is_answered_too(port: int):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        for part in (
+            b"GET /healthz HTTP/1.1\r\n",
+            b"Host: h\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\n",
+        ):
+            writer.write(part)
+            await writer.drain()
+        writer.write(b"Host: h\r\nConnection: close\r\n\r\n")
+        answers = await reader.read()
+    writer.close()
+
+    assert answers.count(b"HTTP/1.1 200") == 2

@@ -13,9 +13,12 @@ from typing import Final
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _BACKLOG: Final = 128
 _STOP_SECONDS: Final = 5
+_REQUEST_SECONDS: Final = 20.0
+"""From the connection, or the last answer, to the whole head of the next request."""
 _CONCURRENT_REQUESTS: Final = 256
 """Connections and requests at a time; more are answered 503."""
 
@@ -26,6 +29,47 @@ def create_app(routers: Sequence[APIRouter]) -> FastAPI:
     for router in routers:
         app.include_router(router)
     return app
+
+
+class _PatientProtocol(H11Protocol):
+    """
+    One HTTP connection, closed when a request does not come whole in time.
+
+    uvicorn times only the pause after an answer: a client that sends nothing, or half a head,
+    would keep its place among the *_CONCURRENT_REQUESTS* for ever.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        if len(self.connections) > 2 * _CONCURRENT_REQUESTS:
+            transport.abort()
+            return
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take *data*; wait on unless it completes the head of a request."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(_REQUEST_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Server(uvicorn.Server):
@@ -57,7 +101,7 @@ async def http_listener(app: FastAPI, host: str, port: int) -> AsyncIterator[int
             log_config=None,
             access_log=False,
             lifespan="off",
-            http="h11",
+            http=_PatientProtocol,
             ws="none",
             server_header=False,
             limit_concurrency=_CONCURRENT_REQUESTS,
