@@ -21,7 +21,7 @@ import structlog
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import Key, RecordId, TenantName
+from esc_daemon.domain.ids import Key, RecordId, TenantName, VimId
 from esc_daemon.domain.intent import Deployment, Resource
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
@@ -44,6 +44,7 @@ from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
 from esc_daemon.store.base import EntryChange, LoggedEvent, Store, StoreError
+from esc_daemon.vim.base import VimRefused
 
 log = structlog.get_logger()
 
@@ -87,6 +88,7 @@ class Engine:
         last_event: int = 0,
     ) -> None:
         self._store = store
+        self._vims = vims
         self._now = now
         self._policy = policy
         self._new_id = new_id
@@ -177,7 +179,27 @@ class Engine:
             )
         ]
 
+    def _check_vims(self, change: Change) -> None:
+        """
+        Refuse what would be made by a connector that there is not (ruling 13).
+
+        Raises:
+            Refused: The text names the connectors that there are.
+
+        """
+        record = self.record(change.key)
+        if not isinstance(change.intent, Deployment) or (record and record.intent == change.intent):
+            return
+        for group in change.intent.groups:
+            try:
+                self._vims.driver(VimId(group.locator.vim_id))
+            except VimRefused as error:
+                text = f"vm_group {group.name}: {error}"
+                raise Refused("operation-failed", text, key=change.key) from error
+
     async def _taken(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> None:
+        for change in edit.changes:
+            self._check_vims(change)
         steps: dict[Key, Step] = {}
         for key, trigger in told:
             self._advance(steps, key, trigger)

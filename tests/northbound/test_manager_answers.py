@@ -1,4 +1,4 @@
-"""What the data model allows and a record does not take: the reply says which entry it was."""
+"""What the manager answers beyond the data model: whose fault it was, what it remembers."""
 
 import asyncio
 import itertools
@@ -11,6 +11,7 @@ from lxml import etree
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.events import Event, EventType
 from esc_daemon.domain.ids import RecordId, VimId
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
@@ -21,6 +22,7 @@ from esc_daemon.netconf.errors import ErrorTag, RpcError
 from esc_daemon.netconf.messages import EditConfig, parse_request
 from esc_daemon.netconf.xml import BASE_NS
 from esc_daemon.northbound.management import Manager
+from esc_daemon.store.base import LoggedEvent
 from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -65,10 +67,14 @@ def flavor(name: str, vcpus: int) -> str:
     return f"<flavor><name>{name}</name><vcpus>{vcpus}</vcpus><memory_mb>64</memory_mb></flavor>"
 
 
-def a_group(body: str) -> str:
+def a_deployment(vim: str) -> str:
     return (
         "<tenants><tenant><name>t</name><deployments><deployment><name>d</name>"
-        f"<vm_group><name>g</name>{body}</vm_group>"
+        f"<vm_group><name>g</name><locator><vim_id>{vim}</vim_id></locator>"
+        "<image>i</image><flavor>f</flavor>"
+        "<bootup_time>-1</bootup_time><recovery_wait_time>0</recovery_wait_time>"
+        "<interfaces><interface><nicid>0</nicid><network>n</network></interface></interfaces>"
+        "<scaling><min_active>1</min_active><max_active>1</max_active></scaling></vm_group>"
         "</deployment></deployments></tenant></tenants>"
     )
 
@@ -87,3 +93,28 @@ async def test_the_entry_that_was_refused_is_told_whatever_stands_beside_it(
     assert refused.value.namespaces == {"esc": NAMESPACE}
     kept = etree.fromstring(b"".join(await manager.get_config(None, "admin")))
     assert [leaf.text for leaf in kept.iter(f"{{{NAMESPACE}}}name")] == ["a"]
+
+
+async def test_a_connector_that_there_is_not_refuses_the_deployment(manager: Manager) -> None:
+    with pytest.raises(RpcError) as refused:
+        await manager.edit_config(an_edit(a_deployment("moon")), "admin")
+
+    assert refused.value.tag is ErrorTag.OPERATION_FAILED
+    assert refused.value.path.endswith("/esc:deployment[esc:name='d']")
+    assert "moon" in refused.value.message
+    assert "default_sim_vim" in refused.value.message
+    assert await manager.get_config(None, "admin") == []
+    await manager.edit_config(an_edit(a_deployment("default_sim_vim")), "admin")
+
+
+async def test_rendered_events_are_kept_for_the_next_listener_and_not_for_ever(
+    manager: Manager,
+) -> None:
+    event = Event(type=EventType.CREATE_TENANT, message="")
+    told = [LoggedEvent(seq=number, time=BEGAN, event=event) for number in range(1, 6_001)]
+
+    first = manager.rendered(told)
+    again = manager.rendered(told[-1:])
+
+    assert again[0].payload is first[-1].payload
+    assert len(manager._payloads) == 4096
