@@ -56,6 +56,7 @@ from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.settings import LogFormat, LogSettings, Settings
 from esc_daemon.store.base import Entry, Store, StoreError
 from esc_daemon.store.store import open_store
+from esc_daemon.store.upkeep import short_event_log
 from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -146,6 +147,8 @@ async def _serve(
         ports_files = [settings.data_dir / PORTS_FILE, *([port_file] if port_file else [])]
         for file in ports_files:  # of a daemon that was killed: who waits for it waits for us
             file.unlink(missing_ok=True)
+        keep = settings.limits.events_kept
+        await stack.enter_async_context(short_event_log(store, keep_events=keep))
         schema = Schema.load()
         datastore = Datastore(schema)
         datastore.load(_entry(stored) for stored in await store.entries())

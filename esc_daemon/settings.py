@@ -105,6 +105,9 @@ class LimitSettings(_Section):
     output_seconds: Seconds = Field(
         default=60, description="time a client may take to read a large reply's next part, seconds"
     )
+    events_kept: int = Field(
+        default=1_000_000, ge=1, description="events kept for replay; the oldest are forgotten"
+    )
     login_failures: int = Field(
         default=5, ge=1, description="wrong passwords of one user from one address within a minute"
     )

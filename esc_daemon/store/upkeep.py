@@ -1,0 +1,38 @@
+"""The event log kept short while the daemon runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from esc_daemon.store.base import Store, StoreError
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS: Final = 600.0
+"""Between two looks: the log may be longer by what is told meanwhile."""
+
+
+@asynccontextmanager
+async def short_event_log(store: Store, *, keep_events: int) -> AsyncIterator[None]:
+    """Forget all but about the newest *keep_events* events while the context lasts."""
+    task = asyncio.create_task(_trim(store, keep_events), name="event log")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _trim(store: Store, keep_events: int) -> None:
+    while True:
+        try:
+            gone = await store.trim(keep_events=keep_events)
+        except StoreError as error:
+            log.error("event_log.not_trimmed", error=str(error))  # noqa: TRY400  it says all
+        else:
+            if gone:
+                log.info("event_log.trimmed", events=gone)
+        await asyncio.sleep(PAUSE_SECONDS)
