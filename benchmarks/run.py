@@ -38,7 +38,7 @@ EDITS = 60
 SESSIONS = 5
 GETTERS = 50
 GET_SECONDS = 4.0
-DEPLOY_ROUNDS = 3
+DEPLOY_ROUNDS = 5
 SETTLE_SECONDS = 120
 Row = tuple[str, str, str]
 _NAME = re.compile(rb"<depname>([^<]*)</depname>")
@@ -269,9 +269,23 @@ def machine(folder: Path) -> list[str]:
     system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     return [
         f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, load before: {load}",
+        f"- yardstick (100,000 rounds of Python) before: {yardstick():.0f} ms",
         f"- {processor}, {system}",
         f"- fdatasync of one page in the data directory: {1000 * sync_seconds(folder):.2f} ms",
     ]
+
+
+def yardstick(rounds: int = 9) -> float:
+    """Return how long a fixed piece of Python takes, ms: by it runs on a busy machine compare."""
+    took: list[float] = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        counts: dict[str, int] = {}
+        for number in range(100_000):
+            name = f"dep-{number % 1000}"
+            counts[name] = counts.get(name, 0) + 1
+        took.append(1000 * (time.perf_counter() - began))
+    return statistics.median(took)
 
 
 def sync_seconds(folder: Path, rounds: int = 100) -> float:
@@ -292,7 +306,7 @@ def sync_seconds(folder: Path, rounds: int = 100) -> float:
 async def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--stored", type=int, default=10_000, help="deployments in the datastore")
-    parser.add_argument("--deployed", type=int, default=300, help="deployments of a round")
+    parser.add_argument("--deployed", type=int, default=500, help="deployments of a round")
     parser.add_argument("--keep", action="store_true", help="keep the directory")
     options = parser.parse_args()
     began = time.perf_counter()
@@ -308,6 +322,7 @@ async def main() -> int:
         await program.stop()
         if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
+    facts.insert(2, f"- yardstick after: {yardstick():.0f} ms")
     print("\n".join(facts))
     print("\n| what | figure | target |\n| --- | --- | --- |")
     for row in rows:

@@ -91,15 +91,19 @@ def legal_lives(history: Iterable[Told], goals: Iterable[Goal]) -> Iterator[str]
             yield f"{goal.name}: {len(mine)} lives were told, {goal.incarnations} were asked for"
         for number, (depid, life) in enumerate(mine.items(), 1):
             lasts = goal.vms > 0 and number == len(mine)
-            for fault in _faults_of(life, lasts=lasts):
+            for fault in _faults_of(life, alive=goal.vms if lasts else 0):
                 story = " ".join(f"{told.type}({told.vm})" for told in life)
                 yield f"{goal.name} {depid}: {fault}: {story}"
     for name in lives:
         yield f"events of {name}, which nobody asked for"
 
 
-def _faults_of(life: Sequence[Told], *, lasts: bool) -> Iterator[str]:
+def _faults_of(life: Sequence[Told], *, alive: int) -> Iterator[str]:
+    """*alive* is how many VMs live on; 0: this life is over."""
     types = [told.type for told in life]
+    lasts = alive > 0
+    if lasts and types.count("VM_ALIVE") != alive:
+        yield f"VM_ALIVE of {types.count('VM_ALIVE')} VMs, there are {alive}"
     for event in ONCE:
         if types.count(event) > 1:
             yield f"{event} {types.count(event)} times"
