@@ -79,6 +79,8 @@ def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]
 
 def legal_lives(history: Iterable[Told], goals: Iterable[Goal]) -> Iterator[str]:
     """Every incarnation had a legal life, and there were as many as were asked for."""
+    history = list(history)
+    ends = [told for told in history if told.type in ONCE]
     lives: dict[str, dict[str, list[Told]]] = defaultdict(lambda: defaultdict(list))
     for told in history:
         if told.depid:
@@ -89,8 +91,11 @@ def legal_lives(history: Iterable[Told], goals: Iterable[Goal]) -> Iterator[str]
         mine = lives.pop(goal.name, {})
         if len(mine) != goal.incarnations:
             yield f"{goal.name}: {len(mine)} lives were told, {goal.incarnations} were asked for"
-        for number, (depid, life) in enumerate(mine.items(), 1):
-            lasts = goal.vms > 0 and number == len(mine)
+        # the networks of the next life may be made while this one is still being undeployed,
+        # so it is not the first event that tells which life is the last
+        last = next((told.depid for told in reversed(ends) if told.name == goal.name), "")
+        for depid, life in mine.items():
+            lasts = goal.vms > 0 and depid == last
             for fault in _faults_of(life, alive=goal.vms if lasts else 0):
                 story = " ".join(f"{told.type}({told.vm})" for told in life)
                 yield f"{goal.name} {depid}: {fault}: {story}"
