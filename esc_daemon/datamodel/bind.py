@@ -13,6 +13,7 @@ from lxml import etree
 
 from esc_daemon.datamodel.accept import check, check_network, warnings_of
 from esc_daemon.datamodel.entries import EntryPath
+from esc_daemon.datamodel.idle import unheeded
 from esc_daemon.datamodel.names import NAMESPACES
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
@@ -33,6 +34,7 @@ from esc_daemon.domain.intent import (
     Collector,
     Condition,
     DayZero,
+    Dependency,
     Deployment,
     Flavor,
     Image,
@@ -48,6 +50,7 @@ from esc_daemon.domain.intent import (
     RuleAction,
     RuleWhen,
     Scaling,
+    Startup,
     Subnet,
     Tenant,
     VmGroup,
@@ -253,10 +256,18 @@ _GROUP: Final = Shape(
         "day_zero": Many(("config_data/configuration",), _DAY_ZERO),
     },
 )
+_DEPENDENCY: Final = Shape(
+    Dependency, {"group": Leaf("vm_group_ref"), "event_name": Leaf("kpi_event_ref")}
+)
+_STARTUP: Final = Shape(
+    Startup,
+    {"group": Leaf("target_vm_group_ref"), "depends_on": Many(("depends_on",), _DEPENDENCY)},
+)
 _DEPLOYMENT: Final = Shape(
     Deployment,
     {
         "name": Leaf("name"),
+        "startup": Many(("policies/startup",), _STARTUP),
         "networks": Many(("networks/network",), _NETWORK),
         "groups": Many(("vm_group",), _GROUP),
     },
@@ -297,7 +308,6 @@ def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
         match intent:
             case Deployment():
                 check(intent, element)
-                return Binding(intent=intent, warnings=tuple(warnings_of(intent)))
             case Network():
                 check_network(intent, element)
             case _:
@@ -311,7 +321,8 @@ def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
             path=path.instance_path() + below,
             namespaces=NAMESPACES,
         ) from None
-    return Binding(intent=intent)
+    warnings = tuple(warnings_of(intent)) if isinstance(intent, Deployment) else ()
+    return Binding(intent=intent, warnings=(*warnings, *unheeded(path.kind, element)))
 
 
 def _steps_up(element: etree._Element, entry: etree._Element, schema: Node) -> Iterator[str]:

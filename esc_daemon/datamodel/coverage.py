@@ -27,7 +27,7 @@ def check_coverage(schema: Schema) -> None:
     for kind in LISTS:
         known = _leaves_of(schema, kind)
         bound = set(SHAPES[kind].leaves()) | set(INHERITED.get(kind, ()))
-        idle = ACCEPTED_NO_EFFECT[kind]
+        idle = set(ACCEPTED_NO_EFFECT[kind])
         faults = {
             "has neither a binding nor a place in ACCEPTED_NO_EFFECT": known - bound - idle,
             "is bound and in ACCEPTED_NO_EFFECT": bound & idle,

@@ -1,91 +1,188 @@
 """
-Leaves of the configuration that are accepted and kept, and have no effect yet.
+Leaves of the configuration that are accepted and kept, and have no effect yet, each with why.
 
 `coverage.check_coverage` holds this list against the YANG and the bindings: a new leaf is either
-bound or written down here, and a leaf that gets its effect is taken out.
+bound or written down here, and a leaf that gets its effect is taken out. An edit that uses one is
+accepted with a warning in the log (`unheeded`), for what the client keeps to itself excepted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from itertools import chain
 from typing import Final
 
-from esc_daemon.domain.ids import Kind
+from lxml import etree
 
-ACCEPTED_NO_EFFECT: Final[Mapping[Kind, frozenset[str]]] = {
-    Kind.NETWORK: frozenset(),
-    Kind.IMAGE: frozenset(
-        {
-            "serial_console",
-            "e1000_net",
-            "virtio_net",
-            "disk_bus",
-        }
+from esc_daemon.domain.ids import Kind
+from esc_daemon.netconf.xml import name_of
+
+
+class Waits(StrEnum):
+    """What a leaf waits for."""
+
+    CLIENT = "kept for the client that wrote it and for the VIM drivers that will read it"
+    DESCRIPTION = "kept for people"
+    PLACEMENT = "placement on hosts and zones: affinity, anti-affinity, zone_host"
+    POLICIES = "policies on lifecycle stages: scripts and pre-defined actions"
+    FILES = "file servers: fetching day-0 files and scripts from them"
+    SECRETS = "encrypted day-0 data: a key of the manager that clients encrypt for"
+    VOLUMES = "volumes as resources, attached to VMs"
+    UPDATE = "update of a running deployment: hooks of a changed software version"
+    STANDBY = "standby VMs"
+    LICENCES = "a pool of licences, drawn from as addresses are"
+    SHARED_ADDRESS = "one address shared by the VMs of a group"
+    PORTS = "port options of OpenStack: several addresses, security groups, address pairs"
+    DEVICES = "device options of OpenStack images: bus, console, watchdog"
+    SIGNATURES = "checks of image signatures"
+    NFVIS = "what only NFVIS can do: forwarded ports, VNC, names chosen by the client"
+    VMWARE = "VIMs of VMware: regions, data centres, switches"
+    ESC_1 = "what only ESC 1.x did: bandwidth, anycast addresses, properties of a group"
+    PROXY = "metrics taken by another VM, or at one of several addresses"
+
+
+_SILENT: Final = frozenset({Waits.CLIENT, Waits.DESCRIPTION})
+"""What nobody expects an effect of."""
+
+
+def _properties(parent: str) -> tuple[str, ...]:
+    return (f"{parent}/properties/property/name", f"{parent}/properties/property/value")
+
+
+def _extensions(parent: str = "") -> tuple[str, ...]:
+    extension = f"{parent}extensions/extension"
+    part = f"{extension}/containers/container"
+    return (f"{extension}/name", *_properties(extension), f"{part}/name", *_properties(part))
+
+
+def _file_locators(parent: str) -> tuple[str, ...]:
+    locator = f"{parent}file_locators/file_locator"
+    remote = ("file_server_id", "remote_path", "local_target", "persistence")
+    return (
+        f"{locator}/name",
+        *(f"{locator}/remote_file/{leaf}" for leaf in remote),
+        *_properties(f"{locator}/remote_file"),
+        f"{locator}/checksum",
+    )
+
+
+def _policies(parent: str) -> tuple[str, ...]:
+    policy = f"{parent}policies/policy"
+    action = f"{policy}/actions/action"
+    return (
+        f"{policy}/name",
+        f"{policy}/conditions/condition/name",
+        f"{action}/name",
+        f"{action}/type",
+        *_properties(action),
+        *_file_locators(f"{action}/"),
+    )
+
+
+def _below(parent: str, *leaves: str) -> tuple[str, ...]:
+    return tuple(f"{parent}/{leaf}" for leaf in leaves)
+
+
+_VOLUME: Final = ("name", "size", "sizeunit", "bus", "type", "image")
+_GROUP: Final[Mapping[Waits, Iterable[str]]] = {
+    Waits.CLIENT: _extensions(),
+    Waits.PLACEMENT: _below("placement", "type", "enforcement", "host", "zone"),
+    Waits.POLICIES: _policies(""),
+    Waits.FILES: (
+        "config_data/configuration/file_locator_name",
+        *_file_locators("config_data/configuration/"),
     ),
-    Kind.FLAVOR: frozenset(
-        {
-            "description",
-        }
+    Waits.SECRETS: ("config_data/configuration/encrypted_data",),
+    Waits.VOLUMES: _below(
+        "volumes/volume",
+        *_VOLUME,
+        *("volid", "boot_index", "format", "device_type", "storage_location"),
     ),
-    Kind.TENANT: frozenset(
-        {
-            "extensions/extension/name",
-            "extensions/extension/properties/property/name",
-            "extensions/extension/properties/property/value",
-            "extensions/extension/containers/container/name",
-            "extensions/extension/containers/container/properties/property/name",
-            "extensions/extension/containers/container/properties/property/value",
-        }
+    Waits.UPDATE: ("software_version",),
+    Waits.STANDBY: _below("scaling", "min_standby", "max_standby", "standby_ratio"),
+    Waits.LICENCES: _below(
+        "scaling/static_license_pool/license",
+        *("license_key_value", "license_key_type", "license_file", "license_data"),
     ),
-    Kind.DEPLOYMENT: frozenset(
-        {
-            "extensions/extension/name",
-            "extensions/extension/properties/property/name",
-            "extensions/extension/properties/property/value",
-            "extensions/extension/containers/container/name",
-            "extensions/extension/containers/container/properties/property/name",
-            "extensions/extension/containers/container/properties/property/value",
-            "locator/vim_region",
-            "locators/datacenter",
-            "policies/placement/target_vm_group_ref",
-            "policies/placement/type",
-            "policies/placement/enforcement",
-            "policies/placement/vm_group_ref",
-            "policies/startup/target_vm_group_ref",
-            "policies/startup/depends_on/vm_group_ref",
-            "policies/startup/depends_on/kpi_event_ref",
-            "policies/policy/name",
-            "policies/policy/conditions/condition/name",
-            "policies/policy/actions/action/name",
-            "policies/policy/actions/action/type",
-            "policies/policy/actions/action/properties/property/name",
-            "policies/policy/actions/action/properties/property/value",
-            "vm_group/locator/vim_region",
-            "vm_group/vim_vm_name",
-            "vm_group/extensions/extension/name",
-            "vm_group/extensions/extension/properties/property/name",
-            "vm_group/extensions/extension/properties/property/value",
-            "vm_group/extensions/extension/containers/container/name",
-            "vm_group/extensions/extension/containers/container/properties/property/name",
-            "vm_group/extensions/extension/containers/container/properties/property/value",
-            "vm_group/interfaces/interface/subnet",
-            "vm_group/interfaces/interface/port_security_enabled",
-            "vm_group/interfaces/interface/security_groups/security_group",
-            "vm_group/interfaces/interface/addresses/address/address_id",
-            "vm_group/interfaces/interface/addresses/address/subnet",
-            "vm_group/interfaces/interface/addresses/address/ip_address",
-            "vm_group/interfaces/interface/allowed_address_pairs/network/name",
-            "vm_group/interfaces/interface/allowed_address_pairs/address/ip_address",
-            "vm_group/interfaces/interface/allowed_address_pairs/address/netmask",
-            "vm_group/kpi_data/kpi/metric_collector/address_id",
-            "vm_group/placement/type",
-            "vm_group/placement/enforcement",
-            "vm_group/placement/host",
-            "vm_group/placement/zone",
-            "vm_group/policies/policy/name",
-            "vm_group/policies/policy/conditions/condition/name",
-            "vm_group/policies/policy/actions/action/name",
-            "vm_group/policies/policy/actions/action/type",
-            "vm_group/policies/policy/actions/action/properties/property/name",
-            "vm_group/policies/policy/actions/action/properties/property/value",
-        }
+    Waits.SHARED_ADDRESS: _below("shared_ip", "nicid", "static", "ip_address"),
+    Waits.PORTS: _below(
+        "interfaces/interface",
+        "subnet",
+        "port_security_enabled",
+        "security_groups/security_group",
+        *_below("addresses/address", "address_id", "subnet", "ip_address"),
+        "allowed_address_pairs/network/name",
+        *_below("allowed_address_pairs/address", "ip_address", "netmask"),
+    ),
+    Waits.DEVICES: _below("misc/watchdog", "hardware", "action"),
+    Waits.NFVIS: (
+        "vim_vm_name",
+        "vnc",
+        *_below(
+            "interfaces/interface/port_forwarding/port",
+            *("type", "protocol", "vnf_port", "source_bridge"),
+            *_below("external_port_range", "start", "end"),
+        ),
+    ),
+    Waits.VMWARE: ("locator/vim_region",),
+    Waits.ESC_1: (
+        *_below("interfaces/interface", "anycast_address", "bandwidth/min", "bandwidth/max"),
+        *_below("properties/property", "prop_key", "prop_value"),
+    ),
+    Waits.PROXY: _below(
+        "kpi_data/kpi",
+        "metric_proxy",
+        *_below("metric_collector", "proxy", "address_id"),
     ),
 }
+_DEPLOYMENT: Final[Mapping[Waits, Iterable[str]]] = {
+    Waits.CLIENT: _extensions(),
+    Waits.VMWARE: ("locator/vim_region", *_below("locators", "datacenter", "vdc", "switch_name")),
+    Waits.FILES: _file_locators(""),
+    Waits.PLACEMENT: (
+        *_below("placement", "target_vm_group_ref", "type", "enforcement", "vm_group_ref"),
+        *_below("policies/placement", "target_vm_group_ref", "type", "enforcement", "vm_group_ref"),
+        *_below("policies/placement_group", "name", "type", "enforcement", "vm_group_ref"),
+    ),
+    Waits.POLICIES: _policies(""),
+}
+
+
+def _by_leaf(table: Mapping[Waits, Iterable[str]], parent: str = "") -> dict[str, Waits]:
+    return {parent + leaf: why for why, leaves in table.items() for leaf in leaves}
+
+
+ACCEPTED_NO_EFFECT: Final[Mapping[Kind, Mapping[str, Waits]]] = {
+    Kind.NETWORK: {},
+    Kind.IMAGE: _by_leaf(
+        {
+            Waits.CLIENT: ("properties/property/type",),
+            Waits.DEVICES: ("serial_console", "e1000_net", "virtio_net", "disk_bus"),
+            Waits.SIGNATURES: ("certificate_validation", "certificate_string"),
+        }
+    ),
+    Kind.FLAVOR: {"description": Waits.DESCRIPTION},
+    Kind.TENANT: _by_leaf(
+        {Waits.CLIENT: _extensions(), Waits.VOLUMES: _below("volumes/volume", *_VOLUME)}
+    ),
+    Kind.DEPLOYMENT: _by_leaf(_DEPLOYMENT) | _by_leaf(_GROUP, "vm_group/"),
+}
+"""By kind: the path of each leaf (and of a presence container) below the entry, and its reason."""
+
+
+def unheeded(kind: Kind, entry: etree._Element) -> Iterator[str]:
+    """Yield a warning for each reason why parts of *entry* will do nothing."""
+    idle = ACCEPTED_NO_EFFECT[kind]
+    found: dict[Waits, dict[str, None]] = {}
+    for path in chain.from_iterable(_paths(child, "") for child in entry):
+        why = idle.get(path)
+        if why is not None and why not in _SILENT:
+            found.setdefault(why, {})[path] = None
+    for why, paths in found.items():
+        yield f"kept without effect: {', '.join(paths)}; waits for {why}"
+
+
+def _paths(element: etree._Element, parent: str) -> Iterator[str]:
+    path = parent + name_of(element)[1]
+    yield path
+    for child in element:
+        yield from _paths(child, f"{path}/")

@@ -21,7 +21,7 @@ from esc_daemon.datamodel.names import NAMESPACE, PREFIX
 from esc_daemon.netconf.edit import NodeKind
 
 MODULE: Final = "esc"
-_LEAVES: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST})
+_TELLING: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST, NodeKind.PRESENCE_CONTAINER})
 
 
 class SchemaNotFound(Exception):
@@ -47,13 +47,16 @@ class Node:
         return self.children.get(name) if namespace == self.namespace else None
 
     def leaves(self, parent: str = "") -> Iterator[str]:
-        """Yield the path of each leaf and leaf-list below, such as ``tenants/tenant/name``."""
+        """
+        Yield the path of each node below that says something, such as ``tenants/tenant/name``.
+
+        These are leaves, leaf-lists and presence containers.
+        """
         for node in self.children.values():
             path = f"{parent}/{node.name}" if parent else node.name
-            if node.kind in _LEAVES:
+            if node.kind in _TELLING:
                 yield path
-            else:
-                yield from node.leaves(path)
+            yield from node.leaves(path)
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

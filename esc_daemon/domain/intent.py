@@ -226,12 +226,29 @@ class VmGroup:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Dependency:
+    """What is waited for: that the KPI *event_name* of *group* becomes true."""
+
+    group: VmGroupName
+    event_name: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Startup:
+    """VMs of *group* are made once all of *depends_on* came true; there are no circles."""
+
+    group: VmGroupName
+    depends_on: tuple[Dependency, ...]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Deployment:
-    """A service: its ephemeral networks and its groups of VMs."""
+    """A service: its ephemeral networks, its groups of VMs and the order of their start."""
 
     name: str
     networks: tuple[Network, ...] = ()
     groups: tuple[VmGroup, ...] = ()
+    startup: tuple[Startup, ...] = ()
 
 
 Resource = Tenant | Network | Subnet | Image | Flavor

@@ -435,3 +435,29 @@ def default_of(shape: Shape[object], name: str) -> object:
 def test_defaults_of_the_yang_are_those_of_the_domain(schema: Schema, kind: Kind) -> None:
     for leaf, yang, domain in defaults(SHAPES[kind], entry_node(schema, kind)):
         assert yang == domain, leaf
+
+
+def ordered(*pairs: tuple[str, str]) -> str:
+    """Return three groups, of which the first of each pair waits for the second."""
+    startup = "".join(
+        f"<startup><target_vm_group_ref>{target}</target_vm_group_ref><depends_on>"
+        f"<vm_group_ref>{on}</vm_group_ref><kpi_event_ref>VM_ALIVE</kpi_event_ref></depends_on>"
+        "</startup>"
+        for target, on in pairs
+    )
+    groups = (GROUP.replace("<name>g</name>", f"<name>{name}</name>") for name in "abc")
+    return service(f"<policies>{startup}</policies>{''.join(groups)}")
+
+
+def test_groups_that_wait_for_each_other_in_a_circle_are_refused(datastore: Datastore) -> None:
+    error = refusal(datastore, ordered(("a", "c"), ("b", "c"), ("c", "b")))
+
+    assert "Circular group dependency" in error.message
+    assert error.path is not None
+    assert error.path.endswith("/esc:policies/esc:startup[esc:target_vm_group_ref='b']")
+
+
+def test_groups_that_wait_in_a_row_are_taken_with_a_warning(datastore: Datastore) -> None:
+    pending = datastore.edit(config(ordered(("a", "b"), ("b", "c"))))
+
+    assert any("policies/startup" in warning for warning in pending.warnings)

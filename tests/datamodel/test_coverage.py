@@ -36,3 +36,11 @@ def test_a_binding_of_a_leaf_that_is_gone_stops_the_start(tmp_path: Path) -> Non
 
     with pytest.raises(CoverageError, match="flavor: cpus has neither"):
         check_coverage(schema)
+
+
+def test_a_presence_container_that_nobody_binds_stops_the_start(tmp_path: Path) -> None:
+    new = 'container glow { presence "It glows."; description "New."; }\n      leaf image {'
+    schema = changed(tmp_path, "esc_vm_group.yang", "leaf image {", new)
+
+    with pytest.raises(CoverageError, match=r"deployment: vm_group/glow has neither"):
+        check_coverage(schema)

@@ -1,0 +1,73 @@
+"""One document that uses all of the configuration: it is taken, kept, and told of honestly."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lxml import etree
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, Waits
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import Kind, VmGroupName
+from esc_daemon.domain.intent import Dependency, Deployment, Startup
+from esc_daemon.netconf.xml import BASE_NS, name_of, parse
+
+DOCUMENT = Path(__file__).with_name("every_node.xml")
+UNSPOKEN = {Waits.CLIENT, Waits.DESCRIPTION}
+
+
+def whole() -> etree._Element:
+    config = etree.Element(f"{{{BASE_NS}}}config")
+    config.append(parse(DOCUMENT.read_bytes()))
+    return config
+
+
+def paths(element: etree._Element, parent: str = "") -> Iterator[str]:
+    for child in element:
+        path = f"{parent}/{name_of(child)[1]}".lstrip("/")
+        yield path
+        yield from paths(child, path)
+
+
+def test_the_document_uses_every_node_of_the_yang(schema: Schema) -> None:
+    known = {f"{root.name}/{leaf}" for root in schema.roots() for leaf in root.leaves()}
+
+    assert known - set(paths(whole())) == set()
+
+
+def test_every_node_is_accepted_and_returned_as_it_was_sent(datastore: Datastore) -> None:
+    datastore.commit(datastore.edit(whole()))
+
+    kept = etree.fromstring(b"".join(datastore.get_config()))
+    assert values(kept) == values(parse(DOCUMENT.read_bytes()))
+
+
+def values(root: etree._Element) -> list[tuple[str, str]]:
+    """Return what a document says, each word with its place and in no order of containers."""
+    tree = root.getroottree()
+    leaves = (element for element in root.iter() if not len(element))
+    return sorted((tree.getelementpath(leaf), leaf.text or "") for leaf in leaves)
+
+
+def test_whatever_has_no_effect_is_warned_of(datastore: Datastore) -> None:
+    warnings = "\n".join(datastore.edit(whole()).warnings)
+
+    for leaves in ACCEPTED_NO_EFFECT.values():
+        for leaf, why in leaves.items():
+            assert (leaf in warnings) is (why not in UNSPOKEN), leaf
+            assert (why in warnings) is (why not in UNSPOKEN), why
+
+
+def test_the_order_of_start_reaches_the_intent(datastore: Datastore) -> None:
+    intents = [intent for _, intent in datastore.edit(whole()).intents]
+
+    deployment = next(intent for intent in intents if isinstance(intent, Deployment))
+    back, front = VmGroupName("back"), VmGroupName("front")
+    on = Dependency(group=back, event_name="VM_ALIVE")
+    assert deployment.startup == (Startup(group=front, depends_on=(on,)),)
+
+
+def test_an_entry_of_each_kind_is_in_the_document(datastore: Datastore) -> None:
+    kinds = {change.path.kind for change in datastore.edit(whole()).changes}
+
+    assert kinds == {Kind.TENANT, Kind.NETWORK, Kind.IMAGE, Kind.FLAVOR, Kind.DEPLOYMENT}
