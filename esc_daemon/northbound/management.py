@@ -53,7 +53,12 @@ STREAMS: Final = (
 )
 
 
-NOT_YET: Final = frozenset({"serviceAction", "vmAction", "recoveryVmAction"})
+NOT_YET: Final = frozenset(
+    {
+        *("serviceAction", "vmAction", "recoveryVmAction"),
+        *("hostAction", "vmBackupAction", "snapshotAction"),
+    }
+)
 """RPCs of the data model whose time has not come: answered operation-not-supported."""
 
 

@@ -194,3 +194,43 @@ def test_whatever_a_vim_says_stays_well_formed(schema: Schema, error: str, hostn
     shown = opdata.deployment(replace(RECORD, error=error, vms={VM.id: vm}))
 
     assert schema.validate_state(in_tenant(shown)) == []
+
+
+def test_all_that_opdata_may_say_is_within_the_yang(schema: Schema) -> None:
+    share, speed = "<{0}>12.5</{0}>", "<{0}>7</{0}>"
+    load = "".join(share.format(f"load{span}") for span in ("one", "five", "fifteen"))
+    cpu = "".join(share.format(f"cpu_{use}") for use in ("wio", "idle", "user", "system", "aidle"))
+    cpu += "".join(speed.format(n) for n in ("sockets", "cores", "threads", "cpu_num", "cpu_speed"))
+    memory = "".join(
+        share.format(name)
+        for name in (
+            *("mem_total", "mem_free", "memory_cached", "mem_buffered", "mem_shared"),
+            *("swap_total", "swap_free"),
+        )
+    )
+    packets = "".join(
+        speed.format(f"{what}_{way}{how}")
+        for way in ("rx", "tx")
+        for what, how in (("pkts", ""), ("pkts", "_err"), ("pkts", "_dropped"), ("bytes", ""))
+    )
+    group = (
+        "<vm_group><name>g</name><vm_instance><vm_id>v</vm_id><interfaces><interface>"
+        "<nicid>0</nicid><security_groups>web</security_groups><port_forwards><port_forward>"
+        "<port_type>ssh</port_type><port_number>20122</port_number></port_forward></port_forwards>"
+        "</interface></interfaces></vm_instance>"
+        "<shared_ip><nicid>0</nicid><ip_address>10.0.0.1</ip_address></shared_ip></vm_group>"
+    )
+    whole = document(
+        f"<stats><load>{load}</load><cpu>{cpu}</cpu><memory>{memory}</memory>"
+        "<disk><disks><device>/dev/vda1</device><mount>/</mount><disk_total>9</disk_total>"
+        "<disk_used>1</disk_used></disks></disk>"
+        f"<netif><interfaces><device>eth0</device><status_flag>up</status_flag>{packets}"
+        "</interfaces></netif></stats>",
+        "<networks><network><name>n</name><provider_network_type>vlan</provider_network_type>"
+        "<provider_physical_network>p</provider_physical_network>"
+        "<provider_segmentation_id>7</provider_segmentation_id></network></networks>",
+        "<tenants><tenant><name>t</name><deployments><deployment_name>d</deployment_name>"
+        f"{group}</deployments></tenant></tenants>",
+    )
+
+    assert schema.validate_state(whole) == []

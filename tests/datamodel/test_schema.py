@@ -244,7 +244,44 @@ def test_unknown_parameters_and_rpcs_are_refused(schema: Schema) -> None:
 
     assert [e.tag for e in schema.validate_input(foreign)] == ["unknown-element"]
     assert [e.tag for e in schema.validate_input(rpc("absent", ""))] == ["unknown-element"]
-    assert set(schema.rpcs()) == {"serviceAction", "vmAction", "recoveryVmAction"}
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("hostAction", "<actionType>DISABLE</actionType><hostName>h</hostName>"),
+        (
+            "hostAction",
+            "<actionType>ENABLE</actionType><hostName>h</hostName><vimId>v</vimId>",
+        ),
+        ("vmBackupAction", "<vmName>v</vmName><backupName>b</backupName>"),
+        (
+            "vmBackupAction",
+            (
+                "<actionType>EXPORT</actionType><vmName>v</vmName><backupName>b</backupName>"
+                "<properties><property><name>n</name><value>v</value></property></properties>"
+            ),
+        ),
+        ("snapshotAction", "<actionType>DELETE</actionType><snapshot>s</snapshot>"),
+        ("recoveryVmAction", "<actionType>DO</actionType><vmName>v</vmName>"),
+        ("vmAction", "<actionType>STOP</actionType><vmName>v</vmName><force>true</force>"),
+    ],
+)
+def test_the_input_of_each_action_is_taken(schema: Schema, name: str, body: str) -> None:
+    assert schema.validate_input(rpc(name, body)) == []
+
+
+def test_a_snapshot_has_a_name_of_at_most_255_characters(schema: Schema) -> None:
+    body = f"<vmName>v</vmName><backupName>{'b' * 256}</backupName>"
+
+    (error,) = schema.validate_input(rpc("vmBackupAction", body))
+
+    assert (error.tag, error.path) == ("invalid-value", "/esc:vmBackupAction/esc:backupName")
+
+
+def test_every_action_of_the_guides_is_an_rpc(schema: Schema) -> None:
+    services = {"serviceAction", "vmAction", "recoveryVmAction"}
+    assert set(schema.rpcs()) == services | {"hostAction", "vmBackupAction", "snapshotAction"}
 
 
 def test_the_tree_tells_what_editing_needs(schema: Schema) -> None:
