@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from lxml import etree
 
+from esc_daemon.datamodel.elsewhere import instead
 from esc_daemon.datamodel.entries import INSIDE_TENANT, LISTS, TOP, Entry, EntryPath, to_element
 from esc_daemon.datamodel.names import NAMESPACES
 from esc_daemon.datamodel.schema import Schema
@@ -70,7 +71,7 @@ class Walk:
         namespace, name = name_of(element)
         found = self._schema.root(namespace, name)
         if found is None:
-            raise RpcError.unknown_element("", name)
+            raise RpcError.unknown_element("", name, instead(name))
         return found
 
     def _enter(
@@ -161,7 +162,11 @@ class Walk:
         parent: str,
         entry: EntryPath,
     ) -> None:
-        own, nested = (edit, []) if entry.kind is not Kind.TENANT else _parted(edit, schema)
+        own = edit
+        nested: list[etree._Element] = []
+        if entry.kind is Kind.TENANT:
+            _look_for_services(edit, schema, parent + instance_step(schema, (entry.name,)))
+            own, nested = _parted(edit, schema)
         after = apply_edit(
             self._now(entry),
             own,
@@ -239,10 +244,18 @@ def _parted(edit: etree._Element, schema: Node) -> tuple[etree._Element, list[et
     return own, nested
 
 
+def _look_for_services(edit: etree._Element, schema: Node, path: str) -> None:
+    """Refuse a tenant with what we can name a replacement for, before anything else is said."""
+    for child in edit:
+        if schema.child(*name_of(child)) is None and instead(name_of(child)[1]) is not None:
+            raise _unknown(child, path)
+
+
 def _stray_text(element: etree._Element) -> str | None:
     text = "".join((element.text or "", *(child.tail or "" for child in element)))
     return text.strip() or None
 
 
 def _unknown(element: etree._Element, path: str) -> RpcError:
-    return RpcError.unknown_element(path, name_of(element)[1]).at(path, NAMESPACES)
+    name = name_of(element)[1]
+    return RpcError.unknown_element(path, name, instead(name)).at(path, NAMESPACES)

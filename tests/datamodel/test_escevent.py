@@ -162,3 +162,39 @@ def test_any_event_is_what_the_yang_says(
     assert schema.validate_event(read) == []
     if message.isprintable():
         assert (read.findtext("{*}status_message") or "") == message
+
+
+def test_all_that_an_event_may_say_is_within_the_yang(schema: Schema) -> None:
+    interface = "".join(
+        f"<{name}>{value}</{name}>"
+        for name, value in (
+            *(("nicid", "0"), ("type", "access"), ("model", "virtio"), ("port_id", "p")),
+            *(("admin_state_up", "true"), ("network", "Eth0-2"), ("subnet", "")),
+            *(("ip_address", "192.0.2.1"), ("mac_address", "fa:16:3e:00:00:01")),
+            *(("netmask", "255.255.255.0"), ("gateway", "192.0.2.254")),
+        )
+    )
+    vm = "".join(
+        f"<{name}>x</{name}>"
+        for name in (
+            *("vmid", "vmname", "generated_vmname", "vim_id", "vim_project", "vim_project_id"),
+            *("hostid", "hostname"),
+        )
+    )
+    vm += f"<interfaces><interface>{interface}</interface></interfaces>"
+    head = "".join(
+        f"<{name}>x</{name}>"
+        for name in (
+            *("vm_update_type", "network", "subnet", "image", "flavor", "volume"),
+            *("vim_connector_id", "host", "svcname", "svcversion", "depname", "tenant"),
+            *("tenant_id", "svcid", "depid", "vm_group"),
+        )
+    )
+    event = etree.fromstring(
+        f'<escEvent xmlns="{ESC}"><status>SUCCESS</status><status_code>200</status_code>'
+        f"<status_message>m</status_message>{head}<vm_source>{vm}</vm_source>"
+        f"<vm_target>{vm}</vm_target><event><type>VM_UPDATED</type><name>VM_ALIVE</name>"
+        "<threshold>1</threshold><value>0</value><details>d</details></event></escEvent>"
+    )
+
+    assert schema.validate_event(event) == []
