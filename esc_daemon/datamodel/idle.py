@@ -8,7 +8,7 @@ accepted with a warning in the log (`unheeded`), for what the client keeps to it
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import chain
+from pathlib import PurePosixPath
 from typing import Final
 
 from lxml import etree
@@ -169,20 +169,31 @@ ACCEPTED_NO_EFFECT: Final[Mapping[Kind, Mapping[str, Waits]]] = {
 """By kind: the path of each leaf (and of a presence container) below the entry, and its reason."""
 
 
+_LOUD: Final = {
+    kind: {leaf: why for leaf, why in table.items() if why not in _SILENT}
+    for kind, table in ACCEPTED_NO_EFFECT.items()
+}
+_ABOVE: Final = {
+    kind: {str(above) for leaf in table for above in PurePosixPath(leaf).parents}
+    for kind, table in _LOUD.items()
+}
+"""What is worth looking below: the paths above the leaves of `_LOUD`."""
+
+
 def unheeded(kind: Kind, entry: etree._Element) -> Iterator[str]:
     """Yield a warning for each reason why parts of *entry* will do nothing."""
-    idle = ACCEPTED_NO_EFFECT[kind]
     found: dict[Waits, dict[str, None]] = {}
-    for path in chain.from_iterable(_paths(child, "") for child in entry):
-        why = idle.get(path)
-        if why is not None and why not in _SILENT:
-            found.setdefault(why, {})[path] = None
+    _look(entry, "", kind, found)
     for why, paths in found.items():
         yield f"kept without effect: {', '.join(paths)}; waits for {why}"
 
 
-def _paths(element: etree._Element, parent: str) -> Iterator[str]:
-    path = parent + name_of(element)[1]
-    yield path
+def _look(
+    element: etree._Element, parent: str, kind: Kind, found: dict[Waits, dict[str, None]]
+) -> None:
     for child in element:
-        yield from _paths(child, f"{path}/")
+        path = parent + name_of(child)[1]
+        if why := _LOUD[kind].get(path):
+            found.setdefault(why, {})[path] = None
+        elif path in _ABOVE[kind]:
+            _look(child, f"{path}/", kind, found)
