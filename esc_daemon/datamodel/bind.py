@@ -59,6 +59,7 @@ from esc_daemon.netconf.edit import instance_step
 from esc_daemon.netconf.errors import ErrorType, RpcError
 from esc_daemon.netconf.xml import name_of, qualified
 
+_DAY_ZERO_FILE: Final = "config_data/configuration"
 _SECONDS: Final = {"seconds": 1, "minutes": 60}
 
 
@@ -109,6 +110,12 @@ def _locator(group: etree._Element) -> object:
         deployment = group.getparent()
         found = None if deployment is None else deployment.find(steps("locator"))
     return ABSENT if found is None else _LOCATOR.read(found)
+
+
+def _day_zero(group: etree._Element) -> object:
+    """Return the files whose text we can get: one from elsewhere must not reach a VM empty."""
+    files = map(_DAY_ZERO.read, group.findall(steps(_DAY_ZERO_FILE)))
+    return tuple(file for file in files if (file.data, file.file) != (None, None))
 
 
 def _network_of(subnet: etree._Element) -> object:
@@ -253,7 +260,7 @@ _GROUP: Final = Shape(
         "rules": Many(("rules/admin_rules/rule", "rules/user_rules/rule"), _RULE),
         "scaling": One("scaling", _SCALING),
         "recovery": One("recovery_policy", _RECOVERY),
-        "day_zero": Many(("config_data/configuration",), _DAY_ZERO),
+        "day_zero": Made(tuple(Many((_DAY_ZERO_FILE,), _DAY_ZERO).leaves()), _day_zero),
     },
 )
 _DEPENDENCY: Final = Shape(

@@ -461,3 +461,19 @@ def test_groups_that_wait_in_a_row_are_taken_with_a_warning(datastore: Datastore
     pending = datastore.edit(config(ordered(("a", "b"), ("b", "c"))))
 
     assert any("policies/startup" in warning for warning in pending.warnings)
+
+
+def test_day_0_text_that_cannot_be_had_yet_is_left_out_with_a_warning(
+    datastore: Datastore,
+) -> None:
+    files = (
+        "<config_data><configuration><dst>a</dst><encrypted_data>x</encrypted_data>"
+        "</configuration><configuration><dst>b</dst><data>text</data></configuration>"
+        "</config_data>"
+    )
+    body = GROUP.replace("<scaling>", f"{files}<scaling>")
+
+    (warning,) = datastore.edit(config(service(body))).warnings
+
+    assert [each.dst for each in group(datastore, body).day_zero] == ["b"]
+    assert "vm_group/config_data/configuration/encrypted_data" in warning
