@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT
+from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, Waits
 from esc_daemon.datamodel.tree import yang_directory
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
 from esc_daemon.settings import Settings
@@ -55,13 +55,15 @@ def shown(key: str, field: FieldInfo) -> str:
 
 
 def idle() -> Iterator[str]:
-    """The leaves that are accepted and have no effect."""
+    """The leaves that are accepted and have no effect, by what they wait for."""
     for kind, leaves in ACCEPTED_NO_EFFECT.items():
-        if leaves:
-            yield f"{kind.value}:"
-            yield ""
-            yield from (f"- `{leaf}`" for leaf in sorted(leaves))
-            yield ""
+        for reason in Waits:
+            waiting = sorted(leaf for leaf, why in leaves.items() if why is reason)
+            if waiting:
+                yield f"{kind.value}, {reason.value}:"
+                yield ""
+                yield from (f"- `{leaf}`" for leaf in waiting)
+                yield ""
 
 
 def tree() -> Iterator[str]:
