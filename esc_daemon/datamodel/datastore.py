@@ -126,6 +126,11 @@ class Datastore:
             revision=self._revision + bool(changes),
         )
 
+    def faults(self, entry: Entry) -> list[RpcError]:
+        """Return what the data model has against an entry: of an earlier version, say."""
+        found = self._schema.validate(wrapped(entry.path, entry.xml))
+        return [error.rpc_error() for error in found]
+
     def commit(self, pending: PendingEdit) -> Sequence[Entry]:
         """
         Make *pending* the running configuration; return the entries as they are now.

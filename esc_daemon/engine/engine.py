@@ -158,6 +158,18 @@ class Engine:
         """
         await asyncio.shield(self._task(self._apply(edit)))
 
+    def check(self, edit: Edit) -> None:
+        """
+        Look whether `apply` would take *edit* as the records stand now; nothing changes.
+
+        Raises:
+            Refused: A record cannot take it.
+
+        """
+        steps: dict[Key, Step] = {}
+        for key, trigger in self._told(edit):
+            self._advance(steps, key, trigger)
+
     async def _apply(self, edit: Edit) -> None:
         while True:
             keys = {key for key, _ in self._told(edit)}

@@ -18,6 +18,7 @@ BASE_1_0: Final = "urn:ietf:params:netconf:base:1.0"
 BASE_1_1: Final = "urn:ietf:params:netconf:base:1.1"
 WRITABLE_RUNNING: Final = "urn:ietf:params:netconf:capability:writable-running:1.0"
 ROLLBACK_ON_ERROR: Final = "urn:ietf:params:netconf:capability:rollback-on-error:1.0"
+VALIDATE: Final = "urn:ietf:params:netconf:capability:validate:1.1"
 XPATH: Final = "urn:ietf:params:netconf:capability:xpath:1.0"
 NOTIFICATION: Final = "urn:ietf:params:netconf:capability:notification:1.0"
 INTERLEAVE: Final = "urn:ietf:params:netconf:capability:interleave:1.0"
@@ -27,11 +28,12 @@ PROTOCOL_CAPABILITIES: Final = (
     BASE_1_1,
     WRITABLE_RUNNING,
     ROLLBACK_ON_ERROR,
+    VALIDATE,
     XPATH,
     NOTIFICATION,
     INTERLEAVE,
 )
-"""What this room serves in full: no :validate, :candidate or :with-defaults yet."""
+"""What this room serves in full: no :candidate or :with-defaults yet."""
 
 _DECLARATION: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 

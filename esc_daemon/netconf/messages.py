@@ -28,6 +28,7 @@ from esc_daemon.netconf.requests import Lock as Lock
 from esc_daemon.netconf.requests import Request as Request
 from esc_daemon.netconf.requests import TestOption as TestOption
 from esc_daemon.netconf.requests import Unlock as Unlock
+from esc_daemon.netconf.requests import Validate as Validate
 from esc_daemon.netconf.requests import parse_filter as parse_filter
 from esc_daemon.netconf.requests import parse_request as parse_request
 from esc_daemon.netconf.xml import (

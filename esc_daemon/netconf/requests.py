@@ -26,7 +26,7 @@ DEFAULT_STREAM: Final = "NETCONF"
 _DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _MAX_SESSION_ID: Final = 2**32 - 1
 _NOT_OFFERED: Final = frozenset(
-    {"copy-config", "delete-config", "commit", "discard-changes", "cancel-commit", "validate"}
+    {"copy-config", "delete-config", "commit", "discard-changes", "cancel-commit"}
 )
 
 
@@ -86,6 +86,13 @@ class EditConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Validate:
+    """RFC 6241 section 8.6.4.1; *source* may be the config element itself."""
+
+    source: Datastore | etree._Element
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """RFC 6241 section 7.5."""
 
@@ -122,7 +129,15 @@ class CreateSubscription:
 
 
 Request: TypeAlias = (
-    Get | GetConfig | EditConfig | Lock | Unlock | CloseSession | KillSession | CreateSubscription
+    Get
+    | GetConfig
+    | EditConfig
+    | Validate
+    | Lock
+    | Unlock
+    | CloseSession
+    | KillSession
+    | CreateSubscription
 )
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -231,6 +246,27 @@ class _Call:
             )
         return Datastore(word)
 
+    def configuration(
+        self, found: Mapping[str, etree._Element], name: str
+    ) -> Datastore | etree._Element:
+        """Return the datastore that the parameter names, or the config element that it holds."""
+        holder = found.get(name)
+        if holder is None or len(holder) != 1:
+            return self.datastore(found, name)
+        if name_of(holder[0]) == (BASE_NS, "url"):
+            self.fail(RpcError.operation_not_supported("url is not offered; send a config"))
+        if name_of(holder[0]) != (BASE_NS, "config"):
+            return self.datastore(found, name)
+        for element in holder[0].iter():
+            # what is to be the configuration holds no instructions
+            if element.get(qualified(BASE_NS, "operation")) is not None:
+                self.fail(
+                    RpcError.unknown_attribute(
+                        f"{self.path}/nc:{name}", name_of(element)[1], "operation"
+                    )
+                )
+        return holder[0]
+
     def word(self, found: Mapping[str, etree._Element], name: str, default: _Word) -> _Word:
         """Return the parameter as a member of *default*'s enumeration."""
         if name not in found:
@@ -286,6 +322,10 @@ def _edit_config(call: _Call) -> EditConfig:
     )
 
 
+def _validate(call: _Call) -> Validate:
+    return Validate(source=call.configuration(call.parameters({"source"}), "source"))
+
+
 def _lock(call: _Call) -> Lock:
     return Lock(target=call.datastore(call.parameters({"target"}), "target"))
 
@@ -333,6 +373,7 @@ _PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
     (BASE_NS, "get"): _get,
     (BASE_NS, "get-config"): _get_config,
     (BASE_NS, "edit-config"): _edit_config,
+    (BASE_NS, "validate"): _validate,
     (BASE_NS, "lock"): _lock,
     (BASE_NS, "unlock"): _unlock,
     (BASE_NS, "close-session"): _close_session,

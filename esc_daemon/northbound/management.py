@@ -20,7 +20,7 @@ from lxml import etree
 
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.coverage import CoverageError
-from esc_daemon.datamodel.datastore import Datastore, PendingEdit
+from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
 from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
@@ -33,7 +33,7 @@ from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Change, Edit, Engine
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
 from esc_daemon.netconf.filters import Filter, apply_filter, key_hints
-from esc_daemon.netconf.messages import EditConfig
+from esc_daemon.netconf.messages import EditConfig, TestOption
 from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.ssh.services import (
     FeedOverrun,
@@ -46,6 +46,8 @@ log = structlog.get_logger()
 
 _REMEMBERED: Final = 4096
 """Rendered events kept for the next listener; when full, the oldest is rendered again."""
+_A_TURN: Final = 50
+"""Entries looked at in one go, 0.1 ms each, when all of running is validated."""
 
 STREAMS: Final = (
     StreamInfo("NETCONF", "every event (RFC 5277 section 3.2.3)"),
@@ -99,6 +101,8 @@ class Manager:
         if unhandled := schema.rpcs().keys() - NOT_YET:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
         self._datastore = datastore
+        self._empty = Datastore(schema)
+        """Never filled: an edit of it judges a configuration by itself."""
         self._engine = engine
         self._store = store
         self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
@@ -117,6 +121,9 @@ class Manager:
         """
         Take an edit whole or not at all; durable when it returns.
 
+        The test-option test-only stops before anything changes (RFC 6241 section 7.2); the others
+        are alike, since every edit is tested first.
+
         Raises:
             RpcError, RpcErrors: It is refused; nothing changed.
 
@@ -132,13 +139,8 @@ class Manager:
             pending = self._datastore.edit(request.config, request.default_operation)
             if not pending.changes:
                 return
-            edit = Edit(
-                changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
-                entries=tuple(_entry_changes(pending)),
-                on_committed=lambda: self._committed(pending),
-            )
             try:
-                await self._engine.apply(edit)
+                await self._take(pending, only_test=request.test_option is TestOption.TEST_ONLY)
             except Refused as refused:
                 raise RpcError(
                     ErrorType.APPLICATION,
@@ -150,12 +152,47 @@ class Manager:
             except StoreError as error:
                 log.exception("edit.not_stored", user=user)
                 raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        if request.test_option is TestOption.TEST_ONLY:
+            return
         for warning in pending.warnings:
             log.warning("edit.accepted_with_warning", user=user, warning=warning)
         log.info("edit.accepted", user=user, entries=len(pending.changes))
 
+    async def _take(self, pending: PendingEdit, *, only_test: bool) -> None:
+        edit = Edit(
+            changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
+            entries=tuple(_entry_changes(pending)),
+            on_committed=lambda: self._committed(pending),
+        )
+        if only_test:
+            self._engine.check(edit)
+        else:
+            await self._engine.apply(edit)
+
     def _committed(self, pending: PendingEdit) -> None:
         self._datastore.commit(pending)
+
+    async def validate(self, config: etree._Element | None, user: str) -> None:
+        """
+        Look whether *config*, None: running, is a configuration that the data model allows.
+
+        Raises:
+            RpcError, RpcErrors: What is wrong with it.
+
+        """
+        del user
+        if config is not None:
+            self._empty.edit(config)
+            return
+        errors: list[RpcError] = []
+        for number, entry in enumerate(list(self._datastore.entries())):
+            if len(errors) >= MAX_ERRORS:
+                break
+            errors += self._datastore.faults(entry)
+            if number % _A_TURN == _A_TURN - 1:
+                await asyncio.sleep(0)  # others get a turn
+        if errors:
+            raise RpcErrors(errors[:MAX_ERRORS])
 
     async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
         """Return the children of *data*, serialised, in pieces."""

@@ -21,6 +21,7 @@ from esc_daemon.netconf.messages import (
     Request,
     TestOption,
     Unlock,
+    Validate,
     parse_request,
 )
 from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, parse
@@ -266,3 +267,37 @@ def test_a_subscription_to_a_wrong_time_is_refused(body, tag, element):
     assert caught.value.tag is tag
     assert ("bad-element", element) in caught.value.info
     assert caught.value.path.startswith("/nc:rpc/ncEvent:create-subscription")
+
+
+# RFC 6241 section 8.6.4.1
+
+
+def test_validate_names_a_datastore_or_brings_a_config():
+    named = request("<validate><source><running/></source></validate>")
+    brought = request("<validate><source><config><a/></config></source></validate>")
+
+    assert named == Validate(source=Datastore.RUNNING)
+    assert isinstance(brought, Validate)
+    assert not isinstance(brought.source, Datastore)
+    assert [child.tag for child in brought.source] == [f"{{{BASE_NS}}}a"]
+
+
+@pytest.mark.parametrize(
+    ("source", "tag"),
+    [
+        ("", ErrorTag.MISSING_ELEMENT),
+        ("<source/>", ErrorTag.MISSING_ELEMENT),
+        ("<source><candidate/></source>", ErrorTag.OPERATION_NOT_SUPPORTED),
+        ("<source><url>file:///x</url></source>", ErrorTag.OPERATION_NOT_SUPPORTED),
+        ("<source><config/><running/></source>", ErrorTag.OPERATION_NOT_SUPPORTED),
+        (
+            f"<source xmlns:n='{BASE_NS}'><config><a n:operation='delete'/></config></source>",
+            ErrorTag.UNKNOWN_ATTRIBUTE,
+        ),
+    ],
+)
+def test_validate_refuses_any_other_source(source: str, tag: ErrorTag):
+    with pytest.raises(RpcError) as caught:
+        request(f"<validate>{source}</validate>")
+
+    assert caught.value.tag is tag

@@ -79,6 +79,11 @@ class MemoryManagement:
             self.children[str(child.tag)] = child
         self.edited_by.append(user)
 
+    async def validate(self, config: etree._Element | None, user: str) -> None:
+        for child in self.children.values() if config is None else config:
+            if child.get("bad"):
+                raise RpcError.bad_element("/config", "bad", "this is bad")
+
     async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
         data = etree.Element("data")
         data.extend([parse(etree.tostring(child)) for child in self.children.values()])

@@ -42,6 +42,15 @@ async def test_the_hello_tells_capabilities_and_a_session_id_of_its_own(server: 
         assert one.session_id != other.session_id
 
 
+async def test_validate_looks_at_running_or_at_what_is_sent(server: Server):
+    async with connected(server.port) as client:
+        await client.ok("<validate><source><running/></source></validate>")
+        config = f'<config><thing xmlns="{ESC}" bad="1"/></config>'
+        refused = await client.error(f"<validate><source>{config}</source></validate>")
+        assert refused == ("bad-element", "this is bad")
+    assert server.management.children == {}
+
+
 async def test_nothing_found_is_no_error(server: Server):
     async with connected(server.port) as client:
         reply = await client.rpc('<get><filter type="xpath" select="esc_datamodel/opdata"/></get>')

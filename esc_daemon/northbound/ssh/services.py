@@ -58,7 +58,10 @@ class Management(Protocol):
         """(namespace, name) of the RPCs that *act* takes; fixed while the daemon runs."""
 
     async def edit_config(self, request: EditConfig, user: str) -> None:
-        """Apply the edit whole or not at all; durable when it returns."""
+        """Apply the edit whole or not at all, durable when it returns; or only test it."""
+
+    async def validate(self, config: etree._Element | None, user: str) -> None:
+        """Look whether the element *config*, None: running, is a valid configuration."""
 
     async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
         """Return the children of *data*, serialised, in pieces cut anywhere."""

@@ -1,6 +1,6 @@
-"""Changing the configuration: edit-config."""
+"""Changing and checking the configuration: edit-config and validate."""
 
-from esc_daemon.netconf.messages import EditConfig, Ok, Reply
+from esc_daemon.netconf.messages import Datastore, EditConfig, Ok, Reply, Validate
 from esc_daemon.netconf.xml import BASE_NS
 from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc, to_its_end
 
@@ -10,4 +10,13 @@ async def edit_config(call: RpcCall[EditConfig]) -> Reply:
     """RFC 6241 section 7.2; ok means accepted and durable, what follows is told by events."""
     call.services.lock.check(call.session.id)
     await to_its_end(call.services.management.edit_config(call.request, call.session.user))
+    return Ok()
+
+
+@rpc(BASE_NS, "validate", Validate)
+async def validate(call: RpcCall[Validate]) -> Reply:
+    """RFC 6241 section 8.6.4.1."""
+    source = call.request.source
+    config = None if isinstance(source, Datastore) else source
+    await call.services.management.validate(config, call.session.user)
     return Ok()

@@ -1,0 +1,114 @@
+"""The real manager, on a store in memory and a simulated cloud."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lxml import etree
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import VimId
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.messages import EditConfig, Get, GetConfig, parse_request
+from esc_daemon.netconf.xml import parse
+from esc_daemon.northbound.management import Manager
+from esc_daemon.store.store import SqlStore, open_store
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.settings import CloudSettings
+
+BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
+ESC = "http://www.cisco.com/esc/esc"
+VIM = VimId("sim")
+GROUP = (
+    "<vm_group><name>g</name><image>i</image><flavor>f</flavor><bootup_time>60</bootup_time>"
+    "<scaling><min_active>1</min_active><max_active>1</max_active></scaling></vm_group>"
+)
+
+
+def config(body: str) -> str:
+    """Return a config element around what stands in esc_datamodel."""
+    return f'<config><esc_datamodel xmlns="{ESC}">{body}</esc_datamodel></config>'
+
+
+def tenants(*names: str, attributes: str = "") -> str:
+    entries = "".join(f"<tenant {attributes}><name>{name}</name></tenant>" for name in names)
+    return f"<tenants>{entries}</tenants>"
+
+
+def service(group: str = GROUP) -> str:
+    deployment = f"<deployments><deployment><name>d</name>{group}</deployment></deployments>"
+    return f"<tenants><tenant><name>t</name>{deployment}</tenant></tenants>"
+
+
+def operation(text: str) -> etree._Element:
+    """Return an operation as it comes in an rpc."""
+    return parse(f'<rpc xmlns="{BASE}" xmlns:nc="{BASE}">{text}</rpc>'.encode())[0]
+
+
+@dataclass
+class Managed:
+    manager: Manager
+    datastore: Datastore
+    engine: Engine
+    store: SqlStore
+
+    async def edit(self, body: str, options: str = "") -> None:
+        text = f"<edit-config><target><running/></target>{options}{config(body)}</edit-config>"
+        request = parse_request(operation(text), now=datetime.now(UTC))
+        assert isinstance(request, EditConfig)
+        await self.manager.edit_config(request, "admin")
+
+    async def validate(self, body: str | None = None) -> None:
+        element = None if body is None else operation(f"<x>{config(body)}</x>")[0]
+        await self.manager.validate(element, "admin")
+
+    async def get(self, parameters: str = "") -> str:
+        request = parse_request(operation(f"<get>{parameters}</get>"), now=datetime.now(UTC))
+        assert isinstance(request, Get)
+        return b"".join(await self.manager.get(request.filter, "admin")).decode()
+
+    async def get_config(self, parameters: str = "") -> str:
+        text = f"<get-config><source><running/></source>{parameters}</get-config>"
+        request = parse_request(operation(text), now=datetime.now(UTC))
+        assert isinstance(request, GetConfig)
+        return b"".join(await self.manager.get_config(request.filter, "admin")).decode()
+
+    async def events(self) -> int:
+        return await self.store.last_event()
+
+
+def errors_of(error: RpcError | RpcErrors) -> list[tuple[str, str]]:
+    """Return (error-tag, error-path) of each."""
+    errors = error.errors if isinstance(error, RpcErrors) else (error,)
+    return [(each.tag.value, each.path) for each in errors]
+
+
+@asynccontextmanager
+async def managed(schema: Schema) -> AsyncIterator[Managed]:
+    store = await open_store(None)
+    driver = SimulatorDriver(Cloud(CloudSettings(build_seconds=0, boot_seconds=0)), vim=VIM)
+    vims = Vims({VIM: driver}, default=VIM, call_timeout=5)
+    engine = Engine(
+        store=store,
+        vims=vims,
+        now=Clock(asyncio.get_running_loop()).now,
+        monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: driver)), crossed),
+    )
+    datastore = Datastore(schema)
+    manager = Manager(schema=schema, datastore=datastore, engine=engine, store=store)
+    try:
+        yield Managed(manager, datastore, engine, store)
+    finally:
+        await engine.close()
+        await vims.close()
+        await store.close()

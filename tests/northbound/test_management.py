@@ -1,0 +1,100 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from managed import GROUP, Managed, errors_of, managed, service, tenants
+
+from esc_daemon.datamodel.entries import Entry, EntryPath
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import Kind
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+
+TEST_ONLY = "<test-option>test-only</test-option>"
+NO_GROUP_NAME = "<vm_group><bootup_time>60</bootup_time></vm_group>"
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return Schema.load()
+
+
+@pytest.fixture
+async def it(schema: Schema) -> AsyncIterator[Managed]:
+    async with managed(schema) as everything:
+        yield everything
+
+
+# RFC 6241 section 7.2, test-option
+
+
+async def test_test_only_finds_nothing_wrong_and_changes_nothing(it: Managed):
+    await it.edit(service(), TEST_ONLY)
+
+    assert list(it.datastore.entries()) == []
+    assert list(it.engine.records()) == []
+    assert (await it.get_config(), await it.events()) == ("", 0)
+
+
+async def test_test_only_tells_what_the_data_model_forbids(it: Managed):
+    with pytest.raises((RpcError, RpcErrors)) as caught:
+        await it.edit(service(NO_GROUP_NAME), TEST_ONLY)
+
+    ((tag, path),) = errors_of(caught.value)
+    assert tag == "missing-element"
+    assert path.startswith("/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']")
+
+
+@pytest.mark.parametrize("options", ["", TEST_ONLY])
+async def test_test_only_refuses_what_the_engine_would_refuse(it: Managed, options: str):
+    # given a deployment, which cannot be changed in this version
+    await it.edit(service())
+
+    with pytest.raises(RpcError) as caught:
+        await it.edit(service(GROUP.replace(">60<", ">61<")), options)
+
+    assert caught.value.tag.value == "operation-not-supported"
+    assert "<bootup_time>60<" in await it.get_config()
+
+
+@pytest.mark.parametrize("word", ["set", "test-then-set"])
+async def test_the_other_test_options_set(it: Managed, word: str):
+    await it.edit(tenants("t"), f"<test-option>{word}</test-option>")
+
+    assert "<name>t</name>" in await it.get_config()
+
+
+# RFC 6241 section 8.6, validate
+
+
+async def test_running_is_valid(it: Managed):
+    await it.edit(tenants(*(f"t{number}" for number in range(60))))
+
+    await it.validate()
+
+
+async def test_an_entry_of_an_older_data_model_makes_running_invalid(it: Managed):
+    path = EntryPath(Kind.TENANT, None, "old")
+    it.datastore.load([Entry(path=path, xml=b"<tenant><name>old</name><x/></tenant>", revision=1)])
+
+    with pytest.raises(RpcErrors) as caught:
+        await it.validate()
+
+    ((tag, path_told),) = errors_of(caught.value)
+    assert tag == "unknown-element"
+    assert path_told.endswith("esc:tenant[esc:name='old']")
+
+
+async def test_a_config_is_validated_by_itself_whatever_is_running(it: Managed):
+    await it.edit(service())
+
+    # an edit with this would be refused: see above
+    await it.validate(service(GROUP.replace(">60<", ">61<")))
+
+    assert "<bootup_time>60<" in await it.get_config()
+
+
+async def test_a_wrong_config_is_told_with_the_path(it: Managed):
+    with pytest.raises((RpcError, RpcErrors)) as caught:
+        await it.validate(service(GROUP.replace(">60<", ">soon<")))
+
+    ((tag, path),) = errors_of(caught.value)
+    assert (tag, path.rpartition("/")[2]) == ("invalid-value", "esc:bootup_time")
