@@ -34,6 +34,8 @@ from esc_daemon.datamodel import entries as configuration
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.tree import MODULE
+from esc_daemon.domain.events import Stream
 from esc_daemon.domain.ids import Kind, VimId
 from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.clock import Clock
@@ -42,17 +44,18 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import Guests, SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES, module_capability
+from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES, library_capabilities
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
-from esc_daemon.northbound.management import Manager
+from esc_daemon.northbound.management import STREAMS, Manager
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.hostkeys import host_keys
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.northbound.ssh.locks import RunningLock
 from esc_daemon.northbound.ssh.sessions import Sessions
+from esc_daemon.northbound.ssh.state import server_state, stream_list
 from esc_daemon.settings import LogFormat, LogSettings, Settings
 from esc_daemon.store.base import Entry, Store, StoreError
 from esc_daemon.store.store import open_store
@@ -160,12 +163,7 @@ async def _serve(
             http_listener(app, settings.host, settings.http_port)
         )
         await engine.restore()
-        services = _services(
-            settings,
-            schema,
-            registry,
-            Manager(schema=schema, datastore=datastore, engine=engine, store=store),
-        )
+        services = await _services(settings, registry, schema, datastore, engine, store)
         keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
         netconf = await stack.enter_async_context(
             netconf_listener(
@@ -267,8 +265,13 @@ def _simulators(
     return {vim: SimulatorDriver(cloud, vim=vim) for vim in ids}
 
 
-def _services(
-    settings: Settings, schema: Schema, registry: CollectorRegistry, manager: Manager
+async def _services(
+    settings: Settings,
+    registry: CollectorRegistry,
+    schema: Schema,
+    datastore: Datastore,
+    engine: Engine,
+    store: Store,
 ) -> Services:
     given = settings.limits
     limits = Limits(
@@ -282,15 +285,32 @@ def _services(
         output_seconds=given.output_seconds,
     )
     metrics = NetconfMetrics(registry)
-    modules = (module_capability(*module) for module in schema.modules())
+    library = schema.library()
+    capabilities = (*PROTOCOL_CAPABILITIES, *library_capabilities(library, MODULE))
+    now = Clock(asyncio.get_running_loop()).now
+    sessions, lock = Sessions(limits=limits, metrics=metrics), RunningLock()
+    started = now()
+    oldest = await store.events(after=0, limit=1, stream=Stream.ESC_EVENT)
+    state = (
+        server_state(
+            sessions=sessions,
+            lock=lock,
+            capabilities=capabilities,
+            library=library,
+            started=started,
+        ),
+        stream_list(STREAMS, oldest[0].time if oldest else started),
+    )
     return Services(
-        management=manager,
-        sessions=Sessions(limits=limits, metrics=metrics),
-        lock=RunningLock(),
+        management=Manager(
+            schema=schema, datastore=datastore, engine=engine, store=store, state=state
+        ),
+        sessions=sessions,
+        lock=lock,
         limits=limits,
         metrics=metrics,
-        now=Clock(asyncio.get_running_loop()).now,
-        capabilities=(*PROTOCOL_CAPABILITIES, *modules),
+        now=now,
+        capabilities=capabilities,
     )
 
 

@@ -92,9 +92,9 @@ def yang_directory() -> Path:
     )
 
 
-def read_tree(directory: Path) -> Tree:
+def open_modules(directory: Path) -> Any:
     """
-    Return the tree of the module in *directory*.
+    Return pyang's context with the module in *directory* in it.
 
     Raises:
         SchemaNotFound: pyang finds errors in it.
@@ -103,16 +103,26 @@ def read_tree(directory: Path) -> Tree:
     places = os.pathsep.join(map(str, (directory, *_shares())))
     repository = pyang.repository.FileRepository(places, use_env=False)
     context = pyang.context.Context(repository)
-    text = (directory / f"{MODULE}.yang").read_text(encoding="utf-8")
-    module = context.add_module(f"{MODULE}.yang", text)
+    file = directory / f"{MODULE}.yang"
+    context.add_module(str(file), file.read_text(encoding="utf-8"))
     context.validate()
-    faults = [
+    if faults := faults_of(context):
+        raise SchemaNotFound(f"the YANG files have errors: {'; '.join(faults)}")
+    return context
+
+
+def faults_of(context: Any) -> list[str]:
+    """Return what pyang calls errors, for people."""
+    return [
         f"{position}: {pyang.error.err_to_str(tag, values)}"
         for position, tag, values in context.errors
         if _is_error(tag)
     ]
-    if faults:
-        raise SchemaNotFound(f"the YANG files have errors: {'; '.join(faults)}")
+
+
+def read_tree(context: Any) -> Tree:
+    """Return the tree of the module that `open_modules` found."""
+    module = context.get_module(MODULE)
     types = context.get_module("esc_notifications").i_typedefs["event-type"]
     containers = [each for each in module.i_children if each.keyword == "container"]
     return Tree(
@@ -122,6 +132,11 @@ def read_tree(directory: Path) -> Tree:
         inputs={each.arg: _input(each) for each in module.i_children if each.keyword == "rpc"},
         event_types=frozenset(word.arg for word in types.search_one("type").search("enum")),
     )
+
+
+def data_node(statement: Any, namespace: str, prefix: str) -> Node:
+    """Return the tree of a data node of another module, operational data included."""
+    return _Reader(state=True, namespace=namespace, prefix=prefix).node(statement)
 
 
 def _shares() -> Iterator[Path]:
@@ -147,6 +162,8 @@ class _Reader:
     """Turns pyang's statements into nodes; *state* tells whether operational data is wanted."""
 
     state: bool
+    namespace: str = NAMESPACE
+    prefix: str = PREFIX
 
     def node(self, statement: Any, case: tuple[str, str] | None = None) -> Node:
         order = statement.search_one("ordered-by")
@@ -159,6 +176,8 @@ class _Reader:
             user_ordered=order is not None and order.arg == "user",
             default=None if default is None else default.arg,
             case=case,
+            namespace=self.namespace,
+            prefix=self.prefix,
         )
 
     def children(self, statement: Any, case: tuple[str, str] | None = None) -> dict[str, Node]:

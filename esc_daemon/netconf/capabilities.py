@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from lxml import etree
 
-from esc_daemon.netconf.xml import BASE_NS, name_of, qualified, serialise
+from esc_daemon.netconf.library import YangLibrary
+from esc_daemon.netconf.xml import BASE_NS, YANG_LIBRARY_NS, name_of, qualified, serialise
 
 BASE_1_0: Final = "urn:ietf:params:netconf:base:1.0"
 BASE_1_1: Final = "urn:ietf:params:netconf:base:1.1"
@@ -22,6 +23,8 @@ VALIDATE: Final = "urn:ietf:params:netconf:capability:validate:1.1"
 XPATH: Final = "urn:ietf:params:netconf:capability:xpath:1.0"
 NOTIFICATION: Final = "urn:ietf:params:netconf:capability:notification:1.0"
 INTERLEAVE: Final = "urn:ietf:params:netconf:capability:interleave:1.0"
+YANG_LIBRARY: Final = "urn:ietf:params:netconf:capability:yang-library"
+"""Its version follows."""
 
 PROTOCOL_CAPABILITIES: Final = (
     BASE_1_0,
@@ -42,10 +45,33 @@ class HelloError(Exception):
     """The client's first message is no hello that a session can be built on."""
 
 
-def module_capability(namespace: str, module: str, revision: str | None = None) -> str:
+def module_capability(
+    namespace: str, module: str, revision: str | None = None, features: Iterable[str] = ()
+) -> str:
     """Return the capability of a YANG 1.0 module (RFC 6020 section 5.6.4)."""
-    query = {"module": module} | ({"revision": revision} if revision else {})
-    return f"{namespace}?{urlencode(query)}"
+    query = {"module": module, "revision": revision, "features": ",".join(features)}
+    told = {name: value for name, value in query.items() if value}
+    return f"{namespace}?{urlencode(told, safe=',')}"
+
+
+def library_capabilities(library: YangLibrary, data_model: str) -> tuple[str, ...]:
+    """
+    Return the capabilities that tell of YANG modules (RFC 7950 section 5.6.4, RFC 8526 section 2).
+
+    Modules of YANG 1.1 are told by the library alone; but *data_model*, which clients look for.
+    """
+    about = next(each for each in library.modules if each.namespace == YANG_LIBRARY_NS)
+    old = {"revision": about.revision, "module-set-id": library.content_id}
+    new = {"revision": about.revision, "content-id": library.content_id}
+    return (
+        f"{YANG_LIBRARY}:1.0?{urlencode(old)}",
+        f"{YANG_LIBRARY}:1.1?{urlencode(new)}",
+        *(
+            module_capability(each.namespace, each.name, each.revision, each.features)
+            for each in library.modules
+            if each.name == data_model or not each.yang_1_1
+        ),
+    )
 
 
 def hello(session_id: int, capabilities: Iterable[str]) -> bytes:

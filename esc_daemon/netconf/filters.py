@@ -13,6 +13,7 @@ from lxml import etree
 from esc_daemon.netconf.hints import Hint as Hint
 from esc_daemon.netconf.hints import key_hints as key_hints
 from esc_daemon.netconf.hints import restrict as restrict
+from esc_daemon.netconf.hints import root_hints as root_hints
 from esc_daemon.netconf.subtree import Marks, evaluate_subtree
 from esc_daemon.netconf.subtree import SubtreeFilter as SubtreeFilter
 from esc_daemon.netconf.xml import name_of, qualified, tag_of

@@ -31,10 +31,13 @@ class Hint:
     name: str
     keys: tuple[tuple[str, str], ...] = ()
 
+    def is_named(self, name: tuple[str, str]) -> bool:
+        """Tell whether a node of this (namespace, local name) may be meant."""
+        return name[1] == self.name and self.namespace in {None, name[0]}
+
     def admits(self, node: etree._Element) -> bool:
         """Tell whether *node* is of this name and none of its leaves has another value."""
-        namespace, name = name_of(node)
-        if name != self.name or self.namespace not in {None, namespace}:
+        if not self.is_named(name_of(node)):
             return False
         for key, value in self.keys:
             found = list(node.iterchildren(f"{{{self.namespace or '*'}}}{key}"))
@@ -86,6 +89,20 @@ def key_hints(
             bound = dict(namespaces)
             steps = tuple(_XPathSteps(tokens, bound, default_namespace).steps())
             return _until_a_key_is_entered(steps) or None
+
+
+def root_hints(filter_: SubtreeFilter | XPathFilter) -> tuple[Hint, ...] | None:
+    """
+    Return the nodes right below the data's root that results may lie in; None stands for any.
+
+    A name without a prefix or a namespace may stand in any namespace.
+    """
+    match filter_:
+        case SubtreeFilter(element=element):
+            return tuple(Hint(name_of(child)[0] or None, name_of(child)[1]) for child in element)
+        case XPathFilter():
+            hints = key_hints(filter_)
+            return None if hints is None else hints[:1]
 
 
 def _subtree_steps(node: etree._Element) -> Iterator[Hint]:

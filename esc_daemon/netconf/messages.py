@@ -23,6 +23,7 @@ from esc_daemon.netconf.requests import EditConfig as EditConfig
 from esc_daemon.netconf.requests import ErrorOption as ErrorOption
 from esc_daemon.netconf.requests import Get as Get
 from esc_daemon.netconf.requests import GetConfig as GetConfig
+from esc_daemon.netconf.requests import GetSchema as GetSchema
 from esc_daemon.netconf.requests import KillSession as KillSession
 from esc_daemon.netconf.requests import Lock as Lock
 from esc_daemon.netconf.requests import Request as Request

@@ -1,7 +1,7 @@
 """
 The protocol's own operations, as values.
 
-Sources: RFC 6241 section 7 and RFC 5277 section 2.1.1.
+Sources: RFC 6241 section 7, RFC 5277 section 2.1.1, RFC 6022 section 3.1.
 """
 
 import re
@@ -17,7 +17,14 @@ from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter
 from esc_daemon.netconf.subtree import SubtreeFilter
-from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, name_of, qualified, split_name
+from esc_daemon.netconf.xml import (
+    BASE_NS,
+    MONITORING_NS,
+    NOTIFICATION_NS,
+    name_of,
+    qualified,
+    split_name,
+)
 from esc_daemon.netconf.xpath import XPathFilter
 
 DEFAULT_STREAM: Final = "NETCONF"
@@ -28,6 +35,8 @@ _MAX_SESSION_ID: Final = 2**32 - 1
 _NOT_OFFERED: Final = frozenset(
     {"copy-config", "delete-config", "commit", "discard-changes", "cancel-commit"}
 )
+
+_PREFIXES: Final = {BASE_NS: "nc", NOTIFICATION_NS: "ncEvent", MONITORING_NS: "ncm"}
 
 
 class Datastore(StrEnum):
@@ -128,6 +137,15 @@ class CreateSubscription:
     stop_time: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetSchema:
+    """RFC 6022 section 3.1; *version* None stands for any."""
+
+    identifier: str
+    version: str | None
+    format: str
+
+
 Request: TypeAlias = (
     Get
     | GetConfig
@@ -138,6 +156,7 @@ Request: TypeAlias = (
     | CloseSession
     | KillSession
     | CreateSubscription
+    | GetSchema
 )
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -208,10 +227,10 @@ class _Call:
     @staticmethod
     def _step(element: etree._Element) -> str:
         namespace, name = name_of(element)
-        return f"{'nc' if namespace == BASE_NS else 'ncEvent'}:{name}"
+        return f"{_PREFIXES[namespace]}:{name}"
 
     def fail(self, error: RpcError) -> NoReturn:
-        raise error.at(error.path, {"nc": BASE_NS, "ncEvent": NOTIFICATION_NS})
+        raise error.at(error.path, {prefix: uri for uri, prefix in _PREFIXES.items()})
 
     def parameters(self, names: Iterable[str]) -> Mapping[str, etree._Element]:
         """Return the parameters by name, none but *names* and each at most once."""
@@ -369,6 +388,18 @@ def _create_subscription(call: _Call) -> CreateSubscription:
     )
 
 
+def _get_schema(call: _Call) -> GetSchema:
+    found = call.parameters({"identifier", "version", "format"})
+    words = {name: (element.text or "").strip() for name, element in found.items()}
+    call.required(found, "identifier")
+    # an identityref: what stands before the colon is whatever the client calls the namespace
+    return GetSchema(
+        identifier=words["identifier"],
+        version=words.get("version"),
+        format=words.get("format", "yang").rpartition(":")[2],
+    )
+
+
 _PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
     (BASE_NS, "get"): _get,
     (BASE_NS, "get-config"): _get_config,
@@ -379,4 +410,5 @@ _PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
     (BASE_NS, "close-session"): _close_session,
     (BASE_NS, "kill-session"): _kill_session,
     (NOTIFICATION_NS, "create-subscription"): _create_subscription,
+    (MONITORING_NS, "get-schema"): _get_schema,
 }

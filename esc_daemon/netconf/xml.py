@@ -7,6 +7,7 @@ Errors of this room:
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from lxml import etree
@@ -21,6 +22,8 @@ WITH_DEFAULTS_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-with-default
 """RFC 6243: the *with-defaults* parameter."""
 MONITORING_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring"
 """RFC 6022."""
+YANG_LIBRARY_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-yang-library"
+"""RFC 8525."""
 YANG_NS: Final = "urn:ietf:params:xml:ns:yang:1"
 """RFC 7950: the attributes *insert*, *key* and *value*."""
 
@@ -115,3 +118,17 @@ def printable(text: str) -> str:
 def serialise(element: etree._Element) -> bytes:
     """Return *element* as UTF-8 without an XML declaration and without its tail."""
     return etree.tostring(element, encoding="UTF-8", xml_declaration=False, with_tail=False)
+
+
+def leaf(
+    parent: etree._Element, name: str, text: str, prefixes: Mapping[str, str] | None = None
+) -> None:
+    """Add a leaf in the namespace of *parent*; *prefixes* are those that its value uses."""
+    tag = qualified(name_of(parent)[0], name)
+    etree.SubElement(parent, tag, nsmap=dict(prefixes or {})).text = printable(text)
+
+
+def inner(parent: etree._Element, name: str) -> etree._Element:
+    """Add an element in the namespace of *parent*; return it."""
+    child: etree._Element = etree.SubElement(parent, qualified(name_of(parent)[0], name))
+    return child

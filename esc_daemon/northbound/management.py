@@ -21,7 +21,7 @@ from lxml import etree
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
-from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT
+from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT, ROOT
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
 from esc_daemon.datamodel.operational import Operational, part_of
@@ -32,12 +32,14 @@ from esc_daemon.domain.events import Audience, Stream
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Change, Edit, Engine
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
-from esc_daemon.netconf.filters import Filter, apply_filter, key_hints
+from esc_daemon.netconf.filters import Filter, Hint, apply_filter, key_hints, root_hints
+from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
 from esc_daemon.netconf.messages import EditConfig, TestOption
-from esc_daemon.netconf.xml import name_of
+from esc_daemon.netconf.xml import YANG_LIBRARY_NS, name_of
 from esc_daemon.northbound.ssh.services import (
     FeedOverrun,
     LoggedNotification,
+    StateTree,
     StreamInfo,
 )
 from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, Store, StoreError
@@ -95,8 +97,15 @@ class Manager:
     """Implements `northbound.ssh.services.Management`."""
 
     def __init__(
-        self, *, schema: Schema, datastore: Datastore, engine: Engine, store: Store
+        self,
+        *,
+        schema: Schema,
+        datastore: Datastore,
+        engine: Engine,
+        store: Store,
+        state: Sequence[StateTree] = (),
     ) -> None:
+        """Make one; *state* is what a get shows beside the data model and the YANG library."""
         self._schema = schema
         if unhandled := schema.rpcs().keys() - NOT_YET:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
@@ -106,6 +115,7 @@ class Manager:
         self._engine = engine
         self._store = store
         self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
+        self._state = (*state, *_library(schema.library()))
         self._editing = asyncio.Lock()
         self._edits: set[asyncio.Task[None]] = set()
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
@@ -205,18 +215,40 @@ class Manager:
     # ---------------------------------------------------------------- state
 
     async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
-        """Return configuration and state as `get_config` does."""
-        del user
-        hints = () if filter is None else key_hints(filter, default_namespace=NAMESPACE) or ()
-        config = self._datastore.get_config(selection_of(hints))
-        state = self._operational.pieces(part_of(hints))
-        inside = [*config[1:-1], *state]
-        pieces = [OPEN_ROOT, *inside, CLOSE_ROOT] if inside else []
-        return pieces if filter is None else self._chosen(pieces, filter)
+        """
+        Return configuration and state as `get_config` does.
 
-    def _chosen(self, pieces: Sequence[bytes], filter_: Filter) -> Sequence[bytes]:
+        A name of the filter without a prefix may stand in any namespace that is served.
+        """
+        del user
+        if filter is None:
+            return [*self._model(()), *(tree.render() for tree in self._state)]
+        roots = root_hints(filter)
+
+        def may_be_meant(name: tuple[str, str]) -> bool:
+            return roots is None or any(root.is_named(name) for root in roots)
+
+        beside = [tree.render() for tree in self._state if may_be_meant(tree.name)]
+        if not may_be_meant((NAMESPACE, ROOT)):
+            return self._chosen(beside, filter, None)
+        hints = key_hints(filter, default_namespace=NAMESPACE) or ()
+        pieces = [*self._model(hints), *beside]
+        # alone, the data model is found faster under its one namespace
+        return self._chosen(pieces, filter, None if beside else NAMESPACE)
+
+    def _model(self, hints: Sequence[Hint]) -> Sequence[bytes]:
+        """Return what of the data model lies on *hints*, configuration and state in one root."""
+        config = self._datastore.get_config(selection_of(hints))
+        inside = [*config[1:-1], *self._operational.pieces(part_of(hints))]
+        return [OPEN_ROOT, *inside, CLOSE_ROOT] if inside else []
+
+    def _chosen(
+        self, pieces: Sequence[bytes], filter_: Filter, default_namespace: str | None = NAMESPACE
+    ) -> Sequence[bytes]:
         data = etree.fromstring(b"".join((b"<data>", *pieces, b"</data>")))
-        found = apply_filter(data, filter_, default_namespace=NAMESPACE, key_names=self._key_names)
+        found = apply_filter(
+            data, filter_, default_namespace=default_namespace, key_names=self._key_names
+        )
         return [etree.tostring(child) for child in found]
 
     def _key_names(self, element: etree._Element) -> tuple[str, ...]:
@@ -234,6 +266,10 @@ class Manager:
                 return ()
             node = node.child(namespace, name)
         return node.keys if node is not None else ()
+
+    def schema(self, name: str, revision: str | None) -> str | None:
+        """Return the text of a YANG module or submodule; *revision* None means any."""
+        return self._schema.source(name, revision)
 
     async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
         """
@@ -287,6 +323,15 @@ class Manager:
             if len(self._payloads) > _REMEMBERED:
                 self._payloads.popitem(last=False)
         return payload
+
+
+def _library(library: YangLibrary) -> Iterable[StateTree]:
+    """Return the YANG library in both forms; it never changes."""
+    for name, rendered in (
+        ("yang-library", yang_library(library)),
+        ("modules-state", modules_state(library)),
+    ):
+        yield StateTree((YANG_LIBRARY_NS, name), functools.partial(bytes, rendered))
 
 
 def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:

@@ -37,9 +37,28 @@ def test_pyang_has_nothing_against_the_modules() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_only_the_module_itself_is_advertised(schema: Schema) -> None:
-    assert [(each.namespace, each.name) for each in schema.modules()] == [(ESC, "esc")]
-    assert schema.modules()[0].revision in (schema.source("esc") or "")
+def test_the_data_model_and_the_modules_of_the_protocol_are_advertised(schema: Schema) -> None:
+    first, *others = schema.library().modules
+
+    assert (first.namespace, first.name) == (ESC, "esc")
+    assert first.revision in (schema.source("esc") or "")
+    assert "esc_types" in {name for name, _ in first.submodules}
+    assert {each.name for each in others if each.implemented} == {
+        "ietf-netconf",
+        "ietf-netconf-monitoring",
+        "ietf-yang-library",
+        "ietf-datastores",
+        "notifications",
+        "nc-notifications",
+    }
+    assert "ietf-inet-types" in {each.name for each in others if not each.implemented}
+
+
+def test_every_advertised_module_can_be_fetched_by_its_revision(schema: Schema) -> None:
+    for module in schema.library().modules:
+        for name, revision in ((module.name, module.revision), *module.submodules):
+            assert f"module {name} {{" in (schema.source(name, revision) or "")
+            assert schema.source(name, "1999-01-01") is None
 
 
 def test_a_submodule_can_be_fetched_and_the_module_for_validation_cannot(schema: Schema) -> None:

@@ -1,7 +1,7 @@
 """The real manager, on a store in memory and a simulated cloud."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import EditConfig, Get, GetConfig, parse_request
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.management import Manager
+from esc_daemon.northbound.ssh.services import StateTree
 from esc_daemon.store.store import SqlStore, open_store
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -94,7 +95,7 @@ def errors_of(error: RpcError | RpcErrors) -> list[tuple[str, str]]:
 
 
 @asynccontextmanager
-async def managed(schema: Schema) -> AsyncIterator[Managed]:
+async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncIterator[Managed]:
     store = await open_store(None)
     driver = SimulatorDriver(Cloud(CloudSettings(build_seconds=0, boot_seconds=0)), vim=VIM)
     vims = Vims({VIM: driver}, default=VIM, call_timeout=5)
@@ -105,7 +106,7 @@ async def managed(schema: Schema) -> AsyncIterator[Managed]:
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: driver)), crossed),
     )
     datastore = Datastore(schema)
-    manager = Manager(schema=schema, datastore=datastore, engine=engine, store=store)
+    manager = Manager(schema=schema, datastore=datastore, engine=engine, store=store, state=state)
     try:
         yield Managed(manager, datastore, engine, store)
     finally:

@@ -102,6 +102,9 @@ class MemoryManagement:
         yield b"<half>"
         raise ZeroDivisionError("secret details")
 
+    def schema(self, name: str, revision: str | None) -> str | None:
+        return "module m {}" if (name, revision) in {("m", None), ("m", "2026-01-01")} else None
+
     async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
         name = etree.QName(operation).localname
         if name == "explode":

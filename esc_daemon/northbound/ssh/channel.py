@@ -12,6 +12,7 @@ undoes all it held, once.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from enum import StrEnum
 from time import perf_counter
 from typing import Final
@@ -22,6 +23,7 @@ import structlog
 
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
 from esc_daemon.netconf.messages import CreateSubscription, Failure, Reply, Rpc
+from esc_daemon.netconf.monitoring import Counters
 from esc_daemon.netconf.session import ProtocolError, Session, SessionState
 from esc_daemon.northbound.ssh.dispatch import Services, dispatch, label
 from esc_daemon.northbound.ssh.limits import KIB
@@ -49,6 +51,10 @@ class End(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+_ABNORMAL: Final = frozenset({End.DROPPED, End.TIMEOUT, End.OTHER, End.SLOW_READER})
+"""RFC 6022 section 2.1.5, dropped-sessions."""
+
+
 class NetconfChannel(asyncssh.SSHServerSession[bytes]):
     """The session; asyncssh calls the methods without underscore and without docstring."""
 
@@ -63,6 +69,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
     ) -> None:
         """Make one for a channel; *closed* is called when that is gone for both sides."""
         self._user = user
+        self._peer = peer
+        self._counters = Counters()
         self._services = services
         self._framed = framed
         self._closed = closed
@@ -92,6 +100,21 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         """Who logged in."""
         return self._user
 
+    @property
+    def peer(self) -> str:
+        """The client's host."""
+        return self._peer
+
+    @property
+    def login_time(self) -> datetime:
+        """When the session began."""
+        return self._login_time
+
+    @property
+    def counters(self) -> Counters:
+        """What came and went in it so far."""
+        return self._counters
+
     # What asyncssh calls.
 
     def connection_made(self, chan: "asyncssh.SSHServerChannel[bytes]") -> None:
@@ -107,6 +130,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             self._log.warning("session.refused", reason="too many sessions")
             return False
         self._id = session_id
+        self._login_time = self._services.now()
         return True
 
     def session_started(self) -> None:
@@ -171,7 +195,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             framed=self._framed,
             now=self._services.now,
             patience_seconds=self._services.limits.output_seconds,
-            counted=self._services.metrics.notifications.inc,
+            counted=self._notified,
         )
         if not self._services.sessions.begin_subscription():
             listener.close()
@@ -220,6 +244,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             message = self._waiting.popleft()
             self._read_on()
             if isinstance(message, Rpc):
+                self._counters.in_rpcs += 1
                 await self._answer(message)
                 if self._last_reply:
                     return End.CLOSED
@@ -234,6 +259,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         metrics = self._services.metrics
         metrics.rpc_done(label(rpc.operation, self._services), perf_counter() - began)
         if isinstance(reply, Failure):
+            self._counters.out_rpc_errors += 1
             for error in reply.errors:
                 metrics.rpc_errors.labels(error.tag).inc()
         if self._listener is not None and self._listening is None:
@@ -260,7 +286,10 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
     async def _refuse(self, error: ProtocolError) -> bool:
         """Answer what was no request; tell whether the session is over."""
         self._log.info("session.protocol_error", reason=error.reason, fatal=error.fatal)
+        if self._netconf.client_capabilities:
+            self._counters.in_bad_rpcs += 1
         if error.reply:
+            self._counters.out_rpc_errors += 1
             await self._send(iter((error.reply,)))
         return error.fatal
 
@@ -295,6 +324,10 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         else:
             self._listening = None
             self._stop_listening()
+
+    def _notified(self, number: int) -> None:
+        self._counters.out_notifications += number
+        self._services.metrics.notifications.inc(number)
 
     def _stop_listening(self) -> None:
         if self._listener is None:
@@ -354,5 +387,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         self._services.lock.forget(self._id)
         self._services.sessions.leave(self._id)
         if self._ended is not None:
+            self._services.sessions.bad_hellos += self._ended is End.BAD_HELLO
+            self._services.sessions.dropped += self._ended in _ABNORMAL
             self._services.metrics.closed.labels(self._ended).inc()
         self._log.info("session.closed", reason=self._ended)

@@ -1,5 +1,7 @@
 """The global lock of the running datastore (RFC 6241 section 7.5)."""
 
+from datetime import datetime
+
 from esc_daemon.netconf.errors import RpcError
 
 
@@ -8,13 +10,19 @@ class RunningLock:
 
     def __init__(self) -> None:
         self._holder: int | None = None
+        self._since: datetime | None = None
 
     @property
     def holder(self) -> int | None:
         """The session that holds it; None when it is free."""
         return self._holder
 
-    def take(self, session_id: int) -> None:
+    @property
+    def since(self) -> datetime | None:
+        """When the holder took it."""
+        return self._since if self._holder is not None else None
+
+    def take(self, session_id: int, now: datetime) -> None:
         """
         Take it for *session_id*.
 
@@ -24,7 +32,7 @@ class RunningLock:
         """
         if self._holder is not None:
             raise RpcError.lock_denied(self._holder)
-        self._holder = session_id
+        self._holder, self._since = session_id, now
 
     def release(self, session_id: int) -> None:
         """

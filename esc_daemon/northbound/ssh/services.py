@@ -5,7 +5,7 @@ Errors that an implementation may raise are RpcError and RpcErrors of `netconf`;
 logged and answered as operation-failed with a reference.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -30,6 +30,15 @@ class StreamInfo(NamedTuple):
 
     name: str
     description: str
+
+
+class StateTree(NamedTuple):
+    """A top-level node of state that stands beside the data model in the answer of a get."""
+
+    name: tuple[str, str]
+    """(namespace, local name)"""
+    render: Callable[[], bytes]
+    """Returns the element, serialised."""
 
 
 class FeedOverrun(Exception):
@@ -68,6 +77,9 @@ class Management(Protocol):
 
     async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
         """Return configuration and state as *get_config* does."""
+
+    def schema(self, name: str, revision: str | None) -> str | None:
+        """Return the text of a YANG module or submodule; *revision* None means any."""
 
     async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
         """Start what an RPC of the esc namespace asks for; return its output, empty for ok."""

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
+from esc_daemon.netconf.monitoring import Counters
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 
@@ -13,6 +15,14 @@ class OpenSession(Protocol):
 
     @property
     def user(self) -> str: ...
+    @property
+    def peer(self) -> str:
+        """Where the client is: its host."""
+
+    @property
+    def login_time(self) -> datetime: ...
+    @property
+    def counters(self) -> Counters: ...
     def kill(self, by: int) -> None:
         """End it at once, for the session *by* (RFC 6241 section 7.9)."""
 
@@ -30,11 +40,28 @@ class Sessions:
         self._open: dict[int, OpenSession] = {}
         self._of_user: Counter[str] = Counter()
         self._subscriptions = 0
+        self._ended = Counters()
+        self.bad_hellos = 0
+        """Sessions that ended for what came in place of a hello."""
+        self.dropped = 0
+        """Sessions that ended neither by close-session nor by kill-session, nor with us."""
 
     @property
     def open(self) -> Mapping[int, OpenSession]:
         """The sessions by session-id."""
         return self._open
+
+    @property
+    def begun(self) -> int:
+        """How many sessions there were and are."""
+        return self._last_id
+
+    def totals(self) -> Counters:
+        """Return what all sessions counted, those that are open too."""
+        total = Counters()
+        for counters in (self._ended, *(session.counters for session in self._open.values())):
+            total.add(counters)
+        return total
 
     @property
     def subscriptions(self) -> int:
@@ -59,6 +86,7 @@ class Sessions:
         session = self._open.pop(session_id, None)
         if session is None:
             return
+        self._ended.add(session.counters)
         self._of_user[session.user] -= 1
         if not self._of_user[session.user]:
             del self._of_user[session.user]

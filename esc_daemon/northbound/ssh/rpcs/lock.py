@@ -8,7 +8,7 @@ from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc
 @rpc(BASE_NS, "lock", Lock)
 async def lock(call: RpcCall[Lock]) -> Reply:
     """RFC 6241 section 7.5."""
-    call.services.lock.take(call.session.id)
+    call.services.lock.take(call.session.id, call.services.now())
     return Ok()
 
 
