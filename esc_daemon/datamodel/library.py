@@ -17,6 +17,7 @@ _FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
     MODULE: (),
     "ietf-netconf": ("writable-running", "rollback-on-error", "validate", "xpath"),
     "ietf-netconf-monitoring": (),
+    "ietf-netconf-with-defaults": (),
     "ietf-yang-library": (),
     "ietf-datastores": (),
     "notifications": (),

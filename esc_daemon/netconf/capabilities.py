@@ -23,6 +23,10 @@ VALIDATE: Final = "urn:ietf:params:netconf:capability:validate:1.1"
 XPATH: Final = "urn:ietf:params:netconf:capability:xpath:1.0"
 NOTIFICATION: Final = "urn:ietf:params:netconf:capability:notification:1.0"
 INTERLEAVE: Final = "urn:ietf:params:netconf:capability:interleave:1.0"
+WITH_DEFAULTS: Final = (
+    "urn:ietf:params:netconf:capability:with-defaults:1.0"
+    "?basic-mode=explicit&also-supported=trim,report-all,report-all-tagged"
+)
 YANG_LIBRARY: Final = "urn:ietf:params:netconf:capability:yang-library"
 """Its version follows."""
 
@@ -35,8 +39,9 @@ PROTOCOL_CAPABILITIES: Final = (
     XPATH,
     NOTIFICATION,
     INTERLEAVE,
+    WITH_DEFAULTS,
 )
-"""What this room serves in full: no :candidate or :with-defaults yet."""
+"""What this room serves in full: no :candidate yet."""
 
 _DECLARATION: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 

@@ -14,9 +14,18 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
-from esc_daemon.netconf.xml import BASE_NS, YANG_NS, name_of, qualified, split_name, tag_of
+from esc_daemon.netconf.xml import (
+    BASE_NS,
+    DEFAULT_TAG_NS,
+    YANG_NS,
+    name_of,
+    qualified,
+    split_name,
+    tag_of,
+)
 
 _OPERATION: Final = qualified(BASE_NS, "operation")
+_DEFAULT_TAG: Final = qualified(DEFAULT_TAG_NS, "default")
 _INSERT: Final = qualified(YANG_NS, "insert")
 _POINT: Final = {"list": qualified(YANG_NS, "key"), "leaf-list": qualified(YANG_NS, "value")}
 _PREDICATE: Final = re.compile(
@@ -87,6 +96,8 @@ class DefaultOperation(StrEnum):
 
 _OF_ATTRIBUTE: Final = {word.value: word for word in Operation if word is not Operation.NONE}
 _LEAVES: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST})
+_TRUE: Final = frozenset({"true", "1"})
+_SETS: Final = frozenset({Operation.MERGE, Operation.REPLACE, Operation.CREATE})
 _KEEPS_OTHERS: Final = frozenset({Operation.MERGE, Operation.NONE})
 
 
@@ -207,9 +218,14 @@ class _Edit:
         schema: SchemaNode,
         operation: Operation,
         path: _Path,
-    ) -> etree._Element:
+    ) -> etree._Element | None:
         for child in edit:
             self.fail(RpcError.unknown_element(str(path), name_of(child)[1]))
+        if operation in _SETS and edit.get(_DEFAULT_TAG) in _TRUE:
+            # RFC 6243 section 4.5.2; in the basic mode explicit, default data is what nobody set
+            if schema.default is None or edit.text != schema.default:
+                self.fail(RpcError.invalid_value(str(path), f"the default is {schema.default}"))
+            return None
         if operation is Operation.NONE and target is not None:
             return _copy(target)
         return _new_leaf(edit, schema)

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
 
+from esc_daemon.netconf.defaults import WithDefaults as WithDefaults
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.requests import DEFAULT_STREAM as DEFAULT_STREAM
 from esc_daemon.netconf.requests import RUNNING_ONLY as RUNNING_ONLY

@@ -1,7 +1,7 @@
 """
 The protocol's own operations, as values.
 
-Sources: RFC 6241 section 7, RFC 5277 section 2.1.1, RFC 6022 section 3.1.
+Sources: RFC 6241 section 7, RFC 5277 section 2.1.1, RFC 6022 section 3.1, RFC 6243.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Final, NoReturn, TypeAlias, TypeVar
 
 from lxml import etree
 
+from esc_daemon.netconf.defaults import WithDefaults
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter
@@ -21,6 +22,7 @@ from esc_daemon.netconf.xml import (
     BASE_NS,
     MONITORING_NS,
     NOTIFICATION_NS,
+    WITH_DEFAULTS_NS,
     name_of,
     qualified,
     split_name,
@@ -36,7 +38,13 @@ _NOT_OFFERED: Final = frozenset(
     {"copy-config", "delete-config", "commit", "discard-changes", "cancel-commit"}
 )
 
-_PREFIXES: Final = {BASE_NS: "nc", NOTIFICATION_NS: "ncEvent", MONITORING_NS: "ncm"}
+_WITH_DEFAULTS: Final = "with-defaults"
+_PREFIXES: Final = {
+    BASE_NS: "nc",
+    NOTIFICATION_NS: "ncEvent",
+    MONITORING_NS: "ncm",
+    WITH_DEFAULTS_NS: "ncwd",
+}
 
 
 class Datastore(StrEnum):
@@ -70,17 +78,19 @@ class ErrorOption(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Get:
-    """RFC 6241 section 7.7."""
+    """RFC 6241 section 7.7, RFC 6243 section 4.5.1."""
 
     filter: Filter | None
+    with_defaults: WithDefaults = WithDefaults.EXPLICIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetConfig:
-    """RFC 6241 section 7.1."""
+    """RFC 6241 section 7.1, RFC 6243 section 4.5.1."""
 
     source: Datastore
     filter: Filter | None
+    with_defaults: WithDefaults = WithDefaults.EXPLICIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +245,10 @@ class _Call:
     def parameters(self, names: Iterable[str]) -> Mapping[str, etree._Element]:
         """Return the parameters by name, none but *names* and each at most once."""
         namespace = name_of(self.operation)[0]
-        known = {qualified(namespace, name): name for name in names}
+        known = {
+            qualified(WITH_DEFAULTS_NS if name == _WITH_DEFAULTS else namespace, name): name
+            for name in names
+        }
         found: dict[str, etree._Element] = {}
         for element in self.operation:
             name = known.get(str(element.tag))
@@ -297,6 +310,13 @@ class _Call:
             self.fail(RpcError.bad_element(f"{self.path}/nc:{name}", name, message))
         return words(text)
 
+    def with_defaults(self, found: Mapping[str, etree._Element]) -> WithDefaults:
+        text = (found[_WITH_DEFAULTS].text or "").strip() if _WITH_DEFAULTS in found else None
+        if text not in {None, *(mode.value for mode in WithDefaults)}:
+            message = f"{text!r} is none of {', '.join(WithDefaults)}"
+            self.fail(RpcError.invalid_value(f"{self.path}/ncwd:{_WITH_DEFAULTS}", message))
+        return WithDefaults.EXPLICIT if text is None else WithDefaults(text)
+
     def time(self, found: Mapping[str, etree._Element], name: str) -> datetime | None:
         if name not in found:
             return None
@@ -313,13 +333,16 @@ class _Call:
 
 
 def _get(call: _Call) -> Get:
-    return Get(filter=parse_filter(call.parameters({"filter"}).get("filter")))
+    found = call.parameters({"filter", _WITH_DEFAULTS})
+    return Get(filter=parse_filter(found.get("filter")), with_defaults=call.with_defaults(found))
 
 
 def _get_config(call: _Call) -> GetConfig:
-    found = call.parameters({"source", "filter"})
+    found = call.parameters({"source", "filter", _WITH_DEFAULTS})
     return GetConfig(
-        source=call.datastore(found, "source"), filter=parse_filter(found.get("filter"))
+        source=call.datastore(found, "source"),
+        filter=parse_filter(found.get("filter")),
+        with_defaults=call.with_defaults(found),
     )
 
 

@@ -31,6 +31,7 @@ from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Change, Edit, Engine
+from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
 from esc_daemon.netconf.filters import Filter, Hint, apply_filter, key_hints, root_hints
 from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
@@ -204,17 +205,28 @@ class Manager:
         if errors:
             raise RpcErrors(errors[:MAX_ERRORS])
 
-    async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+    async def get_config(
+        self,
+        filter: Filter | None,  # noqa: A002
+        user: str,
+        with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+    ) -> Iterable[bytes]:
         """Return the children of *data*, serialised, in pieces."""
         del user
         if filter is None:
-            return self._datastore.get_config()
+            return self._reported(self._datastore.get_config(), with_defaults)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
-        return self._chosen(self._datastore.get_config(selection_of(hints)), filter)
+        pieces = self._datastore.get_config(selection_of(hints))
+        return self._chosen(pieces, filter, with_defaults)
 
     # ---------------------------------------------------------------- state
 
-    async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+    async def get(
+        self,
+        filter: Filter | None,  # noqa: A002
+        user: str,
+        with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+    ) -> Iterable[bytes]:
         """
         Return configuration and state as `get_config` does.
 
@@ -222,7 +234,8 @@ class Manager:
         """
         del user
         if filter is None:
-            return [*self._model(()), *(tree.render() for tree in self._state)]
+            beside = [tree.render() for tree in self._state]
+            return [*self._reported(self._model(()), with_defaults), *beside]
         roots = root_hints(filter)
 
         def may_be_meant(name: tuple[str, str]) -> bool:
@@ -230,11 +243,11 @@ class Manager:
 
         beside = [tree.render() for tree in self._state if may_be_meant(tree.name)]
         if not may_be_meant((NAMESPACE, ROOT)):
-            return self._chosen(beside, filter, None)
+            return self._chosen(beside, filter, with_defaults, None)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
         pieces = [*self._model(hints), *beside]
         # alone, the data model is found faster under its one namespace
-        return self._chosen(pieces, filter, None if beside else NAMESPACE)
+        return self._chosen(pieces, filter, with_defaults, None if beside else NAMESPACE)
 
     def _model(self, hints: Sequence[Hint]) -> Sequence[bytes]:
         """Return what of the data model lies on *hints*, configuration and state in one root."""
@@ -242,14 +255,36 @@ class Manager:
         inside = [*config[1:-1], *self._operational.pieces(part_of(hints))]
         return [OPEN_ROOT, *inside, CLOSE_ROOT] if inside else []
 
+    def _reported(self, pieces: Sequence[bytes], with_defaults: WithDefaults) -> Sequence[bytes]:
+        """Return all of *pieces*, with or without default data (RFC 6243 section 3)."""
+        if with_defaults is WithDefaults.EXPLICIT:
+            return pieces
+        data = self._with_defaults(_data(pieces), with_defaults)
+        if with_defaults is WithDefaults.TRIM:
+            trim_defaults(data, self._schema.data_root)
+        return [etree.tostring(child) for child in data]
+
     def _chosen(
-        self, pieces: Sequence[bytes], filter_: Filter, default_namespace: str | None = NAMESPACE
+        self,
+        pieces: Sequence[bytes],
+        filter_: Filter,
+        with_defaults: WithDefaults,
+        default_namespace: str | None = NAMESPACE,
     ) -> Sequence[bytes]:
-        data = etree.fromstring(b"".join((b"<data>", *pieces, b"</data>")))
+        data = self._with_defaults(_data(pieces), with_defaults)
         found = apply_filter(
             data, filter_, default_namespace=default_namespace, key_names=self._key_names
         )
+        if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
+            trim_defaults(found, self._schema.data_root)
         return [etree.tostring(child) for child in found]
+
+    def _with_defaults(self, data: etree._Element, mode: WithDefaults) -> etree._Element:
+        """Put default data in where *mode* reports it, so that a filter can choose it."""
+        if mode in {WithDefaults.REPORT_ALL, WithDefaults.REPORT_ALL_TAGGED}:
+            tagged = mode is WithDefaults.REPORT_ALL_TAGGED
+            add_defaults(data, self._schema.data_root, tagged=tagged)
+        return data
 
     def _key_names(self, element: etree._Element) -> tuple[str, ...]:
         path = []
@@ -323,6 +358,10 @@ class Manager:
             if len(self._payloads) > _REMEMBERED:
                 self._payloads.popitem(last=False)
         return payload
+
+
+def _data(pieces: Iterable[bytes]) -> etree._Element:
+    return etree.fromstring(b"".join((b"<data>", *pieces, b"</data>")))
 
 
 def _library(library: YangLibrary) -> Iterable[StateTree]:

@@ -46,6 +46,7 @@ def test_the_data_model_and_the_modules_of_the_protocol_are_advertised(schema: S
     assert {each.name for each in others if each.implemented} == {
         "ietf-netconf",
         "ietf-netconf-monitoring",
+        "ietf-netconf-with-defaults",
         "ietf-yang-library",
         "ietf-datastores",
         "notifications",

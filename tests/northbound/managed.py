@@ -76,13 +76,15 @@ class Managed:
     async def get(self, parameters: str = "") -> str:
         request = parse_request(operation(f"<get>{parameters}</get>"), now=datetime.now(UTC))
         assert isinstance(request, Get)
-        return b"".join(await self.manager.get(request.filter, "admin")).decode()
+        pieces = await self.manager.get(request.filter, "admin", request.with_defaults)
+        return b"".join(pieces).decode()
 
     async def get_config(self, parameters: str = "") -> str:
         text = f"<get-config><source><running/></source>{parameters}</get-config>"
         request = parse_request(operation(text), now=datetime.now(UTC))
         assert isinstance(request, GetConfig)
-        return b"".join(await self.manager.get_config(request.filter, "admin")).decode()
+        pieces = await self.manager.get_config(request.filter, "admin", request.with_defaults)
+        return b"".join(pieces).decode()
 
     async def events(self) -> int:
         return await self.store.last_event()

@@ -9,7 +9,7 @@ from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter, apply_filter
-from esc_daemon.netconf.messages import EditConfig
+from esc_daemon.netconf.messages import EditConfig, WithDefaults
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.ssh.services import FeedOverrun, LoggedNotification, StreamInfo
 
@@ -84,14 +84,24 @@ class MemoryManagement:
             if child.get("bad"):
                 raise RpcError.bad_element("/config", "bad", "this is bad")
 
-    async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+    async def get_config(
+        self,
+        filter: Filter | None,  # noqa: A002
+        user: str,
+        with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+    ) -> Iterable[bytes]:
         data = etree.Element("data")
         data.extend([parse(etree.tostring(child)) for child in self.children.values()])
         if filter is not None:
             data = apply_filter(data, filter)
         return [etree.tostring(child) for child in data]
 
-    async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+    async def get(
+        self,
+        filter: Filter | None,  # noqa: A002
+        user: str,
+        with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+    ) -> Iterable[bytes]:
         if self.breaks_off:
             return self._breaking_off()
         if self.blob:

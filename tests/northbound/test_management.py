@@ -1,12 +1,15 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from managed import GROUP, Managed, errors_of, managed, service, tenants
+from lxml import etree
+from managed import ESC, GROUP, Managed, errors_of, managed, service, tenants
 
 from esc_daemon.datamodel.entries import Entry, EntryPath
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
+from esc_daemon.netconf.defaults import TAG
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
 
 TEST_ONLY = "<test-option>test-only</test-option>"
 NO_GROUP_NAME = "<vm_group><bootup_time>60</bootup_time></vm_group>"
@@ -98,3 +101,81 @@ async def test_a_wrong_config_is_told_with_the_path(it: Managed):
 
     ((tag, path),) = errors_of(caught.value)
     assert (tag, path.rpartition("/")[2]) == ("invalid-value", "esc:bootup_time")
+
+
+# RFC 6243, basic mode explicit
+
+
+def defaults(mode: str) -> str:
+    return f'<with-defaults xmlns="{WITH_DEFAULTS_NS}">{mode}</with-defaults>'
+
+
+def elastic(word: str) -> str:
+    """Return a group that sets a leaf whose default is true."""
+    return GROUP.replace("</scaling>", f"<elastic>{word}</elastic></scaling>")
+
+
+async def test_what_a_client_has_set_is_reported_as_it_was_set(it: Managed):
+    await it.edit(service(elastic("true")))
+
+    assert await it.get_config(defaults("explicit")) == await it.get_config()
+    assert "<elastic>true</elastic>" in await it.get_config()
+
+
+async def test_trim_reports_no_value_that_is_the_default(it: Managed):
+    await it.edit(service(elastic("true")))
+
+    reply = await it.get_config(defaults("trim"))
+
+    assert "<scaling" not in reply  # min_active and max_active are 1 by default, too
+    assert "<bootup_time>60</bootup_time>" in reply
+
+
+async def test_a_filter_compares_a_value_that_trim_does_not_report(it: Managed):
+    await it.edit(service(elastic("true")))
+    select = "//vm_group[scaling/elastic='true']/bootup_time"
+
+    reply = await it.get_config(f'<filter type="xpath" select="{select}"/>{defaults("trim")}')
+
+    assert "<bootup_time>60</bootup_time>" in reply
+
+
+@pytest.mark.parametrize("how", ["get", "get_config"])
+async def test_report_all_tells_the_defaults_of_what_is_there(it: Managed, how: str):
+    await it.edit(service())
+
+    reply = await getattr(it, how)(defaults("report-all"))
+
+    assert "<elastic>true</elastic></scaling>" in reply
+    assert "<managed_resource>true</managed_resource>" in reply
+    assert "<recovery_policy>" in reply
+    assert "<flavors>" not in reply
+
+
+async def test_report_all_is_a_configuration_that_can_be_sent_back(it: Managed):
+    await it.edit(service())
+    for mode in ("report-all", "report-all-tagged"):
+        tree = etree.fromstring(await it.get_config(defaults(mode)))
+
+        body = b"".join(etree.tostring(child) for child in tree).decode()
+
+        await it.validate(body)
+    # tagged, it says nothing new
+    before = await it.get_config()
+    await it.edit(body)
+    assert await it.get_config() == before
+
+
+async def test_a_filter_chooses_default_data_and_its_tag_comes_along(it: Managed):
+    await it.edit(service())
+    filter_ = '<filter type="xpath" select="esc_datamodel//scaling/elastic"/>'
+
+    assert "elastic" not in await it.get_config(filter_)
+    reply = await it.get_config(filter_ + defaults("report-all-tagged"))
+
+    (leaf,) = etree.fromstring(reply).iter(f"{{{ESC}}}elastic")
+    assert (leaf.text, leaf.get(TAG)) == ("true", "true")
+
+
+async def test_an_empty_configuration_has_no_defaults(it: Managed):
+    assert await it.get_config(defaults("report-all")) == ""

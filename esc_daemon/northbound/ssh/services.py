@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from lxml import etree
 
 from esc_daemon.netconf.filters import Filter
-from esc_daemon.netconf.messages import EditConfig
+from esc_daemon.netconf.messages import EditConfig, WithDefaults
 
 
 class LoggedNotification(NamedTuple):
@@ -72,10 +72,20 @@ class Management(Protocol):
     async def validate(self, config: etree._Element | None, user: str) -> None:
         """Look whether the element *config*, None: running, is a valid configuration."""
 
-    async def get_config(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+    async def get_config(
+        self,
+        filter: Filter | None,  # noqa: A002
+        user: str,
+        with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+    ) -> Iterable[bytes]:
         """Return the children of *data*, serialised, in pieces cut anywhere."""
 
-    async def get(self, filter: Filter | None, user: str) -> Iterable[bytes]:  # noqa: A002
+    async def get(
+        self,
+        filter: Filter | None,  # noqa: A002
+        user: str,
+        with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+    ) -> Iterable[bytes]:
         """Return configuration and state as *get_config* does."""
 
     def schema(self, name: str, revision: str | None) -> str | None:

@@ -8,10 +8,12 @@ from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc
 @rpc(BASE_NS, "get", Get)
 async def get(call: RpcCall[Get]) -> Reply:
     """RFC 6241 section 7.7."""
-    return Data(await call.services.management.get(call.request.filter, call.session.user))
+    wanted, management = call.request, call.services.management
+    return Data(await management.get(wanted.filter, call.session.user, wanted.with_defaults))
 
 
 @rpc(BASE_NS, "get-config", GetConfig)
 async def get_config(call: RpcCall[GetConfig]) -> Reply:
     """RFC 6241 section 7.1; the only datastore is running."""
-    return Data(await call.services.management.get_config(call.request.filter, call.session.user))
+    wanted, management = call.request, call.services.management
+    return Data(await management.get_config(wanted.filter, call.session.user, wanted.with_defaults))
