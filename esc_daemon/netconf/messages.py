@@ -2,7 +2,7 @@
 The envelopes: rpc coming in, rpc-reply and notification going out (RFC 6241 section 4, RFC 5277).
 
 Replies are made of bytes, not of trees: a big one is never in memory twice. The operations that
-an rpc may hold come from *requests* and are offered here too.
+an rpc may hold come from *operations* and are offered here too.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,22 +15,23 @@ from lxml import etree
 
 from esc_daemon.netconf.defaults import WithDefaults as WithDefaults
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.operations import RUNNING_ONLY as RUNNING_ONLY
+from esc_daemon.netconf.operations import CloseSession as CloseSession
+from esc_daemon.netconf.operations import CopyConfig as CopyConfig
+from esc_daemon.netconf.operations import CreateSubscription as CreateSubscription
+from esc_daemon.netconf.operations import Datastore as Datastore
+from esc_daemon.netconf.operations import EditConfig as EditConfig
+from esc_daemon.netconf.operations import ErrorOption as ErrorOption
+from esc_daemon.netconf.operations import Get as Get
+from esc_daemon.netconf.operations import GetConfig as GetConfig
+from esc_daemon.netconf.operations import GetSchema as GetSchema
+from esc_daemon.netconf.operations import KillSession as KillSession
+from esc_daemon.netconf.operations import Lock as Lock
+from esc_daemon.netconf.operations import Request as Request
+from esc_daemon.netconf.operations import TestOption as TestOption
+from esc_daemon.netconf.operations import Unlock as Unlock
+from esc_daemon.netconf.operations import Validate as Validate
 from esc_daemon.netconf.requests import DEFAULT_STREAM as DEFAULT_STREAM
-from esc_daemon.netconf.requests import RUNNING_ONLY as RUNNING_ONLY
-from esc_daemon.netconf.requests import CloseSession as CloseSession
-from esc_daemon.netconf.requests import CreateSubscription as CreateSubscription
-from esc_daemon.netconf.requests import Datastore as Datastore
-from esc_daemon.netconf.requests import EditConfig as EditConfig
-from esc_daemon.netconf.requests import ErrorOption as ErrorOption
-from esc_daemon.netconf.requests import Get as Get
-from esc_daemon.netconf.requests import GetConfig as GetConfig
-from esc_daemon.netconf.requests import GetSchema as GetSchema
-from esc_daemon.netconf.requests import KillSession as KillSession
-from esc_daemon.netconf.requests import Lock as Lock
-from esc_daemon.netconf.requests import Request as Request
-from esc_daemon.netconf.requests import TestOption as TestOption
-from esc_daemon.netconf.requests import Unlock as Unlock
-from esc_daemon.netconf.requests import Validate as Validate
 from esc_daemon.netconf.requests import parse_filter as parse_filter
 from esc_daemon.netconf.requests import parse_request as parse_request
 from esc_daemon.netconf.xml import (

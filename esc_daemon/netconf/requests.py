@@ -1,5 +1,5 @@
 """
-The protocol's own operations, as values.
+From an element of an rpc to one of the *operations*.
 
 Sources: RFC 6241 section 7, RFC 5277 section 2.1.1, RFC 6022 section 3.1, RFC 6243.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, NoReturn, TypeAlias, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from lxml import etree
 
@@ -17,6 +17,24 @@ from esc_daemon.netconf.defaults import WithDefaults
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter
+from esc_daemon.netconf.operations import (
+    RUNNING_ONLY,
+    CloseSession,
+    CopyConfig,
+    CreateSubscription,
+    Datastore,
+    EditConfig,
+    ErrorOption,
+    Get,
+    GetConfig,
+    GetSchema,
+    KillSession,
+    Lock,
+    Request,
+    TestOption,
+    Unlock,
+    Validate,
+)
 from esc_daemon.netconf.subtree import SubtreeFilter
 from esc_daemon.netconf.xml import (
     BASE_NS,
@@ -34,10 +52,7 @@ DEFAULT_STREAM: Final = "NETCONF"
 
 _DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _MAX_SESSION_ID: Final = 2**32 - 1
-_NOT_OFFERED: Final = frozenset(
-    {"copy-config", "delete-config", "commit", "discard-changes", "cancel-commit"}
-)
-
+_NOT_OFFERED: Final = frozenset({"commit", "discard-changes", "cancel-commit"})
 _WITH_DEFAULTS: Final = "with-defaults"
 _PREFIXES: Final = {
     BASE_NS: "nc",
@@ -45,129 +60,6 @@ _PREFIXES: Final = {
     MONITORING_NS: "ncm",
     WITH_DEFAULTS_NS: "ncwd",
 }
-
-
-class Datastore(StrEnum):
-    """RFC 6241 section 5.1."""
-
-    RUNNING = "running"
-    CANDIDATE = "candidate"
-    STARTUP = "startup"
-
-
-RUNNING_ONLY: Final = frozenset({Datastore.RUNNING})
-
-
-class TestOption(StrEnum):
-    """RFC 6241 section 7.2."""
-
-    __test__ = False  # pytest takes the name for one of its own
-
-    TEST_THEN_SET = "test-then-set"
-    SET = "set"
-    TEST_ONLY = "test-only"
-
-
-class ErrorOption(StrEnum):
-    """RFC 6241 section 7.2."""
-
-    STOP_ON_ERROR = "stop-on-error"
-    CONTINUE_ON_ERROR = "continue-on-error"
-    ROLLBACK_ON_ERROR = "rollback-on-error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Get:
-    """RFC 6241 section 7.7, RFC 6243 section 4.5.1."""
-
-    filter: Filter | None
-    with_defaults: WithDefaults = WithDefaults.EXPLICIT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetConfig:
-    """RFC 6241 section 7.1, RFC 6243 section 4.5.1."""
-
-    source: Datastore
-    filter: Filter | None
-    with_defaults: WithDefaults = WithDefaults.EXPLICIT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EditConfig:
-    """RFC 6241 section 7.2; *config* is the config element itself."""
-
-    target: Datastore
-    default_operation: DefaultOperation
-    test_option: TestOption
-    error_option: ErrorOption
-    config: etree._Element
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validate:
-    """RFC 6241 section 8.6.4.1; *source* may be the config element itself."""
-
-    source: Datastore | etree._Element
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
-    """RFC 6241 section 7.5."""
-
-    target: Datastore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unlock:
-    """RFC 6241 section 7.6."""
-
-    target: Datastore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseSession:
-    """RFC 6241 section 7.8."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KillSession:
-    """RFC 6241 section 7.9; whether it is the client's own session is the caller's question."""
-
-    session_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateSubscription:
-    """RFC 5277 section 2.1.1; times are in UTC."""
-
-    stream: str
-    filter: Filter | None
-    start_time: datetime | None
-    stop_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetSchema:
-    """RFC 6022 section 3.1; *version* None stands for any."""
-
-    identifier: str
-    version: str | None
-    format: str
-
-
-Request: TypeAlias = (
-    Get
-    | GetConfig
-    | EditConfig
-    | Validate
-    | Lock
-    | Unlock
-    | CloseSession
-    | KillSession
-    | CreateSubscription
-    | GetSchema
-)
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -364,6 +256,25 @@ def _edit_config(call: _Call) -> EditConfig:
     )
 
 
+def _copy_config(call: _Call) -> CopyConfig:
+    found = call.parameters({"target", "source", _WITH_DEFAULTS})
+    target = call.datastore(found, "target")
+    source = call.configuration(found, "source")
+    call.with_defaults(found)  # it is about data that is read from a datastore
+    if isinstance(source, Datastore):
+        # the only datastore is the target (RFC 6241 section 7.3)
+        call.fail(
+            RpcError.invalid_value(f"{call.path}/nc:source", "source and target are the same")
+        )
+    return CopyConfig(target=target, config=source)
+
+
+def _delete_config(call: _Call) -> NoReturn:
+    call.datastore(call.parameters({"target"}), "target")
+    message = "running cannot be deleted; edit-config or copy-config can empty it"
+    call.fail(RpcError.invalid_value(f"{call.path}/nc:target", message))
+
+
 def _validate(call: _Call) -> Validate:
     return Validate(source=call.configuration(call.parameters({"source"}), "source"))
 
@@ -427,6 +338,8 @@ _PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
     (BASE_NS, "get"): _get,
     (BASE_NS, "get-config"): _get_config,
     (BASE_NS, "edit-config"): _edit_config,
+    (BASE_NS, "copy-config"): _copy_config,
+    (BASE_NS, "delete-config"): _delete_config,
     (BASE_NS, "validate"): _validate,
     (BASE_NS, "lock"): _lock,
     (BASE_NS, "unlock"): _unlock,

@@ -16,7 +16,7 @@ from lxml import etree
 
 from esc_daemon.netconf.filters import selects
 from esc_daemon.netconf.messages import NOTIFICATION_COMPLETE, REPLAY_COMPLETE
-from esc_daemon.netconf.requests import CreateSubscription
+from esc_daemon.netconf.operations import CreateSubscription
 from esc_daemon.netconf.xml import BASE_NS, qualified
 
 

@@ -10,6 +10,7 @@ from esc_daemon.netconf.errors import ErrorTag, RpcError
 from esc_daemon.netconf.filters import SubtreeFilter, XPathFilter
 from esc_daemon.netconf.messages import (
     CloseSession,
+    CopyConfig,
     CreateSubscription,
     Datastore,
     EditConfig,
@@ -299,5 +300,58 @@ def test_validate_names_a_datastore_or_brings_a_config():
 def test_validate_refuses_any_other_source(source: str, tag: ErrorTag):
     with pytest.raises(RpcError) as caught:
         request(f"<validate>{source}</validate>")
+
+    assert caught.value.tag is tag
+
+
+# RFC 6241 sections 7.3 and 7.4
+
+
+def test_copy_config_brings_all_there_is_to_be():
+    parsed = request(f"<copy-config>{TARGET}<source><config><a/></config></source></copy-config>")
+
+    assert isinstance(parsed, CopyConfig)
+    assert parsed.target is Datastore.RUNNING
+    assert [child.tag for child in parsed.config] == [f"{{{BASE_NS}}}a"]
+
+
+URL = "<url>file:///x</url>"
+
+
+@pytest.mark.parametrize(
+    ("body", "tag"),
+    [
+        (f"{TARGET}<source><running/></source>", ErrorTag.INVALID_VALUE),
+        (f"{TARGET}<source>{URL}</source>", ErrorTag.OPERATION_NOT_SUPPORTED),
+        (f"<target>{URL}</target><source><running/></source>", ErrorTag.OPERATION_NOT_SUPPORTED),
+        (f"{TARGET}<source><startup/></source>", ErrorTag.OPERATION_NOT_SUPPORTED),
+        (
+            "<target><startup/></target><source><running/></source>",
+            ErrorTag.OPERATION_NOT_SUPPORTED,
+        ),
+        (TARGET, ErrorTag.MISSING_ELEMENT),
+        ("<source><config/></source>", ErrorTag.MISSING_ELEMENT),
+    ],
+)
+def test_copy_config_is_refused_for_what_a_server_of_running_alone_has_not(
+    body: str, tag: ErrorTag
+):
+    with pytest.raises(RpcError) as caught:
+        request(f"<copy-config>{body}</copy-config>")
+
+    assert caught.value.tag is tag
+
+
+@pytest.mark.parametrize(
+    ("target", "tag"),
+    [
+        ("<running/>", ErrorTag.INVALID_VALUE),
+        (URL, ErrorTag.OPERATION_NOT_SUPPORTED),
+        ("<startup/>", ErrorTag.OPERATION_NOT_SUPPORTED),
+    ],
+)
+def test_there_is_nothing_that_delete_config_may_delete(target: str, tag: ErrorTag):
+    with pytest.raises(RpcError) as caught:
+        request(f"<delete-config><target>{target}</target></delete-config>")
 
     assert caught.value.tag is tag

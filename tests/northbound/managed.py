@@ -69,6 +69,10 @@ class Managed:
         assert isinstance(request, EditConfig)
         await self.manager.edit_config(request, "admin")
 
+    async def replace(self, body: str) -> None:
+        """Edit as copy-config does."""
+        await self.edit(body, "<default-operation>replace</default-operation>")
+
     async def validate(self, body: str | None = None) -> None:
         element = None if body is None else operation(f"<x>{config(body)}</x>")[0]
         await self.manager.validate(element, "admin")

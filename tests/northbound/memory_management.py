@@ -54,6 +54,7 @@ class MemoryManagement:
         self.actions = frozenset({(ESC, "serviceAction"), (ESC, "explode")})
         self.children: dict[str, etree._Element] = {}
         self.edited_by: list[str] = []
+        self.operations: list[str] = []
         self.acted: list[str] = []
         self.log: list[LoggedNotification] = []
         self.feeds: set[MemoryFeed] = set()
@@ -78,6 +79,7 @@ class MemoryManagement:
                 raise RpcError.bad_element("/config", "bad", "this is bad")
             self.children[str(child.tag)] = child
         self.edited_by.append(user)
+        self.operations.append(request.default_operation.value)
 
     async def validate(self, config: etree._Element | None, user: str) -> None:
         for child in self.children.values() if config is None else config:

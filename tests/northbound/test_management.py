@@ -103,6 +103,28 @@ async def test_a_wrong_config_is_told_with_the_path(it: Managed):
     assert (tag, path.rpartition("/")[2]) == ("invalid-value", "esc:bootup_time")
 
 
+# RFC 6241 section 7.3, copy-config: an edit with replace for its default operation
+
+
+async def test_a_replaced_configuration_keeps_what_is_the_same(it: Managed):
+    await it.edit(service())
+    await it.edit(tenants("u"))
+    kept = it.datastore.entry(EntryPath(Kind.DEPLOYMENT, "t", "d"))
+
+    await it.replace(service())
+
+    assert it.datastore.entry(EntryPath(Kind.DEPLOYMENT, "t", "d")) is kept
+    assert [entry.path.name for entry in it.datastore.entries()] == ["t", "d"]
+
+
+async def test_a_configuration_replaced_by_nothing_is_empty(it: Managed):
+    await it.edit(service())
+
+    await it.replace("")
+
+    assert await it.get_config() == ""
+
+
 # RFC 6243, basic mode explicit
 
 

@@ -51,6 +51,20 @@ async def test_validate_looks_at_running_or_at_what_is_sent(server: Server):
     assert server.management.children == {}
 
 
+async def test_a_copied_configuration_replaces_what_was_there(server: Server):
+    config = f'<config><thing xmlns="{ESC}"/></config>'
+    copy = f"<copy-config>{RUNNING}<source>{config}</source></copy-config>"
+    async with connected(server.port) as client, connected(server.port) as other:
+        await client.ok(copy)
+        assert server.management.operations == ["replace"]
+        await other.ok(f"<lock>{RUNNING}</lock>")
+        assert (await client.error(copy))[0] == "in-use"
+        assert (await client.error(f"<delete-config>{RUNNING}</delete-config>"))[0] == (
+            "invalid-value"
+        )
+    assert server.management.operations == ["replace"]
+
+
 async def test_nothing_found_is_no_error(server: Server):
     async with connected(server.port) as client:
         reply = await client.rpc('<get><filter type="xpath" select="esc_datamodel/opdata"/></get>')
