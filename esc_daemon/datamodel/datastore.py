@@ -30,14 +30,13 @@ from esc_daemon.datamodel.entries import (
 )
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.selection import EVERYTHING, Selection
+from esc_daemon.datamodel.walk import MAX_ERRORS as MAX_ERRORS
 from esc_daemon.datamodel.walk import Walk
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Intent
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 
-MAX_ERRORS: Final = 50
-"""Errors told of one edit; what comes after them is not even looked for."""
 _END_OF_TENANT: Final = b"</tenant>"
 
 
@@ -114,7 +113,7 @@ class Datastore:
         walk = Walk(self._schema, self, default_operation)
         walk.config(config)
         changes = tuple(self._changes(walk.touched))
-        self._validate(changes)
+        self._validate(changes, walk.errors)
         bindings = [self._bind(change, walk.touched[change.path]) for change in changes]
         return PendingEdit(
             changes=changes,
@@ -203,8 +202,8 @@ class Datastore:
             if new != (None if old is None else old.xml):
                 yield EntryChange(path=path, old=old, new=new)
 
-    def _validate(self, changes: Iterable[EntryChange]) -> None:
-        errors: list[RpcError] = []
+    def _validate(self, changes: Iterable[EntryChange], found_before: Iterable[RpcError]) -> None:
+        errors = list(found_before)
         for change in changes:
             if change.new is not None and len(errors) < MAX_ERRORS:
                 found = self._schema.validate(wrapped(change.path, change.new))

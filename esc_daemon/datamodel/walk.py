@@ -21,6 +21,8 @@ from esc_daemon.netconf.edit import DefaultOperation, Operation, apply_edit, ins
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.xml import BASE_NS, name_of, qualified, tag_of
 
+MAX_ERRORS: Final = 50
+"""Errors told of one edit; what comes after them is not even looked for."""
 _OPERATION: Final = qualified(BASE_NS, "operation")
 _AWAY: Final = frozenset({Operation.DELETE, Operation.REMOVE})
 
@@ -40,7 +42,8 @@ class Walk:
     One edit on its way; *touched* holds what became of each entry (None: it is gone).
 
     The operations of RFC 6241 section 7.2 on a level above the entries mean the same as on a tree:
-    an entry that they take away is taken away with all that stands inside it.
+    an entry that they take away is taken away with all that stands inside it. What is wrong with
+    one entry keeps nobody from looking at the next: *errors* holds the first of each.
     """
 
     def __init__(self, schema: Schema, index: Index, default_operation: DefaultOperation) -> None:
@@ -48,15 +51,18 @@ class Walk:
         self._index = index
         self._default = default_operation
         self.touched: dict[EntryPath, etree._Element | None] = {}
+        self.errors: list[RpcError] = []
+        self._refused: set[EntryPath] = set()
+        """Entries with an error: what the edit says of them a second time cannot be judged."""
         self._new: dict[tuple[Kind, str | None], dict[EntryPath, None]] = {}
         """What the edit has made so far, by kind and tenant."""
 
     def config(self, config: etree._Element) -> None:
         """
-        Apply the element ``config`` of an edit-config.
+        Apply the element ``config`` of an edit-config; see *errors* afterwards.
 
         Raises:
-            RpcError: As `netconf.edit.apply_edit`.
+            RpcError: As `netconf.edit.apply_edit`, for what is wrong above the entries.
 
         """
         inherited = Operation(self._default.value)
@@ -152,7 +158,13 @@ class Walk:
             for gone in [each for each in self._live((kind,), tenant) if each not in named]:
                 self._drop(gone)
         for child, known, entry in entries:
-            self._entry(child, known, operation, path, entry)
+            if entry in self._refused or len(self.errors) >= MAX_ERRORS:
+                continue
+            try:
+                self._entry(child, known, operation, path, entry)
+            except RpcError as error:
+                self._refused.add(entry)
+                self.errors.append(error)
 
     def _entry(
         self,
