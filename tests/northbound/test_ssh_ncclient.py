@@ -38,6 +38,25 @@ async def test_ncclient_edits_reads_and_listens(server: Server):
     assert "<status>told</status>" in event
 
 
+async def test_ncclient_validates_and_asks_for_schemas_and_defaults(server: Server):
+    def play() -> str:
+        with manager.connect(
+            host="127.0.0.1",
+            port=server.port,
+            username="admin",
+            password="pw",
+            hostkey_verify=False,
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=10,
+        ) as client:
+            assert client.validate("running").ok
+            assert client.get_config("running", with_defaults="report-all-tagged").ok
+            return str(client.get_schema("m", version="2026-01-01").data)
+
+    assert await asyncio.to_thread(play) == "module m {}"
+
+
 async def test_ncclient_comes_in_by_the_local_clients_key(
     server: Server, passwords: Passwords, tmp_path: Path
 ):
