@@ -51,13 +51,12 @@ class PendingEdit:
 
     *changes* are the entries that differ, parents first. *intents* are what these ask of their
     records, one each and in the same order, None for what is to go. *warnings* are for the
-    log. *revision* is what the datastore will have after the commit.
+    log.
     """
 
     changes: tuple[EntryChange, ...]
     intents: tuple[tuple[Key, Intent | None], ...]
     warnings: tuple[str, ...]
-    revision: int
 
 
 class Datastore:
@@ -67,20 +66,13 @@ class Datastore:
         check_coverage(schema)
         self._schema = schema
         self._nodes = {kind: entry_node(schema, kind) for kind in LISTS}
-        self._revision = 0
         self._entries: dict[tuple[Kind, str | None], dict[str, Entry]] = {}
         """By kind and tenant, each in the order of creation."""
-
-    @property
-    def revision(self) -> int:
-        """The number of the last commit that changed something."""
-        return self._revision
 
     def load(self, entries: Iterable[Entry]) -> None:
         """Take the *entries* of an earlier run, oldest first."""
         for entry in entries:
             self._put(entry)
-            self._revision = max(self._revision, entry.revision)
 
     def entry(self, path: EntryPath) -> Entry | None:
         """Return one entry."""
@@ -122,7 +114,6 @@ class Datastore:
                 for change, binding in zip(changes, bindings, strict=True)
             ),
             warnings=tuple(chain.from_iterable(each.warnings for each in bindings if each)),
-            revision=self._revision + bool(changes),
         )
 
     def faults(self, entry: Entry) -> list[RpcError]:
@@ -143,13 +134,12 @@ class Datastore:
                 raise StaleEdit(f"{change.path.kind} {change.path.name} was changed meanwhile")
         if not pending.changes:
             return ()
-        self._revision += 1
         written: list[Entry] = []
         for change in pending.changes:
             if change.new is None:
                 self._take(change.path)
                 continue
-            entry = Entry(path=change.path, xml=change.new, revision=self._revision)
+            entry = Entry(path=change.path, xml=change.new, revision=_next(change))
             self._put(entry)
             written.append(entry)
         return written
@@ -235,3 +225,8 @@ def _contained(kind: Kind, entries: Iterable[bytes]) -> list[bytes]:
     container = LISTS[kind][0].encode()
     pieces = list(entries)
     return [b"<%b>" % container, *pieces, b"</%b>" % container] if pieces else []
+
+
+def _next(change: EntryChange) -> int:
+    """Count an entry's writes as the store does, so that a restart changes no revision."""
+    return 1 if change.old is None else change.old.revision + 1

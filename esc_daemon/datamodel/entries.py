@@ -61,8 +61,8 @@ class Entry:
     """
     One entry as running has it.
 
-    *xml* is ready to be sent inside its parents; *revision* is that of the datastore after the
-    commit that wrote it.
+    *xml* is ready to be sent inside its parents; *revision* is 1 when it is created and one more
+    with each write, as the store counts it.
     """
 
     path: EntryPath

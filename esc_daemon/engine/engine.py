@@ -166,9 +166,15 @@ class Engine:
             Refused: A record cannot take it.
 
         """
+        self._steps(self._told(edit), edit)
+
+    def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
+        for change in edit.changes:
+            self._check_vims(change)
         steps: dict[Key, Step] = {}
-        for key, trigger in self._told(edit):
+        for key, trigger in told:
             self._advance(steps, key, trigger)
+        return [step for step in steps.values() if step.moved]
 
     async def _apply(self, edit: Edit) -> None:
         while True:
@@ -210,12 +216,7 @@ class Engine:
                 raise Refused("operation-failed", text, key=change.key) from error
 
     async def _taken(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> None:
-        for change in edit.changes:
-            self._check_vims(change)
-        steps: dict[Key, Step] = {}
-        for key, trigger in told:
-            self._advance(steps, key, trigger)
-        moved = [step for step in steps.values() if step.moved]
+        moved = self._steps(told, edit)
         await self._commit(moved, edit)
         for step in moved:
             self._follow(self._box(step.key))
@@ -324,8 +325,10 @@ class Engine:
             box = self._box(step.key)
             box.record = step.record
             self._index(box)
-        edit.on_committed()
-        self.broadcast.publish(logged)
+        try:
+            edit.on_committed()
+        finally:  # what is stored is told: the numbers have no gaps
+            self.broadcast.publish(logged)
 
     def _follow(self, box: Mailbox) -> None:
         """Do what the record now wants done, and let its neighbours look at it."""

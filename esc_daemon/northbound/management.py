@@ -47,6 +47,8 @@ from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, Store, St
 
 log = structlog.get_logger()
 
+_SMALL: Final = 128 * 1024
+"""Bytes that are parsed and filtered within some milliseconds."""
 _REMEMBERED: Final = 4096
 """Rendered events kept for the next listener; when full, the oldest is rendered again."""
 _A_TURN: Final = 50
@@ -217,7 +219,7 @@ class Manager:
             return self._reported(self._datastore.get_config(), with_defaults)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
         pieces = self._datastore.get_config(selection_of(hints))
-        return self._chosen(pieces, filter, with_defaults)
+        return await self._filtered(pieces, filter, with_defaults)
 
     # ---------------------------------------------------------------- state
 
@@ -243,11 +245,11 @@ class Manager:
 
         beside = [tree.render() for tree in self._state if may_be_meant(tree.name)]
         if not may_be_meant((NAMESPACE, ROOT)):
-            return self._chosen(beside, filter, with_defaults, None)
+            return await self._filtered(beside, filter, with_defaults, None)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
         pieces = [*self._model(hints), *beside]
         # alone, the data model is found faster under its one namespace
-        return self._chosen(pieces, filter, with_defaults, None if beside else NAMESPACE)
+        return await self._filtered(pieces, filter, with_defaults, None if beside else NAMESPACE)
 
     def _model(self, hints: Sequence[Hint]) -> Sequence[bytes]:
         """Return what of the data model lies on *hints*, configuration and state in one root."""
@@ -263,6 +265,19 @@ class Manager:
         if with_defaults is WithDefaults.TRIM:
             trim_defaults(data, self._schema.data_root)
         return [etree.tostring(child) for child in data]
+
+    async def _filtered(
+        self,
+        pieces: Sequence[bytes],
+        filter_: Filter,
+        with_defaults: WithDefaults,
+        default_namespace: str | None = NAMESPACE,
+    ) -> Sequence[bytes]:
+        """Filter here what is small, and off the loop what would hold the other sessions up."""
+        work = functools.partial(self._chosen, pieces, filter_, with_defaults, default_namespace)
+        if sum(map(len, pieces)) < _SMALL:
+            return work()
+        return await asyncio.to_thread(work)
 
     def _chosen(
         self,

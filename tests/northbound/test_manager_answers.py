@@ -11,7 +11,7 @@ from lxml import etree
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
-from esc_daemon.domain.events import Event, EventType
+from esc_daemon.domain.events import Audience, Event, EventType
 from esc_daemon.domain.ids import RecordId, VimId
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
@@ -118,3 +118,26 @@ async def test_rendered_events_are_kept_for_the_next_listener_and_not_for_ever(
 
     assert again[0].payload is first[-1].payload
     assert len(manager._payloads) == 4096
+
+
+async def test_what_is_for_rest_callbacks_alone_is_no_notification(manager: Manager) -> None:
+    ours = Event(type=EventType.CREATE_TENANT, message="")
+    theirs = Event(type=EventType.CREATE_TENANT, message="", audience=Audience.REST)
+    told = [LoggedEvent(seq=n, time=BEGAN, event=e) for n, e in enumerate((theirs, ours), start=1)]
+
+    assert [logged.seq for logged in manager.rendered(told)] == [2]
+
+
+async def test_of_two_edits_at_once_the_second_sees_what_the_first_has_made(
+    manager: Manager,
+) -> None:
+    new = f'<flavors xmlns:nc="{BASE_NS}">{flavor("a", 1)}</flavors>'
+    create = new.replace("<flavor>", '<flavor nc:operation="create">')
+
+    ends = await asyncio.gather(
+        *(manager.edit_config(an_edit(create), "admin") for _ in range(5)), return_exceptions=True
+    )
+
+    refused = [end for end in ends if end is not None]
+    assert len(refused) == 4
+    assert all(isinstance(end, RpcError) and end.tag is ErrorTag.DATA_EXISTS for end in refused)
