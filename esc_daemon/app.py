@@ -57,7 +57,7 @@ from esc_daemon.northbound.ssh.locks import RunningLock
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.northbound.ssh.state import server_state, stream_list
 from esc_daemon.settings import LogFormat, LogSettings, Settings
-from esc_daemon.store.base import Entry, Store, StoreError
+from esc_daemon.store.base import Entry, LoggedEvent, Store, StoreError
 from esc_daemon.store.store import open_store
 from esc_daemon.store.upkeep import short_event_log
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -163,7 +163,7 @@ async def _serve(
             http_listener(app, settings.host, settings.http_port)
         )
         await engine.restore()
-        services = await _services(settings, registry, schema, datastore, engine, store)
+        services = _services(settings, registry, schema, datastore, engine, store)
         keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
         netconf = await stack.enter_async_context(
             netconf_listener(
@@ -265,7 +265,7 @@ def _simulators(
     return {vim: SimulatorDriver(cloud, vim=vim) for vim in ids}
 
 
-async def _services(
+def _services(
     settings: Settings,
     registry: CollectorRegistry,
     schema: Schema,
@@ -290,7 +290,11 @@ async def _services(
     now = Clock(asyncio.get_running_loop()).now
     sessions, lock = Sessions(limits=limits, metrics=metrics), RunningLock()
     started = now()
-    oldest = await store.events(after=0, limit=1, stream=Stream.ESC_EVENT)
+
+    async def oldest() -> LoggedEvent | None:
+        found = await store.events(after=0, limit=1, stream=Stream.ESC_EVENT)
+        return found[0] if found else None
+
     state = (
         server_state(
             sessions=sessions,
@@ -299,7 +303,7 @@ async def _services(
             library=library,
             started=started,
         ),
-        stream_list(STREAMS, oldest[0].time if oldest else started),
+        stream_list(STREAMS, oldest, started),
     )
     return Services(
         management=Manager(

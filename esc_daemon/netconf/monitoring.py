@@ -62,11 +62,16 @@ class Locked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamState:
-    """One stream (RFC 5277 section 3.2.5), which can be replayed from *log_created* on."""
+    """
+    One stream (RFC 5277 section 3.2.5), which can be replayed.
+
+    Its log is kept since *log_created*; what is older than *log_aged* may have been forgotten.
+    """
 
     name: str
     description: str
     log_created: datetime
+    log_aged: datetime | None
 
 
 def netconf_state(
@@ -150,6 +155,8 @@ def streams(listed: Sequence[StreamState]) -> bytes:
         leaf(entry, "description", stream.description)
         leaf(entry, "replaySupport", "true")
         leaf(entry, "replayLogCreationTime", stream.log_created.isoformat())
+        if stream.log_aged is not None:
+            leaf(entry, "replayLogAgedTime", stream.log_aged.isoformat())
     return serialise(root)
 
 

@@ -236,14 +236,14 @@ class Manager:
         """
         del user
         if filter is None:
-            beside = [tree.render() for tree in self._state]
+            beside = [await tree.render() for tree in self._state]
             return [*self._reported(self._model(()), with_defaults), *beside]
         roots = root_hints(filter)
 
         def may_be_meant(name: tuple[str, str]) -> bool:
             return roots is None or any(root.is_named(name) for root in roots)
 
-        beside = [tree.render() for tree in self._state if may_be_meant(tree.name)]
+        beside = [await tree.render() for tree in self._state if may_be_meant(tree.name)]
         if not may_be_meant((NAMESPACE, ROOT)):
             return await self._filtered(beside, filter, with_defaults, None)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
@@ -385,7 +385,11 @@ def _library(library: YangLibrary) -> Iterable[StateTree]:
         ("yang-library", yang_library(library)),
         ("modules-state", modules_state(library)),
     ):
-        yield StateTree((YANG_LIBRARY_NS, name), functools.partial(bytes, rendered))
+        yield StateTree((YANG_LIBRARY_NS, name), functools.partial(_unchanged, rendered))
+
+
+async def _unchanged(rendered: bytes) -> bytes:
+    return rendered
 
 
 def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:

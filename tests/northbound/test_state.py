@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import oopt_gnpy_libyang as libyang
 import pytest
@@ -15,15 +15,16 @@ from netconf_server import Server
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import _shares, yang_directory
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES, library_capabilities
-from esc_daemon.northbound.ssh.services import StateTree, StreamInfo
+from esc_daemon.northbound.ssh.services import LoggedNotification, StateTree, StreamInfo
 from esc_daemon.northbound.ssh.state import server_state, stream_list
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 MONITORING = "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring"
 LIBRARY = "urn:ietf:params:xml:ns:yang:ietf-yang-library"
 NETMOD = "urn:ietf:params:xml:ns:netmod:notification"
 N = {"m": MONITORING, "l": LIBRARY, "s": NETMOD}
-STREAMS = stream_list([StreamInfo("NETCONF", "all"), StreamInfo("escEvent", "ESC")], STARTED)
+LISTED = (StreamInfo("NETCONF", "all"), StreamInfo("escEvent", "ESC"))
 RUNNING = "<target><running/></target>"
 
 
@@ -46,9 +47,16 @@ def yang() -> libyang.Context:
     return context
 
 
+def stream_tree(*logged: LoggedNotification) -> StateTree:
+    async def oldest() -> LoggedNotification | None:
+        return logged[0] if logged else None
+
+    return stream_list(LISTED, oldest, STARTED)
+
+
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
-    async with managed(schema, (STREAMS,)) as everything:
+    async with managed(schema, (stream_tree(),)) as everything:
         yield everything
 
 
@@ -78,22 +86,22 @@ async def test_the_state_of_the_server_is_what_its_yang_says(
     server: Server, schema: Schema, yang: libyang.Context
 ):
     tree = monitoring(server, schema)
-    valid(yang, tree.render())
+    valid(yang, await tree.render())
     async with connected(server.port) as client:
         await client.ok(f"<lock>{RUNNING}</lock>")
-        valid(yang, tree.render())
+        valid(yang, await tree.render())
 
 
 async def test_the_lock_is_shown_with_its_holder_while_it_is_held(server: Server, schema: Schema):
     tree = monitoring(server, schema)
     async with connected(server.port) as client:
         await client.ok(f"<lock>{RUNNING}</lock>")
-        (lock,) = etree.fromstring(tree.render()).iterfind(".//m:datastore/m:locks/*", N)
+        (lock,) = etree.fromstring(await tree.render()).iterfind(".//m:datastore/m:locks/*", N)
         assert lock.tag == f"{{{MONITORING}}}global-lock"
         assert lock.findtext("m:locked-by-session", None, N) == str(client.session_id)
         assert lock.findtext("m:locked-time", None, N) == "2026-01-01T00:00:00+00:00"
         await client.ok(f"<unlock>{RUNNING}</unlock>")
-        assert etree.fromstring(tree.render()).find(".//m:locks", N) is None
+        assert etree.fromstring(await tree.render()).find(".//m:locks", N) is None
 
 
 async def test_a_session_is_shown_with_what_it_counted(server: Server, schema: Schema):
@@ -109,7 +117,7 @@ async def test_a_session_is_shown_with_what_it_counted(server: Server, schema: S
         server.management.tell("SUCCESS")
         await client.event()
 
-        (session,) = etree.fromstring(tree.render()).iterfind(".//m:session", N)
+        (session,) = etree.fromstring(await tree.render()).iterfind(".//m:session", N)
 
         told = {etree.QName(leaf).localname: leaf.text for leaf in session}
         assert told == {
@@ -137,7 +145,7 @@ async def test_sessions_that_ended_stay_in_the_statistics(server: Server, schema
         await rude.closed()
     await server.nobody_left()
 
-    rendered = etree.fromstring(monitoring(server, schema).render())
+    rendered = etree.fromstring(await monitoring(server, schema).render())
 
     told = {etree.QName(leaf).localname: leaf.text for leaf in rendered.find("m:statistics", N)}
     assert told == {
@@ -153,7 +161,7 @@ async def test_sessions_that_ended_stay_in_the_statistics(server: Server, schema
 
 
 async def test_every_schema_that_is_listed_can_be_had(server: Server, schema: Schema):
-    rendered = etree.fromstring(monitoring(server, schema).render())
+    rendered = etree.fromstring(await monitoring(server, schema).render())
 
     listed = [
         (each.findtext("m:identifier", None, N), each.findtext("m:version", None, N))
@@ -237,6 +245,28 @@ async def test_the_streams_are_listed_with_replay(it: Managed, yang: libyang.Con
         ["NETCONF", "all", "true", "2026-01-01T00:00:00+00:00"],
         ["escEvent", "ESC", "true", "2026-01-01T00:00:00+00:00"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("seq", "hours", "created", "aged"),
+    [
+        (1, 1, STARTED, None),
+        (1, -1, STARTED - HOUR, None),
+        (7, -1, STARTED - HOUR, STARTED - HOUR),
+        (7, 1, STARTED, STARTED + HOUR),
+    ],
+)
+async def test_the_log_is_as_old_as_its_first_event_and_says_what_it_forgot(
+    yang: libyang.Context, seq: int, hours: int, created: datetime, aged: datetime | None
+):
+    tree = stream_tree(LoggedNotification(seq, STARTED + hours * HOUR, b""))
+
+    rendered = await tree.render()
+
+    valid(yang, rendered)
+    stream = etree.fromstring(rendered).find(".//s:stream", N)
+    assert stream.findtext("s:replayLogCreationTime", None, N) == created.isoformat()
+    assert stream.findtext("s:replayLogAgedTime", None, N) == (aged and aged.isoformat())
 
 
 # RFC 6241 sections 6 and 8.9: a part of it all

@@ -5,7 +5,7 @@ Errors that an implementation may raise are RpcError and RpcErrors of `netconf`;
 logged and answered as operation-failed with a reference.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -37,7 +37,7 @@ class StateTree(NamedTuple):
 
     name: tuple[str, str]
     """(namespace, local name)"""
-    render: Callable[[], bytes]
+    render: Callable[[], Awaitable[bytes]]
     """Returns the element, serialised."""
 
 

@@ -1,7 +1,8 @@
 """What the NETCONF server shows of itself in a get, beside the data model."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Final, Protocol, TypeAlias
 
 from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.monitoring import (
@@ -17,6 +18,21 @@ from esc_daemon.northbound.ssh.locks import RunningLock
 from esc_daemon.northbound.ssh.services import StateTree, StreamInfo
 from esc_daemon.northbound.ssh.sessions import Sessions
 
+_FIRST: Final = 1
+"""The number of the first event of a log."""
+
+
+class Oldest(Protocol):
+    """The oldest event that the log still has."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def time(self) -> datetime: ...
+
+
+EventLog: TypeAlias = Callable[[], Awaitable[Oldest | None]]
+
 
 def server_state(
     *,
@@ -28,7 +44,7 @@ def server_state(
 ) -> StateTree:
     """Return netconf-state (RFC 6022); *started* is when the daemon began to serve."""
 
-    def render() -> bytes:
+    async def render() -> bytes:
         locked = None
         if lock.holder is not None and lock.since is not None:
             locked = Locked(session_id=lock.holder, since=lock.since)
@@ -58,12 +74,27 @@ def server_state(
     return StateTree((MONITORING_NS, "netconf-state"), render)
 
 
-def stream_list(listed: Sequence[StreamInfo], log_created: datetime) -> StateTree:
-    """Return the list of streams (RFC 5277 section 3.2.5), logged since *log_created*."""
-    rendered = streams(
-        [
-            StreamState(name=each.name, description=each.description, log_created=log_created)
-            for each in listed
-        ]
-    )
-    return StateTree((NOTIF_MGMT_NS, "netconf"), lambda: rendered)
+def stream_list(listed: Sequence[StreamInfo], log: EventLog, started: datetime) -> StateTree:
+    """
+    Return the list of streams (RFC 5277 section 3.2.5).
+
+    Their log is kept since its oldest event, or since *started* when that was earlier.
+    """
+
+    async def render() -> bytes:
+        oldest = await log()
+        created = started if oldest is None else min(started, oldest.time)
+        aged = oldest.time if oldest is not None and oldest.seq > _FIRST else None
+        return streams(
+            [
+                StreamState(
+                    name=each.name,
+                    description=each.description,
+                    log_created=created,
+                    log_aged=aged,
+                )
+                for each in listed
+            ]
+        )
+
+    return StateTree((NOTIF_MGMT_NS, "netconf"), render)
