@@ -8,6 +8,7 @@ a filter to the restricted data gives what it gives on all data.
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from lxml import etree
@@ -83,12 +84,19 @@ def key_hints(
             return tuple(_subtree_steps(element)) or None
         case XPathFilter(select=select, namespaces=namespaces):
             try:
-                tokens = tokens_of(select)
+                return _xpath_hints(select, namespaces, default_namespace)
             except RpcError:
                 return None
-            bound = dict(namespaces)
-            steps = tuple(_XPathSteps(tokens, bound, default_namespace).steps())
-            return _until_a_key_is_entered(steps) or None
+
+
+@lru_cache(maxsize=256)
+def _xpath_hints(
+    select: str, namespaces: tuple[tuple[str, str], ...], default_namespace: str | None
+) -> tuple[Hint, ...] | None:
+    """Clients ask the same again and again; what is wrong or too long raises and is not kept."""
+    tokens = tokens_of(select)
+    steps = tuple(_XPathSteps(tokens, dict(namespaces), default_namespace).steps())
+    return _until_a_key_is_entered(steps) or None
 
 
 def root_hints(filter_: SubtreeFilter | XPathFilter) -> tuple[Hint, ...] | None:
