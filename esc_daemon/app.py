@@ -160,7 +160,7 @@ async def _serve(
         readiness = Readiness([_STARTING])
         app = create_app([health_router(readiness), metrics_router(registry)])
         http = await stack.enter_async_context(
-            http_listener(app, settings.host, settings.http_port)
+            http_listener(app, settings.http_host, settings.http_port)
         )
         await engine.restore()
         services = _services(settings, registry, schema, datastore, engine, store)

@@ -55,7 +55,7 @@ def cli() -> None:
 @cli.command()
 @_config_option
 @_data_dir_option
-@click.option("--host", help="Address that all listeners bind to.")
+@click.option("--host", help="Address that NETCONF binds to.")
 @click.option("--netconf-port", type=int, help="NETCONF over SSH; 0 takes any free port.")
 @click.option("--http-port", type=int, help="HTTP; 0 takes any free port.")
 @click.option(

@@ -170,7 +170,12 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(
-        default="127.0.0.1", min_length=1, description="address all listeners bind to"
+        default="127.0.0.1", min_length=1, description="address that NETCONF binds to"
+    )
+    http_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="address that HTTP binds to: it has neither TLS nor login yet",
     )
     netconf_port: Port = Field(default=2022, description="NETCONF over SSH; 0: any free port")
     http_port: Port = Field(default=8080, description="HTTP; 0: any free port")
