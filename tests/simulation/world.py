@@ -256,10 +256,17 @@ class World:
         what = self.random.random()
         if what < 0.25:
             await self._kill_soon()
+        elif what < 0.3:
+            self._silence()
         elif what < 0.45:
             await asyncio.sleep(self.random.choice([0.01, 0.5, 3.0, 30.0, 90.0]))
         else:
             await self._edit(self._any_edit())
+
+    def _silence(self) -> None:
+        """A guest stops answering, perhaps before anybody saw it alive."""
+        if rows := self._servers():
+            self.vim.cloud.cloud.silence(self.random.choice(rows).key)
 
     async def _kill_soon(self) -> None:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
