@@ -265,7 +265,7 @@ class World:
 
     def _silence(self) -> None:
         """A guest stops answering, perhaps before anybody saw it alive."""
-        if rows := self._servers():
+        if rows := [row for row in self._servers() if row.gone_at is None]:
             self.vim.cloud.cloud.silence(self.random.choice(rows).key)
 
     async def _kill_soon(self) -> None:
