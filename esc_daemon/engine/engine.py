@@ -219,7 +219,7 @@ class Engine:
         moved = self._steps(told, edit)
         await self._commit(moved, edit)
         for step in moved:
-            self._follow(self._box(step.key))
+            self._follow_when_read(self._box(step.key))
 
     def tell(self, key: Key, trigger: Trigger) -> None:
         """Let the record of *key* know; never refused, coalesced by subject (law 9)."""
@@ -274,7 +274,7 @@ class Engine:
                     if not await self._stepped(box, triggers):
                         box.put_back(triggers)
                         break
-                    self._follow(box)
+                    self._follow_when_read(box)
         finally:
             box.draining = False
             self._unused(box)
@@ -329,6 +329,16 @@ class Engine:
             edit.on_committed()
         finally:  # what is stored is told: the numbers have no gaps
             self.broadcast.publish(logged)
+
+    def _follow_when_read(self, box: Mailbox) -> None:
+        """
+        Plan once every trigger that waits is taken.
+
+        A call that has answered no longer holds its slot. A plan made before its answer is in the
+        record would send the call again at once: a create that nobody answered would be doubled.
+        """
+        if not box.waiting:
+            self._follow(box)
 
     def _follow(self, box: Mailbox) -> None:
         """Do what the record now wants done, and let its neighbours look at it."""

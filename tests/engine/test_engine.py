@@ -15,6 +15,7 @@ from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import Woken
 from esc_daemon.engine.engine import Change, Edit
 from esc_daemon.store.base import EntryChange, EntryPath, StoreFull
+from esc_daemon.vim.base import VimUnknown
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
@@ -231,3 +232,41 @@ async def test_after_a_close_nothing_is_taken_any_more(vim, store):
     await asyncio.sleep(1)
 
     assert engine.record(TENANT) is record
+
+
+class SilentVim(WatchedVim):
+    """Each create ends without an answer when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[asyncio.Event] = []
+
+    async def ensure_server(self, key, want, ports):
+        self.asked["ensure_server"] += 1
+        end = asyncio.Event()
+        self.ends.append(end)
+        await end.wait()
+        raise VimUnknown("nobody answered")
+
+
+async def test_a_create_whose_answer_still_waits_to_be_read_is_not_sent_again(store):
+    # given two creates under way, and the first one's end being stored
+    vim = SilentVim()
+    group = replace(SERVICE.groups[0], scaling=Scaling(min_active=2, max_active=2))
+    two = replace(SERVICE, groups=(group,))
+    async with an_engine(vim, store) as engine:
+        await engine.apply(Edit(changes=(TENANT_CHANGE, Change(key=DEPLOYMENT, intent=two))))
+        await asyncio.sleep(1)
+        store.held.clear()
+        vim.ends[0].set()
+        await asyncio.sleep(0.1)
+
+        # when the second ends meanwhile
+        vim.ends[1].set()
+        await asyncio.sleep(0.1)
+        store.held.set()
+        await asyncio.sleep(5)
+
+        # then the VIM is looked at, but nothing is sent that could double a server
+        assert vim.asked["ensure_server"] == 2
+        assert vim.asked["find_server"] >= 2
