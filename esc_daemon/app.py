@@ -15,8 +15,14 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
@@ -38,6 +44,7 @@ from esc_daemon.datamodel.tree import MODULE
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.ids import Kind, VimId
 from esc_daemon.domain.policy import Policy
+from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
@@ -83,6 +90,10 @@ _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
 """Objects made and not yet freed before a search of the youngest; of these before an older one."""
 _FILES_BESIDE_SESSIONS: Final = 512
 """Open files: logins under way, HTTP, database, keys, links to VIMs."""
+
+
+class ListenerRefused(Exception):
+    """An address or port cannot be had; the text names the listener and the setting."""
 
 
 def run_daemon(
@@ -133,7 +144,14 @@ def _run(work: Coroutine[None, None, None]) -> int:
     except (AccessError, FaultFileError) as error:
         print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_BAD_SETTINGS
-    except (StoreError, StateError, SimulatorError, CoverageError, OSError) as error:
+    except (
+        StoreError,
+        StateError,
+        SimulatorError,
+        CoverageError,
+        ListenerRefused,
+        OSError,
+    ) as error:
         print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_FAILED
     return _EXIT_OK
@@ -160,18 +178,28 @@ async def _serve(
         readiness = Readiness([_STARTING])
         app = create_app([health_router(readiness), metrics_router(registry)])
         http = await stack.enter_async_context(
-            http_listener(app, settings.http_host, settings.http_port)
+            _listening(
+                f"HTTP on {settings.http_host} port {settings.http_port}",
+                "http_port (--http-port; 0 takes any free port)",
+                http_listener(app, settings.http_host, settings.http_port),
+            )
         )
+        telling = asyncio.create_task(_log_events(engine.broadcast.listen()), name="event log")
+        stack.callback(telling.cancel)
         await engine.restore()
         services = _services(settings, registry, schema, datastore, engine, store)
         keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
         netconf = await stack.enter_async_context(
-            netconf_listener(
-                settings.host,
-                settings.netconf_port,
-                services=services,
-                login=login,
-                host_keys=keys,
+            _listening(
+                f"NETCONF on {settings.host} port {settings.netconf_port}",
+                "netconf_port (--netconf-port; 0 takes any free port)",
+                netconf_listener(
+                    settings.host,
+                    settings.netconf_port,
+                    services=services,
+                    login=login,
+                    host_keys=keys,
+                ),
             )
         )
         _spare_the_collector()
@@ -215,6 +243,38 @@ def _login(settings: Settings, stack: AsyncExitStack, password_file: Path | None
     throttle = LoginThrottle(failures=settings.limits.login_failures)
     users = Users(settings.data_dir / USERS_FILE)
     return Login(users=users, passwords=passwords, throttle=throttle)
+
+
+@asynccontextmanager
+async def _listening(
+    what: str, setting: str, listener: AbstractAsyncContextManager[int]
+) -> AsyncIterator[int]:
+    """Say which listener could not be had, and which setting moves it."""
+    try:
+        port = await listener.__aenter__()
+    except OSError as error:
+        text = f"{what} cannot listen: {error.strerror or error}; see the setting {setting}"
+        raise ListenerRefused(text) from error
+    try:
+        yield port
+    finally:
+        await listener.__aexit__(*sys.exc_info())
+
+
+async def _log_events(listener: Listener) -> None:
+    """Write every event that is told into the log, where operators look for a deployment."""
+    while True:
+        for logged in await listener.batch():
+            event = logged.event
+            log.info(
+                "event.told",
+                seq=logged.seq,
+                type=event.type,
+                status=event.status,
+                tenant=event.tenant,
+                deployment=event.deployment,
+                message=event.message,
+            )
 
 
 async def _engine(settings: Settings, stack: AsyncExitStack, store: Store) -> Engine:

@@ -150,13 +150,14 @@ class Performer:
             driver = self._vims.driver(call.vim)
             return await perform(driver, call, partial(self._vims.asking, call.vim))
         except VimRefused as error:
-            return _failure(call, str(error), final=True)
+            return _told(call, _failure(call, str(error), final=True))
         except VimUnreachable as error:
-            return _failure(call, str(error), reached=False)
+            return _told(call, _failure(call, str(error), reached=False))
         except VimError as error:
-            return _failure(call, str(error))
+            return _told(call, _failure(call, str(error)))
         except TimeoutError:
-            return _failure(call, f"no answer within {self._vims.call_timeout:g} s")
+            error_text = f"no answer within {self._vims.call_timeout:g} s"
+            return _told(call, _failure(call, error_text))
         except Exception as error:
             log.exception("vim.call_broke", call=type(call).__name__, vim=call.vim)
             return _failure(call, f"internal error in the VIM driver: {type(error).__name__}")
@@ -183,6 +184,19 @@ class Performer:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _told(call: VimCall, failure: CallFailed) -> CallFailed:
+    """Let the operator see it: a call that is tried again tells no event."""
+    log.warning(
+        "vim.call_failed",
+        call=type(call).__name__,
+        about=str(failure.subject),
+        vim=call.vim,
+        error=failure.error,
+        refused=failure.final,
+    )
+    return failure
 
 
 def _slot(command: Command) -> str:

@@ -30,7 +30,7 @@ def test_every_example_is_accepted(datastore: Datastore) -> None:
 
 
 def test_the_csp_deployment_means_what_it_says(datastore: Datastore) -> None:
-    pending = datastore.edit(as_config(REPOSITORY / "examples" / "csp-deployment.xml"))
+    pending = datastore.edit(as_config(REPOSITORY / "examples" / "04-csp" / "deployment.xml"))
 
     flavor, tenant, deployment = (intent for _, intent in pending.intents)
     assert isinstance(flavor, Flavor)
@@ -47,7 +47,7 @@ def test_the_csp_deployment_means_what_it_says(datastore: Datastore) -> None:
 
 
 def test_a_changed_locator_is_a_change_of_the_deployment_alone(datastore: Datastore) -> None:
-    path = REPOSITORY / "examples" / "csp-deployment.xml"
+    path = REPOSITORY / "examples" / "04-csp" / "deployment.xml"
     datastore.commit(datastore.edit(as_config(path)))
     moved = as_config(path)
     for leaf in moved.iter(f"{{{ESC}}}vim_id", f"{{{ESC}}}vim_project"):
