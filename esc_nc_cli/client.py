@@ -156,7 +156,14 @@ def _manager(endpoint: Endpoint, timeout: float) -> manager.Manager:
     handler = manager.make_device_handler(None)
     session = SSHSession(handler)
     if endpoint.known_hosts is not None:
-        session.load_known_hosts(str(endpoint.known_hosts))
+        # Only here: reading known_hosts takes a library that nothing else of the client needs.
+        from esc_nc_cli.known_hosts import BadKnownHosts, KnownHosts  # noqa: PLC0415
+
+        try:
+            keys = KnownHosts(endpoint.known_hosts, endpoint.host, endpoint.port)
+        except BadKnownHosts as error:
+            raise ConnectionFailed(str(error)) from error
+        session._host_keys = keys  # noqa: SLF001  ncclient has no other place for them
     try:
         session.connect(
             endpoint.host,

@@ -18,6 +18,7 @@ HELLO = f"""<hello xmlns="{BASE}"><capabilities>
 OK = "<ok/>"
 HANG = "hang"
 HANG_UP = "hang up"
+_RSA_HOST_KEY = asyncssh.generate_private_key("ssh-rsa", key_size=2048)  # slow to make: one for all
 
 
 class FakeServer:
@@ -36,6 +37,7 @@ class FakeServer:
         self.received: list[etree._Element] = []
         self.port = 0
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.rsa_host_key = _RSA_HOST_KEY
         self.key = folder / "client-key"
         client_key = asyncssh.generate_private_key("ssh-ed25519")
         client_key.write_private_key(self.key)
@@ -83,7 +85,7 @@ class FakeServer:
             Door,
             "127.0.0.1",
             0,
-            server_host_keys=[self.host_key],
+            server_host_keys=[self.host_key, self.rsa_host_key],
             authorized_client_keys=self._authorized,
             process_factory=self._converse,
             encoding=None,
