@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from esc_daemon.access.errors import AccessError
+from esc_daemon.access.errors import AccessError, BadPublicKey
 from esc_daemon.access.first_start import USERS_FILE, password_from_file
+from esc_daemon.access.keys import normal_public_key
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.users import User, Users
 from esc_daemon.domain.states import (
@@ -113,12 +114,12 @@ def user_add(
 ) -> None:
     """Add the user NAME; with a public key and no password file, by key only."""
     with _users(config, data_dir) as users:
+        # All that can fail comes before the one change of the file.
+        keys = () if public_key is None else (_public_key(public_key),)
         hashed = None
         if password_file is not None or public_key is None:
             hashed = _hashed(password_file)
-        users.add(name, User(password=hashed))
-        if public_key is not None:
-            users.authorize_key(name, _text(public_key))
+        users.add(name, User(password=hashed, keys=keys))
 
 
 @user.command("passwd")
@@ -263,11 +264,13 @@ def _hashed(password_file: Path | None) -> str:
         return passwords.hash(password)
 
 
-def _text(path: Path) -> str:
+def _public_key(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return normal_public_key(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{path}: cannot be read") from error
+    except BadPublicKey as error:
+        raise click.ClickException(f"{path}: {error}") from error
 
 
 def _shown(value: object) -> str:

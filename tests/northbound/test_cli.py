@@ -66,6 +66,27 @@ def test_a_user_with_a_key_needs_no_password(tmp_path: Path):
     assert call("user", "list", "--data-dir", data).output == "op\t1 key(s)\n"
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"ssh-ed25519 AAAA", b"no key at all", b"\xff", b"ssh-ed25519 \xc3\xa9", None]
+)
+def test_a_bad_key_leaves_no_user_behind(
+    tmp_path: Path, password_file: Path, content: bytes | None
+):
+    # given
+    key, data = tmp_path / "k.pub", tmp_path / "d"
+    if content is not None:
+        key.write_bytes(content)
+    words = ["--password-file", password_file, "--data-dir", data]
+    # when
+    refused = call("user", "add", "op", "--public-key", key, *words)
+    # then
+    assert refused.exit_code == 1
+    assert refused.output.startswith(f"Error: {key}: ")
+    assert len(refused.output.splitlines()) == 1
+    assert call("user", "list", "--data-dir", data).output == ""
+    assert call("user", "add", "op", *words).exit_code == 0
+
+
 def test_a_password_is_changed_and_a_user_deleted(tmp_path: Path, password_file: Path):
     words = ["--password-file", password_file, "--data-dir", tmp_path / "d"]
     call("user", "add", "op", *words)
