@@ -41,6 +41,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 refused or failed, 2 usage, 3 connection or login, 4 time-out.",
 )
+@click.version_option(package_name="esc-daemon", prog_name="esc_nc_cli")
 @click.option("--host", help="The server.  [default: the local daemon, else 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its NETCONF port.  [default: 2022]")
 @click.option("--user", help="Log in as.  [default: esc-nc-admin with the local key, else admin]")

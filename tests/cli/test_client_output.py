@@ -1,6 +1,7 @@
 """Replies as JSON and tables; usage errors; the terminal."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def test_usage_errors_end_with_2_before_anything_is_sent(
     assert result.exit_code == 2, result.output
     assert hint in " ".join(result.stderr.split())
     assert "p4ss" not in result.output
+
+
+def test_the_program_tells_its_version() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert result.exit_code == 0
+    assert result.output == f"esc_nc_cli, version {version('esc-daemon')}\n"
 
 
 def test_without_credentials_and_terminal_the_login_fails(tmp_path: Path) -> None:
