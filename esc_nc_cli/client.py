@@ -144,6 +144,9 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         raise ConnectionFailed(f"the host key of {where} is not in {known}") from error
     except (NCClientError, OSError, EOFError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if endpoint.silent_directory is not None:
+            silent = f"data directory {endpoint.silent_directory} has no ports.json"
+            reason += f"; is esc_daemon running? ({silent})"
         raise ConnectionFailed(f"cannot open a NETCONF session to {where}: {reason}") from error
     session = Session(under, where)
     try:

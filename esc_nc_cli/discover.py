@@ -44,6 +44,8 @@ class Endpoint:
     password: str | None = field(default=None, repr=False)
     key: Path | None = None
     known_hosts: Path | None = None
+    silent_directory: Path | None = None
+    """Where no daemon has told its ports, so that the default port is a guess."""
 
     @property
     def is_loopback(self) -> bool:
@@ -82,7 +84,8 @@ def locate(
     directory = options.data_dir or data_directory(environment, is_root=is_root)
     is_local = options.host is None
     host = options.host or DEFAULT_HOST
-    port = options.port or (local_port(directory) if is_local else None) or DEFAULT_PORT
+    is_looked_up = is_local and options.port is None
+    port = options.port or (local_port(directory) if is_looked_up else None) or DEFAULT_PORT
     key, password = options.key, options.password
     if key is None and password is None and is_local and options.user in {None, LOCAL_USER}:
         key = _local_key(directory)
@@ -100,17 +103,22 @@ def locate(
         password=password,
         key=key,
         known_hosts=options.known_hosts,
+        silent_directory=directory if is_looked_up and not _ports(directory).exists() else None,
     )
 
 
 def local_port(directory: Path) -> int | None:
     """Return the NETCONF port that a daemon wrote into *directory*; None if none did."""
     try:
-        ports = json.loads((directory / "ports.json").read_bytes())
+        ports = json.loads(_ports(directory).read_bytes())
     except (OSError, ValueError):
         return None
     port = ports.get("netconf") if isinstance(ports, dict) else None
     return port if isinstance(port, int) and 0 < port < 65536 else None
+
+
+def _ports(directory: Path) -> Path:
+    return directory / "ports.json"
 
 
 def _local_key(directory: Path) -> Path | None:

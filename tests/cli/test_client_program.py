@@ -151,6 +151,22 @@ def test_a_server_that_hangs_up_while_waited_for_is_a_connection_error(
     assert result.exit_code == 3
     assert result.stderr.startswith("esc_nc_cli: ")
     assert len(result.stderr.splitlines()) == 1
+    assert "is esc_daemon running?" not in result.stderr
+
+
+def test_without_a_daemons_ports_the_text_asks_whether_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: nobody at the default port
+    with FakeServer(tmp_path) as gone:
+        monkeypatch.setattr("esc_nc_cli.discover.DEFAULT_PORT", gone.port)
+    # when
+    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
+    # then
+    assert result.exit_code == 3
+    assert result.stderr.endswith(
+        f"; is esc_daemon running? (data directory {tmp_path} has no ports.json)\n"
+    )
 
 
 def test_an_undeploy_names_the_deployment_and_ends_when_it_is_gone(
