@@ -18,7 +18,8 @@ _VIM_ID = {
     Kind.FLAVOR: "flavor_id",
 }
 # A service in one of these tells nothing more until somebody asks for something.
-_RESTING = frozenset({"SERVICE_ERROR_STATE", "SERVICE_STOPPED_STATE"})
+_FAILED = "SERVICE_ERROR_STATE"
+_RESTING = frozenset({_FAILED, "SERVICE_STOPPED_STATE"})
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -61,7 +62,8 @@ def outcome_now(goal: Goal, *, changed: bool, opdata: Standing) -> tuple[bool, s
     if state == _ACTIVE:
         return True, f"{goal} is in {state} and the edit changes nothing"
     if state in _RESTING:
-        return False, f"{goal} is in {state} and the edit changes nothing"
+        hint = "; delete-dep it first" if state == _FAILED else ""
+        return False, f"{goal} is in {state} and the edit changes nothing{hint}"
     return None
 
 

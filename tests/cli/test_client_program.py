@@ -112,19 +112,20 @@ def test_an_edit_that_changes_nothing_of_an_active_service_does_not_hang(
     assert "SERVICE_ACTIVE_STATE and the edit changes nothing" in result.stderr
 
 
-def test_an_edit_that_changes_nothing_of_a_broken_service_fails_at_once(
-    esc: Esc, server: FakeServer, file: str
+@pytest.mark.parametrize(
+    ("state", "hint"),
+    [("SERVICE_ERROR_STATE", "; delete-dep it first"), ("SERVICE_STOPPED_STATE", "")],
+)
+def test_an_edit_that_changes_nothing_of_a_resting_service_fails_at_once(
+    esc: Esc, server: FakeServer, file: str, state: str, hint: str
 ) -> None:
     # given
-    server.answers = {
-        "get-config": [a_configuration("d")],
-        "get": [an_opdata("SERVICE_ERROR_STATE")],
-    }
+    server.answers = {"get-config": [a_configuration("d")], "get": [an_opdata(state)]}
     # when
     result = esc("--timeout", "5", "edit-config", file, "--wait")
     # then
     assert result.exit_code == 1
-    assert "deployment t/d is in SERVICE_ERROR_STATE" in result.stderr
+    assert f"deployment t/d is in {state} and the edit changes nothing{hint}\n" in result.stderr
 
 
 def test_a_service_that_never_ends_is_a_time_out_that_names_it(
