@@ -27,6 +27,8 @@ from esc_nc_cli.xmltree import (
 _PROLOG = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*<[^\s<>/!?]+", re.DOTALL)
 _NC_UNDECLARED = "Namespace prefix nc "
 _ESC_ROOTS = frozenset({"esc_datamodel", "esc_system_config"})
+_BASE_ROOTS = frozenset({"config", "edit-config", "rpc"})
+_EXPECTED = "expected esc_datamodel, config, edit-config or rpc"
 
 
 class PayloadRefused(Exception):
@@ -119,16 +121,16 @@ def _edit_config(root: etree._Element) -> etree._Element:
             config = etree.Element(qname(BASE, "config"), nsmap={None: BASE})
             config.append(root)
             return _around(config)
-        case None, _:
+        case None, _ if name in _ESC_ROOTS | _BASE_ROOTS:
             wanted = ESC if name in _ESC_ROOTS else BASE
             raise PayloadRefused(
                 f"line {root.sourceline}: <{name}> has no namespace; "
                 f'write <{name} xmlns="{wanted}">'
             )
         case _:
+            origin = "" if namespace is None else f" of {namespace}"
             raise PayloadRefused(
-                f"line {root.sourceline}: <{name}> of {namespace} is no configuration; "
-                "expected esc_datamodel, config, edit-config or rpc"
+                f"line {root.sourceline}: <{name}>{origin} is no configuration; {_EXPECTED}"
             )
 
 

@@ -17,8 +17,8 @@ _VIM_ID = {
     Kind.IMAGE: "image_id",
     Kind.FLAVOR: "flavor_id",
 }
-# A service in one of these tells nothing more until somebody asks for something.
 _FAILED = "SERVICE_ERROR_STATE"
+# A service in one of these tells nothing more until somebody asks for something.
 _RESTING = frozenset({_FAILED, "SERVICE_STOPPED_STATE"})
 
 

@@ -84,6 +84,10 @@ def test_what_is_not_well_formed_is_refused_with_its_place(document: bytes, plac
     [
         ("<esc_datamodel/>", f'write <esc_datamodel xmlns="{ESC}">'),
         ("<rpc/>", f'write <rpc xmlns="{BASE}">'),
+        (
+            "<foo/>",
+            "<foo> is no configuration; expected esc_datamodel, config, edit-config or rpc$",
+        ),
         (f'<rpc xmlns="{BASE}"><get/></rpc>', "the rpc holds get, no edit-config"),
         (f'<rpc xmlns="{BASE}"/>', "the rpc holds nothing"),
         (f'<vmAction xmlns="{ESC}"/>', "<vmAction> of .* is no configuration"),
