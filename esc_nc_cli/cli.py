@@ -218,7 +218,7 @@ def _show(shell: Shell, title: str, name: str, xpath: str | None, shown_as: Form
         case Format.JSON:
             click.echo(as_json(reply))
         case Format.TABLE:
-            click.echo(as_table(reply))
+            click.echo(as_table(reply, xpath))
 
 
 def _xml_text(text: str) -> str:

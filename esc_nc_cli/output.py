@@ -1,6 +1,7 @@
 """What the user sees: replies as XML, JSON or a table, and events as they come."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,9 @@ _LISTS = frozenset(
     }
 )
 _LEAF_LISTS = frozenset({"action", "val", "security_group", "vm_group_ref"})
+# Steps of opdata down to the deployments: who asks for one of them is shown VMs.
+_ABOVE_VMS = frozenset({"opdata", "tenants", "tenant", "deployments"})
+_PREDICATE = re.compile(r"\[[^\]]*\]")
 _STYLES = {"SUCCESS": "green", "FAILURE": "bold red"}
 
 
@@ -75,17 +79,29 @@ def as_json(reply: Reply) -> str:
     return json.dumps(_object(_data(reply)), indent=2, ensure_ascii=False)
 
 
-def as_table(reply: Reply) -> str:
-    """Return one row a VM if the data are those of deployments, else one row a leaf."""
-    rows = list(_vm_rows(_data(reply)))
-    if rows:
+def as_table(reply: Reply, xpath: str | None = None) -> str:
+    """
+    Return one row a VM if the data are those of deployments, else one row a leaf.
+
+    *xpath* is what was asked for; it tells "no deployments" from "something else".
+    """
+    data = _data(reply)
+    rows = list(_vm_rows(data))
+    if rows or _may_hold_deployments(data, xpath):
         return _columns([("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP"), *rows])
-    return _columns([("PATH", "VALUE"), *_leaf_rows(_data(reply), "")])
+    return _columns([("PATH", "VALUE"), *_leaf_rows(data, "")])
 
 
 def _data(reply: Reply) -> etree._Element:
     data = reply.root.find(qname(BASE, "data"))
     return reply.root if data is None else data
+
+
+def _may_hold_deployments(data: etree._Element, xpath: str | None) -> bool:
+    if xpath is None:
+        return next(data.iter(qname(ESC, "opdata")), None) is not None
+    steps = [step.removeprefix("esc:") for step in _PREDICATE.sub("", xpath).strip("/ ").split("/")]
+    return "opdata" in steps and steps[-1] in _ABOVE_VMS
 
 
 def _object(element: etree._Element) -> dict[str, object]:

@@ -53,6 +53,11 @@ def test_a_deployment_without_vms_has_a_row_too() -> None:
     assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", "-", "-", "-", "-", "-"]
 
 
+def test_all_data_without_deployments_are_a_table_of_no_vms() -> None:
+    table = as_table(data("<opdata><status>OPER_UP</status></opdata>"))
+    assert table.split() == ["TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP"]
+
+
 def test_the_command_line_holds_no_password_and_quotes_paths() -> None:
     endpoint = Endpoint(
         host="h", port=9, user="u", password="p4ss", key=Path("/k y"), known_hosts=Path("/kh")

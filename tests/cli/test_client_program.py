@@ -341,6 +341,30 @@ def test_without_options_the_local_daemon_is_found_by_its_directory(
     assert f"--user esc-nc-admin --key {tmp_path}/keys/esc-nc-admin get" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("xpath", "header"),
+    [
+        ("esc_datamodel/opdata", "TENANT"),
+        ("/esc:esc_datamodel/esc:opdata/esc:tenants/", "TENANT"),
+        ("esc_datamodel/opdata/tenants/tenant[name='a/b']/deployments", "TENANT"),
+        ("//opdata//deployments[deployment_name='d']", "TENANT"),
+        ("esc_datamodel/opdata/images", "PATH"),
+        ("esc_datamodel/tenants", "PATH"),
+    ],
+)
+def test_operational_data_without_deployments_are_a_table_of_no_vms(
+    esc: Esc, server: FakeServer, xpath: str, header: str
+) -> None:
+    # given
+    server.answers = {"get": [EMPTY]}
+    # when
+    result = esc("get", "-f", "table", xpath)
+    # then
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    assert line.split()[0] == header
+
+
 @pytest.mark.parametrize("is_known", [True, False])
 def test_a_host_key_is_checked_against_the_given_file(
     esc: Esc, server: FakeServer, tmp_path: Path, *, is_known: bool
