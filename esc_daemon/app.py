@@ -86,6 +86,7 @@ _EXIT_OK: Final = 0
 _EXIT_FAILED: Final = 1
 _EXIT_BAD_SETTINGS: Final = 2
 _STARTING: Final = "starting"
+_TURN_SECONDS: Final = 0.0005
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
 """Objects made and not yet freed before a search of the youngest; of these before an older one."""
 _FILES_BESIDE_SESSIONS: Final = 512
@@ -101,6 +102,8 @@ def run_daemon(
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code (DESIGN section 9)."""
     _configure_log(settings.log)
+    # the thread that syncs the database is not to wait 5 ms for its turn after each sync
+    sys.setswitchinterval(_TURN_SECONDS)
     _allow_open_files(settings.limits.sessions + _FILES_BESIDE_SESSIONS)
     return _run(_serve(settings, port_file, admin_password_file))
 

@@ -51,12 +51,21 @@ class PendingEdit:
 
     *changes* are the entries that differ, parents first. *intents* are what these ask of their
     records, one each and in the same order, None for what is to go. *warnings* are for the
-    log.
+    log. Two that do not collide may be committed side by side.
     """
 
     changes: tuple[EntryChange, ...]
     intents: tuple[tuple[Key, Intent | None], ...]
     warnings: tuple[str, ...]
+    touched: frozenset[EntryPath] = frozenset()
+    """What the edit looked at, changed or not: the result holds for these as they are."""
+
+    def collides(self, other: "PendingEdit") -> bool:
+        """Tell whether one of the two changes what the other looked at."""
+        return not (
+            other.touched.isdisjoint(change.path for change in self.changes)
+            and self.touched.isdisjoint(change.path for change in other.changes)
+        )
 
 
 class Datastore:
@@ -109,6 +118,7 @@ class Datastore:
         bindings = [self._bind(change, walk.touched[change.path]) for change in changes]
         return PendingEdit(
             changes=changes,
+            touched=frozenset(walk.touched),
             intents=tuple(
                 (change.path.key(), None if binding is None else binding.intent)
                 for change, binding in zip(changes, bindings, strict=True)

@@ -119,7 +119,7 @@ class Manager:
         self._store = store
         self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
         self._state = (*state, *_library(schema.library()))
-        self._editing = asyncio.Lock()
+        self._being_stored: dict[asyncio.Event, PendingEdit] = {}
         self._edits: set[asyncio.Task[None]] = set()
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
 
@@ -148,28 +148,47 @@ class Manager:
         await asyncio.shield(task)
 
     async def _edit(self, request: EditConfig, user: str) -> None:
-        async with self._editing:  # reads, changes and writes the entries that it touches
-            pending = self._datastore.edit(request.config, request.default_operation)
-            if not pending.changes:
-                return
-            try:
-                await self._take(pending, only_test=request.test_option is TestOption.TEST_ONLY)
-            except Refused as refused:
-                raise RpcError(
-                    ErrorType.APPLICATION,
-                    ErrorTag(refused.tag),
-                    refused.text,
-                    path=refused.path or _path_of(pending, refused),
-                    namespaces=NAMESPACES,
-                ) from refused
-            except StoreError as error:
-                log.exception("edit.not_stored", user=user)
-                raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        pending = await self._prepared(request)
+        if not pending.changes:
+            return
+        stored = asyncio.Event()
+        self._being_stored[stored] = pending
+        try:
+            await self._take(pending, only_test=request.test_option is TestOption.TEST_ONLY)
+        except Refused as refused:
+            raise RpcError(
+                ErrorType.APPLICATION,
+                ErrorTag(refused.tag),
+                refused.text,
+                path=refused.path or _path_of(pending, refused),
+                namespaces=NAMESPACES,
+            ) from refused
+        except StoreError as error:
+            log.exception("edit.not_stored", user=user)
+            raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        finally:
+            del self._being_stored[stored]
+            stored.set()
         if request.test_option is TestOption.TEST_ONLY:
             return
         for warning in pending.warnings:
             log.warning("edit.accepted_with_warning", user=user, warning=warning)
         log.info("edit.accepted", user=user, entries=len(pending.changes))
+
+    async def _prepared(self, request: EditConfig) -> PendingEdit:
+        """
+        Return the edit as it is to be stored now.
+
+        Edits that do not collide are stored side by side, in one sync of the disk. One that
+        collides waits, and is prepared anew on what the other has left.
+        """
+        while True:
+            pending = self._datastore.edit(request.config, request.default_operation)
+            others = (end for end, other in self._being_stored.items() if pending.collides(other))
+            end = next(others, None)
+            if end is None:
+                return pending
+            await end.wait()
 
     async def _take(self, pending: PendingEdit, *, only_test: bool) -> None:
         edit = Edit(

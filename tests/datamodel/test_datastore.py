@@ -434,3 +434,40 @@ def test_an_instance_path_quotes_any_name(name: str, predicate: str) -> None:
     path = EntryPath(Kind.FLAVOR, None, name).instance_path()
 
     assert path == f"/esc:esc_datamodel/esc:flavors/esc:flavor{predicate}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "collide"),
+    [
+        (service(name="x"), service(name="y"), False),
+        (service(name="x"), service(name="x"), True),
+        (service(name="x"), f"<tenants><tenant {DELETE}><name>t</name></tenant></tenants>", True),
+        (tenant(network(name="m")), service(name="x"), False),
+        (network(name="m"), service(name="x"), False),
+        (service(name="x"), tenant("", name="new"), False),
+        (tenant("", name="new"), tenant(network(), name="new"), True),
+    ],
+    ids=[
+        "two-deployments-of-a-tenant",
+        "the-same-deployment",
+        "a-deployment-and-the-end-of-its-tenant",
+        "a-network-and-a-deployment-of-a-tenant",
+        "a-shared-network-and-a-deployment",
+        "a-deployment-and-another-tenant",
+        "two-edits-that-both-bring-a-tenant",
+    ],
+)
+def test_edits_collide_when_one_changes_what_the_other_looked_at(
+    datastore: Datastore,
+    one: str,
+    other: str,
+    collide: bool,  # noqa: FBT001  what is expected
+) -> None:
+    commit(datastore, tenant(""))
+
+    first, second = datastore.edit(config(one)), datastore.edit(config(other))
+
+    assert first.collides(second) is second.collides(first) is collide
+    if not collide:
+        datastore.commit(first)
+        datastore.commit(second)

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -32,10 +33,10 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 VIM = VimId("default_sim_vim")
 
 
-@pytest.fixture
-async def manager() -> AsyncIterator[Manager]:
+@asynccontextmanager
+async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIterator[Manager]:
     schema = Schema.load()
-    store = SqlStore.from_image()
+    store = SqlStore.from_image(on_synced=on_synced)
     numbers = itertools.count(1)
     driver = SimulatorDriver(Cloud(CloudSettings()), vim=VIM)
     engine = Engine(
@@ -48,6 +49,12 @@ async def manager() -> AsyncIterator[Manager]:
     yield Manager(schema=schema, datastore=Datastore(schema), engine=engine, store=store)
     await engine.close()
     await store.close()
+
+
+@pytest.fixture
+async def manager() -> AsyncIterator[Manager]:
+    async with a_manager() as manager:
+        yield manager
 
 
 def an_edit(body: str) -> EditConfig:
@@ -141,3 +148,22 @@ async def test_of_two_edits_at_once_the_second_sees_what_the_first_has_made(
     refused = [end for end in ends if end is not None]
     assert len(refused) == 4
     assert all(isinstance(end, RpcError) and end.tag is ErrorTag.DATA_EXISTS for end in refused)
+
+
+async def test_edits_of_other_entries_are_stored_in_one_sync() -> None:
+    images: list[bytes] = []
+    async with a_manager(images.append) as manager:
+        await manager.edit_config(an_edit(f"<flavors>{flavor('first', 1)}</flavors>"), "admin")
+        before = len(images)
+
+        await asyncio.gather(
+            *(
+                manager.edit_config(an_edit(f"<flavors>{flavor(f'f{n}', 1)}</flavors>"), "admin")
+                for n in range(20)
+            )
+        )
+
+        # what the VIM answers meanwhile is stored too; one sync an edit would be 20 at least
+        assert len(images) - before < 20
+        there = b"".join(await manager.get_config(None, "admin"))
+        assert there.count(b"<flavor>") == 21
