@@ -253,15 +253,13 @@ async def _listening(
     what: str, setting: str, listener: AbstractAsyncContextManager[int]
 ) -> AsyncIterator[int]:
     """Say which listener could not be had, and which setting moves it."""
-    try:
-        port = await listener.__aenter__()
-    except OSError as error:
-        text = f"{what} cannot listen: {error.strerror or error}; see the setting {setting}"
-        raise ListenerRefused(text) from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(listener)
+        except OSError as error:
+            text = f"{what} cannot listen: {error.strerror or error}; see the setting {setting}"
+            raise ListenerRefused(text) from error
         yield port
-    finally:
-        await listener.__aexit__(*sys.exc_info())
 
 
 async def _log_events(listener: Listener) -> None:

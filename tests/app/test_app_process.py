@@ -1,14 +1,21 @@
 """What the process does for all rooms: its log and its open files."""
 
+import asyncio
 import io
 import resource
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import structlog
 
 from esc_daemon import app
+from esc_daemon.domain.events import Event, EventStatus, EventType
+from esc_daemon.domain.ids import DeploymentName, TenantName
+from esc_daemon.engine.broadcast import Broadcast
+from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.settings import LogFormat, LogSettings
+from esc_daemon.store.base import LoggedEvent
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +77,52 @@ def test_the_soft_limit_of_open_files_rises_to_what_sessions_need(
     app._allow_open_files(wanted)
 
     assert limits[-1] == (after, before[1])
+
+
+async def test_a_port_in_use_is_told_with_the_listener_and_the_setting_that_moves_it():
+    async def refusing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    taken = await asyncio.start_server(refusing, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    try:
+        listener = http_listener(create_app([]), "127.0.0.1", port)
+        with pytest.raises(app.ListenerRefused, match=r"HTTP on here.*in use.*http_port"):
+            async with app._listening("HTTP on here", "http_port", listener):
+                pass
+    finally:
+        taken.close()
+        await taken.wait_closed()
+
+
+async def test_a_listener_that_can_be_had_is_closed_when_the_daemon_fails():
+    async with asyncio.timeout(10):
+        listener = http_listener(create_app([]), "127.0.0.1", 0)
+        with pytest.raises(ZeroDivisionError):
+            async with app._listening("HTTP", "http_port", listener) as port:
+                raise ZeroDivisionError
+
+    with pytest.raises(OSError, match=str(port)):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_every_event_that_is_told_is_a_line_of_the_log():
+    broadcast = Broadcast(0)
+    event = Event(
+        type=EventType.SERVICE_ALIVE,
+        message="it failed",
+        status=EventStatus.FAILURE,
+        tenant=TenantName("t"),
+        deployment=DeploymentName("d"),
+    )
+    with structlog.testing.capture_logs() as lines:
+        telling = asyncio.create_task(app._log_events(broadcast.listen()))
+        broadcast.publish([LoggedEvent(seq=1, time=datetime.now(UTC), event=event)])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        telling.cancel()
+
+    (line,) = lines
+    assert line["event"] == "event.told"
+    assert (line["type"], line["status"]) == ("SERVICE_ALIVE", "FAILURE")
+    assert (line["tenant"], line["deployment"], line["message"]) == ("t", "d", "it failed")

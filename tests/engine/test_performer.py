@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 from engine_bench import (
     DEPLOYMENT,
     NETWORK,
@@ -231,6 +232,18 @@ async def test_whatever_a_driver_raises_becomes_a_failure(bench, error, final, r
 
     failed = CallFailed(subject=ID, removal=False, error=text, final=final, reached=reached)
     assert bench.told == [(TENANT, failed)]
+
+
+async def test_a_call_that_failed_is_a_line_of_the_log(bench):
+    bench.vim.breaks = VimUnreachable("connection refused")
+
+    with structlog.testing.capture_logs() as lines:
+        bench.performer.ensure(TENANT, {MAKE})
+        await settled()
+
+    (line,) = (line for line in lines if line["event"] == "vim.call_failed")
+    assert (line["call"], line["vim"], line["about"]) == ("EnsureResource", VIM, ID)
+    assert (line["error"], line["refused"]) == ("connection refused", False)
 
 
 async def test_a_call_without_an_answer_fails_after_its_time_and_may_have_taken_effect(bench):

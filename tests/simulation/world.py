@@ -201,6 +201,7 @@ class World:
             boot_seconds=self.random.choice([0.0, 1.0, 5.0]),
             delete_seconds=self.random.choice([0.0, 0.5, 2.0]),
             quota=quota,
+            stale_seconds=Random(f"stale {self.seed}").choice([0.0, 5.0, 30.0]),
         )
         loop = asyncio.get_running_loop()
         start = BEGAN.timestamp()
