@@ -29,6 +29,8 @@ class Kind(StrEnum):
     FLAVOR = "flavor"
     VOLUME = "volume"
     VIM_CONNECTOR = "vim_connector"
+    DEFAULT_VIM_CONNECTOR = "default_vim_connector"
+    FILE_SERVER = "file_server"
     HOST = "host"
     DEPLOYMENT = "deployment"
 

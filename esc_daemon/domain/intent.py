@@ -251,5 +251,45 @@ class Deployment:
     startup: tuple[Startup, ...] = ()
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class FileServer:
+    """Where day-0 files are fetched from; *password* is sealed text (`esc_daemon.vault`)."""
+
+    name: str
+    base_url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VimUser:
+    """
+    A login at a VIM.
+
+    Those of the *credentials* that are secrets (a password, a token) are sealed text.
+    """
+
+    name: str
+    credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VimConnector:
+    """How one VIM is reached and logged in to; the first of *users* is the one that is used."""
+
+    name: str
+    type: str
+    properties: tuple[tuple[str, str], ...] = ()
+    users: tuple[VimUser, ...] = ()
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class DefaultVimConnector:
+    """The connector *vim_id* is the one of all that names none."""
+
+    vim_id: str
+
+
 Resource = Tenant | Network | Subnet | Image | Flavor
 Intent = Resource | Deployment

@@ -7,9 +7,18 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from esc_daemon.domain.ids import Key, OperationId, RecordId, VimId, VmGroupName, VmId
-from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Resource, Subnet, Tenant
+from esc_daemon.domain.intent import (
+    Deployment,
+    Flavor,
+    Image,
+    Network,
+    Resource,
+    Subnet,
+    Tenant,
+    VimConnector,
+)
 from esc_daemon.domain.policy import Attempt
-from esc_daemon.domain.specs import ResourceHandle
+from esc_daemon.domain.specs import ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 
 
@@ -152,6 +161,25 @@ class ResourceRecord(Generic[ResourceT]):
     unsure_until: datetime | None = None
     successor: ResourceSuccessor[ResourceT] | None = None
     error: str | None = None
+    revision: int = 0
+    epoch: int = 0
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ConnectorRecord:
+    """
+    A VIM connector.
+
+    *status* is what the last check found, None before the first; *message* says it in words.
+    *next_check* is when it is looked at again.
+    """
+
+    key: Key
+    id: RecordId
+    intent: VimConnector | None
+    status: VimStatus | None = None
+    message: str = ""
+    next_check: datetime | None = None
     revision: int = 0
     epoch: int = 0
 

@@ -91,3 +91,12 @@ class Server:
     hostname: str = ""
     fault: str = ""
     ports: tuple[Port, ...] = ()
+
+
+class VimStatus(StrEnum):
+    """What a check of the connection found."""
+
+    CONNECTION_SUCCESSFUL = "CONNECTION_SUCCESSFUL"
+    CONNECTION_FAILED = "CONNECTION_FAILED"
+    AUTHENTICATION_FAILED = "AUTHENTICATION_FAILED"
+    NO_CREDENTIALS = "NO_CREDENTIALS"

@@ -24,6 +24,7 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimStatus,
 )
 
 
@@ -55,15 +56,6 @@ class Capability(StrEnum):
     VOLUMES = "volumes"
     RESIZE = "resize"
     HOSTS = "hosts"
-
-
-class VimStatus(StrEnum):
-    """What a check of the connection found."""
-
-    CONNECTION_SUCCESSFUL = "CONNECTION_SUCCESSFUL"
-    CONNECTION_FAILED = "CONNECTION_FAILED"
-    AUTHENTICATION_FAILED = "AUTHENTICATION_FAILED"
-    NO_CREDENTIALS = "NO_CREDENTIALS"
 
 
 class VimDriver(Protocol):

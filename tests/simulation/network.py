@@ -22,11 +22,11 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimStatus,
 )
 from esc_daemon.vim.base import (
     Capability,
     VimRefused,
-    VimStatus,
     VimUnknown,
     VimUnreachable,
 )

@@ -8,8 +8,16 @@ from vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import Kind, ServerKey, VimId
 from esc_daemon.domain.intent import Network
-from esc_daemon.domain.specs import Power, ServerStatus
-from esc_daemon.vim.base import VimRefused, VimStatus, VimUnknown, VimUnreachable
+from esc_daemon.domain.specs import (
+    Power,
+    ServerStatus,
+    VimStatus,
+)
+from esc_daemon.vim.base import (
+    VimRefused,
+    VimUnknown,
+    VimUnreachable,
+)
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import (

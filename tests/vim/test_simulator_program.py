@@ -14,9 +14,9 @@ from vim_contract import a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.intent import DayZero
+from esc_daemon.domain.specs import VimStatus
 from esc_daemon.vim.base import (
     VimRefused,
-    VimStatus,
     VimUnknown,
     VimUnreachable,
 )

@@ -9,8 +9,19 @@ import pytest
 
 from esc_daemon.domain.ids import Key, Kind, PortKey, ServerKey, TenantName, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
-from esc_daemon.domain.specs import PortSpec, Power, Server, ServerSpec, ServerStatus
-from esc_daemon.vim.base import VimDriver, VimRefused, VimStatus, VimUnknown
+from esc_daemon.domain.specs import (
+    PortSpec,
+    Power,
+    Server,
+    ServerSpec,
+    ServerStatus,
+    VimStatus,
+)
+from esc_daemon.vim.base import (
+    VimDriver,
+    VimRefused,
+    VimUnknown,
+)
 
 TENANT = TenantName("acme")
 _numbers = count(1)

@@ -21,12 +21,12 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimStatus,
 )
 from esc_daemon.vim.base import (
     Capability,
     VimError,
     VimRefused,
-    VimStatus,
     VimUnknown,
     VimUnreachable,
 )

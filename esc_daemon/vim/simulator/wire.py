@@ -20,12 +20,12 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimStatus,
 )
 from esc_daemon.vim.base import (
     VimError,
     VimNotSupported,
     VimRefused,
-    VimStatus,
     VimUnknown,
     VimUnreachable,
 )
