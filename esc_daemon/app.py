@@ -51,7 +51,13 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import Guests, SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES, library_capabilities
+from esc_daemon.netconf.capabilities import (
+    CANDIDATE,
+    PROTOCOL_CAPABILITIES,
+    library_capabilities,
+)
+from esc_daemon.netconf.messages import RUNNING_ONLY, WITH_CANDIDATE
+from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
@@ -60,10 +66,10 @@ from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.hostkeys import host_keys
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.listener import netconf_listener
-from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.northbound.ssh.state import server_state, stream_list
-from esc_daemon.settings import LogFormat, LogSettings, Settings
+from esc_daemon.settings import LogFormat, LogSettings, NetconfProfile, Settings
 from esc_daemon.store.base import Entry, LoggedEvent, Store, StoreError
 from esc_daemon.store.store import open_store
 from esc_daemon.store.upkeep import short_event_log
@@ -347,10 +353,20 @@ def _services(
     )
     metrics = NetconfMetrics(registry)
     library = schema.library()
-    capabilities = (*PROTOCOL_CAPABILITIES, *library_capabilities(library, MODULE))
+    standard = settings.netconf_profile is NetconfProfile.STANDARD
+    capabilities = (
+        *(each for each in PROTOCOL_CAPABILITIES if standard or each != CANDIDATE),
+        *library_capabilities(library, MODULE),
+    )
     now = Clock(asyncio.get_running_loop()).now
-    sessions, lock = Sessions(limits=limits, metrics=metrics), RunningLock()
+    sessions = Sessions(limits=limits, metrics=metrics)
     started = now()
+
+    def let_go(datastore: NetconfDatastore) -> None:
+        if datastore is NetconfDatastore.CANDIDATE:  # RFC 6241 section 8.3.5.2
+            manager.discard_changes()
+
+    locks = Locks(WITH_CANDIDATE if standard else RUNNING_ONLY, on_release=let_go)
 
     async def oldest() -> LoggedEvent | None:
         found = await store.events(after=0, limit=1, stream=Stream.ESC_EVENT)
@@ -359,19 +375,18 @@ def _services(
     state = (
         server_state(
             sessions=sessions,
-            lock=lock,
+            locks=locks,
             capabilities=capabilities,
             library=library,
             started=started,
         ),
         stream_list(STREAMS, oldest, started),
     )
+    manager = Manager(schema=schema, datastore=datastore, engine=engine, store=store, state=state)
     return Services(
-        management=Manager(
-            schema=schema, datastore=datastore, engine=engine, store=store, state=state
-        ),
+        management=manager,
         sessions=sessions,
-        lock=lock,
+        locks=locks,
         limits=limits,
         metrics=metrics,
         now=now,

@@ -62,6 +62,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class NetconfProfile(StrEnum):
+    """What the NETCONF server offers (ruling 15)."""
+
+    STANDARD = "standard"
+    ESC = "esc"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -178,6 +185,10 @@ class Settings(BaseSettings):
         description="address that HTTP binds to: it has neither TLS nor login yet",
     )
     netconf_port: Port = Field(default=2022, description="NETCONF over SSH; 0: any free port")
+    netconf_profile: NetconfProfile = Field(
+        default=NetconfProfile.STANDARD,
+        description="standard: with a candidate; esc: the running datastore alone, as ESC has it",
+    )
     http_port: Port = Field(default=8080, description="HTTP; 0: any free port")
     data_dir: Path = Field(
         default_factory=default_data_dir, description="database, keys and users, a directory"

@@ -7,7 +7,8 @@ two nothing is changed. A keyed get costs its result and an edit the entries tha
 StaleEdit   an edit was overtaken: an entry that it touches has another revision by now
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -111,14 +112,49 @@ class Datastore:
             RpcError, RpcErrors: The edit is refused whole.
 
         """
+        walk = self._walk(config, default_operation)
+        return self.pending(tuple(self._changes(walk.touched)), walk.touched, walk.errors)
+
+    def changes(
+        self, config: etree._Element, default_operation: DefaultOperation = DefaultOperation.MERGE
+    ) -> Sequence[EntryChange]:
+        """
+        Return what the element ``config`` would change, whether it is valid then or not.
+
+        Raises:
+            RpcError, RpcErrors: The edit is refused whole.
+
+        """
+        walk = self._walk(config, default_operation)
+        _raise(walk.errors)
+        return tuple(self._changes(walk.touched))
+
+    def _walk(self, config: etree._Element, default_operation: DefaultOperation) -> Walk:
         walk = Walk(self._schema, self, default_operation)
         walk.config(config)
-        changes = tuple(self._changes(walk.touched))
-        self._validate(changes, walk.errors)
-        bindings = [self._bind(change, walk.touched[change.path]) for change in changes]
+        return walk
+
+    def pending(
+        self,
+        changes: Sequence[EntryChange],
+        touched: Mapping[EntryPath, etree._Element | None],
+        errors: Iterable[RpcError] = (),
+    ) -> PendingEdit:
+        """
+        Return *changes* as an edit if they are valid.
+
+        *touched* holds the element of each (None: gone), and may hold more that was looked at;
+        *errors* are those that were found before.
+
+        Raises:
+            RpcError, RpcErrors: They are not.
+
+        """
+        self._validate(changes, errors)
+        bindings = [self._bind(change, touched[change.path]) for change in changes]
         return PendingEdit(
-            changes=changes,
-            touched=frozenset(walk.touched),
+            changes=tuple(changes),
+            touched=frozenset(touched),
             intents=tuple(
                 (change.path.key(), None if binding is None else binding.intent)
                 for change, binding in zip(changes, bindings, strict=True)
@@ -142,17 +178,27 @@ class Datastore:
         for change in pending.changes:
             if self.entry(change.path) is not change.old:
                 raise StaleEdit(f"{change.path.kind} {change.path.name} was changed meanwhile")
-        if not pending.changes:
-            return ()
+        return self.put(pending.changes)
+
+    def put(self, changes: Iterable[EntryChange]) -> Sequence[Entry]:
+        """Make *changes* without a question; return the entries as they are now."""
         written: list[Entry] = []
-        for change in pending.changes:
+        for change in changes:
             if change.new is None:
                 self._take(change.path)
                 continue
             entry = Entry(path=change.path, xml=change.new, revision=_next(change))
             self._put(entry)
             written.append(entry)
-        return written
+        return tuple(written)
+
+    def fork(self) -> "Datastore":
+        """Return a copy that goes its own way from here; the entries are shared, not copied."""
+        other = copy(self)
+        other._entries = {  # noqa: SLF001  of its own class
+            at: dict(siblings) for at, siblings in self._entries.items()
+        }
+        return other
 
     def get_config(self, selection: Selection | None = EVERYTHING) -> list[bytes]:
         """
@@ -208,10 +254,7 @@ class Datastore:
             if change.new is not None and len(errors) < MAX_ERRORS:
                 found = self._schema.validate(wrapped(change.path, change.new))
                 errors += [error.rpc_error() for error in found]
-        if len(errors) == 1:
-            raise errors[0]
-        if errors:
-            raise RpcErrors(errors[:MAX_ERRORS])
+        _raise(errors)
 
     def _bind(self, change: EntryChange, new: etree._Element | None) -> Binding | None:
         return None if new is None else bind(change.path, new, self._nodes[change.path.kind])
@@ -228,6 +271,13 @@ class Datastore:
         del siblings[path.name]
         if not siblings:
             del self._entries[path.kind, path.tenant]
+
+
+def _raise(errors: Sequence[RpcError]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise RpcErrors(errors[:MAX_ERRORS])
 
 
 def _contained(kind: Kind, entries: Iterable[bytes]) -> list[bytes]:

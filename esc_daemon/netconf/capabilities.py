@@ -18,6 +18,7 @@ from esc_daemon.netconf.xml import BASE_NS, YANG_LIBRARY_NS, name_of, qualified,
 BASE_1_0: Final = "urn:ietf:params:netconf:base:1.0"
 BASE_1_1: Final = "urn:ietf:params:netconf:base:1.1"
 WRITABLE_RUNNING: Final = "urn:ietf:params:netconf:capability:writable-running:1.0"
+CANDIDATE: Final = "urn:ietf:params:netconf:capability:candidate:1.0"
 ROLLBACK_ON_ERROR: Final = "urn:ietf:params:netconf:capability:rollback-on-error:1.0"
 VALIDATE: Final = "urn:ietf:params:netconf:capability:validate:1.1"
 XPATH: Final = "urn:ietf:params:netconf:capability:xpath:1.0"
@@ -34,6 +35,7 @@ PROTOCOL_CAPABILITIES: Final = (
     BASE_1_0,
     BASE_1_1,
     WRITABLE_RUNNING,
+    CANDIDATE,
     ROLLBACK_ON_ERROR,
     VALIDATE,
     XPATH,
@@ -41,7 +43,7 @@ PROTOCOL_CAPABILITIES: Final = (
     INTERLEAVE,
     WITH_DEFAULTS,
 )
-"""What this room serves in full: no :candidate yet."""
+"""What this room serves in full."""
 
 _DECLARATION: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 

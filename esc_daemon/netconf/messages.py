@@ -16,10 +16,13 @@ from lxml import etree
 from esc_daemon.netconf.defaults import WithDefaults as WithDefaults
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.operations import RUNNING_ONLY as RUNNING_ONLY
+from esc_daemon.netconf.operations import WITH_CANDIDATE as WITH_CANDIDATE
 from esc_daemon.netconf.operations import CloseSession as CloseSession
+from esc_daemon.netconf.operations import Commit as Commit
 from esc_daemon.netconf.operations import CopyConfig as CopyConfig
 from esc_daemon.netconf.operations import CreateSubscription as CreateSubscription
 from esc_daemon.netconf.operations import Datastore as Datastore
+from esc_daemon.netconf.operations import DiscardChanges as DiscardChanges
 from esc_daemon.netconf.operations import EditConfig as EditConfig
 from esc_daemon.netconf.operations import ErrorOption as ErrorOption
 from esc_daemon.netconf.operations import Get as Get

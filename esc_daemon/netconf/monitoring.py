@@ -1,6 +1,6 @@
 """What a server says of itself: netconf-state of RFC 6022, and the streams of RFC 5277."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,7 +54,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The global lock of running (RFC 6022 section 2.1.2)."""
+    """The global lock of a datastore (RFC 6022 section 2.1.2)."""
 
     session_id: int
     since: datetime
@@ -77,22 +77,19 @@ class StreamState:
 def netconf_state(
     *,
     capabilities: Iterable[str],
-    locked: Locked | None,
+    datastores: Mapping[str, Locked | None],
     modules: Iterable[YangModule],
     sessions: Iterable[SessionState],
     statistics: Statistics,
 ) -> bytes:
-    """Return the container *netconf-state*, serialised."""
+    """Return the container *netconf-state*, serialised; *datastores* are by name."""
     root = etree.Element(qualified(MONITORING_NS, "netconf-state"), nsmap={None: MONITORING_NS})
     listed = inner(root, "capabilities")
     for capability in capabilities:
         leaf(listed, "capability", capability)
-    datastore = inner(inner(root, "datastores"), "datastore")
-    leaf(datastore, "name", "running")
-    if locked is not None:
-        lock = inner(inner(datastore, "locks"), "global-lock")
-        leaf(lock, "locked-by-session", str(locked.session_id))
-        leaf(lock, "locked-time", locked.since.isoformat())
+    there = inner(root, "datastores")
+    for name, locked in datastores.items():
+        _datastore(there, name, locked)
     schemas = inner(root, "schemas")
     for module in modules:
         _schemas(schemas, module)
@@ -101,6 +98,15 @@ def netconf_state(
         _session(open_now, session)
     _statistics(inner(root, "statistics"), statistics)
     return serialise(root)
+
+
+def _datastore(parent: etree._Element, name: str, locked: Locked | None) -> None:
+    entry = inner(parent, "datastore")
+    leaf(entry, "name", name)
+    if locked is not None:
+        lock = inner(inner(entry, "locks"), "global-lock")
+        leaf(lock, "locked-by-session", str(locked.session_id))
+        leaf(lock, "locked-time", locked.since.isoformat())
 
 
 def _schemas(parent: etree._Element, module: YangModule) -> None:

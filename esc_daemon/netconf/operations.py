@@ -25,6 +25,7 @@ class Datastore(StrEnum):
 
 
 RUNNING_ONLY: Final = frozenset({Datastore.RUNNING})
+WITH_CANDIDATE: Final = frozenset({Datastore.RUNNING, Datastore.CANDIDATE})
 
 
 class TestOption(StrEnum):
@@ -82,10 +83,20 @@ class Validate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyConfig:
-    """RFC 6241 section 7.3; *config* is the config element that is to be all there is."""
+    """RFC 6241 section 7.3; *source* may be the config element that is to be all there is."""
 
     target: Datastore
-    config: etree._Element
+    source: Datastore | etree._Element
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """RFC 6241 section 8.3.4.1, without what :confirmed-commit adds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardChanges:
+    """RFC 6241 section 8.3.4.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +149,8 @@ Request: TypeAlias = (
     | GetConfig
     | EditConfig
     | CopyConfig
+    | Commit
+    | DiscardChanges
     | Validate
     | Lock
     | Unlock

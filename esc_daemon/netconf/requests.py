@@ -20,9 +20,11 @@ from esc_daemon.netconf.filters import Filter
 from esc_daemon.netconf.operations import (
     RUNNING_ONLY,
     CloseSession,
+    Commit,
     CopyConfig,
     CreateSubscription,
     Datastore,
+    DiscardChanges,
     EditConfig,
     ErrorOption,
     Get,
@@ -52,7 +54,8 @@ DEFAULT_STREAM: Final = "NETCONF"
 
 _DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _MAX_SESSION_ID: Final = 2**32 - 1
-_NOT_OFFERED: Final = frozenset({"commit", "discard-changes", "cancel-commit"})
+_OF_CANDIDATE: Final = frozenset({"commit", "discard-changes"})
+_CONFIRMED: Final = frozenset({"confirmed", "confirm-timeout", "persist", "persist-id"})
 _WITH_DEFAULTS: Final = "with-defaults"
 _PREFIXES: Final = {
     BASE_NS: "nc",
@@ -80,7 +83,8 @@ def parse_request(
 
     """
     namespace, name = name_of(operation)
-    if namespace == BASE_NS and name in _NOT_OFFERED:
+    offered = Datastore.CANDIDATE in datastores or name not in _OF_CANDIDATE
+    if namespace == BASE_NS and (name == "cancel-commit" or not offered):
         raise RpcError.operation_not_supported(f"{name} is not offered; see the capabilities")
     parser = _PARSERS.get((namespace, name))
     return None if parser is None else parser(_Call(operation, now, datastores))
@@ -243,6 +247,8 @@ def _edit_config(call: _Call) -> EditConfig:
     # source: some guides of ESC print it for target; it is told as the missing target
     found = call.parameters({"target", "source", "config", "url"} | options)
     target = call.datastore(found, "target")
+    # a candidate may be built in several steps, the last of which makes it valid
+    test = TestOption.SET if target is Datastore.CANDIDATE else TestOption.TEST_THEN_SET
     if "source" in found:
         call.fail(RpcError.unknown_element(call.path, "source"))
     if "url" in found:
@@ -250,7 +256,7 @@ def _edit_config(call: _Call) -> EditConfig:
     return EditConfig(
         target=target,
         default_operation=call.word(found, "default-operation", DefaultOperation.MERGE),
-        test_option=call.word(found, "test-option", TestOption.TEST_THEN_SET),
+        test_option=call.word(found, "test-option", test),
         error_option=call.word(found, "error-option", ErrorOption.STOP_ON_ERROR),
         config=call.required(found, "config"),
     )
@@ -261,17 +267,29 @@ def _copy_config(call: _Call) -> CopyConfig:
     target = call.datastore(found, "target")
     source = call.configuration(found, "source")
     call.with_defaults(found)  # it is about data that is read from a datastore
-    if isinstance(source, Datastore):
-        # the only datastore is the target (RFC 6241 section 7.3)
+    if source is target:
         call.fail(
             RpcError.invalid_value(f"{call.path}/nc:source", "source and target are the same")
         )
-    return CopyConfig(target=target, config=source)
+    return CopyConfig(target=target, source=source)
+
+
+def _commit(call: _Call) -> Commit:
+    found = call.parameters(_CONFIRMED)
+    if found:
+        message = f"{next(iter(found))}: confirmed commits are not offered; see the capabilities"
+        call.fail(RpcError.operation_not_supported(message, path=call.path))
+    return Commit()
+
+
+def _discard_changes(call: _Call) -> DiscardChanges:
+    call.parameters(())
+    return DiscardChanges()
 
 
 def _delete_config(call: _Call) -> NoReturn:
-    call.datastore(call.parameters({"target"}), "target")
-    message = "running cannot be deleted; edit-config or copy-config can empty it"
+    target = call.datastore(call.parameters({"target"}), "target")
+    message = f"{target} cannot be deleted; edit-config or copy-config can empty it"
     call.fail(RpcError.invalid_value(f"{call.path}/nc:target", message))
 
 
@@ -339,6 +357,8 @@ _PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
     (BASE_NS, "get-config"): _get_config,
     (BASE_NS, "edit-config"): _edit_config,
     (BASE_NS, "copy-config"): _copy_config,
+    (BASE_NS, "commit"): _commit,
+    (BASE_NS, "discard-changes"): _discard_changes,
     (BASE_NS, "delete-config"): _delete_config,
     (BASE_NS, "validate"): _validate,
     (BASE_NS, "lock"): _lock,

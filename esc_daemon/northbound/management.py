@@ -11,14 +11,15 @@ import os
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from lxml import etree
 
 from esc_daemon.datamodel import opdata
+from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
 from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT, ROOT
@@ -31,12 +32,15 @@ from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Change, Edit, Engine
-from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
+from esc_daemon.netconf.defaults import WithDefaults
+from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
-from esc_daemon.netconf.filters import Filter, Hint, apply_filter, key_hints, root_hints
+from esc_daemon.netconf.filters import Filter, Hint, key_hints, root_hints
 from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
-from esc_daemon.netconf.messages import EditConfig, TestOption
+from esc_daemon.netconf.messages import CopyConfig, EditConfig, ErrorOption, TestOption
+from esc_daemon.netconf.messages import Datastore as Datastores
 from esc_daemon.netconf.xml import YANG_LIBRARY_NS, name_of
+from esc_daemon.northbound.answers import Answers
 from esc_daemon.northbound.ssh.services import (
     FeedOverrun,
     LoggedNotification,
@@ -47,8 +51,6 @@ from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, Store, St
 
 log = structlog.get_logger()
 
-_SMALL: Final = 128 * 1024
-"""Bytes that are parsed and filtered within some milliseconds."""
 _REMEMBERED: Final = 4096
 """Rendered events kept for the next listener; when full, the oldest is rendered again."""
 _A_TURN: Final = 50
@@ -110,9 +112,11 @@ class Manager:
     ) -> None:
         """Make one; *state* is what a get shows beside the data model and the YANG library."""
         self._schema = schema
+        self._answers = Answers(schema)
         if unhandled := schema.rpcs().keys() - NOT_YET:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
         self._datastore = datastore
+        self._candidate = Candidate(datastore)
         self._empty = Datastore(schema)
         """Never filled: an edit of it judges a configuration by itself."""
         self._engine = engine
@@ -141,20 +145,87 @@ class Manager:
             RpcError, RpcErrors: It is refused; nothing changed.
 
         """
-        # a session that goes away in the middle must not cut an edit in two
-        task = asyncio.create_task(self._edit(request, user))
+        if request.target is Datastores.CANDIDATE:
+            await self._edit_candidate(request, user)
+            return
+        only_test = request.test_option is TestOption.TEST_ONLY
+
+        def prepare() -> PendingEdit:
+            return self._datastore.edit(request.config, request.default_operation)
+
+        await self._to_its_end(self._edit(prepare, user, only_test=only_test))
+
+    async def _edit_candidate(self, request: EditConfig, user: str) -> None:
+        """The test options test the whole candidate as it would be."""
+        if request.test_option is not TestOption.SET:
+            tried = self._candidate.copy()
+            tried.edit(request.config, request.default_operation)
+            await self._edit(tried.pending, user, only_test=True)
+        if request.test_option is not TestOption.TEST_ONLY:
+            self._candidate.edit(request.config, request.default_operation)
+
+    async def copy_config(self, request: CopyConfig, user: str) -> None:
+        """
+        Make the target what the source is: an edit that replaces all there is.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; nothing changed.
+
+        """
+        match request.target, request.source:
+            case Datastores.CANDIDATE, Datastores.RUNNING:
+                self._candidate.discard()
+            case Datastores.RUNNING, Datastores.CANDIDATE:
+                await self.commit(user)
+            case target, source:
+                assert etree.iselement(source)
+                await self.edit_config(
+                    EditConfig(
+                        target=target,
+                        default_operation=DefaultOperation.REPLACE,
+                        test_option=TestOption.SET,
+                        error_option=ErrorOption.ROLLBACK_ON_ERROR,
+                        config=source,
+                    ),
+                    user,
+                )
+
+    async def commit(self, user: str) -> None:
+        """
+        Make the candidate running, whole or not at all; durable when it returns.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; running and the candidate are as they were.
+
+        """
+        await self._to_its_end(self._edit(self._candidate.pending, user))
+
+    def discard_changes(self) -> None:
+        """Make the candidate what running is."""
+        self._candidate.discard()
+
+    @property
+    def candidate_changed(self) -> bool:
+        """Tell whether the candidate holds changes that were not committed."""
+        return self._candidate.changed
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """A session that goes away in the middle must not cut an edit in two."""
+        task = asyncio.create_task(work)
         self._edits.add(task)
         task.add_done_callback(self._edits.discard)
         await asyncio.shield(task)
 
-    async def _edit(self, request: EditConfig, user: str) -> None:
-        pending = await self._prepared(request)
+    async def _edit(
+        self, prepare: Callable[[], PendingEdit], user: str, *, only_test: bool = False
+    ) -> None:
+        pending = await self._prepared(prepare)
         if not pending.changes:
             return
         stored = asyncio.Event()
         self._being_stored[stored] = pending
         try:
-            await self._take(pending, only_test=request.test_option is TestOption.TEST_ONLY)
+            await self._take(pending, only_test=only_test)
         except Refused as refused:
             raise RpcError(
                 ErrorType.APPLICATION,
@@ -169,13 +240,13 @@ class Manager:
         finally:
             del self._being_stored[stored]
             stored.set()
-        if request.test_option is TestOption.TEST_ONLY:
+        if only_test:
             return
         for warning in pending.warnings:
             log.warning("edit.accepted_with_warning", user=user, warning=warning)
         log.info("edit.accepted", user=user, entries=len(pending.changes))
 
-    async def _prepared(self, request: EditConfig) -> PendingEdit:
+    async def _prepared(self, prepare: Callable[[], PendingEdit]) -> PendingEdit:
         """
         Return the edit as it is to be stored now.
 
@@ -183,7 +254,7 @@ class Manager:
         collides waits, and is prepared anew on what the other has left.
         """
         while True:
-            pending = self._datastore.edit(request.config, request.default_operation)
+            pending = prepare()
             others = (end for end, other in self._being_stored.items() if pending.collides(other))
             end = next(others, None)
             if end is None:
@@ -203,18 +274,23 @@ class Manager:
 
     def _committed(self, pending: PendingEdit) -> None:
         self._datastore.commit(pending)
+        self._candidate.follow(pending)
 
-    async def validate(self, config: etree._Element | None, user: str) -> None:
+    async def validate(self, source: Datastores | etree._Element, user: str) -> None:
         """
-        Look whether *config*, None: running, is a configuration that the data model allows.
+        Look whether *source* is a configuration that the data model allows.
+
+        The candidate is judged by what a commit of it would change.
 
         Raises:
             RpcError, RpcErrors: What is wrong with it.
 
         """
-        del user
-        if config is not None:
-            self._empty.edit(config)
+        if etree.iselement(source):
+            self._empty.edit(source)
+            return
+        if source is Datastores.CANDIDATE:
+            await self._edit(self._candidate.pending, user, only_test=True)
             return
         errors: list[RpcError] = []
         for number, entry in enumerate(list(self._datastore.entries())):
@@ -231,14 +307,18 @@ class Manager:
         filter: Filter | None,  # noqa: A002
         user: str,
         with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+        *,
+        source: Datastores = Datastores.RUNNING,
     ) -> Iterable[bytes]:
         """Return the children of *data*, serialised, in pieces."""
         del user
+        candidate = self._candidate.configuration
+        datastore = candidate if source is Datastores.CANDIDATE else self._datastore
         if filter is None:
-            return self._reported(self._datastore.get_config(), with_defaults)
+            return self._answers.whole(datastore.get_config(), with_defaults)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
-        pieces = self._datastore.get_config(selection_of(hints))
-        return await self._filtered(pieces, filter, with_defaults)
+        pieces = datastore.get_config(selection_of(hints))
+        return await self._answers.filtered(pieces, filter, with_defaults)
 
     # ---------------------------------------------------------------- state
 
@@ -256,7 +336,7 @@ class Manager:
         del user
         if filter is None:
             beside = [await tree.render() for tree in self._state]
-            return [*self._reported(self._model(()), with_defaults), *beside]
+            return [*self._answers.whole(self._model(()), with_defaults), *beside]
         roots = root_hints(filter)
 
         def may_be_meant(name: tuple[str, str]) -> bool:
@@ -264,77 +344,19 @@ class Manager:
 
         beside = [await tree.render() for tree in self._state if may_be_meant(tree.name)]
         if not may_be_meant((NAMESPACE, ROOT)):
-            return await self._filtered(beside, filter, with_defaults, None)
+            return await self._answers.filtered(beside, filter, with_defaults, None)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
         pieces = [*self._model(hints), *beside]
         # alone, the data model is found faster under its one namespace
-        return await self._filtered(pieces, filter, with_defaults, None if beside else NAMESPACE)
+        return await self._answers.filtered(
+            pieces, filter, with_defaults, None if beside else NAMESPACE
+        )
 
     def _model(self, hints: Sequence[Hint]) -> Sequence[bytes]:
         """Return what of the data model lies on *hints*, configuration and state in one root."""
         config = self._datastore.get_config(selection_of(hints))
         inside = [*config[1:-1], *self._operational.pieces(part_of(hints))]
         return [OPEN_ROOT, *inside, CLOSE_ROOT] if inside else []
-
-    def _reported(self, pieces: Sequence[bytes], with_defaults: WithDefaults) -> Sequence[bytes]:
-        """Return all of *pieces*, with or without default data (RFC 6243 section 3)."""
-        if with_defaults is WithDefaults.EXPLICIT:
-            return pieces
-        data = self._with_defaults(_data(pieces), with_defaults)
-        if with_defaults is WithDefaults.TRIM:
-            trim_defaults(data, self._schema.data_root)
-        return [etree.tostring(child) for child in data]
-
-    async def _filtered(
-        self,
-        pieces: Sequence[bytes],
-        filter_: Filter,
-        with_defaults: WithDefaults,
-        default_namespace: str | None = NAMESPACE,
-    ) -> Sequence[bytes]:
-        """Filter here what is small, and off the loop what would hold the other sessions up."""
-        work = functools.partial(self._chosen, pieces, filter_, with_defaults, default_namespace)
-        if sum(map(len, pieces)) < _SMALL:
-            return work()
-        return await asyncio.to_thread(work)
-
-    def _chosen(
-        self,
-        pieces: Sequence[bytes],
-        filter_: Filter,
-        with_defaults: WithDefaults,
-        default_namespace: str | None = NAMESPACE,
-    ) -> Sequence[bytes]:
-        data = self._with_defaults(_data(pieces), with_defaults)
-        found = apply_filter(
-            data, filter_, default_namespace=default_namespace, key_names=self._key_names
-        )
-        if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
-            trim_defaults(found, self._schema.data_root)
-        return [etree.tostring(child) for child in found]
-
-    def _with_defaults(self, data: etree._Element, mode: WithDefaults) -> etree._Element:
-        """Put default data in where *mode* reports it, so that a filter can choose it."""
-        if mode in {WithDefaults.REPORT_ALL, WithDefaults.REPORT_ALL_TAGGED}:
-            tagged = mode is WithDefaults.REPORT_ALL_TAGGED
-            add_defaults(data, self._schema.data_root, tagged=tagged)
-        return data
-
-    def _key_names(self, element: etree._Element) -> tuple[str, ...]:
-        path = []
-        while (parent := element.getparent()) is not None:
-            path.append(name_of(element))
-            element = parent
-        return self._keys_at(tuple(reversed(path)))
-
-    @functools.cache  # noqa: B019  one manager a process, and paths of the schema are few
-    def _keys_at(self, path: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-        node = self._schema.data_root(*path[0]) if path else None
-        for namespace, name in path[1:]:
-            if node is None:
-                return ()
-            node = node.child(namespace, name)
-        return node.keys if node is not None else ()
 
     def schema(self, name: str, revision: str | None) -> str | None:
         """Return the text of a YANG module or submodule; *revision* None means any."""
@@ -392,10 +414,6 @@ class Manager:
             if len(self._payloads) > _REMEMBERED:
                 self._payloads.popitem(last=False)
         return payload
-
-
-def _data(pieces: Iterable[bytes]) -> etree._Element:
-    return etree.fromstring(b"".join((b"<data>", *pieces, b"</data>")))
 
 
 def _library(library: YangLibrary) -> Iterable[StateTree]:

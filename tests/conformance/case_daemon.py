@@ -32,7 +32,7 @@ from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh import rpcs
 from esc_daemon.northbound.ssh.dispatch import Services, dispatch
 from esc_daemon.northbound.ssh.limits import Limits
-from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import LoggedNotification
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.store.store import SqlStore
@@ -99,7 +99,7 @@ class Daemon:
         self._services = Services(
             management=manager,
             sessions=Sessions(limits=Limits(), metrics=_metrics()),
-            lock=RunningLock(),
+            locks=Locks(),
             limits=Limits(),
             metrics=_metrics(),
             now=Clock(asyncio.get_running_loop(), BEGAN).now,

@@ -9,10 +9,14 @@ from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import ErrorTag, RpcError
 from esc_daemon.netconf.filters import SubtreeFilter, XPathFilter
 from esc_daemon.netconf.messages import (
+    RUNNING_ONLY,
+    WITH_CANDIDATE,
     CloseSession,
+    Commit,
     CopyConfig,
     CreateSubscription,
     Datastore,
+    DiscardChanges,
     EditConfig,
     ErrorOption,
     Get,
@@ -31,13 +35,18 @@ NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 TARGET = "<target><running/></target>"
 
 
-def request(body: str, namespace: str = BASE_NS) -> Request | None:
+def request(
+    body: str,
+    datastores: frozenset[Datastore] = RUNNING_ONLY,
+    *,
+    namespace: str = BASE_NS,
+) -> Request | None:
     document = re.sub(r"^<([\w-]+)", rf'<\1 xmlns="{namespace}"', body)
-    return parse_request(parse(document.encode()), now=NOW)
+    return parse_request(parse(document.encode()), now=NOW, datastores=datastores)
 
 
 def subscribe(body: str = "") -> Request | None:
-    return request(f"<create-subscription>{body}</create-subscription>", NOTIFICATION_NS)
+    return request(f"<create-subscription>{body}</create-subscription>", namespace=NOTIFICATION_NS)
 
 
 def test_get_may_have_a_filter():
@@ -117,7 +126,7 @@ def test_small_operations(body, expected):
 
 
 def test_an_operation_of_another_namespace_is_somebody_elses():
-    assert request("<get/>", "urn:esc") is None
+    assert request("<get/>", namespace="urn:esc") is None
 
 
 @pytest.mark.parametrize(
@@ -304,6 +313,57 @@ def test_validate_refuses_any_other_source(source: str, tag: ErrorTag):
     assert caught.value.tag is tag
 
 
+# RFC 6241 section 8.3, :candidate
+
+
+def test_without_a_candidate_commit_is_not_offered():
+    for name in ("commit", "discard-changes", "cancel-commit"):
+        with pytest.raises(RpcError) as caught:
+            request(f"<{name}/>")
+        assert caught.value.tag is ErrorTag.OPERATION_NOT_SUPPORTED
+
+
+def test_with_a_candidate_it_is_committed_or_thrown_away():
+    assert isinstance(request("<commit/>", WITH_CANDIDATE), Commit)
+    assert isinstance(request("<discard-changes/>", WITH_CANDIDATE), DiscardChanges)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<cancel-commit/>",
+        "<commit><confirmed/></commit>",
+        "<commit><persist-id>x</persist-id></commit>",
+    ],
+)
+def test_a_confirmed_commit_is_refused_rather_than_taken_for_a_commit(text: str):
+    with pytest.raises(RpcError) as caught:
+        request(text, WITH_CANDIDATE)
+
+    assert caught.value.tag is ErrorTag.OPERATION_NOT_SUPPORTED
+
+
+def test_an_edit_of_the_candidate_is_tested_only_on_demand():
+    edit = "<edit-config><target><candidate/></target>{}<config/></edit-config>"
+    asked = "<test-option>test-then-set</test-option>"
+
+    silent, tested = (request(edit.format(each), WITH_CANDIDATE) for each in ("", asked))
+
+    assert isinstance(silent, EditConfig)
+    assert isinstance(tested, EditConfig)
+    assert (silent.test_option, tested.test_option) == (TestOption.SET, TestOption.TEST_THEN_SET)
+
+
+@pytest.mark.parametrize(("target", "source"), [("running", "candidate"), ("candidate", "running")])
+def test_one_datastore_is_copied_over_the_other(target: str, source: str):
+    body = f"<target><{target}/></target><source><{source}/></source>"
+
+    parsed = request(f"<copy-config>{body}</copy-config>", WITH_CANDIDATE)
+
+    assert isinstance(parsed, CopyConfig)
+    assert (parsed.target, parsed.source) == (target, source)
+
+
 # RFC 6241 sections 7.3 and 7.4
 
 
@@ -312,7 +372,7 @@ def test_copy_config_brings_all_there_is_to_be():
 
     assert isinstance(parsed, CopyConfig)
     assert parsed.target is Datastore.RUNNING
-    assert [child.tag for child in parsed.config] == [f"{{{BASE_NS}}}a"]
+    assert [child.tag for child in parsed.source] == [f"{{{BASE_NS}}}a"]
 
 
 URL = "<url>file:///x</url>"

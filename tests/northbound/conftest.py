@@ -14,11 +14,12 @@ from esc_daemon.access.login import Login
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.access.users import User, Users
+from esc_daemon.netconf.messages import WITH_CANDIDATE, Datastore
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.listener import netconf_listener
-from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.sessions import Sessions
 
 
@@ -39,7 +40,12 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
     """Start a server with other limits than the usual ones."""
 
     @asynccontextmanager
-    async def serve(*, feed_limit: int = 100_000, **limits: object) -> AsyncIterator[Server]:
+    async def serve(
+        *,
+        feed_limit: int = 100_000,
+        datastores: frozenset[Datastore] = WITH_CANDIDATE,
+        **limits: object,
+    ) -> AsyncIterator[Server]:
         users = Users(tmp_path / "users.json")
         users.add("admin", User(password=passwords.hash("pw")))
         registry = CollectorRegistry()
@@ -49,7 +55,7 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
         services = Services(
             management=management,
             sessions=Sessions(limits=bounds, metrics=metrics),
-            lock=RunningLock(),
+            locks=Locks(datastores, on_release=management.let_go),
             limits=bounds,
             metrics=metrics,
             now=management.now,

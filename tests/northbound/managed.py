@@ -18,7 +18,8 @@ from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import RpcError, RpcErrors
-from esc_daemon.netconf.messages import EditConfig, Get, GetConfig, parse_request
+from esc_daemon.netconf.messages import WITH_CANDIDATE, EditConfig, Get, GetConfig, parse_request
+from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.services import StateTree
@@ -63,9 +64,9 @@ class Managed:
     engine: Engine
     store: SqlStore
 
-    async def edit(self, body: str, options: str = "") -> None:
-        text = f"<edit-config><target><running/></target>{options}{config(body)}</edit-config>"
-        request = parse_request(operation(text), now=datetime.now(UTC))
+    async def edit(self, body: str, options: str = "", *, target: str = "running") -> None:
+        text = f"<edit-config><target><{target}/></target>{options}{config(body)}</edit-config>"
+        request = parse_request(operation(text), now=datetime.now(UTC), datastores=WITH_CANDIDATE)
         assert isinstance(request, EditConfig)
         await self.manager.edit_config(request, "admin")
 
@@ -74,8 +75,9 @@ class Managed:
         await self.edit(body, "<default-operation>replace</default-operation>")
 
     async def validate(self, body: str | None = None) -> None:
-        element = None if body is None else operation(f"<x>{config(body)}</x>")[0]
-        await self.manager.validate(element, "admin")
+        running = NetconfDatastore.RUNNING
+        source = running if body is None else operation(f"<x>{config(body)}</x>")[0]
+        await self.manager.validate(source, "admin")
 
     async def get(self, parameters: str = "") -> str:
         request = parse_request(operation(f"<get>{parameters}</get>"), now=datetime.now(UTC))
@@ -83,11 +85,13 @@ class Managed:
         pieces = await self.manager.get(request.filter, "admin", request.with_defaults)
         return b"".join(pieces).decode()
 
-    async def get_config(self, parameters: str = "") -> str:
-        text = f"<get-config><source><running/></source>{parameters}</get-config>"
-        request = parse_request(operation(text), now=datetime.now(UTC))
+    async def get_config(self, parameters: str = "", *, source: str = "running") -> str:
+        text = f"<get-config><source><{source}/></source>{parameters}</get-config>"
+        request = parse_request(operation(text), now=datetime.now(UTC), datastores=WITH_CANDIDATE)
         assert isinstance(request, GetConfig)
-        pieces = await self.manager.get_config(request.filter, "admin", request.with_defaults)
+        pieces = await self.manager.get_config(
+            request.filter, "admin", request.with_defaults, source=request.source
+        )
         return b"".join(pieces).decode()
 
     async def events(self) -> int:

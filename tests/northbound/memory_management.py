@@ -9,7 +9,7 @@ from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter, apply_filter
-from esc_daemon.netconf.messages import EditConfig, WithDefaults
+from esc_daemon.netconf.messages import CopyConfig, Datastore, EditConfig, WithDefaults
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.ssh.services import FeedOverrun, LoggedNotification, StreamInfo
 
@@ -54,6 +54,8 @@ class MemoryManagement:
         self.actions = frozenset({(ESC, "serviceAction"), (ESC, "explode")})
         self.children: dict[str, etree._Element] = {}
         self.edited_by: list[str] = []
+        self.committed_by: list[str] = []
+        self.candidate_changed = False
         self.operations: list[str] = []
         self.acted: list[str] = []
         self.log: list[LoggedNotification] = []
@@ -78,19 +80,39 @@ class MemoryManagement:
             if child.get("bad"):
                 raise RpcError.bad_element("/config", "bad", "this is bad")
             self.children[str(child.tag)] = child
+        if request.target is Datastore.CANDIDATE:
+            self.candidate_changed = True
         self.edited_by.append(user)
         self.operations.append(request.default_operation.value)
 
-    async def validate(self, config: etree._Element | None, user: str) -> None:
-        for child in self.children.values() if config is None else config:
+    async def copy_config(self, request: CopyConfig, user: str) -> None:
+        assert etree.iselement(request.source)
+        self.edited_by.append(user)
+        self.operations.append("replace")
+
+    async def validate(self, source: Datastore | etree._Element, user: str) -> None:
+        for child in source if etree.iselement(source) else self.children.values():
             if child.get("bad"):
                 raise RpcError.bad_element("/config", "bad", "this is bad")
+
+    async def commit(self, user: str) -> None:
+        self.candidate_changed = False
+        self.committed_by.append(user)
+
+    def let_go(self, datastore: Datastore) -> None:
+        if datastore is Datastore.CANDIDATE:
+            self.discard_changes()
+
+    def discard_changes(self) -> None:
+        self.candidate_changed = False
 
     async def get_config(
         self,
         filter: Filter | None,  # noqa: A002
         user: str,
         with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+        *,
+        source: Datastore = Datastore.RUNNING,
     ) -> Iterable[bytes]:
         data = etree.Element("data")
         data.extend([parse(etree.tostring(child)) for child in self.children.values()])

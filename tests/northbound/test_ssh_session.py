@@ -8,6 +8,7 @@ from memory_management import ESC
 from netconf_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
 from netconf_server import Server, Serving
 
+from esc_daemon.netconf.messages import RUNNING_ONLY, Datastore
 from esc_daemon.northbound.ssh.auth import NetconfSshServer
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.output import Output
@@ -102,7 +103,7 @@ async def test_many_requests_in_one_write_are_all_answered(server: Server):
 async def test_an_unknown_operation_is_not_supported_and_the_session_goes_on(server: Server):
     async with connected(server.port) as client:
         assert (await client.error('<dance xmlns="urn:x"/>'))[0] == "operation-not-supported"
-        assert (await client.error("<commit/>"))[0] == "operation-not-supported"
+        assert (await client.error("<cancel-commit/>"))[0] == "operation-not-supported"
         assert (await client.rpc("<get/>"))[0].tag == f"{{{BASE}}}data"
     assert server.figure("esc_rpc_errors_total", tag="operation-not-supported") == 2
     assert server.figure("esc_rpc_seconds_count", operation="other") == 2
@@ -246,8 +247,51 @@ async def test_a_lock_keeps_others_from_editing_until_its_holder_is_gone(server:
             await holder.ok(an_edit("thing"))
             assert (await holder.error(lock))[0] == "lock-denied"
         # when the holder hangs up without a word
-        await server.until(lambda: server.services.lock.holder is None)
+        await server.until(lambda: server.services.locks.held[Datastore.RUNNING] is None)
         await other.ok(an_edit("thing"))
+
+
+CANDIDATE = "<target><candidate/></target>"
+
+
+async def test_the_lock_of_the_candidate_guards_the_commit_too(server: Server):
+    async with connected(server.port) as holder, connected(server.port) as other:
+        await holder.ok(f"<lock>{CANDIDATE}</lock>")
+        assert (await other.error("<commit/>"))[0] == "in-use"
+        assert (await other.error("<discard-changes/>"))[0] == "in-use"
+        await other.ok(an_edit("running-is-free"))
+        await holder.ok("<commit/>")
+        await other.ok(f"<lock>{RUNNING}</lock>")
+        assert (await holder.error("<commit/>"))[0] == "in-use"
+    assert server.management.committed_by == ["admin"]
+
+
+async def test_a_candidate_with_changes_is_not_locked(server: Server):
+    async with connected(server.port) as one, connected(server.port) as other:
+        await one.ok(an_edit("thing").replace("running", "candidate"))
+        reply = await other.rpc(f"<lock>{CANDIDATE}</lock>")
+        assert error_of(reply)[0] == "lock-denied"
+        assert reply.findtext(f".//{{{BASE}}}session-id") == "0"
+        await one.ok("<discard-changes/>")
+        await other.ok(f"<lock>{CANDIDATE}</lock>")
+
+
+@pytest.mark.parametrize("ending", ["unlock", "hang up"])
+async def test_the_changes_go_with_the_lock_of_the_candidate(server: Server, ending: str):
+    async with connected(server.port) as other:
+        async with connected(server.port) as holder:
+            await holder.ok(f"<lock>{CANDIDATE}</lock>")
+            await holder.ok(an_edit("thing").replace("running", "candidate"))
+            if ending == "unlock":
+                await holder.ok(f"<unlock>{CANDIDATE}</unlock>")
+        await server.until(lambda: not server.management.candidate_changed)
+        await other.ok(f"<lock>{CANDIDATE}</lock>")
+
+
+async def test_without_a_candidate_its_operations_are_not_offered(serving: Serving):
+    async with serving(datastores=RUNNING_ONLY) as server, connected(server.port) as client:
+        for request in ("<commit/>", "<discard-changes/>", f"<lock>{CANDIDATE}</lock>"):
+            assert (await client.error(request))[0] == "operation-not-supported"
 
 
 async def test_unlock_gives_the_lock_back(server: Server):

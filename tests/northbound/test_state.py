@@ -72,7 +72,7 @@ def valid(context: libyang.Context, xml: bytes) -> None:
 def monitoring(server: Server, schema: Schema) -> StateTree:
     return server_state(
         sessions=server.services.sessions,
-        lock=server.services.lock,
+        locks=server.services.locks,
         capabilities=PROTOCOL_CAPABILITIES,
         library=schema.library(),
         started=STARTED,
@@ -111,7 +111,7 @@ async def test_a_session_is_shown_with_what_it_counted(server: Server, schema: S
         subscribe = "<create-subscription xmlns='urn:ietf:params:xml:ns:netconf:notification:1.0'/>"
         await client.ok(subscribe)
         await client.rpc("<get/>")
-        await client.error("<commit/>")
+        await client.error("<cancel-commit/>")
         client.send(f'<rpc xmlns="{BASE}"><get/></rpc>')
         await client.message()
         server.management.tell("SUCCESS")

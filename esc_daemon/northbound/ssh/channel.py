@@ -384,7 +384,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         self._waiting.clear()
         if not self._id:
             return
-        self._services.lock.forget(self._id)
+        self._services.locks.forget(self._id)
         self._services.sessions.leave(self._id)
         if self._ended is not None:
             self._services.sessions.bad_hellos += self._ended is End.BAD_HELLO

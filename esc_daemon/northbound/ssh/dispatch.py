@@ -25,7 +25,7 @@ from esc_daemon.netconf.messages import (
 from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
-from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import Management
 from esc_daemon.northbound.ssh.sessions import Sessions
 
@@ -54,7 +54,7 @@ class Services:
 
     management: Management
     sessions: Sessions
-    lock: RunningLock
+    locks: Locks
     limits: Limits
     metrics: NetconfMetrics
     now: Callable[[], datetime]
@@ -110,14 +110,16 @@ async def dispatch(operation: etree._Element, session: Caller, services: Service
     name = name_of(operation)
     entry = _TABLE.get(name)
     if entry is not None:
-        request = parse_request(operation, now=services.now())
+        request = parse_request(
+            operation, now=services.now(), datastores=frozenset(services.locks.held)
+        )
         assert isinstance(request, entry.kind), f"{name} does not parse to {entry.kind}"
         return await entry.handler(RpcCall(session=session, request=request, services=services))
     if name in services.management.actions:
         output = await to_its_end(services.management.act(operation, session.user))
         return Output(output) if output else Ok()
     # For the operations of the RFC that are not offered, this raises what the RFC wants.
-    parse_request(operation, now=services.now())
+    parse_request(operation, now=services.now(), datastores=frozenset(services.locks.held))
     raise RpcError.operation_not_supported(f"there is no operation {name[1]} in {name[0]!r}")
 
 

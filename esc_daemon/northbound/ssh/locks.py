@@ -1,40 +1,45 @@
-"""The global lock of the running datastore (RFC 6241 section 7.5)."""
+"""The global locks (RFC 6241 section 7.5)."""
 
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.messages import RUNNING_ONLY, Datastore
+from esc_daemon.netconf.monitoring import Locked
 
 
-class RunningLock:
-    """Held by one session or by nobody; a session that ends lets go of it."""
+class Locks:
+    """One lock a datastore, held by one session or by nobody; who ends lets go of all."""
 
-    def __init__(self) -> None:
-        self._holder: int | None = None
-        self._since: datetime | None = None
+    def __init__(
+        self,
+        datastores: Collection[Datastore] = RUNNING_ONLY,
+        *,
+        on_release: Callable[[Datastore], None] = lambda _: None,
+    ) -> None:
+        """Make them; *on_release* is told of each lock that its holder lets go of."""
+        self._held: dict[Datastore, Locked | None] = dict.fromkeys(sorted(datastores, reverse=True))
+        self._on_release = on_release
 
     @property
-    def holder(self) -> int | None:
-        """The session that holds it; None when it is free."""
-        return self._holder
+    def held(self) -> Mapping[Datastore, Locked | None]:
+        """Who holds the lock of each datastore, and since when; running comes first."""
+        return self._held
 
-    @property
-    def since(self) -> datetime | None:
-        """When the holder took it."""
-        return self._since if self._holder is not None else None
-
-    def take(self, session_id: int, now: datetime) -> None:
+    def take(self, datastore: Datastore, session_id: int, now: datetime) -> None:
         """
-        Take it for *session_id*.
+        Take the lock for *session_id*.
 
         Raises:
             RpcError: lock-denied, also to the session that has it already.
 
         """
-        if self._holder is not None:
-            raise RpcError.lock_denied(self._holder)
-        self._holder, self._since = session_id, now
+        holder = self._held[datastore]
+        if holder is not None:
+            raise RpcError.lock_denied(holder.session_id)
+        self._held[datastore] = Locked(session_id=session_id, since=now)
 
-    def release(self, session_id: int) -> None:
+    def release(self, datastore: Datastore, session_id: int) -> None:
         """
         Give it back.
 
@@ -42,22 +47,26 @@ class RunningLock:
             RpcError: operation-failed when *session_id* does not hold it (RFC 6241 section 7.6).
 
         """
-        if self._holder != session_id:
-            raise RpcError.operation_failed("running is not locked by this session")
-        self._holder = None
+        holder = self._held[datastore]
+        if holder is None or holder.session_id != session_id:
+            raise RpcError.operation_failed(f"{datastore} is not locked by this session")
+        self._held[datastore] = None
+        self._on_release(datastore)
 
     def forget(self, session_id: int) -> None:
-        """Release it if *session_id* holds it; the session has ended."""
-        if self._holder == session_id:
-            self._holder = None
+        """Release what *session_id* holds; the session has ended."""
+        for datastore, holder in self._held.items():
+            if holder is not None and holder.session_id == session_id:
+                self.release(datastore, session_id)
 
-    def check(self, session_id: int) -> None:
+    def check(self, datastore: Datastore, session_id: int) -> None:
         """
-        Refuse an edit by anybody but the holder.
+        Refuse a change by anybody but the holder.
 
         Raises:
             RpcError: in-use, with the holder's session-id in its text.
 
         """
-        if self._holder not in {None, session_id}:
-            raise RpcError.in_use("", f"running is locked by session {self._holder}")
+        holder = self._held[datastore]
+        if holder is not None and holder.session_id != session_id:
+            raise RpcError.in_use("", f"{datastore} is locked by session {holder.session_id}")

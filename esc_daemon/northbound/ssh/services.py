@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from lxml import etree
 
 from esc_daemon.netconf.filters import Filter
-from esc_daemon.netconf.messages import EditConfig, WithDefaults
+from esc_daemon.netconf.messages import CopyConfig, Datastore, EditConfig, WithDefaults
 
 
 class LoggedNotification(NamedTuple):
@@ -69,14 +69,29 @@ class Management(Protocol):
     async def edit_config(self, request: EditConfig, user: str) -> None:
         """Apply the edit whole or not at all, durable when it returns; or only test it."""
 
-    async def validate(self, config: etree._Element | None, user: str) -> None:
-        """Look whether the element *config*, None: running, is a valid configuration."""
+    async def copy_config(self, request: CopyConfig, user: str) -> None:
+        """Make the target what the source is, whole or not at all."""
+
+    async def validate(self, source: Datastore | etree._Element, user: str) -> None:
+        """Look whether *source*, a datastore or an element ``config``, is valid."""
+
+    async def commit(self, user: str) -> None:
+        """Make the candidate running, whole or not at all; durable when it returns."""
+
+    def discard_changes(self) -> None:
+        """Make the candidate what running is."""
+
+    @property
+    def candidate_changed(self) -> bool:
+        """Tell whether the candidate holds changes that were not committed."""
 
     async def get_config(
         self,
         filter: Filter | None,  # noqa: A002
         user: str,
         with_defaults: WithDefaults = WithDefaults.EXPLICIT,
+        *,
+        source: Datastore = Datastore.RUNNING,
     ) -> Iterable[bytes]:
         """Return the children of *data*, serialised, in pieces cut anywhere."""
 

@@ -6,7 +6,6 @@ from typing import Final, Protocol, TypeAlias
 
 from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.monitoring import (
-    Locked,
     SessionState,
     Statistics,
     StreamState,
@@ -14,7 +13,7 @@ from esc_daemon.netconf.monitoring import (
     streams,
 )
 from esc_daemon.netconf.xml import MONITORING_NS, NOTIF_MGMT_NS
-from esc_daemon.northbound.ssh.locks import RunningLock
+from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import StateTree, StreamInfo
 from esc_daemon.northbound.ssh.sessions import Sessions
 
@@ -37,7 +36,7 @@ EventLog: TypeAlias = Callable[[], Awaitable[Oldest | None]]
 def server_state(
     *,
     sessions: Sessions,
-    lock: RunningLock,
+    locks: Locks,
     capabilities: Sequence[str],
     library: YangLibrary,
     started: datetime,
@@ -45,12 +44,9 @@ def server_state(
     """Return netconf-state (RFC 6022); *started* is when the daemon began to serve."""
 
     async def render() -> bytes:
-        locked = None
-        if lock.holder is not None and lock.since is not None:
-            locked = Locked(session_id=lock.holder, since=lock.since)
         return netconf_state(
             capabilities=capabilities,
-            locked=locked,
+            datastores={name.value: locked for name, locked in locks.held.items()},
             modules=library.modules,
             sessions=[
                 SessionState(

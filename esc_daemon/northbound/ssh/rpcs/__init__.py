@@ -3,6 +3,7 @@
 from typing import Final
 
 from esc_daemon.northbound.ssh.dispatch import handled
+from esc_daemon.northbound.ssh.rpcs import commit as commit
 from esc_daemon.northbound.ssh.rpcs import edit_config as edit_config
 from esc_daemon.northbound.ssh.rpcs import get as get
 from esc_daemon.northbound.ssh.rpcs import lock as lock

@@ -14,6 +14,10 @@ async def get(call: RpcCall[Get]) -> Reply:
 
 @rpc(BASE_NS, "get-config", GetConfig)
 async def get_config(call: RpcCall[GetConfig]) -> Reply:
-    """RFC 6241 section 7.1; the only datastore is running."""
+    """RFC 6241 section 7.1."""
     wanted, management = call.request, call.services.management
-    return Data(await management.get_config(wanted.filter, call.session.user, wanted.with_defaults))
+    return Data(
+        await management.get_config(
+            wanted.filter, call.session.user, wanted.with_defaults, source=wanted.source
+        )
+    )

@@ -1,0 +1,92 @@
+"""
+What an answer holds of configuration and state: a filter's choice, with defaults or without.
+
+The pieces come in as they are kept, serialised, and go out so.
+"""
+
+import asyncio
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from lxml import etree
+
+from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
+from esc_daemon.netconf.filters import Filter, apply_filter
+from esc_daemon.netconf.xml import name_of
+
+_SMALL: Final = 128 * 1024
+"""Bytes that are parsed and filtered within some milliseconds."""
+
+
+class Answers:
+    """Chooses by the data model."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    def whole(self, pieces: Sequence[bytes], with_defaults: WithDefaults) -> Sequence[bytes]:
+        """Return all of *pieces*, with or without default data (RFC 6243 section 3)."""
+        if with_defaults is WithDefaults.EXPLICIT:
+            return pieces
+        data = self._with_defaults(data_of(pieces), with_defaults)
+        if with_defaults is WithDefaults.TRIM:
+            trim_defaults(data, self._schema.data_root)
+        return [etree.tostring(child) for child in data]
+
+    async def filtered(
+        self,
+        pieces: Sequence[bytes],
+        filter_: Filter,
+        with_defaults: WithDefaults,
+        default_namespace: str | None = NAMESPACE,
+    ) -> Sequence[bytes]:
+        """Filter here what is small, and off the loop what would hold the other sessions up."""
+        work = functools.partial(self._chosen, pieces, filter_, with_defaults, default_namespace)
+        if sum(map(len, pieces)) < _SMALL:
+            return work()
+        return await asyncio.to_thread(work)
+
+    def _chosen(
+        self,
+        pieces: Sequence[bytes],
+        filter_: Filter,
+        with_defaults: WithDefaults,
+        default_namespace: str | None = NAMESPACE,
+    ) -> Sequence[bytes]:
+        data = self._with_defaults(data_of(pieces), with_defaults)
+        found = apply_filter(
+            data, filter_, default_namespace=default_namespace, key_names=self._key_names
+        )
+        if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
+            trim_defaults(found, self._schema.data_root)
+        return [etree.tostring(child) for child in found]
+
+    def _with_defaults(self, data: etree._Element, mode: WithDefaults) -> etree._Element:
+        """Put default data in where *mode* reports it, so that a filter can choose it."""
+        if mode in {WithDefaults.REPORT_ALL, WithDefaults.REPORT_ALL_TAGGED}:
+            tagged = mode is WithDefaults.REPORT_ALL_TAGGED
+            add_defaults(data, self._schema.data_root, tagged=tagged)
+        return data
+
+    def _key_names(self, element: etree._Element) -> tuple[str, ...]:
+        path = []
+        while (parent := element.getparent()) is not None:
+            path.append(name_of(element))
+            element = parent
+        return self._keys_at(tuple(reversed(path)))
+
+    @functools.cache  # noqa: B019  one manager a process, and paths of the schema are few
+    def _keys_at(self, path: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+        node = self._schema.data_root(*path[0]) if path else None
+        for namespace, name in path[1:]:
+            if node is None:
+                return ()
+            node = node.child(namespace, name)
+        return node.keys if node is not None else ()
+
+
+def data_of(pieces: Iterable[bytes]) -> etree._Element:
+    return etree.fromstring(b"".join((b"<data>", *pieces, b"</data>")))
