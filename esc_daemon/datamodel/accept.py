@@ -105,8 +105,6 @@ def _check_sources(element: etree._Element) -> None:
 
 def warnings_of(deployment: Deployment) -> Iterator[str]:
     """Yield what is taken with a shake of the head (ruling 10)."""
-    if deployment.startup:
-        yield "policies/startup: the order is not kept yet, all groups start at once"
     for group in deployment.groups:
         fixed = [each.ip_address for each in group.interfaces if each.ip_address is not None]
         for address in sorted({each for each in fixed if fixed.count(each) > 1}):

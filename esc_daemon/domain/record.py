@@ -46,7 +46,8 @@ class VmRecord:
     One VM.
 
     *server* is known from the VIM's first answer on; *unsure_until* is the moment up to which a
-    create that nobody answered may still turn up; *deadline* is the end of the wait for life.
+    create that nobody answered may still turn up; *deadline* is the end of the wait for life, and
+    for the KPI events that other groups wait for. *came_true* are those of them that were seen.
     """
 
     id: VmId
@@ -65,6 +66,7 @@ class VmRecord:
     unsure_until: datetime | None = None
     deadline: datetime | None = None
     error: str | None = None
+    came_true: tuple[str, ...] = ()
 
 
 class OperationType(StrEnum):

@@ -63,6 +63,7 @@ class VmMove(StrEnum):
     """Why a VM's state changes."""
 
     RESOURCES_READY = "resources_ready"
+    TURN_COME = "turn_come"
     CREATED_MONITORED = "created_monitored"
     CREATED_UNMONITORED = "created_unmonitored"
     ANSWERED = "answered"
@@ -182,7 +183,12 @@ _V = VmState
 _VM = VmMove
 
 VM_LIFECYCLE: Final[Mapping[VmState, Mapping[VmMove, VmState]]] = {
-    _V.UNDEF: {_VM.RESOURCES_READY: _V.DEPLOYING, _VM.REMOVAL_WANTED: _V.UNDEPLOYING},
+    # a VM whose group waits for another group (policies/startup) rests here until its turn
+    _V.UNDEF: {
+        _VM.RESOURCES_READY: _V.DEPLOYING,
+        _VM.TURN_COME: _V.DEPLOYING,
+        _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
+    },
     _V.DEPLOYING: {
         _VM.CREATED_MONITORED: _V.INERT,
         _VM.CREATED_UNMONITORED: _V.MONITOR_UNSET,

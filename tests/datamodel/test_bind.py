@@ -16,6 +16,7 @@ from esc_daemon.domain.intent import (
     Collector,
     Condition,
     DayZero,
+    Dependency,
     Deployment,
     Flavor,
     Image,
@@ -31,6 +32,7 @@ from esc_daemon.domain.intent import (
     RuleAction,
     RuleWhen,
     Scaling,
+    Startup,
     Subnet,
     Tenant,
     VmGroup,
@@ -457,10 +459,19 @@ def test_groups_that_wait_for_each_other_in_a_circle_are_refused(datastore: Data
     assert error.path.endswith("/esc:policies/esc:startup[esc:target_vm_group_ref='b']")
 
 
-def test_groups_that_wait_in_a_row_are_taken_with_a_warning(datastore: Datastore) -> None:
+def test_groups_that_wait_in_a_row_are_bound(datastore: Datastore) -> None:
     pending = datastore.edit(config(ordered(("a", "b"), ("b", "c"))))
 
-    assert any("policies/startup" in warning for warning in pending.warnings)
+    intent = last(pending)
+    assert isinstance(intent, Deployment)
+    assert intent.startup == tuple(
+        Startup(
+            group=VmGroupName(waiting),
+            depends_on=(Dependency(group=VmGroupName(on), event_name="VM_ALIVE"),),
+        )
+        for waiting, on in (("a", "b"), ("b", "c"))
+    )
+    assert not pending.warnings
 
 
 def test_day_0_text_that_cannot_be_had_yet_is_left_out_with_a_warning(

@@ -33,7 +33,7 @@ from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, ServerStatus
-from esc_daemon.domain.states import ResourceState
+from esc_daemon.domain.states import ResourceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
     CallFailed,
@@ -470,8 +470,12 @@ def _check_identity(step: Step, trigger: Trigger) -> None:
         return
     about = _vm_of(trigger)
     for id_, vm in after.vms.items():
-        if id_ in before.vms and id_ != about and (about or vm == before.vms[id_]):
-            assert vm is before.vms[id_], "an untouched VM is written again"
+        old = before.vms.get(id_)
+        if old is None or id_ == about:
+            continue
+        turn_came = old.state is VmState.UNDEF and vm.state is VmState.DEPLOYING
+        if vm == old or (about and not turn_came):
+            assert vm is old, "an untouched VM is written again"
 
 
 def _vm_of(trigger: Trigger) -> VmId | None:

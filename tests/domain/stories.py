@@ -7,6 +7,7 @@ from esc_daemon.domain.intent import (
     AddressPool,
     Collector,
     Condition,
+    Dependency,
     Deployment,
     Flavor,
     Image,
@@ -17,6 +18,7 @@ from esc_daemon.domain.intent import (
     RuleAction,
     RuleWhen,
     Scaling,
+    Startup,
     Subnet,
     Tenant,
     VmGroup,
@@ -86,9 +88,18 @@ def a_group(
 
 
 def a_deployment(
-    *groups: VmGroup, name: str = "shop", networks: tuple[Network, ...] = ()
+    *groups: VmGroup,
+    name: str = "shop",
+    networks: tuple[Network, ...] = (),
+    startup: tuple[Startup, ...] = (),
 ) -> Deployment:
-    return Deployment(name=name, networks=networks, groups=groups or (a_group(),))
+    return Deployment(name=name, networks=networks, groups=groups or (a_group(),), startup=startup)
+
+
+def after(group: str, *others: str, event: str = "VM_ALIVE") -> Startup:
+    """Return that *group* waits for *event* of each of *others*."""
+    waits = tuple(Dependency(group=VmGroupName(each), event_name=event) for each in others)
+    return Startup(group=VmGroupName(group), depends_on=waits)
 
 
 def dep_key(name: str = "shop") -> Key:

@@ -22,6 +22,7 @@ from tests.domain.stories import (
     a_group,
     a_network,
     a_tenant,
+    after,
     an_image,
     dep_key,
     net_key,
@@ -33,6 +34,12 @@ DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
     a_deployment(a_group("web", "own", "net"), networks=(a_network("own", "a"),)),
     a_deployment(
         a_group("web", "own", watched=False), networks=(a_network("own", "a", "b"), a_network("x"))
+    ),
+    a_deployment(
+        a_group("lb"),
+        a_group("web", watched=False),
+        a_group("db", vms=2),
+        startup=(after("lb", "web", "db"), after("web", "db")),
     ),
 )
 NETWORKS: Final[tuple[Network, ...]] = (
@@ -194,6 +201,29 @@ class AnyOrder(RuleBasedStateMachine):
     def nothing_is_doubled_or_forgotten(self) -> None:
         assert not doubled(self.world)
         assert not in_vim_but_unknown(self.world)
+
+    @invariant()
+    def no_vm_is_made_before_its_turn(self) -> None:
+        there = {server.key.vm for server in self.world.vim.servers.values()}
+        for record in self.world.records.values():
+            if not isinstance(record, DeploymentRecord) or record.intent is None:
+                continue
+            waits = {each.group: each.depends_on for each in record.intent.startup}
+            for vm in record.vms.values():
+                if vm.id in there:
+                    for on in waits.get(vm.group, ()):
+                        self.all_came_up(record, on.group)
+
+    def all_came_up(self, record: DeploymentRecord, group: str) -> None:
+        assert record.intent is not None
+        watched = any(each.kpis for each in record.intent.groups if each.name == group)
+        kind = EventType.VM_ALIVE if watched else EventType.VM_DEPLOYED
+        up = {
+            event.source.vmname
+            for event in self.world.told(kind)
+            if event.source and event.status is EventStatus.SUCCESS
+        }
+        assert {vm.name for vm in record.vms.values() if vm.group == group} <= up
 
     @invariant()
     def an_incarnation_is_noted_when_it_begins(self) -> None:

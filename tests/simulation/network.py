@@ -59,6 +59,8 @@ class LossyVim:
         self.cloud = cloud
         self.weather = CALM
         self.doubled: list[ServerKey] = []
+        self.made: dict[VmId, float] = {}
+        """When (loop time) the cloud made a server for the VM."""
         self._random = random
         self._world = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,7 +154,9 @@ class LossyVim:
         async def make() -> Server:
             if await self.cloud.find_server(key) is not None:
                 self.doubled.append(key)
-            return await self.cloud.ensure_server(key, want, ports)
+            server = await self.cloud.ensure_server(key, want, ports)
+            self.made.setdefault(key.vm, asyncio.get_running_loop().time())
+            return server
 
         return await self._send(make)
 

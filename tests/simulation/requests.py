@@ -8,6 +8,7 @@ from esc_daemon.domain.intent import (
     AddressPool,
     Collector,
     Condition,
+    Dependency,
     Deployment,
     Flavor,
     Image,
@@ -18,6 +19,7 @@ from esc_daemon.domain.intent import (
     RuleAction,
     RuleWhen,
     Scaling,
+    Startup,
     Subnet,
     VmGroup,
 )
@@ -28,6 +30,7 @@ _KPI = Kpi(
     condition=Condition.GT,
     collector=Collector(type="ICMPPing", poll_seconds=3),
 )
+_READY = replace(_KPI, event_name="READY")
 _RULE = Rule(
     event_name="VM_ALIVE",
     actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
@@ -37,29 +40,53 @@ _RULE = Rule(
 def any_deployment(name: str, random: Random) -> Deployment:
     ephemeral = random.random() < 0.4
     network = "own" if ephemeral else "outside"
-    monitored = random.random() < 0.7
-    count = random.randint(1, 3)
-    pool = AddressPool(network=network, addresses=tuple(f"10.7.0.{i}" for i in range(10, 14)))
+    names = [VmGroupName(each) for each in random.choice(["g", "g", "gh", "ghi"])]
+    pooled = ephemeral and random.random() < 0.5
+    groups = tuple(
+        _group(each, network, at * 10 if pooled else 0, random) for at, each in enumerate(names, 1)
+    )
     return Deployment(
         name=name,
         networks=(_network(),) if ephemeral else (),
-        groups=(
-            VmGroup(
-                name=VmGroupName("g"),
-                image="img",
-                flavor="small",
-                bootup_time=120 if monitored else -1,
-                interfaces=(Interface(nicid=0, network=network),),
-                kpis=(_KPI,),
-                rules=(_RULE,),
-                scaling=Scaling(
-                    min_active=count,
-                    max_active=count,
-                    address_pools=(pool,) if ephemeral and random.random() < 0.5 else (),
-                ),
-            ),
+        groups=groups,
+        startup=_any_order(names, random),
+    )
+
+
+def _group(name: VmGroupName, network: str, pool: int, random: Random) -> VmGroup:
+    monitored = random.random() < 0.7
+    count = random.randint(1, 3)
+    addresses = tuple(f"10.7.0.{number}" for number in range(pool, pool + 4))
+    return VmGroup(
+        name=name,
+        image="img",
+        flavor="small",
+        bootup_time=120 if monitored else -1,
+        interfaces=(Interface(nicid=0, network=network),),
+        kpis=(_KPI, _READY),
+        rules=(_RULE,),
+        scaling=Scaling(
+            min_active=count,
+            max_active=count,
+            address_pools=(AddressPool(network=network, addresses=addresses),) if pool else (),
         ),
     )
+
+
+def _any_order(names: list[VmGroupName], random: Random) -> tuple[Startup, ...]:
+    """A group may wait for any that stand before it."""
+    order = (
+        Startup(
+            group=name,
+            depends_on=tuple(
+                Dependency(group=other, event_name=random.choice(["VM_ALIVE", "READY"]))
+                for other in names[:at]
+                if random.random() < 0.6
+            ),
+        )
+        for at, name in enumerate(names)
+    )
+    return tuple(each for each in order if each.depends_on)
 
 
 def _network() -> Network:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from esc_daemon.domain.advance import deploy
 from tests.simulation import world
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.world import Broken, World
@@ -47,6 +48,15 @@ def test_the_simulation_notices_when_a_create_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(world, "POLICY", replace(world.POLICY, settle=timedelta(0)))
 
     with pytest.raises(Broken):
+        run_all(range(300))
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_simulation_notices_when_a_group_does_not_wait_for_its_turn(monkeypatch):
+    monkeypatch.setattr(deploy, "turns", lambda record: {})
+
+    with pytest.raises(Broken, match="out of order"):
         run_all(range(300))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,6 @@ from esc_daemon.domain.intent import Deployment, Resource, Tenant
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
-from esc_daemon.domain.step import Step
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Change, Edit, Engine
@@ -34,13 +33,14 @@ from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, StoreFull
-from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from tests.simulation.disk import FlakyStore
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, LossyVim, Weather
+from tests.simulation.order import Order
 from tests.simulation.requests import any_deployment, any_resource
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,19 +66,6 @@ class Wish:
 
     intent: Deployment | Resource | None
     unsure: list[Deployment | Resource | None] = field(default_factory=list)
-
-
-class FlakyStore(SqlStore):
-    """A store whose disk is full now and then."""
-
-    fails: Callable[[], bool]
-
-    async def commit(
-        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
-    ) -> Sequence[LoggedEvent]:
-        if self.fails():
-            raise StoreFull("simulated: no room left")
-        return await super().commit(steps, entries, time=time)
 
 
 class Life:
@@ -107,6 +94,7 @@ class Life:
         now = Clock(loop, BEGAN + timedelta(seconds=loop.time())).now
         self.store = FlakyStore.from_image(self.image, on_synced=world.synced)
         self.store.fails = lambda: world.random.random() < world.vim.weather.disk_full
+        self.store.order = world.order
         vims = Vims({VIM: world.vim}, default=VIM, call_timeout=CALL_TIMEOUT)
         self.engine = Engine(
             store=self.store,
@@ -147,6 +135,7 @@ class World:
         self.image: bytes | None = None
         self.heard = 0
         self.events: list[LoggedEvent] = []
+        self.order = Order()
         self.wishes: dict[Key, Wish] = {}
         self.graveyard: list[Life] = []
         self.life: Life | None = None
@@ -394,6 +383,9 @@ class World:
                 raise Broken(f"{key} never came to rest: {record.state}")
         self._check_servers()
         self._check_events()
+        made = {vm: BEGAN + timedelta(seconds=at) for vm, at in self.vim.made.items()}
+        if early := self.order.too_early(made, self.events):
+            raise Broken(f"out of order: {early}")
 
     def _check_servers(self) -> None:
         if self.vim.doubled:

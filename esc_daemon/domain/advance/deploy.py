@@ -28,7 +28,9 @@ from esc_daemon.domain.record import (
     VmRecord,
 )
 from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerStatus
+from esc_daemon.domain.startup import Turn, awaited_of, never_started, turns
 from esc_daemon.domain.states import (
+    MONITORED_VM_STATES,
     OPERATION_LIFECYCLE,
     SERVICE_LIFECYCLE,
     SETTLED_VM_STATES,
@@ -119,7 +121,7 @@ def entered(
 def resources_ready(
     record: DeploymentRecord, handles: Mapping[Key, ResourceHandle], now: datetime, policy: Policy
 ) -> Step:
-    """The neighbours are there: every VM may be made."""
+    """The neighbours are there: every VM may be made whose group waits for no other."""
     if record.state is not ServiceState.DEPLOYING or not waits_for_neighbours(record):
         return Step(key=record.key, before=record, record=record)
     assert record.intent is not None
@@ -130,15 +132,13 @@ def resources_ready(
         if any(key in handles for key in network_candidates(record, name))
     }
     tenant = handles.get(Key(Kind.TENANT, None, record.key.tenant or ""))
-    attempt = begin_attempt(now, policy)
     ready = replace(
         record,
         tenant=tenant or ResourceHandle(vim=VimId(""), resource_id=""),
         networks=networks,
-        vms={vm.id: _wanted(vm, tenant, attempt) for vm in record.vms.values()},
         operation=entered(record.operation, OperationMove.GRANTED, now),
     )
-    return settled(record, ready, (), now)
+    return settled(record, _begun(ready, VmMove.RESOURCES_READY, now, policy), (), now)
 
 
 def waits_for_neighbours(record: DeploymentRecord) -> bool:
@@ -146,10 +146,28 @@ def waits_for_neighbours(record: DeploymentRecord) -> bool:
     return record.state is ServiceState.DEPLOYING and record.tenant is None
 
 
-def _wanted(vm: VmRecord, tenant: ResourceHandle | None, attempt: Attempt) -> VmRecord:
+def _begun(
+    record: DeploymentRecord, move: VmMove, now: datetime, policy: Policy
+) -> DeploymentRecord:
+    """Return *record* with every VM under way whose turn has come."""
+    if record.state is not ServiceState.DEPLOYING:
+        return record
+    turn = turns(record)
+    attempt = begin_attempt(now, policy)
+    begun = {
+        vm.id: _wanted(vm, record.tenant, move, attempt)
+        for vm in record.vms.values()
+        if vm.state is VmState.UNDEF and turn.get(vm.group, Turn.COME) is Turn.COME
+    }
+    return replace(record, vms={**record.vms, **begun}) if begun else record
+
+
+def _wanted(
+    vm: VmRecord, tenant: ResourceHandle | None, move: VmMove, attempt: Attempt
+) -> VmRecord:
     return replace(
         vm,
-        state=next_state(VM_LIFECYCLE, vm.state, VmMove.RESOURCES_READY),
+        state=next_state(VM_LIFECYCLE, vm.state, move),
         project=vm.project or (tenant.project if tenant else ""),
         attempt=attempt,
     )
@@ -207,7 +225,8 @@ def server_seen(
         error=None,
     )
     moved = with_vm(record, made)
-    return settled(record, moved, (tell.vm_deployed(moved, made),), now)
+    told = (tell.vm_deployed(moved, made),)
+    return settled(record, _begun(moved, VmMove.TURN_COME, now, policy), told, now)
 
 
 def _with_ports(
@@ -284,17 +303,33 @@ def _not_deployed(record: DeploymentRecord, vm: VmRecord, error: str, now: datet
     return settled(record, moved, (tell.vm_not_deployed(moved, broken, error),), now)
 
 
-def kpi_crossed(record: DeploymentRecord, crossed: KpiCrossed, now: datetime) -> Step:
-    """Life is what the KPI with the TRUE rule says, not the VIM's power state."""
+def kpi_crossed(
+    record: DeploymentRecord, crossed: KpiCrossed, now: datetime, policy: Policy
+) -> Step:
+    """
+    Life is what the KPI with the TRUE rule says, not the VM's power state.
+
+    A VM that other groups wait for has booted when it lives and all that they wait for came true.
+    """
+    unmoved = Step(key=record.key, before=record, record=record)
     vm = record.vms.get(crossed.server.vm)
     if vm is None or vm.generation != crossed.server.generation or record.intent is None:
-        return Step(key=record.key, before=record, record=record)
-    lives = crossed.holds and crossed.event_name == decides_life(group_of(record, vm))
-    if vm.state is not VmState.INERT or not lives:
-        return Step(key=record.key, before=record, record=record)
-    alive = replace(vm, state=next_state(VM_LIFECYCLE, vm.state, VmMove.ANSWERED), deadline=None)
-    moved = with_vm(record, alive)
-    return settled(record, moved, (tell.vm_alive(moved, alive),), now)
+        return unmoved
+    if vm.state not in MONITORED_VM_STATES or not crossed.holds:
+        return unmoved
+    event_name = crossed.event_name
+    lives = vm.state is VmState.INERT and event_name == decides_life(group_of(record, vm))
+    awaited = awaited_of(record.intent, vm.group)
+    news = event_name in awaited and event_name not in vm.came_true
+    if not lives and not news:
+        return unmoved
+    came_true = (*vm.came_true, event_name) if news else vm.came_true
+    state = next_state(VM_LIFECYCLE, vm.state, VmMove.ANSWERED) if lives else vm.state
+    booted = state is VmState.ALIVE and awaited.issubset(came_true)
+    seen = replace(vm, state=state, came_true=came_true, deadline=None if booted else vm.deadline)
+    moved = with_vm(record, seen)
+    told = (tell.vm_alive(moved, seen),) if lives else ()
+    return settled(record, _begun(moved, VmMove.TURN_COME, now, policy), told, now)
 
 
 def boot_deadlines(record: DeploymentRecord, now: datetime) -> Step:
@@ -302,16 +337,23 @@ def boot_deadlines(record: DeploymentRecord, now: datetime) -> Step:
     late = [
         vm
         for vm in record.vms.values()
-        if vm.state is VmState.INERT and vm.deadline is not None and vm.deadline <= now
+        if vm.state in MONITORED_VM_STATES and vm.deadline is not None and vm.deadline <= now
     ]
-    if not late:
+    if not late or record.intent is None:
         return Step(key=record.key, before=record, record=record)
     moved = record
     for vm in late:
-        text = f"VM [{vm.name}] did not answer within its bootup_time"
         state = next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED)
-        moved = with_vm(moved, replace(vm, state=state, deadline=None, error=text))
+        error = _too_late(vm, awaited_of(record.intent, vm.group))
+        moved = with_vm(moved, replace(vm, state=state, deadline=None, error=error))
     return settled(record, moved, (), now)
+
+
+def _too_late(vm: VmRecord, awaited: frozenset[str]) -> str:
+    if vm.state is VmState.INERT:
+        return f"VM [{vm.name}] did not answer within its bootup_time"
+    missing = ", ".join(sorted(awaited.difference(vm.came_true)))
+    return f"VM [{vm.name}] answered, but {missing} did not come true within its bootup_time"
 
 
 def with_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
@@ -323,12 +365,18 @@ def settled(
     before: DeploymentRecord, record: DeploymentRecord, events: tuple[Event, ...], now: datetime
 ) -> Step:
     """Return the step to *record* after the service's state has followed its VMs' states."""
-    states = {vm.state for vm in record.vms.values()}
-    if record.state not in {ServiceState.DEPLOYING, ServiceState.INERT} or (
-        states & {VmState.UNDEF, VmState.DEPLOYING}
-    ):
-        return Step(key=record.key, before=before, record=record, events=events)
-    if not states <= SETTLED_VM_STATES:
+    unsettled = Step(key=record.key, before=before, record=record, events=events)
+    if record.state not in {ServiceState.DEPLOYING, ServiceState.INERT}:
+        return unsettled
+    turn = turns(record)
+    vms = [
+        vm
+        for vm in record.vms.values()
+        if vm.state is not VmState.UNDEF or turn.get(vm.group) is not Turn.NEVER
+    ]
+    if any(vm.state in {VmState.UNDEF, VmState.DEPLOYING} for vm in vms):
+        return unsettled
+    if any(vm.state not in SETTLED_VM_STATES or vm.deadline is not None for vm in vms):
         if record.state is ServiceState.DEPLOYING:
             state = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.VMS_DEPLOYED)
             record = replace(record, state=state)
@@ -355,4 +403,5 @@ def _first_error(record: DeploymentRecord) -> str | None:
         return None
     error = broken[0].error or "the VM failed"
     more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
-    return error + more
+    barred = never_started(record)
+    return error + more + (f"; never started: {barred}" if barred else "")

@@ -104,7 +104,7 @@ def _about_a_server(
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
         case KpiCrossed():
-            return deploy.kpi_crossed(record, trigger, now)
+            return deploy.kpi_crossed(record, trigger, now, policy)
         case _:
             assert_never(trigger)
 

@@ -1,0 +1,88 @@
+"""
+The order in which groups start: whose turn has come, and whose never will (policies/startup).
+
+A group waits until the KPI events that it depends on have come true in every VM of the groups
+that it names. A VM notes in its record what came true in it, so the order outlives a restart.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from graphlib import TopologicalSorter
+from typing import Final
+
+from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.record import DeploymentRecord, VmRecord
+from esc_daemon.domain.states import VmState
+
+_NAMED: Final = 5
+"""Groups that a text names, and dependencies of each: an event must stay readable."""
+
+
+class Turn(StrEnum):
+    """Whether the VMs of a group may be made."""
+
+    COME = "come"
+    LATER = "later"
+    NEVER = "never"
+    """What it waits for has failed."""
+
+
+def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
+    """Return the turn of every group that waits, or is waited for; the turn of others has come."""
+    if record.intent is None or not record.intent.startup:
+        return {}
+    vms: dict[VmGroupName, list[VmRecord]] = {}
+    for vm in record.vms.values():
+        vms.setdefault(vm.group, []).append(vm)
+    waits = {each.group: each.depends_on for each in record.intent.startup}
+    order = TopologicalSorter({group: [on.group for on in waits[group]] for group in waits})
+    found: dict[VmGroupName, Turn] = {}
+    for group in order.static_order():
+        found[group] = _last(
+            [
+                _after(vms.get(on.group, ()), on.event_name, found[on.group])
+                for on in waits.get(group, ())
+            ]
+        )
+    return found
+
+
+def _last(each: list[Turn]) -> Turn:
+    return next((turn for turn in (Turn.NEVER, Turn.LATER) if turn in each), Turn.COME)
+
+
+def _after(vms: Sequence[VmRecord], event_name: str, turn: Turn) -> Turn:
+    """Return the turn of who waits for *event_name* in *vms*, whose own turn is *turn*."""
+    missing = [vm for vm in vms if not _came_true(vm, event_name)]
+    if not missing:
+        return Turn.COME
+    if turn is Turn.NEVER or any(vm.state is VmState.ERROR for vm in missing):
+        return Turn.NEVER
+    return Turn.LATER
+
+
+def _came_true(vm: VmRecord, event_name: str) -> bool:
+    """Nobody watches the KPIs of an unmonitored VM: it counts as soon as it is deployed."""
+    return event_name in vm.came_true or vm.state is VmState.MONITOR_UNSET
+
+
+def awaited_of(intent: Deployment, group: VmGroupName) -> frozenset[str]:
+    """Return the KPI events of *group* that others wait for."""
+    return frozenset(
+        on.event_name for each in intent.startup for on in each.depends_on if on.group == group
+    )
+
+
+def never_started(record: DeploymentRecord) -> str:
+    """Name the groups whose turn never comes and what they wait for; empty where there are none."""
+    turn = turns(record)
+    barred = [
+        f"vm_group {each.group} (waits for "
+        + ", ".join(f"{on.event_name} of {on.group}" for on in each.depends_on[:_NAMED])
+        + ")"
+        for each in (record.intent.startup if record.intent else ())
+        if turn[each.group] is Turn.NEVER
+    ]
+    more = len(barred) - _NAMED
+    return "; ".join(barred[:_NAMED]) + (f" (and {more} more groups)" if more > 0 else "")

@@ -1,0 +1,24 @@
+"""The store of the simulation: its disk may be full, and what it takes is looked at."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from esc_daemon.domain.step import Step
+from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull
+from esc_daemon.store.store import SqlStore
+from tests.simulation.order import Order
+
+
+class FlakyStore(SqlStore):
+    """A store whose disk is full now and then."""
+
+    fails: Callable[[], bool]
+    order: Order
+
+    async def commit(
+        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+    ) -> Sequence[LoggedEvent]:
+        if self.fails():
+            raise StoreFull("simulated: no room left")
+        self.order.note(steps, time)
+        return await super().commit(steps, entries, time=time)
