@@ -31,6 +31,8 @@ from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.store import SqlStore, open_store
 from esc_daemon.store.rows import UPDATE_VM, job_of
+from esc_daemon.store.sealing import Sealing
+from esc_daemon.vault import Vault, new_key
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TENANT = TenantName("tenant-1")
@@ -100,7 +102,7 @@ async def worker(store: SqlStore, number: int, commits: int) -> None:
 
 
 async def campaign(directory: Path, concurrent: int, commits: int) -> None:
-    store = await open_store(directory / f"store-{concurrent}.db")
+    store = await open_store(directory / f"store-{concurrent}.db", vault=Vault(new_key()))
     began, used = time.perf_counter(), time.process_time()
     each = commits // concurrent
     await asyncio.gather(*(worker(store, number, each) for number in range(concurrent)))
@@ -132,8 +134,10 @@ async def executemany() -> None:
         Step(key=record.key, before=record, record=(later := moved(record)), events=told(later))
         for record in records
     ]
-    per_row("encoding a step     ", lambda: job_of(steps, (), NOW), len(steps))
-    job = job_of(steps, (), NOW)
+    plain, sealed = Sealing(None), Sealing(Vault(new_key()))
+    per_row("encoding a step     ", lambda: job_of(steps, (), NOW, plain), len(steps))
+    per_row("the same, sealed    ", lambda: job_of(steps, (), NOW, sealed), len(steps))
+    job = job_of(steps, (), NOW, plain)
     rows = [row for piece in job.pieces for statement, row in piece.rows if statement is UPDATE_VM]
     connection = store._connection  # noqa: SLF001  (below the port, to compare)
     sql = str(UPDATE_VM.clause.compile(dialect=connection.dialect))

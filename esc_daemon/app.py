@@ -36,6 +36,7 @@ from esc_daemon.access.login import Login
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.access.users import Users
+from esc_daemon.access.vault_key import VAULT_KEY, vault_key
 from esc_daemon.datamodel import entries as configuration
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore
@@ -70,9 +71,10 @@ from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.northbound.ssh.state import server_state, stream_list
 from esc_daemon.settings import LogFormat, LogSettings, NetconfProfile, Settings
+from esc_daemon.store import StoreSealed, is_sealed, open_store
 from esc_daemon.store.base import Entry, LoggedEvent, Store, StoreError
-from esc_daemon.store.store import open_store
 from esc_daemon.store.upkeep import short_event_log
+from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -118,7 +120,7 @@ def upgrade_database(settings: Settings) -> int:
     """Bring the database to this version; the daemon does so itself when it starts."""
 
     async def upgraded() -> None:
-        store = await open_store(settings.data_dir / DATABASE)
+        store = await open_store(settings.data_dir / DATABASE, vault=_vault(settings))
         await store.close()
 
     return _run(upgraded())
@@ -150,7 +152,7 @@ def simulate_vim(
 def _run(work: Coroutine[None, None, None]) -> int:
     try:
         asyncio.run(work)
-    except (AccessError, FaultFileError) as error:
+    except (AccessError, FaultFileError, StoreSealed) as error:
         print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_BAD_SETTINGS
     except (
@@ -172,7 +174,8 @@ async def _serve(
     stopping = _stop_event()
     async with AsyncExitStack() as stack:
         login = _login(settings, stack, admin_password_file)
-        store = await open_store(settings.data_dir / DATABASE)
+        vault = _vault(settings)
+        store = await open_store(settings.data_dir / DATABASE, vault=vault)
         stack.push_async_callback(store.close)
         ports_files = [settings.data_dir / PORTS_FILE, *([port_file] if port_file else [])]
         for file in ports_files:  # of a daemon that was killed: who waits for it waits for us
@@ -252,6 +255,11 @@ def _login(settings: Settings, stack: AsyncExitStack, password_file: Path | None
     throttle = LoginThrottle(failures=settings.limits.login_failures)
     users = Users(settings.data_dir / USERS_FILE)
     return Login(users=users, passwords=passwords, throttle=throttle)
+
+
+def _vault(settings: Settings) -> Vault:
+    file = settings.vault_key_file or settings.data_dir / KEYS_DIRECTORY / VAULT_KEY
+    return Vault(vault_key(file, in_use=is_sealed(settings.data_dir / DATABASE)))
 
 
 @asynccontextmanager

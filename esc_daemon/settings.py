@@ -193,6 +193,10 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=default_data_dir, description="database, keys and users, a directory"
     )
+    vault_key_file: Path | None = Field(
+        default=None,
+        description="key of what is sealed in the database; none: keys/vault.key in data_dir",
+    )
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
     vim: VimSettings = VimSettings()

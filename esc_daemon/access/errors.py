@@ -9,6 +9,7 @@ What can go wrong with users, as one tree.
   + UserUnknown
   + DamagedUsersFile: users.json cannot be read
   + DamagedKey: a key file of ours cannot be read
+  + LostKey: the key of what is sealed is not where it should be
 """
 
 
@@ -42,3 +43,7 @@ class DamagedUsersFile(AccessError):
 
 class DamagedKey(AccessError):
     """A key file in the data directory cannot be read; names it and says what to do."""
+
+
+class LostKey(AccessError):
+    """The key of what is sealed at rest is missing; names the file and says what to do."""

@@ -12,9 +12,10 @@ from esc_daemon.store.base import (
     StoreError,
     StoreFull,
     StoreInUse,
+    StoreSealed,
     StoreTooNew,
 )
-from esc_daemon.store.sqlite import fresh_image
+from esc_daemon.store.sqlite import fresh_image, is_sealed
 from esc_daemon.store.store import SqlStore, open_store
 
 __all__ = [
@@ -30,7 +31,9 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreInUse",
+    "StoreSealed",
     "StoreTooNew",
     "fresh_image",
+    "is_sealed",
     "open_store",
 ]

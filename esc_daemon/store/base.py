@@ -7,6 +7,7 @@ StoreError
     + StoreFull   no room left on the disk
  + StoreInUse     another daemon has this database open
  + StoreTooNew    a newer version of the daemon wrote this database
+ + StoreSealed    it is sealed by another key than ours
  + StoreClosed    asked after `Store.close`
 """
 
@@ -52,6 +53,10 @@ class StoreInUse(StoreError):
 
 class StoreTooNew(StoreError):
     """The database was written by a newer version; this one must not touch it."""
+
+
+class StoreSealed(StoreError):
+    """What the database holds is sealed, and not by the key that was given."""
 
 
 class StoreClosed(StoreError):

@@ -10,6 +10,7 @@ from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.record import Record
 from esc_daemon.store.base import Entry, EntryPath
 from esc_daemon.store.codec import decode_record
+from esc_daemon.store.sealing import Sealing
 from esc_daemon.store.tables import ENTRIES, INTENTS, RECORDS, VMS
 
 LONGEST_PAGE: Final = 256
@@ -31,7 +32,7 @@ START: Final = Place("", "", "")
 
 
 def records_after(
-    connection: Connection, place: Place, limit: int = LONGEST_PAGE
+    connection: Connection, sealing: Sealing, place: Place, limit: int = LONGEST_PAGE
 ) -> tuple[Sequence[Record], Place]:
     """
     Return up to *limit* records behind *place* and the place of the last; none: that was all.
@@ -54,10 +55,12 @@ def records_after(
         return (), place
     last = Place(*heads[-1][:3])
     vms = _vms_between(connection, Place(*heads[0][:3]), last)
-    records = [
-        decode_record(kind, body, intent, vms[Place(kind, tenant, name)])
-        for kind, tenant, name, body, intent in heads
-    ]
+    records = []
+    for *at, body, intent in heads:
+        found = Place(*at)
+        head = sealing.unseal(RECORDS, found, body)
+        wanted = None if intent is None else sealing.unseal(INTENTS, found, intent)
+        records.append(decode_record(found.kind, head, wanted, vms[found]))
     return records, last
 
 
@@ -75,15 +78,23 @@ def _vms_between(
     return vms
 
 
-def all_entries(connection: Connection) -> Sequence[Entry]:
-    """Return the running configuration in the order of the document."""
+def all_entries(connection: Connection, sealing: Sealing) -> Sequence[Entry]:
+    """
+    Return the running configuration in the order of the document.
+
+    Raises:
+        StoreBroken: A row cannot be read.
+
+    """
     key = (ENTRIES.c.kind, ENTRIES.c.tenant, ENTRIES.c.name)
     rows = connection.execute(
         select(*key, ENTRIES.c.xml, ENTRIES.c.revision, ENTRIES.c.position).order_by(
             ENTRIES.c.position, *key
         )
     )
-    return [
-        Entry(path=EntryPath(kind, tenant, name), xml=xml, revision=revision, order=position)
-        for kind, tenant, name, xml, revision, position in rows
-    ]
+    entries = []
+    for *at, text, revision, position in rows:
+        path = EntryPath(*at)
+        xml = sealing.unseal(ENTRIES, path, text)
+        entries.append(Entry(path=path, xml=xml, revision=revision, order=position))
+    return entries

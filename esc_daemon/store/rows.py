@@ -14,7 +14,8 @@ from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.domain.step import Step
 from esc_daemon.store.base import EntryChange
 from esc_daemon.store.codec import encode, encode_head, to_microseconds
-from esc_daemon.store.tables import EVENTS, INTENTS, RECORDS, VMS
+from esc_daemon.store.sealing import Sealing
+from esc_daemon.store.tables import ENTRIES, EVENTS, INTENTS, RECORDS, VMS
 
 Row = tuple[str | int | None, ...]
 
@@ -124,20 +125,22 @@ class Job:
     events: Sequence[Row]
 
 
-def job_of(steps: Sequence[Step], entries: Sequence[EntryChange], time: datetime) -> Job:
+def job_of(
+    steps: Sequence[Step], entries: Sequence[EntryChange], time: datetime, sealing: Sealing
+) -> Job:
     """Return what committing *steps* and *entries* writes."""
-    pieces = [_piece_of(step) for step in steps if step.record is not step.before]
-    pieces.extend(_entry_piece(change) for change in entries)
+    pieces = [_piece_of(step, sealing) for step in steps if step.record is not step.before]
+    pieces.extend(_entry_piece(change, sealing) for change in entries)
     moment = to_microseconds(time)
     events = [_event_row(event, moment) for step in steps for event in step.events]
     return Job(pieces=pieces, events=events)
 
 
-def _piece_of(step: Step) -> Piece:
+def _piece_of(step: Step, sealing: Sealing) -> Piece:
     key, before, record = step.key, step.before, step.record
     at = (key.kind.value, key.tenant or "", key.name)
-    rows = [_head_row(at, before, record)]
-    rows.extend(_intent_rows(at, before, record))
+    rows = [_head_row(at, before, record, sealing)]
+    rows.extend(_intent_rows(at, before, record, sealing))
     rows.extend(_vm_rows(at, _vms_of(before), _vms_of(record)))
     return Piece(("record", *at), rows, key, _version_of(before), _version_of(record))
 
@@ -147,19 +150,20 @@ def _version_of(record: Record | None) -> Version | None:
 
 
 def _head_row(
-    at: tuple[str, str, str], before: Record | None, record: Record | None
+    at: tuple[str, str, str], before: Record | None, record: Record | None, sealing: Sealing
 ) -> tuple[Statement, Row]:
     if record is None:
         assert before is not None  # a piece is made of a step that moved
         return DELETE_RECORD, (*at, before.revision, before.epoch)
-    head = (record.id, record.revision, record.epoch, encode_head(record))
+    body = sealing.seal(RECORDS, at, encode_head(record))
+    head = (record.id, record.revision, record.epoch, body)
     if before is None:
         return INSERT_RECORD, (*at, *head)
     return UPDATE_RECORD, (*head, *at, before.revision, before.epoch)
 
 
 def _intent_rows(
-    at: tuple[str, str, str], before: Record | None, record: Record | None
+    at: tuple[str, str, str], before: Record | None, record: Record | None, sealing: Sealing
 ) -> Iterator[tuple[Statement, Row]]:
     old = None if before is None else before.intent
     new = None if record is None else record.intent
@@ -167,10 +171,12 @@ def _intent_rows(
         return
     if new is None:
         yield DELETE_INTENT, at
-    elif old is None:
-        yield INSERT_INTENT, (*at, encode(new))
+        return
+    body = sealing.seal(INTENTS, at, encode(new))
+    if old is None:
+        yield INSERT_INTENT, (*at, body)
     else:
-        yield UPDATE_INTENT, (encode(new), *at)
+        yield UPDATE_INTENT, (body, *at)
 
 
 def _vms_of(record: Record | None) -> Mapping[VmId, VmRecord]:
@@ -193,10 +199,11 @@ def _vm_rows(
             yield DELETE_VM, (*at, vm)
 
 
-def _entry_piece(change: EntryChange) -> Piece:
+def _entry_piece(change: EntryChange, sealing: Sealing) -> Piece:
     if change.xml is None:
         return Piece(("entry", *change.path), [(DELETE_ENTRY, tuple(change.path))])
-    row = (*change.path, change.order, change.order, change.xml, change.order)
+    xml = sealing.seal(ENTRIES, change.path, change.xml)
+    row = (*change.path, change.order, change.order, xml, change.order)
     return Piece(("entry", *change.path), [(PUT_ENTRY, row)])
 
 

@@ -1,8 +1,9 @@
-"""SQLite: the file, its lock, its pragmas, and images of it in memory."""
+"""SQLite: the file, its lock, its pragmas, its sealing, and images of it in memory."""
 
 import fcntl
 import os
 import sqlite3
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,8 +12,11 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from esc_daemon.store.base import StoreBroken, StoreError, StoreFull, StoreInUse
+from esc_daemon.store import sealing
+from esc_daemon.store.base import StoreBroken, StoreError, StoreFull, StoreInUse, StoreSealed
 from esc_daemon.store.migrate import upgrade
+from esc_daemon.store.tables import SEAL
+from esc_daemon.vault import Vault
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -58,14 +62,37 @@ class FileLock:
             self._file = -1
 
 
-def open_file(path: Path) -> Connection:
+def is_sealed(path: Path) -> bool:
+    """
+    Tell whether there is a database at *path* that is sealed already.
+
+    Raises:
+        StoreBroken: It cannot be read.
+
+    """
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(path)) as raw:
+            known = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            if raw.execute(known, [SEAL.name]).fetchone() is None:
+                return False
+            return raw.execute(f"SELECT 1 FROM {SEAL.name}").fetchone() is not None  # noqa: S608
+    except sqlite3.Error as error:
+        raise translated(error, f"{path}: ") from error
+
+
+def open_file(path: Path, vault: Vault | None = None) -> Connection:
     """
     Open the database at *path*, made readable by its owner alone, with a current schema.
+
+    A *vault* seals what is there, unless it is sealed already.
 
     Raises:
         StoreBroken: It cannot be opened or is no database.
         StoreFull: No room for it.
         StoreTooNew: A newer version wrote it.
+        StoreSealed: It is sealed by another key than that of *vault*.
 
     """
     try:
@@ -77,20 +104,23 @@ def open_file(path: Path) -> Connection:
     try:
         for pragma in _PRAGMAS:
             raw.execute(pragma)
-        return _current(raw)
+        return _opened(raw, vault)
     except (DBAPIError, sqlite3.Error) as error:
         raw.close()
         raise translated(error, f"{path}: ") from error
+    except StoreSealed as error:
+        raw.close()
+        raise StoreSealed(f"{path}: {error}") from error
     except StoreError:
         raw.close()
         raise
 
 
-def open_image(image: bytes) -> Connection:
-    """Open a database in memory that begins as *image*, with a current schema."""
+def open_image(image: bytes, vault: Vault | None = None) -> Connection:
+    """Open a database in memory that begins as *image*, with a current schema; see `open_file`."""
     raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     raw.deserialize(image)
-    return _current(raw)
+    return _opened(raw, vault)
 
 
 @cache
@@ -131,6 +161,31 @@ def _raw(connection: Connection) -> sqlite3.Connection:
     raw = connection.connection.dbapi_connection
     assert isinstance(raw, sqlite3.Connection)  # both ways of opening made it so
     return raw
+
+
+def _opened(raw: sqlite3.Connection, vault: Vault | None) -> Connection:
+    connection = _current(raw)
+    with connection.begin():
+        sealed = sealing.check(connection, vault)
+    if vault is not None and not sealed:
+        _seal(connection, raw, vault)
+    return connection
+
+
+def _seal(connection: Connection, raw: sqlite3.Connection, vault: Vault) -> None:
+    """
+    Seal what an earlier version left, down to the pages and the log that it used before.
+
+    Marked as sealed only when nothing plain is left: what is interrupted is begun again.
+    """
+    with connection.begin():
+        sealing.seal_rows(connection, vault)
+    raw.execute("VACUUM")  # writes every page anew: rows deleted long ago lie in free ones
+    busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StoreBroken("somebody else reads the database; it cannot be sealed meanwhile")
+    with connection.begin():
+        sealing.mark(connection, vault)
 
 
 def _current(raw: sqlite3.Connection) -> Connection:

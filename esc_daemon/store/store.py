@@ -19,7 +19,9 @@ from esc_daemon.store import event_log, reader, sqlite
 from esc_daemon.store.base import Entry, EntryChange, LoggedEvent, StoreClosed
 from esc_daemon.store.batch import last_seq, write_batch
 from esc_daemon.store.rows import Job, job_of
+from esc_daemon.store.sealing import Sealing
 from esc_daemon.store.writer import LONGEST_BATCH, LONGEST_QUEUE, GroupCommit, Outcome
+from esc_daemon.vault import Vault
 
 ResultT = TypeVar("ResultT")
 
@@ -31,13 +33,19 @@ class SqlStore:
         self,
         connection: Connection,
         *,
+        vault: Vault | None = None,
         lock: sqlite.FileLock | None = None,
         on_synced: Callable[[bytes], None] | None = None,
         longest_batch: int = LONGEST_BATCH,
         longest_queue: int = LONGEST_QUEUE,
     ) -> None:
-        """Take over *connection* and *lock*; *on_synced* is called as `from_image` says."""
+        """
+        Take over *connection*, opened with *vault*, and *lock*.
+
+        *on_synced* is called as `from_image` says.
+        """
         self._connection = connection
+        self._sealing = Sealing(vault)
         self._lock = lock
         self._on_synced = on_synced
         self._open = True
@@ -57,6 +65,7 @@ class SqlStore:
         cls,
         image: bytes | None = None,
         *,
+        vault: Vault | None = None,
         on_synced: Callable[[bytes], None] | None = None,
         longest_batch: int = LONGEST_BATCH,
         longest_queue: int = LONGEST_QUEUE,
@@ -66,9 +75,14 @@ class SqlStore:
 
         *on_synced* gets the whole database after each COMMIT, before anybody learns of it: what
         it got last is what a power failure leaves.
+
+        Raises:
+            StoreSealed: *image* is sealed by another key than that of *vault*.
+
         """
         return cls(
-            sqlite.open_image(sqlite.fresh_image() if image is None else image),
+            sqlite.open_image(sqlite.fresh_image() if image is None else image, vault),
+            vault=vault,
             on_synced=on_synced,
             longest_batch=longest_batch,
             longest_queue=longest_queue,
@@ -78,7 +92,7 @@ class SqlStore:
         self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
     ) -> Sequence[LoggedEvent]:
         """Write all or nothing (see `Store.commit`)."""
-        job = job_of(steps, entries, time)
+        job = job_of(steps, entries, time, self._sealing)
         if not job.pieces and not job.events:
             return ()
         first = await self._writer.submit(job)
@@ -93,7 +107,9 @@ class SqlStore:
         """Give every record, in the order of the keys."""
         place = reader.START
         while True:
-            records, place = await self._call(partial(reader.records_after, place=place))
+            records, place = await self._call(
+                partial(reader.records_after, sealing=self._sealing, place=place)
+            )
             if not records:
                 return
             for record in records:
@@ -113,7 +129,7 @@ class SqlStore:
 
     async def entries(self) -> Sequence[Entry]:
         """Return the running configuration in the order of the document."""
-        return await self._call(reader.all_entries)
+        return await self._call(partial(reader.all_entries, sealing=self._sealing))
 
     async def trim(self, *, keep_events: int) -> int:
         """Forget all but the newest *keep_events* events and return how many went."""
@@ -187,26 +203,33 @@ class SqlStore:
             self._on_synced(sqlite.image_of(self._connection))
 
 
-async def open_store(path: Path | None, *, longest_queue: int = LONGEST_QUEUE) -> SqlStore:
+async def open_store(
+    path: Path | None, *, vault: Vault | None = None, longest_queue: int = LONGEST_QUEUE
+) -> SqlStore:
     """
     Open the store in the file *path*, None for one in memory; make or migrate it as needed.
+
+    What clients configured is sealed by *vault*, also what an earlier version left; None: it
+    stays as it is, which is for simulations.
 
     Raises:
         StoreInUse: Another daemon has it.
         StoreTooNew: A newer version wrote it.
+        StoreSealed: It is sealed by another key than that of *vault*.
         StoreBroken: It cannot be opened.
 
     """
     if path is None:
-        return SqlStore.from_image(longest_queue=longest_queue)
-    return await asyncio.get_running_loop().run_in_executor(None, _open, path, longest_queue)
+        return SqlStore.from_image(vault=vault, longest_queue=longest_queue)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, _open, path, vault, longest_queue)
 
 
-def _open(path: Path, longest_queue: int) -> SqlStore:
+def _open(path: Path, vault: Vault | None, longest_queue: int) -> SqlStore:
     lock = sqlite.FileLock(path.with_name(f"{path.name}.lock"))
     try:
-        connection = sqlite.open_file(path)
+        connection = sqlite.open_file(path, vault)
     except BaseException:
         lock.release()
         raise
-    return SqlStore(connection, lock=lock, longest_queue=longest_queue)
+    return SqlStore(connection, vault=vault, lock=lock, longest_queue=longest_queue)

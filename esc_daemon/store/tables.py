@@ -3,6 +3,9 @@ The tables, the same on SQLite and PostgreSQL.
 
 A record is a row in `records`, its intent a row in `intents`, each VM a row in `vms`: a step writes
 only the rows whose objects it replaced (law 8). An empty tenant stands for none.
+
+Bodies of records and intents and the text of entries are sealed (see `sealing`): each can hold
+what a client configured. VMs and events hold names, ids and addresses alone.
 """
 
 from typing import Final
@@ -56,6 +59,12 @@ ENTRIES: Final = Table(
     Column("position", BigInteger, nullable=False, index=True),
     Column("revision", BigInteger, nullable=False),
     Column("xml", Text, nullable=False),
+)
+
+SEAL: Final = Table(
+    "seal",
+    METADATA,
+    Column("proof", Text, primary_key=True, comment="fixed text, sealed by the key of all rows"),
 )
 
 EVENTS: Final = Table(

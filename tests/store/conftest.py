@@ -1,14 +1,15 @@
 from pathlib import Path
 
 import pytest
+from store_samples import VAULT
 
 from esc_daemon.store import SqlStore, open_store
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "sealed file"])
 async def store(request, tmp_path: Path):
-    path = tmp_path / "esc.db" if request.param == "file" else None
-    opened = await open_store(path)
+    path = None if request.param == "memory" else tmp_path / "esc.db"
+    opened = await open_store(path, vault=VAULT if request.param == "sealed file" else None)
     yield opened
     await opened.close()
 

@@ -33,9 +33,11 @@ from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord, V
 from esc_daemon.domain.states import ResourceState, ServiceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.store import EntryPath
+from esc_daemon.vault import Vault
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 TENANT = TenantName("acme")
+VAULT = Vault(bytes(range(64)))
 
 RESOURCES = {
     Kind.TENANT: Tenant,
