@@ -215,7 +215,8 @@ def test_a_commit_makes_running_what_the_candidate_showed_or_changes_nothing(
         except (RpcError, RpcErrors):
             continue
         draft = pair.candidate.configuration
-        assert pair.candidate.changed is (_entries(pair.running) != _entries(draft))
+        # the reverse does not hold: what lost its tenant in running is not shown, and refused
+        assert pair.candidate.changed or _entries(pair.running) == _entries(draft)
 
     shown = _entries(pair.candidate.configuration)
     running, refusal = _entries(pair.running), None
