@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -24,6 +24,7 @@ from contextlib import (
     suppress,
 )
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
@@ -53,12 +54,14 @@ from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import Guests, SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.capabilities import (
-    CANDIDATE,
+    OF_CANDIDATE,
     PROTOCOL_CAPABILITIES,
     library_capabilities,
 )
+from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.messages import RUNNING_ONLY, WITH_CANDIDATE
 from esc_daemon.netconf.messages import Datastore as NetconfDatastore
+from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
@@ -199,7 +202,18 @@ async def _serve(
         telling = asyncio.create_task(_log_events(engine.broadcast.listen()), name="event log")
         stack.callback(telling.cancel)
         await engine.restore()
-        services = _services(settings, registry, schema, datastore, engine, store)
+        changing = Configuration(schema=schema, datastore=datastore, engine=engine)
+        stack.push_async_callback(changing.close)
+        await changing.take_back(await store.undo())
+        manager = partial(
+            Manager,
+            schema=schema,
+            datastore=datastore,
+            candidate=changing.candidate,
+            engine=engine,
+            store=store,
+        )
+        services = _services(settings, registry, schema.library(), manager, changing, store)
         keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
         netconf = await stack.enter_async_context(
             _listening(
@@ -343,9 +357,9 @@ def _simulators(
 def _services(
     settings: Settings,
     registry: CollectorRegistry,
-    schema: Schema,
-    datastore: Datastore,
-    engine: Engine,
+    library: YangLibrary,
+    manager: Callable[..., Manager],
+    changing: Configuration,
     store: Store,
 ) -> Services:
     given = settings.limits
@@ -360,10 +374,9 @@ def _services(
         output_seconds=given.output_seconds,
     )
     metrics = NetconfMetrics(registry)
-    library = schema.library()
     standard = settings.netconf_profile is NetconfProfile.STANDARD
     capabilities = (
-        *(each for each in PROTOCOL_CAPABILITIES if standard or each != CANDIDATE),
+        *(each for each in PROTOCOL_CAPABILITIES if standard or each not in OF_CANDIDATE),
         *library_capabilities(library, MODULE),
     )
     now = Clock(asyncio.get_running_loop()).now
@@ -372,7 +385,7 @@ def _services(
 
     def let_go(datastore: NetconfDatastore) -> None:
         if datastore is NetconfDatastore.CANDIDATE:  # RFC 6241 section 8.3.5.2
-            manager.discard_changes()
+            changing.discard_changes()
 
     locks = Locks(WITH_CANDIDATE if standard else RUNNING_ONLY, on_release=let_go)
 
@@ -390,9 +403,9 @@ def _services(
         ),
         stream_list(STREAMS, oldest, started),
     )
-    manager = Manager(schema=schema, datastore=datastore, engine=engine, store=store, state=state)
     return Services(
-        management=manager,
+        management=manager(state=state),
+        configuration=changing,
         sessions=sessions,
         locks=locks,
         limits=limits,

@@ -5,7 +5,7 @@ Whom it does not touch follows running. A touched entry remembers the entry of r
 taken from: when that has moved, the commit is refused, unless both came to the same text.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from lxml import etree
@@ -100,20 +100,36 @@ class Candidate:
         self._draft = self._running
         self._bases = {}
 
-    def pending(self) -> PendingEdit:
+    def removals(self) -> Sequence[EntryPath]:
+        """Return the entries that running has and the candidate has not."""
+        return [path for path in self._touched() if self._draft.entry(path) is None]
+
+    def _touched(self) -> list[EntryPath]:
+        """Return the touched entries, those first that others stand in."""
+        return sorted(self._bases, key=lambda path: _RANK[path.kind])
+
+    def pending(self, *, removals: bool = True, also_gone: Iterable[EntryPath] = ()) -> PendingEdit:
         """
         Return the edit of running that makes it the candidate.
+
+        *removals* false leaves out what goes. *also_gone* goes too, unless it was touched since.
 
         Raises:
             RpcError, RpcErrors: in-use where running has moved since; what is wrong with it else.
 
         """
         changes = []
-        for path, base in sorted(self._bases.items(), key=lambda each: _RANK[each[0].kind]):
+        for path in self._touched():
             old = self._running.entry(path)
-            if old is not base:
+            if old is not self._bases[path]:
                 raise _moved(path)
-            changes.append(EntryChange(path=path, old=old, new=_xml(self._draft, path)))
+            new = _xml(self._draft, path)
+            if new is not None or removals:
+                changes.append(EntryChange(path=path, old=old, new=new))
+        for path in also_gone:
+            old = self._running.entry(path)
+            if old is not None and path not in self._bases:
+                changes.append(EntryChange(path=path, old=old, new=None))
         for path in self._strays():
             raise _moved(path)
         elements = {

@@ -43,7 +43,7 @@ from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.store.base import EntryChange, LoggedEvent, Store, StoreError
+from esc_daemon.store.base import EntryChange, LoggedEvent, Store, StoreError, Undo
 from esc_daemon.vim.base import VimRefused
 
 log = structlog.get_logger()
@@ -66,6 +66,8 @@ class Edit:
 
     changes: tuple[Change, ...]
     entries: tuple[EntryChange, ...] = ()
+    undo: Sequence[Undo] | None = None
+    """What a confirmed commit would go back to from now on; None leaves that as it is."""
     on_committed: Callable[[], None] = lambda: None
     """Called once it is durable, before anybody is told: what it changed is readable then."""
 
@@ -319,8 +321,10 @@ class Engine:
         """Store *steps*, then let their records be seen, then tell their events."""
         sealed = [_sealed(step) for step in steps]
         logged: Sequence[LoggedEvent] = ()
-        if sealed or edit.entries:
-            logged = await self._store.commit(sealed, edit.entries, time=self._now())
+        if sealed or edit.entries or edit.undo is not None:
+            logged = await self._store.commit(
+                sealed, edit.entries, time=self._now(), undo=edit.undo
+            )
         for step in sealed:
             box = self._box(step.key)
             box.record = step.record

@@ -19,6 +19,7 @@ BASE_1_0: Final = "urn:ietf:params:netconf:base:1.0"
 BASE_1_1: Final = "urn:ietf:params:netconf:base:1.1"
 WRITABLE_RUNNING: Final = "urn:ietf:params:netconf:capability:writable-running:1.0"
 CANDIDATE: Final = "urn:ietf:params:netconf:capability:candidate:1.0"
+CONFIRMED_COMMIT: Final = "urn:ietf:params:netconf:capability:confirmed-commit:1.1"
 ROLLBACK_ON_ERROR: Final = "urn:ietf:params:netconf:capability:rollback-on-error:1.0"
 VALIDATE: Final = "urn:ietf:params:netconf:capability:validate:1.1"
 XPATH: Final = "urn:ietf:params:netconf:capability:xpath:1.0"
@@ -31,11 +32,13 @@ WITH_DEFAULTS: Final = (
 YANG_LIBRARY: Final = "urn:ietf:params:netconf:capability:yang-library"
 """Its version follows."""
 
+OF_CANDIDATE: Final = frozenset({CANDIDATE, CONFIRMED_COMMIT})
 PROTOCOL_CAPABILITIES: Final = (
     BASE_1_0,
     BASE_1_1,
     WRITABLE_RUNNING,
     CANDIDATE,
+    CONFIRMED_COMMIT,
     ROLLBACK_ON_ERROR,
     VALIDATE,
     XPATH,

@@ -267,6 +267,11 @@ class RpcError(Exception):
         return cls(ErrorType.APPLICATION, ErrorTag.OPERATION_FAILED, message, path=path)
 
     @classmethod
+    def rollback_failed(cls, message: str) -> Self:
+        """Return the error of a way back that could not be gone whole."""
+        return cls(ErrorType.APPLICATION, ErrorTag.ROLLBACK_FAILED, message)
+
+    @classmethod
     def malformed_message(cls, message: str) -> Self:
         """Return the error of a message that could not be read (base:1.1 only)."""
         return cls(ErrorType.RPC, ErrorTag.MALFORMED_MESSAGE, message)

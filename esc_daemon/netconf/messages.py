@@ -17,6 +17,7 @@ from esc_daemon.netconf.defaults import WithDefaults as WithDefaults
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.operations import RUNNING_ONLY as RUNNING_ONLY
 from esc_daemon.netconf.operations import WITH_CANDIDATE as WITH_CANDIDATE
+from esc_daemon.netconf.operations import CancelCommit as CancelCommit
 from esc_daemon.netconf.operations import CloseSession as CloseSession
 from esc_daemon.netconf.operations import Commit as Commit
 from esc_daemon.netconf.operations import CopyConfig as CopyConfig

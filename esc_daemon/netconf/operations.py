@@ -91,7 +91,22 @@ class CopyConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """RFC 6241 section 8.3.4.1, without what :confirmed-commit adds."""
+    """
+    RFC 6241 sections 8.3.4.1 and 8.4.5.1.
+
+    *confirm_timeout* is None for a commit that needs no confirmation, else seconds.
+    """
+
+    confirm_timeout: int | None = None
+    persist: str | None = None
+    persist_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelCommit:
+    """RFC 6241 section 8.4.4.1."""
+
+    persist_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +165,7 @@ Request: TypeAlias = (
     | EditConfig
     | CopyConfig
     | Commit
+    | CancelCommit
     | DiscardChanges
     | Validate
     | Lock

@@ -19,6 +19,7 @@ from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter
 from esc_daemon.netconf.operations import (
     RUNNING_ONLY,
+    CancelCommit,
     CloseSession,
     Commit,
     CopyConfig,
@@ -53,9 +54,10 @@ DEFAULT_STREAM: Final = "NETCONF"
 """RFC 5277 section 3.2.3: the stream that every server has."""
 
 _DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
-_MAX_SESSION_ID: Final = 2**32 - 1
-_OF_CANDIDATE: Final = frozenset({"commit", "discard-changes"})
-_CONFIRMED: Final = frozenset({"confirmed", "confirm-timeout", "persist", "persist-id"})
+_MAX_NUMBER: Final = 2**32 - 1
+_OF_CANDIDATE: Final = frozenset({"commit", "discard-changes", "cancel-commit"})
+_CONFIRM_SECONDS: Final = 600
+"""RFC 6241 section 8.4.5.1."""
 _WITH_DEFAULTS: Final = "with-defaults"
 _PREFIXES: Final = {
     BASE_NS: "nc",
@@ -84,7 +86,7 @@ def parse_request(
     """
     namespace, name = name_of(operation)
     offered = Datastore.CANDIDATE in datastores or name not in _OF_CANDIDATE
-    if namespace == BASE_NS and (name == "cancel-commit" or not offered):
+    if namespace == BASE_NS and not offered:
         raise RpcError.operation_not_supported(f"{name} is not offered; see the capabilities")
     parser = _PARSERS.get((namespace, name))
     return None if parser is None else parser(_Call(operation, now, datastores))
@@ -206,6 +208,17 @@ class _Call:
             self.fail(RpcError.bad_element(f"{self.path}/nc:{name}", name, message))
         return words(text)
 
+    def number(self, found: Mapping[str, etree._Element], name: str, default: int = 0) -> int:
+        """Return the parameter as a uint32 above 0."""
+        if name not in found:
+            return default
+        text = (found[name].text or "").strip()
+        # ten digits at most: int() of a megabyte of them takes minutes
+        if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= _MAX_NUMBER:
+            message = f"a {name} is a number from 1 to {_MAX_NUMBER}"
+            self.fail(RpcError.bad_element(f"{self.path}/nc:{name}", name, message))
+        return int(text)
+
     def with_defaults(self, found: Mapping[str, etree._Element]) -> WithDefaults:
         text = (found[_WITH_DEFAULTS].text or "").strip() if _WITH_DEFAULTS in found else None
         if text not in {None, *(mode.value for mode in WithDefaults)}:
@@ -275,11 +288,25 @@ def _copy_config(call: _Call) -> CopyConfig:
 
 
 def _commit(call: _Call) -> Commit:
-    found = call.parameters(_CONFIRMED)
-    if found:
-        message = f"{next(iter(found))}: confirmed commits are not offered; see the capabilities"
-        call.fail(RpcError.operation_not_supported(message, path=call.path))
-    return Commit()
+    found = call.parameters(("confirmed", "confirm-timeout", "persist", "persist-id"))
+    words = {name: (element.text or "").strip() for name, element in found.items()}
+    if "confirmed" not in found:
+        for name in ("confirm-timeout", "persist"):
+            if name in found:
+                message = f"{name} is about a confirmed commit, and confirmed is missing"
+                call.fail(RpcError.missing_element(call.path, "confirmed", message))
+        return Commit(persist_id=words.get("persist-id"))
+    return Commit(
+        confirm_timeout=call.number(found, "confirm-timeout", _CONFIRM_SECONDS),
+        persist=words.get("persist"),
+        persist_id=words.get("persist-id"),
+    )
+
+
+def _cancel_commit(call: _Call) -> CancelCommit:
+    found = call.parameters(("persist-id",))
+    words = {name: (element.text or "").strip() for name, element in found.items()}
+    return CancelCommit(persist_id=words.get("persist-id"))
 
 
 def _discard_changes(call: _Call) -> DiscardChanges:
@@ -312,12 +339,8 @@ def _close_session(call: _Call) -> CloseSession:
 
 def _kill_session(call: _Call) -> KillSession:
     found = call.parameters({"session-id"})
-    text = (call.required(found, "session-id").text or "").strip()
-    # ten digits at most: int() of a megabyte of them takes minutes
-    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= _MAX_SESSION_ID:
-        message = f"a session-id is a number from 1 to {_MAX_SESSION_ID}"
-        call.fail(RpcError.bad_element(f"{call.path}/nc:session-id", "session-id", message))
-    return KillSession(session_id=int(text))
+    call.required(found, "session-id")
+    return KillSession(session_id=call.number(found, "session-id"))
 
 
 def _create_subscription(call: _Call) -> CreateSubscription:
@@ -358,6 +381,7 @@ _PARSERS: Final[Mapping[tuple[str, str], Callable[[_Call], Request]]] = {
     (BASE_NS, "edit-config"): _edit_config,
     (BASE_NS, "copy-config"): _copy_config,
     (BASE_NS, "commit"): _commit,
+    (BASE_NS, "cancel-commit"): _cancel_commit,
     (BASE_NS, "discard-changes"): _discard_changes,
     (BASE_NS, "delete-config"): _delete_config,
     (BASE_NS, "validate"): _validate,

@@ -5,15 +5,14 @@ Configuration goes through the datastore to the engine; state and events come ba
 engine's records and log. It knows no socket and no session.
 """
 
-import asyncio
 import functools
 import os
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from lxml import etree
@@ -21,23 +20,20 @@ from lxml import etree
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.coverage import CoverageError
-from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
+from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT, ROOT
 from esc_daemon.datamodel.escevent import esc_event
-from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
+from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational, part_of
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.selection import selection_of
-from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
-from esc_daemon.engine.engine import Change, Edit, Engine
+from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.defaults import WithDefaults
-from esc_daemon.netconf.edit import DefaultOperation
-from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
+from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.filters import Filter, Hint, key_hints, root_hints
 from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
-from esc_daemon.netconf.messages import CopyConfig, EditConfig, ErrorOption, TestOption
 from esc_daemon.netconf.messages import Datastore as Datastores
 from esc_daemon.netconf.xml import YANG_LIBRARY_NS, name_of
 from esc_daemon.northbound.answers import Answers
@@ -47,14 +43,12 @@ from esc_daemon.northbound.ssh.services import (
     StateTree,
     StreamInfo,
 )
-from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, Store, StoreError
+from esc_daemon.store.base import LoggedEvent, Store
 
 log = structlog.get_logger()
 
 _REMEMBERED: Final = 4096
 """Rendered events kept for the next listener; when full, the oldest is rendered again."""
-_A_TURN: Final = 50
-"""Entries looked at in one go, 0.1 ms each, when all of running is validated."""
 
 STREAMS: Final = (
     StreamInfo("NETCONF", "every event (RFC 5277 section 3.2.3)"),
@@ -106,6 +100,7 @@ class Manager:
         *,
         schema: Schema,
         datastore: Datastore,
+        candidate: Candidate,
         engine: Engine,
         store: Store,
         state: Sequence[StateTree] = (),
@@ -116,15 +111,11 @@ class Manager:
         if unhandled := schema.rpcs().keys() - NOT_YET:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
         self._datastore = datastore
-        self._candidate = Candidate(datastore)
-        self._empty = Datastore(schema)
-        """Never filled: an edit of it judges a configuration by itself."""
+        self._candidate = candidate
         self._engine = engine
         self._store = store
         self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
         self._state = (*state, *_library(schema.library()))
-        self._being_stored: dict[asyncio.Event, PendingEdit] = {}
-        self._edits: set[asyncio.Task[None]] = set()
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
 
     @property
@@ -133,174 +124,6 @@ class Manager:
         return [(NAMESPACE, name) for name in NOT_YET]
 
     # ---------------------------------------------------------------- configuration
-
-    async def edit_config(self, request: EditConfig, user: str) -> None:
-        """
-        Take an edit whole or not at all; durable when it returns.
-
-        The test-option test-only stops before anything changes (RFC 6241 section 7.2); the others
-        are alike, since every edit is tested first.
-
-        Raises:
-            RpcError, RpcErrors: It is refused; nothing changed.
-
-        """
-        if request.target is Datastores.CANDIDATE:
-            await self._edit_candidate(request, user)
-            return
-        only_test = request.test_option is TestOption.TEST_ONLY
-
-        def prepare() -> PendingEdit:
-            return self._datastore.edit(request.config, request.default_operation)
-
-        await self._to_its_end(self._edit(prepare, user, only_test=only_test))
-
-    async def _edit_candidate(self, request: EditConfig, user: str) -> None:
-        """The test options test the whole candidate as it would be."""
-        if request.test_option is not TestOption.SET:
-            tried = self._candidate.copy()
-            tried.edit(request.config, request.default_operation)
-            await self._edit(tried.pending, user, only_test=True)
-        if request.test_option is not TestOption.TEST_ONLY:
-            self._candidate.edit(request.config, request.default_operation)
-
-    async def copy_config(self, request: CopyConfig, user: str) -> None:
-        """
-        Make the target what the source is: an edit that replaces all there is.
-
-        Raises:
-            RpcError, RpcErrors: It is refused; nothing changed.
-
-        """
-        match request.target, request.source:
-            case Datastores.CANDIDATE, Datastores.RUNNING:
-                self._candidate.discard()
-            case Datastores.RUNNING, Datastores.CANDIDATE:
-                await self.commit(user)
-            case target, source:
-                assert etree.iselement(source)
-                await self.edit_config(
-                    EditConfig(
-                        target=target,
-                        default_operation=DefaultOperation.REPLACE,
-                        test_option=TestOption.SET,
-                        error_option=ErrorOption.ROLLBACK_ON_ERROR,
-                        config=source,
-                    ),
-                    user,
-                )
-
-    async def commit(self, user: str) -> None:
-        """
-        Make the candidate running, whole or not at all; durable when it returns.
-
-        Raises:
-            RpcError, RpcErrors: It is refused; running and the candidate are as they were.
-
-        """
-        await self._to_its_end(self._edit(self._candidate.pending, user))
-
-    def discard_changes(self) -> None:
-        """Make the candidate what running is."""
-        self._candidate.discard()
-
-    @property
-    def candidate_changed(self) -> bool:
-        """Tell whether the candidate holds changes that were not committed."""
-        return self._candidate.changed
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """A session that goes away in the middle must not cut an edit in two."""
-        task = asyncio.create_task(work)
-        self._edits.add(task)
-        task.add_done_callback(self._edits.discard)
-        await asyncio.shield(task)
-
-    async def _edit(
-        self, prepare: Callable[[], PendingEdit], user: str, *, only_test: bool = False
-    ) -> None:
-        pending = await self._prepared(prepare)
-        if not pending.changes:
-            return
-        stored = asyncio.Event()
-        self._being_stored[stored] = pending
-        try:
-            await self._take(pending, only_test=only_test)
-        except Refused as refused:
-            raise RpcError(
-                ErrorType.APPLICATION,
-                ErrorTag(refused.tag),
-                refused.text,
-                path=refused.path or _path_of(pending, refused),
-                namespaces=NAMESPACES,
-            ) from refused
-        except StoreError as error:
-            log.exception("edit.not_stored", user=user)
-            raise RpcError.resource_denied(f"nothing was changed: {error}") from error
-        finally:
-            del self._being_stored[stored]
-            stored.set()
-        if only_test:
-            return
-        for warning in pending.warnings:
-            log.warning("edit.accepted_with_warning", user=user, warning=warning)
-        log.info("edit.accepted", user=user, entries=len(pending.changes))
-
-    async def _prepared(self, prepare: Callable[[], PendingEdit]) -> PendingEdit:
-        """
-        Return the edit as it is to be stored now.
-
-        Edits that do not collide are stored side by side, in one sync of the disk. One that
-        collides waits, and is prepared anew on what the other has left.
-        """
-        while True:
-            pending = prepare()
-            others = (end for end, other in self._being_stored.items() if pending.collides(other))
-            end = next(others, None)
-            if end is None:
-                return pending
-            await end.wait()
-
-    async def _take(self, pending: PendingEdit, *, only_test: bool) -> None:
-        edit = Edit(
-            changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
-            entries=tuple(_entry_changes(pending)),
-            on_committed=lambda: self._committed(pending),
-        )
-        if only_test:
-            self._engine.check(edit)
-        else:
-            await self._engine.apply(edit)
-
-    def _committed(self, pending: PendingEdit) -> None:
-        self._datastore.commit(pending)
-        self._candidate.follow(pending)
-
-    async def validate(self, source: Datastores | etree._Element, user: str) -> None:
-        """
-        Look whether *source* is a configuration that the data model allows.
-
-        The candidate is judged by what a commit of it would change.
-
-        Raises:
-            RpcError, RpcErrors: What is wrong with it.
-
-        """
-        if etree.iselement(source):
-            self._empty.edit(source)
-            return
-        if source is Datastores.CANDIDATE:
-            await self._edit(self._candidate.pending, user, only_test=True)
-            return
-        errors: list[RpcError] = []
-        for number, entry in enumerate(list(self._datastore.entries())):
-            if len(errors) >= MAX_ERRORS:
-                break
-            errors += self._datastore.faults(entry)
-            if number % _A_TURN == _A_TURN - 1:
-                await asyncio.sleep(0)  # others get a turn
-        if errors:
-            raise RpcErrors(errors[:MAX_ERRORS])
 
     async def get_config(
         self,
@@ -427,17 +250,6 @@ def _library(library: YangLibrary) -> Iterable[StateTree]:
 
 async def _unchanged(rendered: bytes) -> bytes:
     return rendered
-
-
-def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
-    for change in pending.changes:
-        path = EntryPath(change.path.kind.value, change.path.tenant or "", change.path.name)
-        yield EntryChange(path=path, xml=change.new.decode() if change.new is not None else None)
-
-
-def _path_of(pending: PendingEdit, refused: Refused) -> str:
-    paths = (change.path for change in pending.changes)
-    return next((path.instance_path() for path in paths if path.key() == refused.key), "")
 
 
 def _stats(started: float) -> opdata.Stats:

@@ -100,6 +100,14 @@ class EntryChange:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Undo:
+    """What an entry was before a confirmed commit changed it; *xml* None: it was not there."""
+
+    path: EntryPath
+    xml: str | None = field(repr=False)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class LoggedEvent:
     """An event with its number in the one log (gapless) and the moment of its commit (UTC)."""
 
@@ -112,13 +120,19 @@ class Store(Protocol):
     """Records, configuration entries and the event log, in one transaction a step (law 4)."""
 
     async def commit(
-        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+        self,
+        steps: Sequence[Step],
+        entries: Sequence[EntryChange] = (),
+        *,
+        time: datetime,
+        undo: Sequence[Undo] | None = None,
     ) -> Sequence[LoggedEvent]:
         """
         Write all *steps*, *entries* and the steps' events, or nothing; durable when it returns.
 
-        *time* (aware) is the time of the events. A caller that is cancelled while its commit
-        waits wrote nothing; one that is cancelled later does not learn how it ended.
+        *undo* takes the place of what was noted to go back to; None leaves that. *time* (aware) is
+        the time of the events. A caller that is cancelled while its commit waits wrote nothing; one
+        that is cancelled later does not learn how it ended.
 
         Raises:
             StaleEpoch: A record's epoch or revision is not that of the step's *before*.
@@ -141,6 +155,9 @@ class Store(Protocol):
 
     async def entries(self) -> Sequence[Entry]:
         """Return the running configuration in the order of the document."""
+
+    async def undo(self) -> Sequence[Undo]:
+        """Return what was noted to go back to, in the order in which it was noted."""
 
     async def trim(self, *, keep_events: int) -> int:
         """

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 
 from esc_daemon.store.base import StoreTooNew
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest version; a test holds it against `migrations/versions`."""
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, and_, select, tuple_
 
 from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.record import Record
-from esc_daemon.store.base import Entry, EntryPath
+from esc_daemon.store.base import Entry, EntryPath, Undo
 from esc_daemon.store.codec import decode_record
 from esc_daemon.store.sealing import Sealing
-from esc_daemon.store.tables import ENTRIES, INTENTS, RECORDS, VMS
+from esc_daemon.store.tables import ENTRIES, INTENTS, RECORDS, UNDO, VMS
 
 LONGEST_PAGE: Final = 256
 
@@ -98,3 +98,20 @@ def all_entries(connection: Connection, sealing: Sealing) -> Sequence[Entry]:
         xml = sealing.unseal(ENTRIES, path, text)
         entries.append(Entry(path=path, xml=xml, revision=revision, order=position))
     return entries
+
+
+def all_undo(connection: Connection, sealing: Sealing) -> Sequence[Undo]:
+    """
+    Return what a confirmed commit goes back to, in the order in which it was noted.
+
+    Raises:
+        StoreBroken: A row cannot be read.
+
+    """
+    key = (UNDO.c.kind, UNDO.c.tenant, UNDO.c.name)
+    found = []
+    for *at, text in connection.execute(select(*key, UNDO.c.xml).order_by(UNDO.c.position)):
+        path = EntryPath(*at)
+        xml = None if text is None else sealing.unseal(UNDO, path, text)
+        found.append(Undo(path=path, xml=xml))
+    return found

@@ -12,10 +12,10 @@ from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, VmId
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.domain.step import Step
-from esc_daemon.store.base import EntryChange
+from esc_daemon.store.base import EntryChange, Undo
 from esc_daemon.store.codec import encode, encode_head, to_microseconds
 from esc_daemon.store.sealing import Sealing
-from esc_daemon.store.tables import ENTRIES, EVENTS, INTENTS, RECORDS, VMS
+from esc_daemon.store.tables import ENTRIES, EVENTS, INTENTS, RECORDS, UNDO, VMS
 
 Row = tuple[str | int | None, ...]
 
@@ -98,6 +98,9 @@ DELETE_ENTRY: Final = Statement(
     exact=False,
 )
 
+DELETE_UNDO: Final = Statement(delete(UNDO), (), exact=False)
+INSERT_UNDO: Final = Statement(insert(UNDO), (*_KEY, "position", "xml"))
+
 Version = tuple[int, int]
 """A record's (revision, epoch)."""
 
@@ -126,11 +129,17 @@ class Job:
 
 
 def job_of(
-    steps: Sequence[Step], entries: Sequence[EntryChange], time: datetime, sealing: Sealing
+    steps: Sequence[Step],
+    entries: Sequence[EntryChange],
+    undo: Sequence[Undo] | None,
+    time: datetime,
+    sealing: Sealing,
 ) -> Job:
-    """Return what committing *steps* and *entries* writes."""
+    """Return what committing *steps*, *entries* and *undo* writes."""
     pieces = [_piece_of(step, sealing) for step in steps if step.record is not step.before]
     pieces.extend(_entry_piece(change, sealing) for change in entries)
+    if undo is not None:
+        pieces.extend(_undo_pieces(undo, sealing))
     moment = to_microseconds(time)
     events = [_event_row(event, moment) for step in steps for event in step.events]
     return Job(pieces=pieces, events=events)
@@ -205,6 +214,16 @@ def _entry_piece(change: EntryChange, sealing: Sealing) -> Piece:
     xml = sealing.seal(ENTRIES, change.path, change.xml)
     row = (*change.path, change.order, change.order, xml, change.order)
     return Piece(("entry", *change.path), [(PUT_ENTRY, row)])
+
+
+def _undo_pieces(undo: Sequence[Undo], sealing: Sealing) -> Iterator[Piece]:
+    yield Piece(("undo",), [(DELETE_UNDO, ())])
+    rows: list[tuple[Statement, Row]] = []
+    for position, each in enumerate(undo, 1):
+        xml = None if each.xml is None else sealing.seal(UNDO, each.path, each.xml)
+        rows.append((INSERT_UNDO, (*each.path, position, xml)))
+    if rows:
+        yield Piece(("undo",), rows)
 
 
 def _event_row(event: Event, moment: int) -> Row:

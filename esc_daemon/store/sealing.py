@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Column, Connection, Table, bindparam, insert, select, update
 
 from esc_daemon.store.base import StoreBroken, StoreSealed
-from esc_daemon.store.tables import ENTRIES, INTENTS, RECORDS, SEAL
+from esc_daemon.store.tables import ENTRIES, INTENTS, RECORDS, SEAL, UNDO
 from esc_daemon.vault import Vault, VaultError, is_sealed
 
 _PROOF: Final = "esc_daemon"
@@ -22,6 +22,7 @@ _TEXTS: Final[Sequence[tuple[Table, Column[str]]]] = (
     (RECORDS, RECORDS.c.body),
     (INTENTS, INTENTS.c.body),
     (ENTRIES, ENTRIES.c.xml),
+    (UNDO, UNDO.c.xml),
 )
 _AT: Final = ("at_kind", "at_tenant", "at_name")
 
@@ -86,6 +87,8 @@ def seal_rows(connection: Connection, vault: Vault) -> None:
         key = (table.c.kind, table.c.tenant, table.c.name)
         plain = []
         for *place, text in connection.execute(select(*key, column)).all():
+            if text is None:
+                continue
             named = _named(table, place)
             if is_sealed(text):
                 _verify(vault, text, named)

@@ -16,7 +16,7 @@ from esc_daemon.domain.events import Stream
 from esc_daemon.domain.record import Record
 from esc_daemon.domain.step import Step
 from esc_daemon.store import event_log, reader, sqlite
-from esc_daemon.store.base import Entry, EntryChange, LoggedEvent, StoreClosed
+from esc_daemon.store.base import Entry, EntryChange, LoggedEvent, StoreClosed, Undo
 from esc_daemon.store.batch import last_seq, write_batch
 from esc_daemon.store.rows import Job, job_of
 from esc_daemon.store.sealing import Sealing
@@ -89,10 +89,15 @@ class SqlStore:
         )
 
     async def commit(
-        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+        self,
+        steps: Sequence[Step],
+        entries: Sequence[EntryChange] = (),
+        *,
+        time: datetime,
+        undo: Sequence[Undo] | None = None,
     ) -> Sequence[LoggedEvent]:
         """Write all or nothing (see `Store.commit`)."""
-        job = job_of(steps, entries, time, self._sealing)
+        job = job_of(steps, entries, undo, time, self._sealing)
         if not job.pieces and not job.events:
             return ()
         first = await self._writer.submit(job)
@@ -130,6 +135,10 @@ class SqlStore:
     async def entries(self) -> Sequence[Entry]:
         """Return the running configuration in the order of the document."""
         return await self._call(partial(reader.all_entries, sealing=self._sealing))
+
+    async def undo(self) -> Sequence[Undo]:
+        """Return what was noted to go back to, in the order in which it was noted."""
+        return await self._call(partial(reader.all_undo, sealing=self._sealing))
 
     async def trim(self, *, keep_events: int) -> int:
         """Forget all but the newest *keep_events* events and return how many went."""

@@ -61,6 +61,16 @@ ENTRIES: Final = Table(
     Column("xml", Text, nullable=False),
 )
 
+UNDO: Final = Table(
+    "undo",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("xml", Text, comment="null: there was no such entry"),
+)
+
 SEAL: Final = Table(
     "seal",
     METADATA,

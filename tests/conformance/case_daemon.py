@@ -27,6 +27,7 @@ from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
 from esc_daemon.netconf.xml import BASE_NS, parse, serialise
+from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh import rpcs
@@ -90,7 +91,14 @@ class OneClient:
 class Daemon:
     """Asked as a client asks, told as a client is told."""
 
-    def __init__(self, schema: Schema, cloud: Cloud, engine: Engine, manager: Manager) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        cloud: Cloud,
+        engine: Engine,
+        manager: Manager,
+        configuration: Configuration,
+    ) -> None:
         self.schema = schema
         self.cloud = cloud
         self.engine = engine
@@ -98,6 +106,7 @@ class Daemon:
         self.told: list[LoggedNotification] = []
         self._services = Services(
             management=manager,
+            configuration=configuration,
             sessions=Sessions(limits=Limits(), metrics=_metrics()),
             locks=Locks(),
             limits=Limits(),
@@ -166,8 +175,16 @@ async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[D
         policy=Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )
-    manager = Manager(schema=schema, datastore=Datastore(schema), engine=engine, store=store)
-    daemon = Daemon(schema, cloud, engine, manager)
+    datastore = Datastore(schema)
+    configuration = Configuration(schema=schema, datastore=datastore, engine=engine)
+    manager = Manager(
+        schema=schema,
+        datastore=datastore,
+        candidate=configuration.candidate,
+        engine=engine,
+        store=store,
+    )
+    daemon = Daemon(schema, cloud, engine, manager, configuration)
     listening = loop.create_task(daemon.listen())
     try:
         yield daemon

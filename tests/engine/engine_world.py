@@ -22,7 +22,7 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull
+from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull, Undo
 from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -93,13 +93,18 @@ class ShakyStore:
         self.held.set()
 
     async def commit(
-        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+        self,
+        steps: Sequence[Step],
+        entries: Sequence[EntryChange] = (),
+        *,
+        time: datetime,
+        undo: Sequence[Undo] | None = None,
     ) -> Sequence[LoggedEvent]:
         await self.held.wait()
         if self.failing:
             self.failing -= 1
             raise StoreFull("no room on the disk")
-        return await self.store.commit(steps, entries, time=time)
+        return await self.store.commit(steps, entries, time=time, undo=undo)
 
     def load(self) -> AsyncIterator[Record]:
         return self.store.load()

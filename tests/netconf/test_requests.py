@@ -11,6 +11,7 @@ from esc_daemon.netconf.filters import SubtreeFilter, XPathFilter
 from esc_daemon.netconf.messages import (
     RUNNING_ONLY,
     WITH_CANDIDATE,
+    CancelCommit,
     CloseSession,
     Commit,
     CopyConfig,
@@ -328,19 +329,33 @@ def test_with_a_candidate_it_is_committed_or_thrown_away():
     assert isinstance(request("<discard-changes/>", WITH_CANDIDATE), DiscardChanges)
 
 
+def test_a_commit_may_wait_for_its_confirmation():
+    assert request("<commit><confirmed/></commit>", WITH_CANDIDATE) == Commit(confirm_timeout=600)
+    body = "<confirmed/><confirm-timeout>5</confirm-timeout><persist>a</persist>"
+    parsed = request(f"<commit>{body}<persist-id>b</persist-id></commit>", WITH_CANDIDATE)
+    assert parsed == Commit(confirm_timeout=5, persist="a", persist_id="b")
+    persist_id = "<persist-id>b</persist-id>"
+    confirming = request(f"<commit>{persist_id}</commit>", WITH_CANDIDATE)
+    assert confirming == Commit(persist_id="b")
+    cancelling = request(f"<cancel-commit>{persist_id}</cancel-commit>", WITH_CANDIDATE)
+    assert cancelling == CancelCommit(persist_id="b")
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("body", "tag"),
     [
-        "<cancel-commit/>",
-        "<commit><confirmed/></commit>",
-        "<commit><persist-id>x</persist-id></commit>",
+        ("<persist>a</persist>", ErrorTag.MISSING_ELEMENT),
+        ("<confirm-timeout>5</confirm-timeout>", ErrorTag.MISSING_ELEMENT),
+        ("<confirmed/><confirm-timeout>0</confirm-timeout>", ErrorTag.BAD_ELEMENT),
+        ("<confirmed/><confirm-timeout>soon</confirm-timeout>", ErrorTag.BAD_ELEMENT),
+        ("<confirm/>", ErrorTag.UNKNOWN_ELEMENT),
     ],
 )
-def test_a_confirmed_commit_is_refused_rather_than_taken_for_a_commit(text: str):
+def test_a_confirmed_commit_that_says_half_is_refused(body: str, tag: ErrorTag):
     with pytest.raises(RpcError) as caught:
-        request(text, WITH_CANDIDATE)
+        request(f"<commit>{body}</commit>", WITH_CANDIDATE)
 
-    assert caught.value.tag is ErrorTag.OPERATION_NOT_SUPPORTED
+    assert caught.value.tag is tag
 
 
 def test_an_edit_of_the_candidate_is_tested_only_on_demand():

@@ -54,6 +54,7 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
         management = MemoryManagement(feed_limit=feed_limit)
         services = Services(
             management=management,
+            configuration=management,
             sessions=Sessions(limits=bounds, metrics=metrics),
             locks=Locks(datastores, on_release=management.let_go),
             limits=bounds,

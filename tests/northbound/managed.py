@@ -21,6 +21,7 @@ from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import WITH_CANDIDATE, EditConfig, Get, GetConfig, parse_request
 from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.netconf.xml import parse
+from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.services import StateTree
 from esc_daemon.store.store import SqlStore, open_store
@@ -60,6 +61,7 @@ def operation(text: str) -> etree._Element:
 @dataclass
 class Managed:
     manager: Manager
+    configuration: Configuration
     datastore: Datastore
     engine: Engine
     store: SqlStore
@@ -68,7 +70,7 @@ class Managed:
         text = f"<edit-config><target><{target}/></target>{options}{config(body)}</edit-config>"
         request = parse_request(operation(text), now=datetime.now(UTC), datastores=WITH_CANDIDATE)
         assert isinstance(request, EditConfig)
-        await self.manager.edit_config(request, "admin")
+        await self.configuration.edit_config(request, "admin")
 
     async def replace(self, body: str) -> None:
         """Edit as copy-config does."""
@@ -77,7 +79,7 @@ class Managed:
     async def validate(self, body: str | None = None) -> None:
         running = NetconfDatastore.RUNNING
         source = running if body is None else operation(f"<x>{config(body)}</x>")[0]
-        await self.manager.validate(source, "admin")
+        await self.configuration.validate(source, "admin")
 
     async def get(self, parameters: str = "") -> str:
         request = parse_request(operation(f"<get>{parameters}</get>"), now=datetime.now(UTC))
@@ -116,10 +118,19 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: driver)), crossed),
     )
     datastore = Datastore(schema)
-    manager = Manager(schema=schema, datastore=datastore, engine=engine, store=store, state=state)
+    configuration = Configuration(schema=schema, datastore=datastore, engine=engine)
+    manager = Manager(
+        schema=schema,
+        datastore=datastore,
+        candidate=configuration.candidate,
+        engine=engine,
+        store=store,
+        state=state,
+    )
     try:
-        yield Managed(manager, datastore, engine, store)
+        yield Managed(manager, configuration, datastore, engine, store)
     finally:
+        await configuration.close()
         await engine.close()
         await vims.close()
         await store.close()

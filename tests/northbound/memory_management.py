@@ -9,7 +9,7 @@ from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter, apply_filter
-from esc_daemon.netconf.messages import CopyConfig, Datastore, EditConfig, WithDefaults
+from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore, EditConfig, WithDefaults
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.ssh.services import FeedOverrun, LoggedNotification, StreamInfo
 
@@ -56,6 +56,7 @@ class MemoryManagement:
         self.edited_by: list[str] = []
         self.committed_by: list[str] = []
         self.candidate_changed = False
+        self.on_trial: int | None = None
         self.operations: list[str] = []
         self.acted: list[str] = []
         self.log: list[LoggedNotification] = []
@@ -85,7 +86,7 @@ class MemoryManagement:
         self.edited_by.append(user)
         self.operations.append(request.default_operation.value)
 
-    async def copy_config(self, request: CopyConfig, user: str) -> None:
+    async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
         assert etree.iselement(request.source)
         self.edited_by.append(user)
         self.operations.append("replace")
@@ -95,9 +96,17 @@ class MemoryManagement:
             if child.get("bad"):
                 raise RpcError.bad_element("/config", "bad", "this is bad")
 
-    async def commit(self, user: str) -> None:
+    async def commit(self, request: Commit, session: int, user: str) -> None:
         self.candidate_changed = False
         self.committed_by.append(user)
+        self.on_trial = session if request.confirm_timeout else None
+
+    async def cancel_commit(self, persist_id: str | None, session: int) -> None:
+        self.on_trial = None
+
+    def session_ended(self, session: int) -> None:
+        if self.on_trial == session:
+            self.on_trial = None
 
     def let_go(self, datastore: Datastore) -> None:
         if datastore is Datastore.CANDIDATE:

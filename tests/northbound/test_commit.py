@@ -8,7 +8,7 @@ from managed import GROUP, Managed, errors_of, managed, operation, service, tena
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError, RpcErrors
-from esc_daemon.netconf.messages import CopyConfig, Datastore
+from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 
 TEST = "<test-option>test-then-set</test-option>"
 TEST_ONLY = "<test-option>test-only</test-option>"
@@ -32,6 +32,10 @@ async def it(schema: Schema) -> AsyncIterator[Managed]:
         yield everything
 
 
+async def commit(it: Managed, session: int = 1, **parameters: object) -> None:
+    await it.configuration.commit(Commit(**parameters), session, "admin")
+
+
 async def test_a_commit_activates_what_the_candidate_holds(it: Managed):
     # given a service, written in two steps
     await it.edit(tenants("t"), target="candidate")
@@ -39,11 +43,11 @@ async def test_a_commit_activates_what_the_candidate_holds(it: Managed):
     assert (await it.get_config(), await it.events()) == ("", 0)
     assert "<name>d</name>" in await it.get_config(source="candidate")
 
-    await it.manager.commit("admin")
+    await commit(it)
 
     assert await it.get_config() == await it.get_config(source="candidate")
     assert {record.key.kind for record in it.engine.records()} == {"tenant", "deployment"}
-    assert not it.manager.candidate_changed
+    assert not it.configuration.candidate_changed
 
 
 async def test_a_commit_that_the_engine_refuses_changes_nothing(it: Managed):
@@ -51,8 +55,8 @@ async def test_a_commit_that_the_engine_refuses_changes_nothing(it: Managed):
     await it.edit(CHANGED, target="candidate")
 
     for refused in (
-        it.manager.commit("admin"),
-        it.manager.validate(Datastore.CANDIDATE, "admin"),
+        commit(it),
+        it.configuration.validate(Datastore.CANDIDATE, "admin"),
     ):
         with pytest.raises(RpcError) as caught:
             await refused
@@ -69,38 +73,38 @@ async def test_an_edit_of_the_candidate_is_tested_when_that_is_asked_for(it: Man
     with pytest.raises(RpcError):
         await it.edit(CHANGED, option, target="candidate")
 
-    assert not it.manager.candidate_changed
+    assert not it.configuration.candidate_changed
 
 
 async def test_a_test_of_the_candidate_alone_changes_nothing(it: Managed):
     await it.edit(tenants("t"), TEST_ONLY, target="candidate")
-    assert not it.manager.candidate_changed
+    assert not it.configuration.candidate_changed
 
     await it.edit(tenants("t"), TEST, target="candidate")
-    assert it.manager.candidate_changed
+    assert it.configuration.candidate_changed
 
 
 async def test_a_candidate_may_be_wrong_until_it_is_committed(it: Managed):
     await it.edit(service(INCOMPLETE), target="candidate")
 
     with pytest.raises((RpcError, RpcErrors)) as caught:
-        await it.manager.commit("admin")
+        await commit(it)
 
     assert errors_of(caught.value)[0][0] == "data-missing"
-    assert it.manager.candidate_changed
+    assert it.configuration.candidate_changed
 
 
 async def test_two_commits_at_once_commit_once(it: Managed):
     await it.edit(tenants("t"), target="candidate")
 
-    await asyncio.gather(it.manager.commit("admin"), it.manager.commit("admin"))
+    await asyncio.gather(commit(it), commit(it))
 
     assert await it.events() <= 1
     assert "<name>t</name>" in await it.get_config()
 
 
 async def copy(it: Managed, target: Datastore, source: Datastore) -> None:
-    await it.manager.copy_config(CopyConfig(target=target, source=source), "admin")
+    await it.configuration.copy_config(CopyConfig(target=target, source=source), 1, "admin")
 
 
 async def test_copied_to_running_the_candidate_is_committed(it: Managed):
@@ -127,7 +131,7 @@ async def test_a_whole_configuration_copied_into_the_candidate_replaces_it(it: M
     )[0]
 
     request = CopyConfig(target=Datastore.CANDIDATE, source=config)
-    await it.manager.copy_config(request, "admin")
+    await it.configuration.copy_config(request, 1, "admin")
 
     shown = await it.get_config(source="candidate")
     assert "<name>u</name>" in shown

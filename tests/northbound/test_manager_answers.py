@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pytest
 from lxml import etree
@@ -22,6 +23,7 @@ from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import ErrorTag, RpcError
 from esc_daemon.netconf.messages import EditConfig, parse_request
 from esc_daemon.netconf.xml import BASE_NS
+from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.management import Manager
 from esc_daemon.store.base import LoggedEvent
 from esc_daemon.store.store import SqlStore
@@ -33,8 +35,13 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 VIM = VimId("default_sim_vim")
 
 
+class Doors(NamedTuple):
+    manager: Manager
+    configuration: Configuration
+
+
 @asynccontextmanager
-async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIterator[Manager]:
+async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIterator[Doors]:
     schema = Schema.load()
     store = SqlStore.from_image(on_synced=on_synced)
     numbers = itertools.count(1)
@@ -46,15 +53,28 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         monitor=lambda crossed: Monitor(select(), crossed),
         new_id=lambda: RecordId(f"00000000-0000-4000-8000-{next(numbers):012d}"),
     )
-    yield Manager(schema=schema, datastore=Datastore(schema), engine=engine, store=store)
+    datastore = Datastore(schema)
+    configuration = Configuration(schema=schema, datastore=datastore, engine=engine)
+    manager = Manager(
+        schema=schema,
+        datastore=datastore,
+        candidate=configuration.candidate,
+        engine=engine,
+        store=store,
+    )
+    yield Doors(manager, configuration)
     await engine.close()
     await store.close()
 
 
+async def edit(doors: Doors, request: EditConfig) -> None:
+    await doors.configuration.edit_config(request, "admin")
+
+
 @pytest.fixture
-async def manager() -> AsyncIterator[Manager]:
-    async with a_manager() as manager:
-        yield manager
+async def doors() -> AsyncIterator[Doors]:
+    async with a_manager() as doors:
+        yield doors
 
 
 def an_edit(body: str) -> EditConfig:
@@ -87,62 +107,63 @@ def a_deployment(vim: str) -> str:
 
 
 async def test_the_entry_that_was_refused_is_told_whatever_stands_beside_it(
-    manager: Manager,
+    doors: Doors,
 ) -> None:
-    await manager.edit_config(an_edit(f"<flavors>{flavor('a', 1)}</flavors>"), "admin")
+    await edit(doors, an_edit(f"<flavors>{flavor('a', 1)}</flavors>"))
     both = f"<flavors>{flavor('a', 2)}{flavor('b', 1)}</flavors>"
 
     with pytest.raises(RpcError) as refused:
-        await manager.edit_config(an_edit(both), "admin")
+        await edit(doors, an_edit(both))
 
     assert refused.value.tag is ErrorTag.OPERATION_NOT_SUPPORTED
     assert refused.value.path == "/esc:esc_datamodel/esc:flavors/esc:flavor[esc:name='a']"
     assert refused.value.namespaces == {"esc": NAMESPACE}
-    kept = etree.fromstring(b"".join(await manager.get_config(None, "admin")))
+    kept = etree.fromstring(b"".join(await doors.manager.get_config(None, "admin")))
     assert [leaf.text for leaf in kept.iter(f"{{{NAMESPACE}}}name")] == ["a"]
 
 
-async def test_a_connector_that_there_is_not_refuses_the_deployment(manager: Manager) -> None:
+async def test_a_connector_that_there_is_not_refuses_the_deployment(doors: Doors) -> None:
     with pytest.raises(RpcError) as refused:
-        await manager.edit_config(an_edit(a_deployment("moon")), "admin")
+        await edit(doors, an_edit(a_deployment("moon")))
 
     assert refused.value.tag is ErrorTag.OPERATION_FAILED
     assert refused.value.path.endswith("/esc:deployment[esc:name='d']")
     assert "moon" in refused.value.message
     assert "default_sim_vim" in refused.value.message
-    assert await manager.get_config(None, "admin") == []
-    await manager.edit_config(an_edit(a_deployment("default_sim_vim")), "admin")
+    assert await doors.manager.get_config(None, "admin") == []
+    await edit(doors, an_edit(a_deployment("default_sim_vim")))
 
 
 async def test_rendered_events_are_kept_for_the_next_listener_and_not_for_ever(
-    manager: Manager,
+    doors: Doors,
 ) -> None:
     event = Event(type=EventType.CREATE_TENANT, message="")
     told = [LoggedEvent(seq=number, time=BEGAN, event=event) for number in range(1, 6_001)]
 
-    first = manager.rendered(told)
-    again = manager.rendered(told[-1:])
+    first = doors.manager.rendered(told)
+    again = doors.manager.rendered(told[-1:])
 
     assert again[0].payload is first[-1].payload
-    assert len(manager._payloads) == 4096
+    assert len(doors.manager._payloads) == 4096
 
 
-async def test_what_is_for_rest_callbacks_alone_is_no_notification(manager: Manager) -> None:
+async def test_what_is_for_rest_callbacks_alone_is_no_notification(doors: Doors) -> None:
     ours = Event(type=EventType.CREATE_TENANT, message="")
     theirs = Event(type=EventType.CREATE_TENANT, message="", audience=Audience.REST)
     told = [LoggedEvent(seq=n, time=BEGAN, event=e) for n, e in enumerate((theirs, ours), start=1)]
 
-    assert [logged.seq for logged in manager.rendered(told)] == [2]
+    assert [logged.seq for logged in doors.manager.rendered(told)] == [2]
 
 
 async def test_of_two_edits_at_once_the_second_sees_what_the_first_has_made(
-    manager: Manager,
+    doors: Doors,
 ) -> None:
     new = f'<flavors xmlns:nc="{BASE_NS}">{flavor("a", 1)}</flavors>'
     create = new.replace("<flavor>", '<flavor nc:operation="create">')
 
     ends = await asyncio.gather(
-        *(manager.edit_config(an_edit(create), "admin") for _ in range(5)), return_exceptions=True
+        *(edit(doors, an_edit(create)) for _ in range(5)),
+        return_exceptions=True,
     )
 
     refused = [end for end in ends if end is not None]
@@ -152,18 +173,22 @@ async def test_of_two_edits_at_once_the_second_sees_what_the_first_has_made(
 
 async def test_edits_of_other_entries_are_stored_in_one_sync() -> None:
     images: list[bytes] = []
-    async with a_manager(images.append) as manager:
-        await manager.edit_config(an_edit(f"<flavors>{flavor('first', 1)}</flavors>"), "admin")
+    async with a_manager(images.append) as doors:
+        await doors.configuration.edit_config(
+            an_edit(f"<flavors>{flavor('first', 1)}</flavors>"), "admin"
+        )
         before = len(images)
 
         await asyncio.gather(
             *(
-                manager.edit_config(an_edit(f"<flavors>{flavor(f'f{n}', 1)}</flavors>"), "admin")
+                doors.configuration.edit_config(
+                    an_edit(f"<flavors>{flavor(f'f{n}', 1)}</flavors>"), "admin"
+                )
                 for n in range(20)
             )
         )
 
         # what the VIM answers meanwhile is stored too; one sync an edit would be 20 at least
         assert len(images) - before < 20
-        there = b"".join(await manager.get_config(None, "admin"))
+        there = b"".join(await doors.manager.get_config(None, "admin"))
         assert there.count(b"<flavor>") == 21

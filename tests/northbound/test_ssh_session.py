@@ -103,7 +103,7 @@ async def test_many_requests_in_one_write_are_all_answered(server: Server):
 async def test_an_unknown_operation_is_not_supported_and_the_session_goes_on(server: Server):
     async with connected(server.port) as client:
         assert (await client.error('<dance xmlns="urn:x"/>'))[0] == "operation-not-supported"
-        assert (await client.error("<cancel-commit/>"))[0] == "operation-not-supported"
+        assert (await client.error("<reboot/>"))[0] == "operation-not-supported"
         assert (await client.rpc("<get/>"))[0].tag == f"{{{BASE}}}data"
     assert server.figure("esc_rpc_errors_total", tag="operation-not-supported") == 2
     assert server.figure("esc_rpc_seconds_count", operation="other") == 2

@@ -111,7 +111,7 @@ async def test_a_session_is_shown_with_what_it_counted(server: Server, schema: S
         subscribe = "<create-subscription xmlns='urn:ietf:params:xml:ns:netconf:notification:1.0'/>"
         await client.ok(subscribe)
         await client.rpc("<get/>")
-        await client.error("<cancel-commit/>")
+        await client.error("<reboot/>")
         client.send(f'<rpc xmlns="{BASE}"><get/></rpc>')
         await client.message()
         server.management.tell("SUCCESS")

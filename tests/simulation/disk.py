@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from esc_daemon.domain.step import Step
-from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull
+from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull, Undo
 from esc_daemon.store.store import SqlStore
 from tests.simulation.order import Order
 
@@ -16,9 +16,14 @@ class FlakyStore(SqlStore):
     order: Order
 
     async def commit(
-        self, steps: Sequence[Step], entries: Sequence[EntryChange] = (), *, time: datetime
+        self,
+        steps: Sequence[Step],
+        entries: Sequence[EntryChange] = (),
+        *,
+        time: datetime,
+        undo: Sequence[Undo] | None = None,
     ) -> Sequence[LoggedEvent]:
         if self.fails():
             raise StoreFull("simulated: no room left")
         self.order.note(steps, time)
-        return await super().commit(steps, entries, time=time)
+        return await super().commit(steps, entries, time=time, undo=undo)

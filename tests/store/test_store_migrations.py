@@ -81,7 +81,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_not_touched(tmp_path
 
     # when
     for _ in range(2):
-        with pytest.raises(StoreTooNew, match="schema 9999, this version of the daemon knows 0002"):
+        with pytest.raises(StoreTooNew, match="schema 9999, this version of the daemon knows 0003"):
             await open_store(path)
 
     # then

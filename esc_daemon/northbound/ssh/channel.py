@@ -385,6 +385,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         if not self._id:
             return
         self._services.locks.forget(self._id)
+        self._services.configuration.session_ended(self._id)
         self._services.sessions.leave(self._id)
         if self._ended is not None:
             self._services.sessions.bad_hellos += self._ended is End.BAD_HELLO

@@ -26,7 +26,7 @@ from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.locks import Locks
-from esc_daemon.northbound.ssh.services import Management
+from esc_daemon.northbound.ssh.services import Configuration, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
 
 Name: TypeAlias = tuple[str, str]
@@ -53,6 +53,7 @@ class Services:
     """What handlers work with; made once by the composition root."""
 
     management: Management
+    configuration: Configuration
     sessions: Sessions
     locks: Locks
     limits: Limits

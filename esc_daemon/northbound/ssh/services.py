@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from lxml import etree
 
 from esc_daemon.netconf.filters import Filter
-from esc_daemon.netconf.messages import CopyConfig, Datastore, EditConfig, WithDefaults
+from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore, EditConfig, WithDefaults
 
 
 class LoggedNotification(NamedTuple):
@@ -59,24 +59,30 @@ class Feed(Protocol):
         """Leave; twice is no error."""
 
 
-class Management(Protocol):
-    """Configuration, state and events of the manager."""
-
-    @property
-    def actions(self) -> Collection[tuple[str, str]]:
-        """(namespace, name) of the RPCs that *act* takes; fixed while the daemon runs."""
+class Configuration(Protocol):
+    """The datastores, and what changes them."""
 
     async def edit_config(self, request: EditConfig, user: str) -> None:
         """Apply the edit whole or not at all, durable when it returns; or only test it."""
 
-    async def copy_config(self, request: CopyConfig, user: str) -> None:
+    async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
         """Make the target what the source is, whole or not at all."""
 
     async def validate(self, source: Datastore | etree._Element, user: str) -> None:
         """Look whether *source*, a datastore or an element ``config``, is valid."""
 
-    async def commit(self, user: str) -> None:
+    async def commit(self, request: Commit, session: int, user: str) -> None:
         """Make the candidate running, whole or not at all; durable when it returns."""
+
+    async def cancel_commit(self, persist_id: str | None, session: int) -> None:
+        """Take back the confirmed commit that waits."""
+
+    def session_ended(self, session: int) -> None:
+        """Take back what *session* has not confirmed."""
+
+    @property
+    def on_trial(self) -> int | None:
+        """The session whose confirmed commit waits, 0 for one that outlives it, None for none."""
 
     def discard_changes(self) -> None:
         """Make the candidate what running is."""
@@ -84,6 +90,14 @@ class Management(Protocol):
     @property
     def candidate_changed(self) -> bool:
         """Tell whether the candidate holds changes that were not committed."""
+
+
+class Management(Protocol):
+    """Configuration, state and events of the manager, to be read; and its actions."""
+
+    @property
+    def actions(self) -> Collection[tuple[str, str]]:
+        """(namespace, name) of the RPCs that *act* takes; fixed while the daemon runs."""
 
     async def get_config(
         self,

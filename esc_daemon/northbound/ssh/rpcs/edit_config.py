@@ -9,7 +9,7 @@ from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc, to_its_end
 async def edit_config(call: RpcCall[EditConfig]) -> Reply:
     """RFC 6241 section 7.2; ok of running means durable, what follows is told by events."""
     call.services.locks.check(call.request.target, call.session.id)
-    await to_its_end(call.services.management.edit_config(call.request, call.session.user))
+    await to_its_end(call.services.configuration.edit_config(call.request, call.session.user))
     return Ok()
 
 
@@ -17,12 +17,15 @@ async def edit_config(call: RpcCall[EditConfig]) -> Reply:
 async def copy_config(call: RpcCall[CopyConfig]) -> Reply:
     """RFC 6241 section 7.3."""
     call.services.locks.check(call.request.target, call.session.id)
-    await to_its_end(call.services.management.copy_config(call.request, call.session.user))
+    session = call.session
+    await to_its_end(
+        call.services.configuration.copy_config(call.request, session.id, session.user)
+    )
     return Ok()
 
 
 @rpc(BASE_NS, "validate", Validate)
 async def validate(call: RpcCall[Validate]) -> Reply:
     """RFC 6241 section 8.6.4.1."""
-    await call.services.management.validate(call.request.source, call.session.user)
+    await call.services.configuration.validate(call.request.source, call.session.user)
     return Ok()

@@ -11,11 +11,18 @@ _NOBODY = 0
 
 @rpc(BASE_NS, "lock", Lock)
 async def lock(call: RpcCall[Lock]) -> Reply:
-    """RFC 6241 section 7.5; a candidate with changes of others is not locked."""
+    """
+    RFC 6241 section 7.5.
+
+    A candidate with changes is not locked, nor running while another's commit waits for him.
+    """
     target, locks = call.request.target, call.services.locks
-    held = locks.held[target] is not None
-    if target is Datastore.CANDIDATE and not held and call.services.management.candidate_changed:
-        raise RpcError.lock_denied(_NOBODY)
+    configuration = call.services.configuration
+    if locks.held[target] is None:
+        if target is Datastore.CANDIDATE and configuration.candidate_changed:
+            raise RpcError.lock_denied(_NOBODY)
+        if target is Datastore.RUNNING and configuration.on_trial not in {None, call.session.id}:
+            raise RpcError.lock_denied(configuration.on_trial or _NOBODY)
     locks.take(target, call.session.id, call.services.now())
     return Ok()
 

@@ -1,0 +1,333 @@
+"""
+The datastores running and candidate, as the operations of NETCONF change them.
+
+A confirmed commit (RFC 6241 section 8.4) activates at once what it creates and changes; what it
+removes goes when it is confirmed, for a service that was removed could not be brought back as it
+was. It is taken back by an ordinary edit to the old entries, which are stored with it: also by a
+daemon that died meanwhile.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from lxml import etree
+
+from esc_daemon.datamodel.candidate import Candidate
+from esc_daemon.datamodel.datastore import Datastore, PendingEdit
+from esc_daemon.datamodel.entries import EntryPath
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.undo import edit_back
+from esc_daemon.domain.ids import Kind
+from esc_daemon.engine.engine import Engine
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.messages import Commit, CopyConfig, EditConfig, ErrorOption, TestOption
+from esc_daemon.netconf.messages import Datastore as Datastores
+from esc_daemon.northbound.editing import Editing
+from esc_daemon.store import base as stored
+
+log = structlog.get_logger()
+
+_NOBODY: Final = 0
+"""The session-id that RFC 6241 section 7.5 tells where no session is in the way."""
+_AGAIN_SECONDS: Final = 10.0
+"""Between two tries to take back what was refused: a connector goes after its deployments."""
+_MANAGER: Final = "esc_daemon"
+"""Who takes back what nobody confirmed."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Trial:
+    """A confirmed commit that is not confirmed yet; *session* None: it outlives its session."""
+
+    undo: Mapping[EntryPath, bytes | None]
+    """The entries that it changed as they were; None: there was none."""
+    held: tuple[EntryPath, ...] = ()
+    """What goes when it is confirmed."""
+    session: int | None = None
+    persist: str | None = None
+    ending: bool = field(default=False)
+    """It is being taken back."""
+
+
+class Configuration:
+    """Implements `northbound.ssh.services.Configuration`."""
+
+    def __init__(self, *, schema: Schema, datastore: Datastore, engine: Engine) -> None:
+        self._running = datastore
+        self.candidate: Final = Candidate(datastore)
+        self._editing = Editing(datastore, engine, self.candidate.follow)
+        self._empty = Datastore(schema)
+        """Never filled: an edit of it judges a configuration by itself."""
+        self._turn = asyncio.Lock()
+        """One commit at a time: the next one stands on what it left."""
+        self._trial: _Trial | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---------------------------------------------------------------- edits
+
+    async def edit_config(self, request: EditConfig, user: str) -> None:
+        """
+        Take an edit whole or not at all; durable when it returns, if it is of running.
+
+        The test-option test-only stops before anything changes (RFC 6241 section 7.2); of running
+        the others are alike, since every edit is tested first. Of the candidate they test it
+        whole, as it would be.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; nothing changed.
+
+        """
+        if request.target is Datastores.CANDIDATE:
+            await self._edit_candidate(request, user)
+            return
+
+        def prepare() -> PendingEdit:
+            return self._running.edit(request.config, request.default_operation)
+
+        if request.test_option is TestOption.TEST_ONLY:
+            await self._editing.test(prepare, user)
+        else:
+            await self._editing.take(prepare, user)
+
+    async def _edit_candidate(self, request: EditConfig, user: str) -> None:
+        if request.test_option is not TestOption.SET:
+            tried = self.candidate.copy()
+            tried.edit(request.config, request.default_operation)
+            await self._editing.test(tried.pending, user)
+        if request.test_option is not TestOption.TEST_ONLY:
+            self.candidate.edit(request.config, request.default_operation)
+
+    async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
+        """
+        Make the target what the source is: an edit that replaces all there is.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; nothing changed.
+
+        """
+        match request.target, request.source:
+            case Datastores.CANDIDATE, Datastores.RUNNING:
+                self.candidate.discard()
+            case Datastores.RUNNING, Datastores.CANDIDATE:
+                await self.commit(Commit(), session, user)
+            case target, source:
+                assert etree.iselement(source)
+                edit = EditConfig(
+                    target=target,
+                    default_operation=DefaultOperation.REPLACE,
+                    test_option=TestOption.SET,
+                    error_option=ErrorOption.ROLLBACK_ON_ERROR,
+                    config=source,
+                )
+                await self.edit_config(edit, user)
+
+    async def validate(self, source: Datastores | etree._Element, user: str) -> None:
+        """
+        Look whether *source* is a configuration that the data model allows.
+
+        The candidate is judged by what a commit of it would change.
+
+        Raises:
+            RpcError, RpcErrors: What is wrong with it.
+
+        """
+        if etree.iselement(source):
+            self._empty.edit(source)
+        elif source is Datastores.CANDIDATE:
+            await self._editing.test(self.candidate.pending, user)
+        else:
+            await self._editing.validate_running()
+
+    def discard_changes(self) -> None:
+        """Make the candidate what running is."""
+        self.candidate.discard()
+
+    @property
+    def candidate_changed(self) -> bool:
+        """Tell whether the candidate holds changes that were not committed."""
+        return self.candidate.changed
+
+    # ---------------------------------------------------------------- commits
+
+    @property
+    def on_trial(self) -> int | None:
+        """The session whose confirmed commit waits, 0 for one that outlives it, None for none."""
+        if self._trial is None:
+            return None
+        return self._trial.session or _NOBODY
+
+    async def commit(self, request: Commit, session: int, user: str) -> None:
+        """
+        Make the candidate running, whole or not at all; durable when it returns.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; running and the candidate are as they were.
+
+        """
+        async with self._turn:
+            self._check_owner(request.persist_id, session)
+            if request.confirm_timeout is None:
+                await self._confirm(user)
+            else:
+                await self._try(request, request.confirm_timeout, session, user)
+
+    async def cancel_commit(self, persist_id: str | None, session: int) -> None:
+        """
+        Take back the confirmed commit that waits.
+
+        Raises:
+            RpcError: There is none, or it is another's; rollback-failed where some of it was
+                refused: that is tried again.
+
+        """
+        async with self._turn:
+            self._check_owner(persist_id, session)
+            if self._trial is None:
+                raise RpcError.operation_failed("there is no confirmed commit to cancel")
+            await self._take_back()
+            if self._trial is not None:
+                raise RpcError.rollback_failed(
+                    "a part of it was refused and is tried again; the log says why"
+                )
+
+    def session_ended(self, session: int) -> None:
+        """Take back what *session* has not confirmed (RFC 6241 section 8.4.1)."""
+        if self._trial is not None and self._trial.session == session:
+            self._soon(self._overdue(self._trial))
+
+    async def take_back(self, undo: Iterable[stored.Undo]) -> None:
+        """Take back what an earlier run of the daemon had on trial; before anybody is served."""
+        before = {
+            EntryPath(Kind(each.path.kind), each.path.tenant or None, each.path.name): (
+                None if each.xml is None else each.xml.encode()
+            )
+            for each in undo
+        }
+        if before:
+            self._trial = _Trial(undo=before)
+            async with self._turn:
+                await self._take_back()
+
+    async def close(self) -> None:
+        """Let what is on trial be taken back by the next start."""
+        self._wake_at(None)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _check_owner(self, persist_id: str | None, session: int) -> None:
+        trial = self._trial
+        if trial is None or trial.ending:
+            if persist_id is not None:
+                raise RpcError.invalid_value("", "no confirmed commit has this persist-id")
+            if trial is not None:
+                raise RpcError.in_use("", "a confirmed commit is being taken back; try again")
+            return
+        if trial.persist != persist_id:
+            raise RpcError.invalid_value("", "another persist-id is that of the commit that waits")
+        if trial.persist is None and trial.session != session:
+            raise RpcError.in_use("", f"session {trial.session} has a commit that waits for it")
+
+    async def _try(self, request: Commit, seconds: int, session: int, user: str) -> None:
+        """Commit all but the removals, and note what to go back to."""
+        before = self._trial or _Trial(undo={})
+        undo: dict[EntryPath, bytes | None] = {}
+
+        def note(pending: PendingEdit) -> list[stored.Undo]:
+            undo.clear()
+            for each in pending.changes:
+                undo[each.path] = None if each.old is None else each.old.xml
+            undo.update(before.undo)
+            return _undo(undo)
+
+        held = (*before.held, *self.candidate.removals())
+        await self._editing.take(lambda: self.candidate.pending(removals=False), user, undo=note)
+        persist = request.persist
+        self._trial = _Trial(
+            undo=undo,
+            held=tuple(dict.fromkeys(held)),
+            session=session if persist is None else None,
+            persist=persist,
+        )
+        self._wake_at(seconds)
+        log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
+
+    async def _confirm(self, user: str) -> None:
+        trial = self._trial
+        if trial is None:
+            await self._editing.take(self.candidate.pending, user)
+            return
+        await self._editing.take(
+            lambda: self.candidate.pending(also_gone=trial.held), user, undo=lambda _: []
+        )
+        self._trial = None
+        self._wake_at(None)
+        log.info("commit.confirmed", user=user)
+
+    # ---------------------------------------------------------------- the way back
+
+    async def _overdue(self, trial: _Trial) -> None:
+        async with self._turn:
+            if self._trial is trial:  # nobody has confirmed or prolonged it meanwhile
+                await self._take_back()
+
+    async def _take_back(self) -> None:
+        """Edit back to the old entries; together, or what is refused alone and later again."""
+        trial = self._trial
+        assert trial is not None
+        self._wake_at(None)
+        trial.ending = True
+        log.warning("commit.taken_back", entries=len(trial.undo))
+        left = await self._edited_back(trial.undo, {})
+        if left and len(trial.undo) > 1:
+            for path, xml in reversed(list(trial.undo.items())):
+                left.pop(path)
+                left |= await self._edited_back({path: xml}, left)
+        if left:
+            self._trial = _Trial(undo=dict(reversed(list(left.items()))), ending=True)
+            self._wake_at(_AGAIN_SECONDS)
+        else:
+            self._trial = None
+
+    async def _edited_back(
+        self, undo: Mapping[EntryPath, bytes | None], left: Mapping[EntryPath, bytes | None]
+    ) -> dict[EntryPath, bytes | None]:
+        """Go back to *undo*, *left* remaining to be done; return what of *undo* was refused."""
+        try:
+            await self._editing.take(
+                lambda: edit_back(self._running, undo), _MANAGER, undo=lambda _: _undo(left)
+            )
+        except (RpcError, RpcErrors) as error:
+            log.error("commit.not_taken_back", error=str(error), entries=len(undo))  # noqa: TRY400
+            return dict(undo)
+        return {}
+
+    def _wake_at(self, seconds: float | None) -> None:
+        """Take what is on trial back after *seconds*, None: do not."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        trial = self._trial
+        if seconds is not None and trial is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, lambda: self._soon(self._overdue(trial)))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _undo(entries: Mapping[EntryPath, bytes | None]) -> list[stored.Undo]:
+    return [
+        stored.Undo(
+            path=stored.EntryPath(path.kind.value, path.tenant or "", path.name),
+            xml=None if xml is None else xml.decode(),
+        )
+        for path, xml in entries.items()
+    ]

@@ -1,0 +1,155 @@
+"""
+An edit's way into running: prepared on what is there, taken by the engine, stored, told.
+
+Edits that do not collide are stored side by side, in one sync of the disk.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
+from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.domain.errors import Refused
+from esc_daemon.engine.engine import Change, Edit, Engine
+from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
+from esc_daemon.store.base import EntryChange, EntryPath, StoreError, Undo
+
+log = structlog.get_logger()
+
+_A_TURN: Final = 50
+"""Entries looked at in one go, 0.1 ms each, when all of running is validated."""
+
+Prepare = Callable[[], PendingEdit]
+Undoing = Callable[[PendingEdit], Sequence[Undo]]
+
+
+class Editing:
+    """The one way in: whoever changes running comes through here."""
+
+    def __init__(
+        self, datastore: Datastore, engine: Engine, on_committed: Callable[[PendingEdit], None]
+    ) -> None:
+        """Make one; *on_committed* is told of each edit before its events are."""
+        self._datastore = datastore
+        self._engine = engine
+        self._on_committed = on_committed
+        self._being_stored: dict[asyncio.Event, PendingEdit] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, prepare: Prepare, user: str, *, undo: Undoing | None = None) -> None:
+        """
+        Take the edit that *prepare* returns, whole or not at all; durable when it returns.
+
+        *undo* says what is to be noted in the same transaction of what the edit replaces.
+
+        Raises:
+            RpcError, RpcErrors: It is refused; nothing changed.
+
+        """
+        await self._to_its_end(self._edit(prepare, user, undo=undo, only_test=False))
+
+    async def test(self, prepare: Prepare, user: str) -> None:
+        """
+        Look whether the edit that *prepare* returns would be taken.
+
+        Raises:
+            RpcError, RpcErrors: It would not.
+
+        """
+        await self._edit(prepare, user, undo=None, only_test=True)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """A session that goes away in the middle must not cut an edit in two."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _edit(
+        self, prepare: Prepare, user: str, *, undo: Undoing | None, only_test: bool
+    ) -> None:
+        pending = await self._prepared(prepare)
+        if not pending.changes and undo is None:
+            return
+        stored = asyncio.Event()
+        self._being_stored[stored] = pending
+        try:
+            edit = Edit(
+                changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
+                entries=tuple(_entry_changes(pending)),
+                undo=None if undo is None else undo(pending),
+                on_committed=lambda: self._committed(pending),
+            )
+            if only_test:
+                self._engine.check(edit)
+            else:
+                await self._engine.apply(edit)
+        except Refused as refused:
+            raise RpcError(
+                ErrorType.APPLICATION,
+                ErrorTag(refused.tag),
+                refused.text,
+                path=refused.path or _path_of(pending, refused),
+                namespaces=NAMESPACES,
+            ) from refused
+        except StoreError as error:
+            log.exception("edit.not_stored", user=user)
+            raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        finally:
+            del self._being_stored[stored]
+            stored.set()
+        if only_test:
+            return
+        for warning in pending.warnings:
+            log.warning("edit.accepted_with_warning", user=user, warning=warning)
+        log.info("edit.accepted", user=user, entries=len(pending.changes))
+
+    async def _prepared(self, prepare: Prepare) -> PendingEdit:
+        """
+        Return the edit as it is to be stored now.
+
+        One that collides with another waits, and is prepared anew on what that has left.
+        """
+        while True:
+            pending = prepare()
+            others = (end for end, other in self._being_stored.items() if pending.collides(other))
+            end = next(others, None)
+            if end is None:
+                return pending
+            await end.wait()
+
+    def _committed(self, pending: PendingEdit) -> None:
+        self._datastore.commit(pending)
+        self._on_committed(pending)
+
+    async def validate_running(self) -> None:
+        """
+        Look whether what is stored is what the data model allows.
+
+        Raises:
+            RpcErrors: What is wrong with it.
+
+        """
+        errors: list[RpcError] = []
+        for number, entry in enumerate(list(self._datastore.entries())):
+            if len(errors) >= MAX_ERRORS:
+                break
+            errors += self._datastore.faults(entry)
+            if number % _A_TURN == _A_TURN - 1:
+                await asyncio.sleep(0)  # others get a turn
+        if errors:
+            raise RpcErrors(errors[:MAX_ERRORS])
+
+
+def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
+    for change in pending.changes:
+        path = EntryPath(change.path.kind.value, change.path.tenant or "", change.path.name)
+        yield EntryChange(path=path, xml=change.new.decode() if change.new is not None else None)
+
+
+def _path_of(pending: PendingEdit, refused: Refused) -> str:
+    paths = (change.path for change in pending.changes)
+    return next((path.instance_path() for path in paths if path.key() == refused.key), "")

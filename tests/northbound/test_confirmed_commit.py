@@ -1,0 +1,202 @@
+"""A commit that waits for its confirmation (RFC 6241 section 8.4; ruling 15)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from managed import Managed, managed, tenants
+
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.messages import Commit
+from esc_daemon.northbound.configuration import Configuration
+
+pytestmark = pytest.mark.looptime(start=0, end=3600)
+
+MINE, YOURS = 1, 2
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return Schema.load()
+
+
+@pytest.fixture
+async def it(schema: Schema) -> AsyncIterator[Managed]:
+    async with managed(schema) as everything:
+        yield everything
+
+
+async def commit(it: Managed, session: int = MINE, **parameters: object) -> None:
+    await it.configuration.commit(Commit(**parameters), session, "admin")
+
+
+async def names(it: Managed) -> list[str]:
+    """Return the tenants of running."""
+    return [entry.path.name for entry in it.datastore.entries()]
+
+
+async def refused(it: Managed, session: int = MINE, **parameters: object) -> str:
+    with pytest.raises(RpcError) as caught:
+        await commit(it, session, **parameters)
+    return caught.value.tag.value
+
+
+async def settled(it: Managed) -> None:
+    """Let the way back, which nobody waits for, be gone."""
+    await asyncio.sleep(1)
+
+
+async def test_what_is_confirmed_in_time_stays(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    assert await names(it) == ["t"]
+
+    await asyncio.sleep(59)
+    await commit(it)
+
+    await asyncio.sleep(600)
+    assert await names(it) == ["t"]
+    assert await it.store.undo() == []
+
+
+async def test_what_nobody_confirms_is_taken_back(it: Managed):
+    await it.edit(tenants("old"))
+    await it.edit(tenants("new"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    assert await names(it) == ["old", "new"]
+
+    await asyncio.sleep(61)
+
+    assert await names(it) == ["old"]
+    assert await it.store.undo() == []
+    assert it.configuration.on_trial is None
+    assert not it.configuration.candidate_changed
+
+
+async def test_what_is_removed_goes_only_when_it_is_confirmed(it: Managed):
+    # a service that was removed could not be brought back as it was
+    await it.edit(tenants("t"))
+    await it.edit(tenants("t", attributes='nc:operation="delete"'), target="candidate")
+
+    await commit(it, confirm_timeout=60)
+    assert await names(it) == ["t"]
+    await commit(it)
+
+    assert await names(it) == []
+
+
+async def test_a_discarded_candidate_does_not_forget_what_is_to_be_removed(it: Managed):
+    await it.edit(tenants("t"))
+    await it.edit(tenants("t", attributes='nc:operation="delete"'), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    it.configuration.discard_changes()
+    await commit(it)
+
+    assert await names(it) == []
+
+
+async def test_a_further_confirmed_commit_prolongs_the_trial(it: Managed):
+    await it.edit(tenants("a"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    await asyncio.sleep(50)
+    await it.edit(tenants("b"), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    await asyncio.sleep(50)
+    assert await names(it) == ["a", "b"]
+    await asyncio.sleep(20)
+
+    assert await names(it) == []
+
+
+async def test_the_end_of_the_session_takes_its_commit_back(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    it.configuration.session_ended(YOURS)
+    await settled(it)
+    assert await names(it) == ["t"]
+    it.configuration.session_ended(MINE)
+    await settled(it)
+
+    assert await names(it) == []
+
+
+async def test_with_a_persist_any_session_may_confirm_that_knows_it(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60, persist="word")
+    it.configuration.session_ended(MINE)
+    await settled(it)
+    assert it.configuration.on_trial == 0
+
+    assert await refused(it, YOURS) == "invalid-value"
+    assert await refused(it, YOURS, persist_id="guess") == "invalid-value"
+    await commit(it, YOURS, persist_id="word")
+
+    await asyncio.sleep(600)
+    assert await names(it) == ["t"]
+
+
+async def test_nobody_commits_over_a_commit_that_waits_for_another(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    assert await refused(it, YOURS) == "in-use"
+    assert await refused(it, MINE, persist_id="word") == "invalid-value"
+
+
+async def test_a_commit_is_cancelled_by_its_owner(it: Managed):
+    with pytest.raises(RpcError, match="no confirmed commit"):
+        await it.configuration.cancel_commit(None, MINE)
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    with pytest.raises(RpcError):
+        await it.configuration.cancel_commit(None, YOURS)
+    await it.configuration.cancel_commit(None, MINE)
+
+    assert await names(it) == []
+
+
+async def test_a_persist_id_without_a_commit_that_waits_is_refused(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+
+    assert await refused(it, persist_id="word") == "invalid-value"
+    assert await names(it) == []
+
+
+async def test_what_was_on_trial_when_the_daemon_died_is_taken_back(it: Managed, schema: Schema):
+    await it.edit(tenants("old"))
+    await it.edit(tenants("new"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    await it.configuration.close()
+
+    # when another daemon finds it
+    next_one = Configuration(schema=schema, datastore=it.datastore, engine=it.engine)
+    await next_one.take_back(await it.store.undo())
+
+    assert await names(it) == ["old"]
+    assert await it.store.undo() == []
+
+
+async def test_what_others_put_into_a_tenant_on_trial_goes_with_it(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    network = "<networks><network><name>n</name></network></networks>"
+    await it.edit(f"<tenants><tenant><name>t</name>{network}</tenant></tenants>")
+
+    await asyncio.sleep(61)
+
+    assert await names(it) == []
+
+
+async def test_what_the_way_back_finds_gone_is_no_error(it: Managed):
+    await it.edit(tenants("a", "b"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    await it.edit(tenants("a", attributes='nc:operation="delete"'))
+
+    await it.configuration.cancel_commit(None, MINE)
+
+    assert await names(it) == []
