@@ -12,8 +12,9 @@ from lxml import etree
 
 from esc_nc_cli.client import Reply, Session
 from esc_nc_cli.events import Event
+from esc_nc_cli.forms import Format
 from esc_nc_cli.goals import Goal, Kind, Wish, goals_of
-from esc_nc_cli.output import as_xml, error_lines, event_screen
+from esc_nc_cli.output import error_lines, event_screen
 from esc_nc_cli.standing import Standing, config_filter, opdata_filter, outcome_now, standing
 from esc_nc_cli.watch import OutOfTime, Waiting, events
 from esc_nc_cli.xmltree import BASE, child, qname
@@ -25,7 +26,7 @@ class Failed(Exception):
     """It was asked for and did not come true; the text says what and why."""
 
 
-def checked(reply: Reply, *, verbose: bool) -> Reply:
+def checked(reply: Reply) -> Reply:
     """
     Return *reply*, its warnings printed.
 
@@ -33,8 +34,6 @@ def checked(reply: Reply, *, verbose: bool) -> Reply:
         Failed: It is an rpc-error.
     """
     text = "\n".join(error_lines(reply))
-    if verbose and text:
-        click.echo(as_xml(reply.root), err=True)
     if reply.refused:
         raise Failed(text)
     if text:
@@ -57,15 +56,16 @@ def send_and_wait(
     *,
     session: Session,
     listener: Session,
-    print_accepted: Callable[[Reply], None],
-    verbose: bool,
+    answer: Callable[[Reply], None],
     seconds: float,
+    shown_as: Format | None = None,
 ) -> None:
     """
     Send *edit_config* and show its events until its goals are decided.
 
     The subscription of *listener* comes first, so that no event is missed; *seconds*
-    count from the moment of sending.
+    count from the moment of sending. *answer* prints the reply and raises Failed if it is an
+    rpc-error.
 
     Raises:
         Failed: Refused, or a goal failed.
@@ -73,29 +73,30 @@ def send_and_wait(
     """
     goals = goals_of(edit_config)
     if goals:
-        checked(listener.subscribe(), verbose=verbose)
-    before = _ask(session, "get-config", goals, verbose=verbose)
+        checked(listener.subscribe())
+    before = _ask(session, "get-config", goals)
     deadline = time.monotonic() + seconds
-    print_accepted(checked(session.request(edit_config), verbose=verbose))
+    answer(session.request(edit_config))
     if not goals:
         click.echo("nothing in this edit ends in an event: not waiting", err=True)
         return
-    after = _ask(session, "get-config", goals, verbose=verbose)
-    opdata = _ask(session, "get", goals, verbose=verbose)
+    after = _ask(session, "get-config", goals)
+    opdata = _ask(session, "get", goals)
     waiting = Waiting(goals)
     _settle(waiting, before, after, opdata)
-    with event_screen("waiting for " + ", ".join(str(goal) for goal in goals)) as show:
+    doing = "waiting for " + ", ".join(str(goal) for goal in goals)
+    with event_screen(doing, shown_as) as show:
         _follow(waiting, listener, show, deadline)
     if waiting.failures:
         raise Failed("\n".join(waiting.failures))
 
 
-def _ask(session: Session, name: str, goals: Iterable[Goal], *, verbose: bool) -> Standing:
+def _ask(session: Session, name: str, goals: Iterable[Goal]) -> Standing:
     wanted = tuple(goals)
     if not wanted:
         return Standing()
     query = config_filter(wanted) if name == "get-config" else opdata_filter(wanted)
-    return standing(checked(session.request(operation(name, query)), verbose=verbose).root)
+    return standing(checked(session.request(operation(name, query))).root)
 
 
 def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standing) -> None:

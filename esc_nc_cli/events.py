@@ -1,24 +1,33 @@
 """Read escEvent notifications and print them as lines; pure."""
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from lxml import etree
 
+from esc_nc_cli.forms import row_of
 from esc_nc_cli.xmltree import ESC, NOTIFICATION, XmlRefused, leaf, parse, qname
 
 STREAM = "escEvent"
+_COLUMNS = {"TIME": 8, "EVENT": 24, "STATUS": 7, "TENANT": 16, "DEPLOYMENT": 16, "GROUP": 12}
+"""What a table shows before the message, and how wide: rows are printed as they come."""
+TABLE_HEAD = row_of((*_COLUMNS, "MESSAGE"), (*_COLUMNS.values(), 0))
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Event:
-    """One escEvent; a leaf that it does not have is None. *time* is RFC 3339, as sent."""
+    """
+    One escEvent; a leaf that it does not have is None. *time* is RFC 3339, as sent.
+
+    *notification* is the whole of it.
+    """
 
     time: str
     type: str
     status: str
     message: str
+    notification: str = field(default="", repr=False)
     tenant: str | None = None
     deployment: str | None = None
     group: str | None = None
@@ -41,12 +50,13 @@ def read_event(notification: str) -> Event | None:
     body = root.find(qname(ESC, "escEvent"))
     if body is None:
         return None
-    return _event(body, leaf(root, "eventTime", namespace=NOTIFICATION) or "")
+    return _event(body, leaf(root, "eventTime", namespace=NOTIFICATION) or "", notification)
 
 
-def _event(body: etree._Element, time: str) -> Event:
+def _event(body: etree._Element, time: str, notification: str) -> Event:
     return Event(
         time=time,
+        notification=notification,
         type=leaf(body, "event", "type") or "?",
         status=leaf(body, "status") or "?",
         message=leaf(body, "status_message") or "",
@@ -71,6 +81,14 @@ def line(event: Event, zone: tzinfo | None = None) -> str:
     subject = "/".join(part for part in (event.tenant, event.deployment) if part)
     fields = (_clock(event.time, zone), event.type, event.status, subject, event.group)
     return " ".join([*(_word(field) for field in fields), printable(event.message)]).rstrip()
+
+
+def as_row(event: Event, zone: tzinfo | None = None) -> str:
+    """Return *event* as a row below TABLE_HEAD; the time is as for line."""
+    fields = (_clock(event.time, zone), event.type, event.status)
+    subject = (event.tenant, event.deployment, event.group)
+    row = [*(_word(field) for field in (*fields, *subject)), printable(event.message)]
+    return row_of(row, (*_COLUMNS.values(), 0))
 
 
 def printable(text: str) -> str:

@@ -4,9 +4,8 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 
 import click
 from lxml import etree
@@ -15,46 +14,52 @@ from rich.text import Text
 
 from esc_nc_cli.client import Reply
 from esc_nc_cli.discover import Endpoint
-from esc_nc_cli.events import Event, line, printable
-from esc_nc_cli.xmltree import BASE, ESC, leaf, local_name, qname
+from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable
+from esc_nc_cli.forms import Format, as_object, columns, pretty
+from esc_nc_cli.xmltree import BASE, ESC, child, leaf, local_name, parse, qname
 
-# Without the YANG a list with one entry looks like a container. These are lists wherever
-# they hold something (network is also the name of a leaf).
-_LISTS = frozenset(
-    {
-        *("tenant", "deployment", "vm_group", "vm_instance", "vm_state_machine", "interface"),
-        *("network", "subnet", "image", "flavor", "volume", "kpi", "rule", "configuration"),
-        *("variable", "property", "extension", "policy", "condition", "placement", "address"),
-        *("static_ip_address_pool", "static_mac_address_pool", "ip_address_range"),
-        *("vim_connector", "user", "host"),
-    }
-)
-_LEAF_LISTS = frozenset({"action", "val", "security_group", "vm_group_ref"})
 # Steps of opdata down to the deployments: who asks for one of them is shown VMs.
 _ABOVE_VMS = frozenset({"opdata", "tenants", "tenant", "deployments"})
 _PREDICATE = re.compile(r"\[[^\]]*\]")
 _STYLES = {"SUCCESS": "green", "FAILURE": "bold red"}
+_ERROR_CODES: Mapping[str, int] = {
+    "data-missing": 404,
+    "operation-not-supported": 501,
+    "access-denied": 403,
+    **dict.fromkeys(("in-use", "data-exists", "lock-denied", "resource-denied"), 409),
+    **dict.fromkeys(("invalid-value", "bad-element", "missing-element", "unknown-element"), 400),
+}
+"""What ESC, which speaks in the codes of HTTP, would say for an error-tag; 500 for the others."""
 
 
-class Format(StrEnum):
-    """How data is shown."""
+def print_reply(
+    title: str | None,
+    reply: Reply,
+    *,
+    shown_as: Format | None = None,
+    command: str | None = None,
+    xpath: str | None = None,
+) -> None:
+    """
+    Print as ESC's own tool does: *title*, *command* when asked for, the whole rpc-reply.
 
-    XML = "xml"
-    JSON = "json"
-    TABLE = "table"
-
-
-def print_reply(title: str, reply: Reply, command: str | None = None) -> None:
-    """Print as ESC's own tool does: title, *command* when asked for, the whole rpc-reply."""
-    click.echo(title)
+    A program that asks for a form gets that alone on its standard output.
+    """
+    if title is not None and shown_as is None:
+        click.echo(title)
     if command is not None:
-        click.echo(command)
-    click.echo(as_xml(reply.root))
+        click.echo(command, err=shown_as is not None)
+    match shown_as:
+        case None | Format.XML:
+            click.echo(as_xml(reply.root))
+        case Format.JSON:
+            click.echo(as_json(reply))
+        case Format.TABLE:
+            click.echo(as_table(reply, xpath))
 
 
 def as_xml(root: etree._Element) -> str:
-    text = etree.tostring(root, encoding="unicode", pretty_print=True)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text.rstrip()}'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{pretty(root)}'
 
 
 def command_line(endpoint: Endpoint, words: Sequence[str]) -> str:
@@ -74,27 +79,54 @@ def error_lines(reply: Reply) -> Iterator[str]:
         yield f"rpc-{error.severity} {error.tag}{place}{text}"
 
 
+def esc_error(reply: Reply) -> etree._Element:
+    """Return the first error of *reply* in ESC's own form (VNF operations, "snapshot-action")."""
+    first = next(error for error in reply.errors if error.severity != "warning")
+    element = etree.Element(qname(BASE, "error"), nsmap={None: BASE})
+    child(element, "error_code", str(_ERROR_CODES.get(first.tag, 500)), namespace=BASE)
+    child(element, "error_message", first.message or first.tag, namespace=BASE)
+    return element
+
+
 def as_json(reply: Reply) -> str:
-    """Return the data as JSON; values stay strings, for their types stand in the YANG."""
-    return json.dumps(_object(_data(reply)), indent=2, ensure_ascii=False)
+    """
+    Return the data of *reply* as JSON; a reply without data is one line.
+
+    That is ``{"ok": true}``, or ``{"rpc-error": [...]}`` in the words of RFC 6241 section 4.3.
+    """
+    data = reply.root.find(qname(BASE, "data"))
+    if data is not None and not reply.refused:
+        return json.dumps(as_object(data), indent=2, ensure_ascii=False)
+    content = as_object(reply.root)
+    if reply.root.find(qname(BASE, "ok")) is not None:
+        content["ok"] = True
+    return json.dumps(content, ensure_ascii=False)
 
 
 def as_table(reply: Reply, xpath: str | None = None) -> str:
     """
-    Return one row a VM if the data are those of deployments, else one row a leaf.
+    Return a row for each VM, or for data without deployments a row for each leaf.
 
-    *xpath* is what was asked for; it tells "no deployments" from "something else".
+    *xpath* is what was asked for; it tells "no deployments" from "something else". An ok and
+    errors are tables of their own.
     """
-    data = _data(reply)
+    if reply.errors:
+        return columns([("SEVERITY", "TAG", "PATH", "MESSAGE"), *_error_rows(reply)])
+    if reply.root.find(qname(BASE, "ok")) is not None:
+        return columns([("REPLY",), ("ok",)])
+    data = reply.root.find(qname(BASE, "data"))
+    if data is None:
+        return columns([("PATH", "VALUE"), *_leaf_rows(reply.root, "")])
     rows = list(_vm_rows(data))
     if rows or _may_hold_deployments(data, xpath):
-        return _columns([("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP"), *rows])
-    return _columns([("PATH", "VALUE"), *_leaf_rows(data, "")])
+        return columns([("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP"), *rows])
+    return columns([("PATH", "VALUE"), *_leaf_rows(data, "")])
 
 
-def _data(reply: Reply) -> etree._Element:
-    data = reply.root.find(qname(BASE, "data"))
-    return reply.root if data is None else data
+def _error_rows(reply: Reply) -> Iterator[tuple[str, ...]]:
+    for error in reply.errors:
+        fields = (error.severity, error.tag, error.path, error.message)
+        yield tuple(printable(field or "-") for field in fields)
 
 
 def _may_hold_deployments(data: etree._Element, xpath: str | None) -> bool:
@@ -102,31 +134,6 @@ def _may_hold_deployments(data: etree._Element, xpath: str | None) -> bool:
         return next(data.iter(qname(ESC, "opdata")), None) is not None
     steps = [step.removeprefix("esc:") for step in _PREDICATE.sub("", xpath).strip("/ ").split("/")]
     return "opdata" in steps and steps[-1] in _ABOVE_VMS
-
-
-def _object(element: etree._Element) -> dict[str, object]:
-    content: dict[str, object] = {}
-    for below in element:
-        name, value = local_name(below), _value(below)
-        known = content.get(name)
-        if isinstance(known, list):
-            known.append(value)
-        elif name in content:
-            content[name] = [known, value]
-        else:
-            content[name] = [value] if _is_entry(below) else value
-    return content
-
-
-def _value(element: etree._Element) -> object:
-    return _object(element) if len(element) else element.text or ""
-
-
-def _is_entry(element: etree._Element) -> bool:
-    name = local_name(element)
-    if name == "deployments":  # a container in the configuration, a list in opdata
-        return element.find(qname(ESC, "deployment_name")) is not None
-    return name in _LEAF_LISTS or (name in _LISTS and len(element) > 0)
 
 
 def _vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
@@ -162,20 +169,31 @@ def _leaf_rows(element: etree._Element, path: str) -> Iterator[tuple[str, ...]]:
             yield here, printable(below.text or "")
 
 
-def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(field) for field in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(field.ljust(width) for field, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
 @contextmanager
-def event_screen(doing: str) -> Iterator[Callable[[Event], None]]:
-    """Give a function that shows an event: in colour over a spinner, or as a plain line."""
-    if not sys.stdout.isatty():
-        yield lambda event: click.echo(line(event))
+def event_screen(doing: str, shown_as: Format | None = None) -> Iterator[Callable[[Event], None]]:
+    """Give a function that shows an event: in colour over a spinner, plain, or as asked for."""
+    if shown_as is Format.TABLE:
+        click.echo(TABLE_HEAD)
+    if shown_as is not None or not sys.stdout.isatty():
+        yield lambda event: click.echo(event_text(event, shown_as))
         return
     console = Console(highlight=False, soft_wrap=True)
     with console.status(Text(doing)):
         yield lambda event: console.print(Text(line(event), style=_STYLES.get(event.status, "")))
+
+
+def event_text(event: Event, shown_as: Format | None) -> str:
+    """Return *event* as a line, as one JSON object a line, as its notification, or as a row."""
+    match shown_as:
+        case None:
+            return line(event)
+        case Format.JSON:
+            return json.dumps(as_object(_notification(event)), ensure_ascii=False)
+        case Format.XML:
+            return pretty(_notification(event))
+        case Format.TABLE:
+            return as_row(event)
+
+
+def _notification(event: Event) -> etree._Element:
+    return parse(event.notification.encode(), blanks=False)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +12,7 @@ import click
 from esc_nc_cli.apply import Failed, checked
 from esc_nc_cli.client import ConnectionFailed, NoReply, Reply, Session, connect
 from esc_nc_cli.discover import Endpoint, NoWayIn, Options, locate
+from esc_nc_cli.forms import Format
 from esc_nc_cli.output import command_line, print_reply
 from esc_nc_cli.payload import PayloadRefused
 from esc_nc_cli.watch import OutOfTime
@@ -27,10 +28,27 @@ _EXIT_CODES: Mapping[type[Exception], int] = {
     OutOfTime: 4,
 }
 _INTERRUPTED = 130  # as a shell reports SIGINT
+EXIT_STATUS: Mapping[int, str] = {
+    0: "done",
+    1: "refused or failed",
+    2: "usage",
+    3: "connection or login",
+    4: "time-out",
+    _INTERRUPTED: "interrupted",
+}
 
 
 class Commands(click.Group):
     """A group whose errors are one line each and an exit code."""
+
+    WORDS = "esc_nc_cli.words"
+    """Where the context's meta has the command and what stands after it, as they were typed."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[self.WORDS] = tuple(args)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -45,19 +63,22 @@ class Commands(click.Group):
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Shell:
-    """What the options before the command say."""
+    """What the options say, those before the command and those that every command has."""
 
     options: Options
     seconds: float | None
     verbose: bool
+    words: Sequence[str] = ()
+    """The command and what stands after it."""
+    shown_as: Format | None = None
 
     @property
     def wait_seconds(self) -> float:
         return self.seconds or _WAIT_SECONDS
 
-    def within(self, seconds: float | None) -> "Shell":
-        """Return a shell whose time-out is *seconds*; None: as it was."""
-        return self if seconds is None else replace(self, seconds=seconds)
+    def told(self, *, seconds: float | None, shown_as: Format | None) -> "Shell":
+        """Return a shell with the options of a command; *seconds* None: as before it."""
+        return replace(self, seconds=seconds or self.seconds, shown_as=shown_as)
 
     def endpoint(self) -> Endpoint:
         found = locate(self.options, os.environ, is_root=os.geteuid() == 0, ask=_asker())
@@ -68,15 +89,23 @@ class Shell:
     def session(self, endpoint: Endpoint) -> AbstractContextManager[Session]:
         return connect(endpoint, timeout=self.seconds or _REPLY_SECONDS)
 
-    def checked(self, reply: Reply) -> Reply:
-        return checked(reply, verbose=self.verbose)
+    def answer(
+        self, title: str | None, reply: Reply, endpoint: Endpoint, *, xpath: str | None = None
+    ) -> None:
+        """
+        Print *reply* in the form that was asked for.
 
-    def print_reply(self, title: str, reply: Reply, endpoint: Endpoint, *words: str) -> None:
-        print_reply(title, reply, command_line(endpoint, words) if self.verbose else None)
+        Raises:
+            Failed: It is an rpc-error.
+        """
+        command = command_line(endpoint, self.words) if self.verbose else None
+        print_reply(title, reply, shown_as=self.shown_as, command=command, xpath=xpath)
+        checked(reply)
 
 
-def warn(text: str) -> None:
-    click.echo(f"warning: {text}", err=True)
+def warn(*texts: str) -> None:
+    for text in texts:
+        click.echo(f"warning: {text}", err=True)
 
 
 def _asker() -> Callable[[str], str] | None:

@@ -3,9 +3,10 @@
 import pytest
 from client_world import EMPTY, a_configuration, a_notification, an_opdata
 
+from esc_nc_cli.compose import delete_deployment
 from esc_nc_cli.events import Event, read_event
 from esc_nc_cli.goals import Goal, Kind, Wish, goals_of
-from esc_nc_cli.payload import DefaultOperation, delete_deployment, read
+from esc_nc_cli.payload import DefaultOperation, read_edit
 from esc_nc_cli.standing import config_filter, opdata_filter, outcome_now, standing
 from esc_nc_cli.watch import Waiting
 from esc_nc_cli.xmltree import BASE, ESC, parse, qname
@@ -29,7 +30,7 @@ def a_network(leaves: str) -> str:
 
 def goals(inside: str, operation: DefaultOperation | None = None) -> list[str]:
     document = f'<esc_datamodel xmlns="{ESC}" xmlns:nc="{BASE}">{inside}</esc_datamodel>'
-    edit = read(document.encode(), default_operation=operation).edit_config
+    edit = read_edit(document.encode(), default_operation=operation).operation
     return [f"{goal.wish} {goal}" for goal in goals_of(edit)]
 
 
@@ -93,7 +94,7 @@ def test_an_entry_without_its_key_is_left_to_the_server() -> None:
 
 
 def test_an_undeploy_has_one_goal_beside_its_tenant() -> None:
-    found = goals_of(delete_deployment("t", "d").edit_config)
+    found = goals_of(delete_deployment("t", "d").operation)
     assert found == (TENANT, GOING)
 
 

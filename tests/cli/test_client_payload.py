@@ -1,4 +1,4 @@
-"""Files become edit-configs, slips are mended, the rest is refused with its place."""
+"""Files become requests; what is none is refused with its place."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from client_world import DEPLOY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esc_nc_cli.payload import DefaultOperation, PayloadRefused, delete_deployment, read
+from esc_nc_cli.compose import delete_deployment
+from esc_nc_cli.payload import DefaultOperation, PayloadRefused, read_edit, read_input, read_rpc
 from esc_nc_cli.xmltree import BASE, ESC, local_name, qname
 
 TARGET = "<target><running/></target>"
 RUNNING = f"{qname(BASE, 'target')}/{qname(BASE, 'running')}"
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PAYLOADS = Path(__file__).parents[3] / "shared" / "payloads" / "config"
 
 
 def wrapped(how: str) -> str:
@@ -31,36 +31,12 @@ def wrapped(how: str) -> str:
 @pytest.mark.parametrize("how", ["esc_datamodel", "config", "edit-config", "rpc"])
 def test_every_wrapping_gives_the_same_edit(how: str) -> None:
     # when
-    payload = read(f"<?xml version='1.0'?>\n<!-- a comment -->{wrapped(how)}".encode())
+    payload = read_edit(f"<?xml version='1.0'?>\n<!-- a comment -->{wrapped(how)}".encode())
     # then
     assert payload.warnings == ()
-    assert [local_name(element) for element in payload.edit_config] == ["target", "config"]
-    assert payload.edit_config.find(RUNNING) is not None
-    assert next(payload.edit_config.iter(qname(ESC, "deployment"))) is not None
-
-
-def test_source_in_place_of_target_is_mended_with_a_warning() -> None:
-    # given
-    document = wrapped("rpc").replace("target>", "source>")
-    # when
-    payload = read(document.encode())
-    # then
-    assert payload.edit_config.find(RUNNING) is not None
-    assert len(payload.warnings) == 1
-    assert "<source>" in payload.warnings[0]
-
-
-@pytest.mark.parametrize("how", ["esc_datamodel", "rpc"])
-def test_an_undeclared_nc_prefix_is_mended_with_a_warning(how: str) -> None:
-    # given
-    document = wrapped(how).replace("<deployment>", '<deployment nc:operation="delete">')
-    # when
-    payload = read(f"\ufeff<?xml version='1.0'?><!-- <x> -->\n{document}".encode())
-    # then
-    doomed = next(payload.edit_config.iter(qname(ESC, "deployment")))
-    assert doomed.get(qname(BASE, "operation")) == "delete"
-    assert len(payload.warnings) == 1
-    assert "nc" in payload.warnings[0]
+    assert [local_name(element) for element in payload.operation] == ["target", "config"]
+    assert payload.operation.find(RUNNING) is not None
+    assert next(payload.operation.iter(qname(ESC, "deployment"))) is not None
 
 
 @pytest.mark.parametrize(
@@ -76,27 +52,30 @@ def test_an_undeclared_nc_prefix_is_mended_with_a_warning(how: str) -> None:
 )
 def test_what_is_not_well_formed_is_refused_with_its_place(document: bytes, place: str) -> None:
     with pytest.raises(PayloadRefused, match=place):
-        read(document)
+        read_edit(document)
 
 
 @pytest.mark.parametrize(
     ("document", "hint"),
     [
-        ("<esc_datamodel/>", f'write <esc_datamodel xmlns="{ESC}">'),
-        ("<rpc/>", f'write <rpc xmlns="{BASE}">'),
-        (
-            "<foo/>",
-            "<foo> is no configuration; expected esc_datamodel, config, edit-config or rpc$",
-        ),
+        ("<foo/>", "<foo> is no configuration; expected esc_datamodel, .*, edit-config or rpc$"),
         (f'<rpc xmlns="{BASE}"><get/></rpc>', "the rpc holds get, no edit-config"),
         (f'<rpc xmlns="{BASE}"/>', "the rpc holds nothing"),
-        (f'<vmAction xmlns="{ESC}"/>', "<vmAction> of .* is no configuration"),
+        (
+            f'<rpc xmlns="{BASE}"><get/><get/></rpc>',
+            "holds get, get; it has to hold one operation",
+        ),
+        (f'<get xmlns="{BASE}"/>', "<get> is no edit-config; the command rpc sends it"),
+        (f'<vmAction xmlns="{ESC}"/>', "<vmAction> is an rpc .*; the command rpc sends it"),
+        (f'\n<kpi_data xmlns="{ESC}"/>', "line 2: <kpi_data> is a part .*: put it into a vm_group"),
+        ("<policies/>", "<policies> is a part .*, or into a deployment itself"),
+        ("<deployments/>", "<deployments> is a part .* esc_datamodel/tenants/tenant$"),
         (f'<hello xmlns="{BASE}"/>', "<hello> of .* is no configuration"),
     ],
 )
 def test_what_is_no_edit_is_refused_with_a_hint(document: str, hint: str) -> None:
     with pytest.raises(PayloadRefused, match=hint):
-        read(document.encode())
+        read_edit(document.encode())
 
 
 @pytest.mark.parametrize("own", ["", "<default-operation>merge</default-operation>"])
@@ -104,7 +83,7 @@ def test_the_default_operation_stands_after_the_target(own: str) -> None:
     # given
     document = wrapped("rpc").replace(TARGET, TARGET + own)
     # when
-    edit = read(document.encode(), default_operation=DefaultOperation.REPLACE).edit_config
+    edit = read_edit(document.encode(), default_operation=DefaultOperation.REPLACE).operation
     # then
     assert [local_name(element) for element in edit] == ["target", "default-operation", "config"]
     assert edit.findtext(qname(BASE, "default-operation")) == "replace"
@@ -114,7 +93,7 @@ def test_comments_and_blanks_in_values_do_no_harm() -> None:
     # given
     document = DEPLOY.replace("<name>d</name>", "<name>d</name><data>  a\n b <!-- c --></data>")
     # when
-    edit = read(document.encode()).edit_config
+    edit = read_edit(document.encode()).operation
     # then
     assert next(edit.iter(qname(ESC, "data"))).text == "  a\n b "
 
@@ -122,7 +101,7 @@ def test_comments_and_blanks_in_values_do_no_harm() -> None:
 @given(st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_any_name_can_be_undeployed_without_breaking_the_xml(name: str) -> None:
-    edit = delete_deployment(name, name).edit_config
+    edit = delete_deployment(name, name).operation
     assert [element.text for element in edit.iter(qname(ESC, "name"))] == [name, name]
 
 
@@ -130,22 +109,84 @@ def test_any_name_can_be_undeployed_without_breaking_the_xml(name: str) -> None:
 @settings(max_examples=100, deadline=None)
 def test_no_document_gets_through_or_crashes_by_chance(document: bytes) -> None:
     with pytest.raises(PayloadRefused):
-        read(document)
+        read_edit(document)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.xml")), ids=lambda path: path.name)
 def test_every_example_is_taken_as_it_is(path: Path) -> None:
-    assert read(path.read_bytes()).warnings == ()
+    reader = read_rpc if path.parent.name.endswith("-rpc") else read_edit
+    assert reader(path.read_bytes()).warnings == ()
 
 
-def test_the_printed_payloads_are_taken_or_mended() -> None:
-    if not PAYLOADS.is_dir():
-        pytest.skip("the collected payloads are not beside this tree")
-    fragments = {"doc-kpi-vm-alive.xml", "doc-policies-conditions-actions.xml"}
-    fragments.add("doc-rules-esc-vm-alive-notification.xml")
-    for path in PAYLOADS.glob("*.xml"):
-        if path.name in fragments:
-            with pytest.raises(PayloadRefused):
-                read(path.read_bytes())
-        else:
-            assert local_name(read(path.read_bytes()).edit_config) == "edit-config"
+@pytest.mark.parametrize("root", ["esc_datamodel", "esc_system_config"])
+def test_both_roots_of_the_data_model_may_stand_alone(root: str) -> None:
+    # when
+    payload = read_edit(f'<{root} xmlns="{ESC}"/>'.encode())
+    # then
+    assert payload.warnings == ()
+    assert payload.operation.find(f"{qname(BASE, 'config')}/{qname(ESC, root)}") is not None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f'<rpc xmlns="{BASE}" message-id="7"><lock><target><running/></target></lock></rpc>',
+        f'<lock xmlns="{BASE}"><target><running/></target></lock>',
+    ],
+)
+def test_a_request_is_the_same_with_and_without_its_rpc(document: str) -> None:
+    # when
+    payload = read_rpc(document.encode())
+    # then
+    assert payload.warnings == ()
+    assert payload.operation.tag == qname(BASE, "lock")
+    assert payload.operation.find(RUNNING) is not None
+
+
+def test_a_request_may_be_of_any_namespace() -> None:
+    document = b'<create-subscription xmlns="urn:ietf:params:xml:ns:netconf:notification:1.0"/>'
+    assert local_name(read_rpc(document).operation) == "create-subscription"
+
+
+@pytest.mark.parametrize(
+    ("document", "hint"),
+    [
+        (DEPLOY, "<esc_datamodel> is configuration; edit-config sends it"),
+        ("<policies/>", "<policies> is configuration; edit-config sends it"),
+        (f'<config xmlns="{BASE}"/>', "<config> is configuration; edit-config sends it"),
+        (f'<hello xmlns="{BASE}"/>', "<hello> is no operation"),
+        (f'<rpc xmlns="{BASE}"/>', "the rpc holds nothing"),
+        (f'<rpc xmlns="{BASE}"><rpc><get/></rpc></rpc>', "<rpc> is no operation"),
+        ("<get-schema/>", "<get-schema> has no namespace"),
+        ("<get", "not well-formed: line 1"),
+    ],
+)
+def test_what_is_no_request_is_refused_with_a_hint(document: str, hint: str) -> None:
+    with pytest.raises(PayloadRefused, match=hint):
+        read_rpc(document.encode())
+
+
+@pytest.mark.parametrize(
+    ("document", "warnings"),
+    [
+        (f'<properties xmlns="{ESC}"><property/></properties>', 0),
+        ("<properties><property/></properties>", 1),
+    ],
+)
+def test_input_of_an_action_is_one_element_of_the_data_model(document: str, warnings: int) -> None:
+    # when
+    element, told = read_input(document.encode())
+    # then
+    assert [child.tag for child in element.iter()] == [
+        qname(ESC, "properties"),
+        qname(ESC, "property"),
+    ]
+    assert len(told) == warnings
+
+
+@pytest.mark.parametrize(
+    "document", [DEPLOY, f'<vmAction xmlns="{ESC}"/>', f'<rpc xmlns="{BASE}"/>']
+)
+def test_a_request_is_no_input_of_an_action(document: str) -> None:
+    with pytest.raises(PayloadRefused, match="is no input of an action"):
+        read_input(document.encode())

@@ -199,14 +199,18 @@ def test_a_refusal_is_readable_and_ends_with_1(esc: Esc, server: FakeServer) -> 
     )
 
 
-def test_a_refusal_is_shown_as_xml_when_asked_for(esc: Esc, server: FakeServer) -> None:
+def test_a_refusal_is_printed_as_esc_does_and_told_in_one_line_each(
+    esc: Esc, server: FakeServer
+) -> None:
     # given
     server.answers = {"edit-config": [REFUSAL * 2]}
     # when
-    result = esc("-v", "delete-dep", "t", "d", "--wait")
+    result = esc("delete-dep", "t", "d", "--wait")
     # then
     assert result.exit_code == 1
-    assert result.stderr.count("<error-tag>data-missing</error-tag>") == 2
+    assert result.stdout.startswith("Delete Deployment\n<?xml ")
+    assert result.stdout.count("<error-tag>data-missing</error-tag>") == 2
+    assert result.stderr.count("rpc-error data-missing at ") == 2
 
 
 def test_a_warning_in_the_reply_is_shown_and_no_failure(esc: Esc, server: FakeServer) -> None:

@@ -1,0 +1,1 @@
+"""The commands, a module a family; each names its own in COMMANDS."""
