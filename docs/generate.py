@@ -2,7 +2,8 @@
 Write the parts of these pages that are drawn from the code.
 
 A page says where: what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is
-replaced by what NAME makes. ``--check`` writes nothing, names the stale pages and ends with 1.
+replaced by what NAME makes. A manual page is drawn as a whole, where there is one already.
+``--check`` writes nothing, names the stale pages and ends with 1.
 """
 
 import argparse
@@ -12,6 +13,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import click
+from manual import manual
+from manual import program as esc_nc_cli
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -87,16 +91,31 @@ def capabilities() -> Iterator[str]:
     yield from (f"- `{capability}`" for capability in PROTOCOL_CAPABILITIES)
 
 
+def commands() -> Iterator[str]:
+    """The commands of esc_nc_cli."""
+    ctx = click.Context(esc_nc_cli, info_name="esc_nc_cli")
+    yield "| command | what it does |"
+    yield "|---|---|"
+    for name in esc_nc_cli.list_commands(ctx):
+        command = esc_nc_cli.commands[name]
+        words = " ".join((name, *command.collect_usage_pieces(ctx)[1:])).replace("|", "\\|")
+        yield f"| `{words}` | {command.get_short_help_str(limit=80)} |"
+
+
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "capabilities": capabilities,
+    "commands": commands,
     "idle": idle,
     "settings": settings,
     "tree": tree,
 }
+WHOLE: Mapping[str, Callable[[], Iterator[str]]] = {"esc_nc_cli.1": manual}
 
 
-def fresh(text: str) -> str:
-    """Return the page *text* with every generated part made anew."""
+def fresh(name: str, text: str) -> str:
+    """Return *text*, the page *name*, with every generated part made anew."""
+    if name in WHOLE:
+        return "\n".join((*WHOLE[name](), ""))
 
     def replaced(block: re.Match[str]) -> str:
         body = "\n".join(BLOCKS[block[2]]()).strip("\n")
@@ -111,9 +130,10 @@ def main() -> int:
     options.add_argument("--directory", type=Path, default=Path(__file__).parent)
     chosen = options.parse_args()
     stale = False
-    for page in sorted(chosen.directory.glob("*.md")):
+    there = [chosen.directory / name for name in WHOLE if (chosen.directory / name).exists()]
+    for page in sorted([*chosen.directory.glob("*.md"), *there]):
         old = page.read_text(encoding="utf-8")
-        new = fresh(old)
+        new = fresh(page.name, old)
         if new == old:
             continue
         stale = True

@@ -5,9 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.management import NOT_YET
 from esc_daemon.northbound.ssh.rpcs import HANDLERS
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from esc_nc_cli.cli import main as client
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -64,6 +66,50 @@ def test_a_stale_page_is_named_and_made_anew(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stderr) == (1, "docs/operations.md is stale: make docs\n")
     assert made.returncode == 0
     assert stale.read_text() == fresh
+
+
+def test_a_stale_manual_page_is_named_and_made_anew(tmp_path: Path) -> None:
+    # given
+    stale = tmp_path / "esc_nc_cli.1"
+    stale.write_text(page("esc_nc_cli.1").replace("watch", "stare"))
+    # when
+    checked = generate("--check", "--directory", tmp_path)
+    made = generate("--directory", tmp_path)
+    # then
+    assert (checked.returncode, checked.stderr) == (1, "docs/esc_nc_cli.1 is stale: make docs\n")
+    assert made.returncode == 0
+    assert stale.read_text() == page("esc_nc_cli.1")
+
+
+def test_every_command_and_option_of_the_client_stands_in_its_manual_page() -> None:
+    text = page("esc_nc_cli.1").replace("\\-", "-")
+    options = {
+        option for command in (client, *client.commands.values()) for option in opts(command)
+    }
+    assert {"--wait", "--known-hosts", "--force"} <= options
+    assert not unsaid(client.commands, text)
+    assert not [option for option in sorted(options) if option not in text]
+
+
+def opts(command: click.Command) -> Iterator[str]:
+    for param in command.params:
+        if isinstance(param, click.Option):
+            yield from param.opts
+
+
+def test_roff_has_nothing_to_say_against_the_manual_page() -> None:
+    groff = shutil.which("groff")
+    if groff is None:
+        pytest.skip("no groff here to read the manual page with")
+    done = subprocess.run(
+        [groff, "-man", "-ww", "-Tascii", DOCS / "esc_nc_cli.1"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert "drive an ESC over NETCONF" in done.stdout
 
 
 def test_the_page_of_states_is_fresh() -> None:
