@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,11 +41,14 @@ def test_every_example_of_the_page_does_what_it_says(
     # when
     for line in lines:
         program, *words = shlex.split(line, comments=True)
-        words, _, source = (part.split("\0") for part in "\0".join(words).partition("\0<\0"))
-        with open(source[0]) if source[0] else nullcontext() as stdin:  # noqa: PTH123
-            result = CliRunner().invoke(
-                main, words, input=stdin, env={"ESC_DATA_DIR": str(daemon.folder)}
-            )
+        stdin = None
+        if words[-2:-1] == ["<"]:
+            stdin = Path(words.pop()).read_text()
+        elif words[-2:-1] == ["<<<"]:
+            stdin = words.pop()
+        words = words if stdin is None else words[:-1]
+        environment = {"ESC_DATA_DIR": str(daemon.folder)}
+        result = CliRunner().invoke(main, words, input=stdin, env=environment)
         # then
         said = EXIT_CODE.search(line)
         assert program == "esc_nc_cli"
