@@ -48,6 +48,10 @@ class Key(NamedTuple):
     name: str
 
 
+DEFAULT_VIM: Final = Key(Kind.DEFAULT_VIM_CONNECTOR, None, "default_vim_connector")
+"""The one address of its kind: the choice of the connector of all that names none."""
+
+
 class ServerKey(NamedTuple):
     """What has a server in a VIM: a redeploy is the next generation (DESIGN, law 5)."""
 

@@ -253,13 +253,18 @@ class Deployment:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class FileServer:
-    """Where day-0 files are fetched from; *password* is sealed text (`esc_daemon.vault`)."""
+    """
+    Where day-0 files are fetched from.
+
+    *password* is sealed text (`esc_daemon.vault`), and so are the secrets among *properties*;
+    `domain.secrets` opens them.
+    """
 
     name: str
     base_url: str
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    properties: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -267,7 +272,8 @@ class VimUser:
     """
     A login at a VIM.
 
-    Those of the *credentials* that are secrets (a password, a token) are sealed text.
+    Those of the *credentials* that are secrets (a password, a token) are sealed text, which
+    `domain.secrets` opens.
     """
 
     name: str
@@ -276,11 +282,15 @@ class VimUser:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VimConnector:
-    """How one VIM is reached and logged in to; the first of *users* is the one that is used."""
+    """
+    How one VIM is reached and logged in to; the first of *users* is the one that is used.
+
+    Secrets among *properties* are sealed text, as those of its users.
+    """
 
     name: str
     type: str
-    properties: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     users: tuple[VimUser, ...] = ()
 
 

@@ -1,0 +1,72 @@
+"""
+What of a VIM connector or a file server is a secret, and the place that it is sealed for.
+
+Sealed text opens only at its place (`esc_daemon.vault`), so whoever seals and whoever opens have
+to name the place alike: both do it here.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from esc_daemon.domain.ids import Kind, joined
+from esc_daemon.domain.intent import FileServer, VimConnector
+
+FILE_SERVER_PASSWORD: Final = "file_server_password"  # noqa: S105  the name of a leaf
+_WORDS: Final = ("password", "secret", "token", "key")
+
+Unseal = Callable[[str, str], str]
+"""`Vault.unseal`: from sealed text and its place to what was sealed."""
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether the value of the property *name* is a secret; case does not count."""
+    return any(word in name.lower() for word in _WORDS)
+
+
+def secret_place(kind: Kind, entry: str, *steps: str) -> str:
+    """
+    Return the place of a secret of the entry *entry*.
+
+    *steps* are the user and the property for a user's credential, else the property or the leaf.
+    """
+    return joined(kind.value, entry, *steps)
+
+
+def opened_connector(connector: VimConnector, unseal: Unseal) -> VimConnector:
+    """
+    Return *connector* with its secrets as they were sent: for a driver, never to be kept.
+
+    Raises what *unseal* raises.
+    """
+
+    def opened(pairs: Iterable[tuple[str, str]], *steps: str) -> tuple[tuple[str, str], ...]:
+        return _opened(pairs, unseal, Kind.VIM_CONNECTOR, connector.name, *steps)
+
+    return replace(
+        connector,
+        properties=opened(connector.properties),
+        users=tuple(
+            replace(user, credentials=opened(user.credentials, user.name))
+            for user in connector.users
+        ),
+    )
+
+
+def opened_file_server(server: FileServer, unseal: Unseal) -> FileServer:
+    """As `opened_connector`, for whoever fetches a file."""
+    password = server.password
+    if password is not None:
+        place = secret_place(Kind.FILE_SERVER, server.name, FILE_SERVER_PASSWORD)
+        password = unseal(password, place)
+    properties = _opened(server.properties, unseal, Kind.FILE_SERVER, server.name)
+    return replace(server, password=password, properties=properties)
+
+
+def _opened(
+    pairs: Iterable[tuple[str, str]], unseal: Unseal, kind: Kind, entry: str, *steps: str
+) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, unseal(value, secret_place(kind, entry, *steps, name)) if is_secret(name) else value)
+        for name, value in pairs
+    )
