@@ -186,7 +186,7 @@ async def _serve(
         keep = settings.limits.events_kept
         await stack.enter_async_context(short_event_log(store, keep_events=keep))
         schema = Schema.load()
-        datastore = Datastore(schema)
+        datastore = Datastore(schema, vault)
         datastore.load(_entry(stored) for stored in await store.entries())
         engine = await _engine(settings, stack, store)
         registry = CollectorRegistry()
@@ -202,7 +202,7 @@ async def _serve(
         telling = asyncio.create_task(_log_events(engine.broadcast.listen()), name="event log")
         stack.callback(telling.cancel)
         await engine.restore()
-        changing = Configuration(schema=schema, datastore=datastore, engine=engine)
+        changing = Configuration(datastore=datastore, engine=engine)
         stack.push_async_callback(changing.close)
         await changing.take_back(await store.undo())
         manager = partial(

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from lxml import etree
 
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
-from esc_daemon.domain.intent import Deployment, Network, VmGroup
+from esc_daemon.domain.intent import Deployment, FileServer, Network, VmGroup
 from esc_daemon.domain.kpi import unreadable
 from esc_daemon.domain.placing import MAX_VMS
 from esc_daemon.netconf.errors import ErrorTag
@@ -36,6 +37,29 @@ def check_network(network: Network, element: etree._Element) -> None:
         host_bits = ~int(mask) & ((1 << mask.max_prefixlen) - 1)
         if host_bits & (host_bits + 1):
             raise Objection(_child(at, "netmask"), "netmask has holes")
+
+
+def check_file_server(server: FileServer, element: etree._Element) -> None:
+    """
+    Refuse a base URL that no path can be put behind, or that a secret may stand in.
+
+    Raises:
+        Objection: It is one of these; the message holds nothing of the URL.
+
+    """
+    at = _child(element, "base_url")
+    try:
+        url = urlsplit(server.base_url)
+    except ValueError:
+        url = urlsplit("")
+    whole = _URI.fullmatch(server.base_url) and (url.hostname or url.scheme == "file")
+    if url.scheme not in _SCHEMES or not whole:
+        raise Objection(at, f"base_url is a URL ({', '.join(sorted(_SCHEMES))})")
+    if "@" in url.netloc:
+        text = "a user and a password stand in file_server_user and file_server_password"
+        raise Objection(at, f"base_url holds neither: {text}")
+    if url.query or url.fragment:
+        raise Objection(at, "base_url has no query and no fragment: paths are put behind it")
 
 
 def _child(element: etree._Element, name: str) -> etree._Element:

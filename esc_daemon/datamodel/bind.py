@@ -5,16 +5,15 @@ Leaves that have no effect yet stand in `ACCEPTED_NO_EFFECT`; `coverage.check` r
 when a leaf of the YANG is in neither.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lxml import etree
 
-from esc_daemon.datamodel.accept import check, check_network, warnings_of
+from esc_daemon.datamodel.accept import check, check_file_server, check_network, warnings_of
 from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.idle import unheeded
-from esc_daemon.datamodel.names import NAMESPACES
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
 from esc_daemon.datamodel.shape import (
@@ -34,8 +33,10 @@ from esc_daemon.domain.intent import (
     Collector,
     Condition,
     DayZero,
+    DefaultVimConnector,
     Dependency,
     Deployment,
+    FileServer,
     Flavor,
     Image,
     Intent,
@@ -53,11 +54,11 @@ from esc_daemon.domain.intent import (
     Startup,
     Subnet,
     Tenant,
+    VimConnector,
+    VimUser,
     VmGroup,
 )
-from esc_daemon.netconf.edit import instance_step
-from esc_daemon.netconf.errors import ErrorType, RpcError
-from esc_daemon.netconf.xml import name_of, qualified
+from esc_daemon.domain.secrets import FILE_SERVER_PASSWORD
 
 _DAY_ZERO_FILE: Final = "config_data/configuration"
 _SECONDS: Final = {"seconds": 1, "minutes": 60}
@@ -179,6 +180,31 @@ _FLAVOR: Final = Shape(
         "properties": _pairs("properties/property"),
     },
 )
+_FILE_SERVER: Final = Shape(
+    FileServer,
+    {
+        "name": Leaf("id"),
+        "base_url": Leaf("base_url"),
+        "user": Leaf("file_server_user"),
+        "password": Leaf(FILE_SERVER_PASSWORD),
+        "properties": _pairs("properties/property"),
+    },
+)
+_VIM_USER: Final = Shape(
+    VimUser, {"name": Leaf("id"), "credentials": _pairs("credentials/properties/property")}
+)
+_VIM_CONNECTOR: Final = Shape(
+    VimConnector,
+    {
+        "name": Leaf("id"),
+        "type": Leaf("type"),
+        "properties": _pairs("properties/property"),
+        "users": Many(("users/user",), _VIM_USER),
+    },
+)
+_DEFAULT_VIM_CONNECTOR: Final = Shape(
+    DefaultVimConnector, {"vim_id": Made((), lambda leaf: leaf.text or "")}
+)
 _LOCATOR: Final = Shape(Locator, {"vim_id": Leaf("vim_id"), "vim_project": Leaf("vim_project")})
 _INTERFACE: Final = Shape(
     Interface,
@@ -284,7 +310,10 @@ SHAPES: Final[Mapping[Kind, Shape[Any]]] = {
     Kind.NETWORK: _NETWORK,
     Kind.IMAGE: _IMAGE,
     Kind.FLAVOR: _FLAVOR,
+    Kind.FILE_SERVER: _FILE_SERVER,
     Kind.DEPLOYMENT: _DEPLOYMENT,
+    Kind.DEFAULT_VIM_CONNECTOR: _DEFAULT_VIM_CONNECTOR,
+    Kind.VIM_CONNECTOR: _VIM_CONNECTOR,
 }
 INHERITED: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.DEPLOYMENT: ("locator/vim_id", "locator/vim_project"),
@@ -317,31 +346,11 @@ def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
                 check(intent, element)
             case Network():
                 check_network(intent, element)
+            case FileServer():
+                check_file_server(intent, element)
             case _:
                 pass
     except Objection as objection:
-        below = "".join(reversed(list(_steps_up(objection.element, element, schema))))
-        raise RpcError(
-            ErrorType.APPLICATION,
-            objection.tag,
-            str(objection),
-            path=path.instance_path() + below,
-            namespaces=NAMESPACES,
-        ) from None
+        raise objection.rpc_error(path, element, schema) from None
     warnings = tuple(warnings_of(intent)) if isinstance(intent, Deployment) else ()
     return Binding(intent=intent, warnings=(*warnings, *unheeded(path.kind, element)))
-
-
-def _steps_up(element: etree._Element, entry: etree._Element, schema: Node) -> Iterator[str]:
-    """Yield the steps of an instance path from *element* up to below *entry*."""
-    lineage = [element, *element.iterancestors()]
-    names = [name_of(each)[1] for each in lineage[: lineage.index(entry)]]
-    for depth, name in enumerate(names):
-        node = schema
-        for step in reversed(names[depth:]):
-            node = node.children[step]
-        at = lineage[depth]
-        keys = tuple(at.findtext(qualified(node.namespace, key)) or "" for key in node.keys)
-        values = (at.text or "",) if not node.children else keys
-        yield instance_step(node, values)
-        assert name == node.name

@@ -13,7 +13,7 @@ from lxml import etree
 from esc_daemon.datamodel.datastore import Datastore, PendingEdit
 from esc_daemon.datamodel.entries import (
     INSIDE_TENANT,
-    LISTS,
+    PLACES,
     Entry,
     EntryChange,
     EntryPath,
@@ -24,7 +24,7 @@ from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError
 
-_RANK: Final = {kind: rank for rank, kind in enumerate(LISTS)}
+_RANK: Final = {kind: rank for rank, kind in enumerate(PLACES)}
 
 
 class Candidate:

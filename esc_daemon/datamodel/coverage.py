@@ -5,7 +5,7 @@ CoverageError   a leaf of the YANG is neither bound nor listed, or the tables na
 """
 
 from esc_daemon.datamodel.bind import INHERITED, SHAPES
-from esc_daemon.datamodel.entries import INSIDE_TENANT, LISTS, ROOT
+from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
@@ -24,7 +24,7 @@ def check_coverage(schema: Schema) -> None:
         CoverageError: They differ; the message names each leaf and where it belongs.
 
     """
-    for kind in LISTS:
+    for kind in PLACES:
         known = _leaves_of(schema, kind)
         bound = set(SHAPES[kind].leaves()) | set(INHERITED.get(kind, ()))
         idle = set(ACCEPTED_NO_EFFECT[kind])
@@ -36,17 +36,31 @@ def check_coverage(schema: Schema) -> None:
         for fault, leaves in faults.items():
             if leaves:
                 raise CoverageError(f"{kind}: {', '.join(sorted(leaves))} {fault}")
+    if homeless := _homeless(schema):
+        raise CoverageError(f"{', '.join(homeless)} stands in no entry of the table PLACES")
 
 
 def entry_node(schema: Schema, kind: Kind) -> Node:
-    """Return the node of the list whose entries are of *kind*."""
+    """Return the node of the list, or of the leaf, that the entries of *kind* are."""
+    return schema.node(_path_of(kind))
+
+
+def _path_of(kind: Kind) -> str:
+    place = PLACES[kind]
     inside = "tenants/tenant/" if kind is Kind.DEPLOYMENT else ""
-    return schema.node(f"{ROOT}/{inside}{'/'.join(LISTS[kind])}")
+    return f"{place.root}/{inside}{place.container}/{place.name}"
 
 
 def _leaves_of(schema: Schema, kind: Kind) -> set[str]:
     leaves = set(entry_node(schema, kind).leaves())
     if kind is not Kind.TENANT:
         return leaves
-    others = tuple(f"{LISTS[inside][0]}/" for inside in INSIDE_TENANT)
+    others = tuple(f"{PLACES[inside].container}/" for inside in INSIDE_TENANT)
     return {leaf for leaf in leaves if not leaf.startswith(others)}
+
+
+def _homeless(schema: Schema) -> list[str]:
+    """Return the leaves that no kind of entry brings with it."""
+    leaves = (f"{root.name}/{leaf}" for root in schema.roots() for leaf in root.leaves())
+    homes = tuple(f"{_path_of(kind)}/" for kind in PLACES)
+    return sorted(leaf for leaf in leaves if not f"{leaf}/".startswith(homes))

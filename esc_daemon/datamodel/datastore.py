@@ -18,18 +18,21 @@ from lxml import etree
 from esc_daemon.datamodel.bind import Binding, bind
 from esc_daemon.datamodel.coverage import check_coverage, entry_node
 from esc_daemon.datamodel.entries import (
-    CLOSE_ROOT,
     INSIDE_TENANT,
-    LISTS,
-    OPEN_ROOT,
+    PLACES,
+    ROOTS,
     TOP,
     Entry,
     EntryChange,
     EntryPath,
+    by_container,
+    in_container,
+    in_root,
     to_xml,
     wrapped,
 )
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.seal import seal
 from esc_daemon.datamodel.selection import EVERYTHING, Selection
 from esc_daemon.datamodel.walk import MAX_ERRORS as MAX_ERRORS
 from esc_daemon.datamodel.walk import Walk
@@ -37,7 +40,10 @@ from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Intent
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.vault import Vault
 
+_FIRST: Final = (Kind.VIM_CONNECTOR, Kind.DEFAULT_VIM_CONNECTOR, Kind.FILE_SERVER)
+"""What else an edit brings may need these at once (ruling 14)."""
 _END_OF_TENANT: Final = b"</tenant>"
 
 
@@ -50,9 +56,10 @@ class PendingEdit:
     """
     An edit that can be committed.
 
-    *changes* are the entries that differ, parents first. *intents* are what these ask of their
-    records, one each and in the same order, None for what is to go. *warnings* are for the
-    log. Two that do not collide may be committed side by side.
+    *changes* are the entries that differ, VIM connectors and file servers first, parents before
+    what stands in them. *intents* are what these ask of their records, one each and in the same
+    order, None for what is to go. *warnings* are for the log. Two that do not collide may be
+    committed side by side.
     """
 
     changes: tuple[EntryChange, ...]
@@ -70,12 +77,13 @@ class PendingEdit:
 
 
 class Datastore:
-    """The running configuration, in memory; not safe for threads."""
+    """The running configuration, in memory, its secrets sealed; not safe for threads."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, vault: Vault) -> None:
         check_coverage(schema)
         self._schema = schema
-        self._nodes = {kind: entry_node(schema, kind) for kind in LISTS}
+        self._vault = vault
+        self._nodes = {kind: entry_node(schema, kind) for kind in PLACES}
         self._entries: dict[tuple[Kind, str | None], dict[str, Entry]] = {}
         """By kind and tenant, each in the order of creation."""
 
@@ -95,7 +103,7 @@ class Datastore:
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries; a tenant before what stands inside it."""
-        for kind in TOP:
+        for kind in chain.from_iterable(TOP.values()):
             for path in self.paths(kind, None):
                 yield self._at(path)
                 if kind is Kind.TENANT:
@@ -132,6 +140,7 @@ class Datastore:
     def _walk(self, config: etree._Element, default_operation: DefaultOperation) -> Walk:
         walk = Walk(self._schema, self, default_operation)
         walk.config(config)
+        walk.errors += self._seal(walk.touched)
         return walk
 
     def pending(
@@ -151,13 +160,14 @@ class Datastore:
 
         """
         self._validate(changes, errors)
-        bindings = [self._bind(change, touched[change.path]) for change in changes]
+        ordered = sorted(changes, key=_turn)
+        bindings = [self._bind(change, touched[change.path]) for change in ordered]
         return PendingEdit(
-            changes=tuple(changes),
+            changes=tuple(ordered),
             touched=frozenset(touched),
             intents=tuple(
                 (change.path.key(), None if binding is None else binding.intent)
-                for change, binding in zip(changes, bindings, strict=True)
+                for change, binding in zip(ordered, bindings, strict=True)
             ),
             warnings=tuple(chain.from_iterable(each.warnings for each in bindings if each)),
         )
@@ -200,24 +210,43 @@ class Datastore:
         }
         return other
 
+    def without_entries(self) -> "Datastore":
+        """Return another one, empty: an edit of it judges a configuration by itself."""
+        other = copy(self)
+        other._entries = {}  # noqa: SLF001  of its own class
+        return other
+
     def get_config(self, selection: Selection | None = EVERYTHING) -> list[bytes]:
         """
-        Return a part of the configuration as pieces of one document; empty when there is none.
+        Return a part of the configuration as pieces of its documents, one for each root.
 
-        What the *selection* names is there whole, with its parents. A piece is about an entry
-        long, so that a caller can send piece by piece.
+        A root with nothing in it is left out. A piece is about an entry long, so that a caller can
+        send piece by piece.
         """
-        if selection is None:
+        return [piece for root in ROOTS for piece in in_root(root, self.inside(root, selection))]
+
+    def inside(self, root: str, selection: Selection | None = EVERYTHING) -> list[bytes]:
+        """
+        Return what stands inside one root, as pieces.
+
+        What the *selection* names is there whole, with its parents and the leaves beside it.
+        """
+        if selection is None or selection.root not in {None, root}:
             return []
         body: list[bytes] = []
-        for kind in TOP:
-            if selection.top not in {None, kind}:
-                continue
-            if kind is Kind.TENANT:
-                body += _contained(kind, self._tenants(selection))
-            else:
-                body += _contained(kind, self._list(kind, None, selection.name))
-        return [OPEN_ROOT, *body, CLOSE_ROOT] if body else []
+        for container, kinds in by_container(TOP[root]).items():
+            if selection.top in {None, *kinds}:
+                entries = (each for kind in kinds for each in self._top(kind, selection))
+                body += in_container(container, entries)
+        return body
+
+    def _top(self, kind: Kind, selection: Selection) -> Iterable[bytes]:
+        if kind is Kind.TENANT:
+            return self._tenants(selection)
+        if selection.top in {None, kind}:
+            return self._list(kind, None, selection.name)
+        # a filter may compare the leaves beside what it selects
+        return self._list(kind, None, None) if PLACES[kind].key is None else ()
 
     def _tenants(self, selection: Selection) -> Iterator[bytes]:
         for entry in self._some(Kind.TENANT, None, selection.name):
@@ -225,7 +254,8 @@ class Datastore:
             for kind in INSIDE_TENANT:
                 if selection.inside in {None, kind}:
                     name = selection.inside_name
-                    inside += _contained(kind, self._list(kind, entry.path.name, name))
+                    container = PLACES[kind].container
+                    inside += in_container(container, self._list(kind, entry.path.name, name))
             if inside or selection.inside is None:
                 yield entry.xml.removesuffix(_END_OF_TENANT)
                 yield from inside
@@ -240,6 +270,12 @@ class Datastore:
         if name is None:
             return siblings.values()
         return [siblings[name]] if name in siblings else []
+
+    def _seal(self, touched: Mapping[EntryPath, etree._Element | None]) -> Iterator[RpcError]:
+        for path, element in touched.items():
+            if element is not None:
+                for objection in seal(path, element, self._vault):
+                    yield objection.rpc_error(path, element, self._nodes[path.kind])
 
     def _changes(self, touched: dict[EntryPath, etree._Element | None]) -> Iterator[EntryChange]:
         for path, element in touched.items():
@@ -280,11 +316,9 @@ def _raise(errors: Sequence[RpcError]) -> None:
         raise RpcErrors(errors[:MAX_ERRORS])
 
 
-def _contained(kind: Kind, entries: Iterable[bytes]) -> list[bytes]:
-    """Return the pieces of a container of entries; a container without any is not there."""
-    container = LISTS[kind][0].encode()
-    pieces = list(entries)
-    return [b"<%b>" % container, *pieces, b"</%b>" % container] if pieces else []
+def _turn(change: EntryChange) -> int:
+    kind = change.path.kind
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
 
 
 def _next(change: EntryChange) -> int:

@@ -1,7 +1,7 @@
 """
 What people send that is not in this data model, and what to send instead.
 
-Services of ESC 1.x, VIM connectors, and actions that some guides print inside an edit-config.
+Services of ESC 1.x, and actions that some guides print inside an edit-config.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,6 @@ _ACTION: Final = "an action is an rpc of its own and no configuration; send it i
 _INSTEAD: Final[Mapping[str, str]] = {
     "services": _SERVICES,
     "service_definition": _SERVICES,
-    "esc_system_config": (
-        "VIM connectors cannot be configured yet; they stand in the settings of the daemon"
-    ),
-    "file_servers": "file servers cannot be configured yet; give day-0 data inline or as a file",
     **dict.fromkeys(
         (
             *("serviceAction", "vmAction", "recoveryVmAction"),

@@ -1,10 +1,12 @@
 """
-The entries of the configuration: the list entries that have an activation of their own.
+The entries of the configuration: what has an activation of its own.
 
-A stored entry is its XML without the declaration of our namespace: it is sent inside parents that
-declare it. `wrapped` puts it there.
+Most are entries of a list; one is a leaf, the choice of the default VIM connector. A stored entry
+is its XML without the declaration of our namespace: it is sent inside parents that declare it.
+`wrapped` puts it there.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -15,26 +17,59 @@ from esc_daemon.datamodel.names import NAMESPACE, PREFIX
 from esc_daemon.domain.ids import Key, Kind, TenantName, joined
 from esc_daemon.netconf.xml import serialise
 
-ROOT: Final = "esc_datamodel"
+DATAMODEL: Final = "esc_datamodel"
+SYSTEM_CONFIG: Final = "esc_system_config"
+ROOTS: Final = (DATAMODEL, SYSTEM_CONFIG)
 _DECLARATION: Final = f' xmlns="{NAMESPACE}"'.encode()
-OPEN_ROOT: Final = f'<{ROOT} xmlns="{NAMESPACE}">'.encode()
-CLOSE_ROOT: Final = f"</{ROOT}>".encode()
-LISTS: Final = {
-    Kind.NETWORK: ("networks", "network"),
-    Kind.IMAGE: ("images", "image"),
-    Kind.FLAVOR: ("flavors", "flavor"),
-    Kind.TENANT: ("tenants", "tenant"),
-    Kind.DEPLOYMENT: ("deployments", "deployment"),
+
+
+class Place(NamedTuple):
+    """Where the entries of a kind stand; *key* None: they are one leaf, which is there or not."""
+
+    root: str
+    container: str
+    name: str
+    key: str | None = "name"
+
+
+PLACES: Final[Mapping[Kind, Place]] = {
+    Kind.NETWORK: Place(DATAMODEL, "networks", "network"),
+    Kind.IMAGE: Place(DATAMODEL, "images", "image"),
+    Kind.FLAVOR: Place(DATAMODEL, "flavors", "flavor"),
+    Kind.FILE_SERVER: Place(DATAMODEL, "file_servers", "file_server", "id"),
+    Kind.TENANT: Place(DATAMODEL, "tenants", "tenant"),
+    Kind.DEPLOYMENT: Place(DATAMODEL, "deployments", "deployment"),
+    Kind.DEFAULT_VIM_CONNECTOR: Place(
+        SYSTEM_CONFIG, "vim_connectors", "default_vim_connector", None
+    ),
+    Kind.VIM_CONNECTOR: Place(SYSTEM_CONFIG, "vim_connectors", "vim_connector", "id"),
 }
-"""The container and the list of each kind, in the order of the schema."""
-TOP: Final = (Kind.NETWORK, Kind.IMAGE, Kind.FLAVOR, Kind.TENANT)
-"""What stands at the root."""
+"""In the order of the schema."""
 INSIDE_TENANT: Final = (Kind.NETWORK, Kind.DEPLOYMENT)
 """What stands inside a tenant and is an entry of its own."""
+TOP: Final[Mapping[str, tuple[Kind, ...]]] = {
+    root: tuple(
+        kind for kind, place in PLACES.items() if place.root == root and kind is not Kind.DEPLOYMENT
+    )
+    for root in ROOTS
+}
+"""What stands at the top of each root."""
+
+
+def by_container(kinds: Iterable[Kind]) -> dict[str, list[Kind]]:
+    """Return *kinds* by the container that they stand in, in the order of the schema."""
+    found: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        found.setdefault(PLACES[kind].container, []).append(kind)
+    return found
 
 
 class EntryPath(NamedTuple):
-    """Where an entry stands; *tenant* is None at the root (a tenant itself stands there)."""
+    """
+    Where an entry stands; *tenant* is None at the root (a tenant itself stands there).
+
+    *name* is the value of the entry's key; an entry that is a leaf has the name of its record.
+    """
 
     kind: Kind
     tenant: str | None
@@ -48,12 +83,13 @@ class EntryPath(NamedTuple):
 
     def instance_path(self) -> str:
         """Return the instance path, with a prefix on each step."""
-        container, name = LISTS[self.kind]
+        place = PLACES[self.kind]
         owner = ""
         if self.tenant is not None:
-            owner = f"/{PREFIX}:tenants/{PREFIX}:tenant{_predicate(self.tenant)}"
-        step = f"/{PREFIX}:{container}/{PREFIX}:{name}{_predicate(self.name)}"
-        return f"/{PREFIX}:{ROOT}{owner}{step}"
+            owner = f"/{PREFIX}:tenants/{PREFIX}:tenant{_predicate('name', self.tenant)}"
+        keys = "" if place.key is None else _predicate(place.key, self.name)
+        step = f"/{PREFIX}:{place.container}/{PREFIX}:{place.name}{keys}"
+        return f"/{PREFIX}:{place.root}{owner}{step}"
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -79,14 +115,14 @@ class EntryChange:
     new: bytes | None = field(repr=False)
 
 
-def _predicate(name: str) -> str:
+def _predicate(key: str, name: str) -> str:
     if "'" not in name:
-        return f"[{PREFIX}:name='{name}']"
+        return f"[{PREFIX}:{key}='{name}']"
     if '"' not in name:
-        return f'[{PREFIX}:name="{name}"]'
+        return f'[{PREFIX}:{key}="{name}"]'
     # XPath 1.0 literals have no escapes
     parts = name.replace("'", "',\"'\",'")
-    return f"[{PREFIX}:name=concat('{parts}')]"
+    return f"[{PREFIX}:{key}=concat('{parts}')]"
 
 
 def to_xml(element: etree._Element) -> bytes:
@@ -98,14 +134,29 @@ def to_xml(element: etree._Element) -> bytes:
 
 def to_element(xml: bytes) -> etree._Element:
     """Return the tree of an entry that we stored ourselves."""
-    return etree.fromstring(OPEN_ROOT + xml + CLOSE_ROOT)[0]
+    return etree.fromstring(b"".join(in_root(DATAMODEL, [xml])))[0]
+
+
+def in_root(root: str, inside: Iterable[bytes]) -> list[bytes]:
+    """Return the pieces *inside* between the tags of *root*; nothing around nothing."""
+    return _around(f'<{root} xmlns="{NAMESPACE}">', inside, f"</{root}>")
+
+
+def in_container(name: str, inside: Iterable[bytes]) -> list[bytes]:
+    """As `in_root`, for a container below a root."""
+    return _around(f"<{name}>", inside, f"</{name}>")
+
+
+def _around(start: str, inside: Iterable[bytes], end: str) -> list[bytes]:
+    pieces = list(inside)
+    return [start.encode(), *pieces, end.encode()] if pieces else []
 
 
 def wrapped(path: EntryPath, xml: bytes) -> bytes:
     """Return the entry *xml* as a document: inside its parents with their keys."""
-    container = LISTS[path.kind][0].encode()
-    body = b"<%b>%b</%b>" % (container, xml, container)
+    place = PLACES[path.kind]
+    body = in_container(place.container, [xml])
     if path.tenant is not None:
         tenant = f"<tenant><name>{escaped(path.tenant)}</name>".encode()
-        body = b"<tenants>%b%b</tenant></tenants>" % (tenant, body)
-    return OPEN_ROOT + body + CLOSE_ROOT
+        body = in_container("tenants", [tenant, *body, b"</tenant>"])
+    return b"".join(in_root(place.root, body))

@@ -25,7 +25,7 @@ class Waits(StrEnum):
     PLACEMENT = "placement on hosts and zones: affinity, anti-affinity, zone_host"
     POLICIES = "policies on lifecycle stages: scripts and pre-defined actions"
     FILES = "file servers: fetching day-0 files and scripts from them"
-    SECRETS = "encrypted day-0 data: a key of the manager that clients encrypt for"
+    SECRETS = "encrypted data: a key of the manager that clients encrypt for"
     VOLUMES = "volumes as resources, attached to VMs"
     UPDATE = "update of a running deployment: hooks of a changed software version"
     STANDBY = "standby VMs"
@@ -161,10 +161,13 @@ ACCEPTED_NO_EFFECT: Final[Mapping[Kind, Mapping[str, Waits]]] = {
         }
     ),
     Kind.FLAVOR: {"description": Waits.DESCRIPTION},
+    Kind.FILE_SERVER: {"encrypted_data": Waits.SECRETS},
     Kind.TENANT: _by_leaf(
         {Waits.CLIENT: _extensions(), Waits.VOLUMES: _below("volumes/volume", *_VOLUME)}
     ),
     Kind.DEPLOYMENT: _by_leaf(_DEPLOYMENT) | _by_leaf(_GROUP, "vm_group/"),
+    Kind.DEFAULT_VIM_CONNECTOR: {},
+    Kind.VIM_CONNECTOR: {},
 }
 """By kind: the path of each leaf (and of a presence container) below the entry, and its reason."""
 

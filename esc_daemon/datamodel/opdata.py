@@ -15,6 +15,7 @@ from esc_daemon.domain.ids import parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.record import (
     AnyResourceRecord,
+    ConnectorRecord,
     DeploymentRecord,
     Leftover,
     ResourceRecord,
@@ -77,6 +78,19 @@ def flavor(record: ResourceRecord[Flavor]) -> str:
     handle = record.handle
     return inner(
         "flavor", leaf("name", record.key.name), leaf("flavor_id", handle and handle.resource_id)
+    )
+
+
+def vim_connector(record: ConnectorRecord, *, default: bool) -> str:
+    """Return one entry of ``vim_connectors``: how the VIM is, and nothing of its login."""
+    return inner(
+        "vim_connector",
+        leaf("id", record.key.name),
+        leaf("type", record.intent and record.intent.type),
+        leaf("status", record.status),
+        leaf("status_message", record.message),
+        leaf("default", default),
+        leaf("next_check", record.next_check and record.next_check.isoformat()),
     )
 
 

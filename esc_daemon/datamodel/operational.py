@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeGuard
 
 from esc_daemon.datamodel import opdata
-from esc_daemon.datamodel.entries import ROOT
+from esc_daemon.datamodel.entries import DATAMODEL
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.selection import Step
-from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName
-from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
+from esc_daemon.domain.intent import DefaultVimConnector, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import subnets_of
-from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
+from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord, Record, ResourceRecord
 
 _OPER_UP: Final = "OPER_UP"
-_WAY: Final = (ROOT, "opdata")
+_WAY: Final = (DATAMODEL, "opdata")
 
 
 class Records(Protocol):
@@ -107,9 +107,25 @@ class Operational:
         yield leaf("status", _OPER_UP)
         yield opdata.stats(self._stats())
         root = list(self._records.records_under(None))
+        yield from self._vims([each for each in root if is_connector(each)])
         yield inner("networks", *(self._network(each) for each in root if is_network(each)))
         yield inner("images", *(opdata.image(each) for each in root if is_image(each)))
         yield inner("flavors", *(opdata.flavor(each) for each in root if is_flavor(each)))
+
+    def _vims(self, connectors: Sequence[ConnectorRecord]) -> Iterator[str]:
+        default = self._default_vim(connectors)
+        types = [each.intent.type for each in connectors if each is default and each.intent]
+        yield inner("system_config", *(leaf("active_vim", type_) for type_ in types))
+        shown = (opdata.vim_connector(each, default=each is default) for each in connectors)
+        yield inner("vim_connectors", *shown)
+
+    def _default_vim(self, connectors: Sequence[ConnectorRecord]) -> ConnectorRecord | None:
+        """Return the connector that is chosen to be the default, else the only one there is."""
+        chosen = self._records.record(DEFAULT_VIM)
+        intent = chosen.intent if chosen else None
+        if isinstance(intent, DefaultVimConnector):
+            return next((each for each in connectors if each.key.name == intent.vim_id), None)
+        return connectors[0] if len(connectors) == 1 else None
 
     def _tenants(self) -> Iterator[str]:
         for record in self._records.records_under(None):
@@ -149,7 +165,7 @@ def _leftovers(record: Record) -> str:
     """What the VIM would not remove (ruling 8), though its tenant or deployment may be gone."""
     if isinstance(record, DeploymentRecord):
         return opdata.leftovers(record)
-    return opdata.leftover_resource(record)
+    return opdata.leftover_resource(record) if isinstance(record, ResourceRecord) else ""
 
 
 def _subnets(record: ResourceRecord[Network]) -> Iterable[tuple[Key, RecordId]]:
@@ -179,3 +195,8 @@ def is_image(record: Record) -> TypeGuard[ResourceRecord[Image]]:
 def is_flavor(record: Record) -> TypeGuard[ResourceRecord[Flavor]]:
     """As `is_tenant`."""
     return record.key.kind is Kind.FLAVOR
+
+
+def is_connector(record: Record) -> TypeGuard[ConnectorRecord]:
+    """As `is_tenant`."""
+    return record.key.kind is Kind.VIM_CONNECTOR

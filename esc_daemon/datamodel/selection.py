@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from esc_daemon.datamodel.entries import INSIDE_TENANT, LISTS, ROOT, TOP
+from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES, ROOTS, TOP
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.domain.ids import Kind
 
@@ -25,10 +25,12 @@ class Selection:
     """
     A part of the configuration; None stands for any.
 
-    *top* and *name* are of what stands at the root, *inside* and *inside_name* of what stands in
-    a tenant. An entry is returned whole and with its parents: a filter is still to be applied.
+    *top* and *name* are of what stands at the top of a root, *inside* and *inside_name* of what
+    stands in a tenant; *root* is told where *top* is not. An entry is returned whole and with its
+    parents: a filter is still to be applied.
     """
 
+    root: str | None = None
     top: Kind | None = None
     name: str | None = None
     inside: Kind | None = None
@@ -42,37 +44,45 @@ def selection_of(path: Sequence[Step]) -> Selection | None:
     """Return what of the configuration lies on *path*; None is nothing at all."""
     if not path:
         return EVERYTHING
-    if not _is(path[0], ROOT):
+    root = next((root for root in ROOTS if _is(path[0], root)), None)
+    if root is None:
         return None
     if len(path) == 1:
-        return EVERYTHING
-    top = _kind(path[1], TOP)
+        return Selection(root=root)
+    kinds = _kinds(path[1], TOP[root])
+    if len(path) == 2 and len(kinds) > 1:
+        return Selection(root=root)
+    top = _kind(path, 2, kinds)
     if top is None:
         return None
-    if not _goes_on(path, 2, top):
-        return None
-    name = _name(path, 2)
+    name = _name(path, 2, top)
     if top is not Kind.TENANT or len(path) <= 3:
         return Selection(top=top, name=name)
-    inside = _kind(path[3], INSIDE_TENANT)
-    if inside is None:  # one of the tenant's own leaves
+    kinds = _kinds(path[3], INSIDE_TENANT)
+    if not kinds:  # one of the tenant's own leaves
         return Selection(top=top, name=name)
-    if not _goes_on(path, 4, inside):
+    inside = _kind(path, 4, kinds)
+    if inside is None:
         return None
-    return Selection(top=top, name=name, inside=inside, inside_name=_name(path, 4))
+    return Selection(top=top, name=name, inside=inside, inside_name=_name(path, 4, inside))
 
 
 def _is(step: Step, name: str) -> bool:
     return step.name == name and step.namespace in {None, NAMESPACE}
 
 
-def _kind(step: Step, kinds: Sequence[Kind]) -> Kind | None:
-    return next((kind for kind in kinds if _is(step, LISTS[kind][0])), None)
+def _kinds(step: Step, kinds: Sequence[Kind]) -> Sequence[Kind]:
+    """Return those of *kinds* that stand in the container which *step* names."""
+    return [kind for kind in kinds if _is(step, PLACES[kind].container)]
 
 
-def _goes_on(path: Sequence[Step], at: int, kind: Kind) -> bool:
-    return len(path) <= at or _is(path[at], LISTS[kind][1])
+def _kind(path: Sequence[Step], at: int, kinds: Sequence[Kind]) -> Kind | None:
+    """Return the one of *kinds* that the step *at* names, or the first when there is no step."""
+    return next(
+        (kind for kind in kinds if len(path) <= at or _is(path[at], PLACES[kind].name)), None
+    )
 
 
-def _name(path: Sequence[Step], at: int) -> str | None:
-    return dict(path[at].keys).get("name") if len(path) > at else None
+def _name(path: Sequence[Step], at: int, kind: Kind) -> str | None:
+    key = PLACES[kind].key
+    return None if key is None or len(path) <= at else dict(path[at].keys).get(key)

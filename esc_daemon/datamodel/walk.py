@@ -1,5 +1,5 @@
 """
-An edit's way from the root of the data model down to the entries it touches.
+An edit's way from the roots of the data model down to the entries it touches.
 
 The levels above the entries are never built as a tree: what is there follows from the index of
 entries, so that an edit of one deployment costs the same beside ten thousand others.
@@ -12,12 +12,27 @@ from typing import Final, Protocol
 from lxml import etree
 
 from esc_daemon.datamodel.elsewhere import instead
-from esc_daemon.datamodel.entries import INSIDE_TENANT, LISTS, TOP, Entry, EntryPath, to_element
+from esc_daemon.datamodel.entries import (
+    INSIDE_TENANT,
+    PLACES,
+    ROOTS,
+    TOP,
+    Entry,
+    EntryPath,
+    by_container,
+    to_element,
+)
 from esc_daemon.datamodel.names import NAMESPACES
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
-from esc_daemon.domain.ids import Kind
-from esc_daemon.netconf.edit import DefaultOperation, Operation, apply_edit, instance_step
+from esc_daemon.domain.ids import DEFAULT_VIM, Kind
+from esc_daemon.netconf.edit import (
+    DefaultOperation,
+    NodeKind,
+    Operation,
+    apply_edit,
+    instance_step,
+)
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.xml import BASE_NS, name_of, qualified, tag_of
 
@@ -61,17 +76,23 @@ class Walk:
         """
         Apply the element ``config`` of an edit-config; see *errors* afterwards.
 
+        A default-operation of replace takes away the roots that are not named.
+
         Raises:
             RpcError: As `netconf.edit.apply_edit`, for what is wrong above the entries.
 
         """
         inherited = Operation(self._default.value)
         roots = [(child, self._root(child)) for child in config]
-        if inherited is Operation.REPLACE and not roots:
-            self._remove(TOP, None)
+        if inherited is Operation.REPLACE:
+            named = {schema.name for _, schema in roots}
+            for root in ROOTS:
+                if root not in named:
+                    self._remove(TOP[root], None)
         for child, schema in roots:
-            operation = self._enter(child, schema, inherited, "", TOP, None)
-            self._containers(child, schema, operation, instance_step(schema), TOP, None)
+            kinds = TOP[schema.name]
+            operation = self._enter(child, schema, inherited, "", kinds, None)
+            self._containers(child, schema, operation, instance_step(schema), kinds, None)
 
     def _root(self, element: etree._Element) -> Node:
         namespace, name = name_of(element)
@@ -119,19 +140,18 @@ class Walk:
         """Go through the containers of entries below a node that *operation* was applied to."""
         if operation in _AWAY:
             return
-        inside = {LISTS[kind][0]: kind for kind in kinds}
-        named: list[tuple[etree._Element, Node, Kind]] = []
+        inside = by_container(kinds)
+        named: list[tuple[etree._Element, Node]] = []
         for child in edit:
             known = schema.child(*name_of(child))
             if known is None:
                 raise _unknown(child, path)
-            named.append((child, known, inside[known.name]))
+            named.append((child, known))
         if operation is Operation.REPLACE:
-            self._remove(
-                [kind for kind in kinds if kind not in {each[2] for each in named}], tenant
-            )
-        for child, known, kind in named:
-            self._entries(child, known, operation, path, kind, tenant)
+            kept = {known.name for _, known in named}
+            self._remove([kind for kind in kinds if PLACES[kind].container not in kept], tenant)
+        for child, known in named:
+            self._entries(child, known, operation, path, inside[known.name], tenant)
 
     def _entries(
         self,
@@ -139,28 +159,35 @@ class Walk:
         schema: Node,
         inherited: Operation,
         parent: str,
-        kind: Kind,
+        kinds: Sequence[Kind],
         tenant: str | None,
     ) -> None:
         """Apply the edit of one container of entries, such as ``networks``."""
-        operation = self._enter(edit, schema, inherited, parent, (kind,), tenant)
+        operation = self._enter(edit, schema, inherited, parent, kinds, tenant)
         if operation in _AWAY:
             return
         path = parent + instance_step(schema)
+        by_name = {PLACES[kind].name: kind for kind in kinds}
         entries: list[tuple[etree._Element, Node, EntryPath]] = []
         for child in edit:
             known = schema.child(*name_of(child))
             if known is None:
                 raise _unknown(child, path)
+            kind = by_name[known.name]
             entries.append((child, known, _entry_path(child, known, path, kind, tenant)))
         if operation is Operation.REPLACE:
             named = {each[2] for each in entries}
-            for gone in [each for each in self._live((kind,), tenant) if each not in named]:
+            for gone in [each for each in self._live(kinds, tenant) if each not in named]:
                 self._drop(gone)
+        given: set[EntryPath] = set()
         for child, known, entry in entries:
             if entry in self._refused or len(self.errors) >= MAX_ERRORS:
                 continue
+            repeated = entry in given and self.touched[entry] is not None
             try:
+                if repeated and known.kind is NodeKind.LEAF:
+                    raise _repeated(known.name, path)
+                given.add(entry)
                 self._entry(child, known, operation, path, entry)
             except RpcError as error:
                 self._refused.add(entry)
@@ -233,6 +260,8 @@ def _operation(edit: etree._Element, inherited: Operation) -> Operation:
 def _entry_path(
     edit: etree._Element, schema: Node, parent: str, kind: Kind, tenant: str | None
 ) -> EntryPath:
+    if schema.kind is NodeKind.LEAF:
+        return EntryPath(kind, tenant, DEFAULT_VIM.name)
     (key,) = schema.keys
     leaf = edit.find(qualified(schema.namespace, key))
     if leaf is None:
@@ -244,7 +273,7 @@ def _entry_path(
 
 def _parted(edit: etree._Element, schema: Node) -> tuple[etree._Element, list[etree._Element]]:
     """Return the edit of a tenant without the entries inside it, and the containers of those."""
-    containers = {qualified(schema.namespace, LISTS[kind][0]) for kind in INSIDE_TENANT}
+    containers = {qualified(schema.namespace, PLACES[kind].container) for kind in INSIDE_TENANT}
     own = etree.Element(edit.tag, dict(edit.attrib))
     own.text = _stray_text(edit)
     nested: list[etree._Element] = []
@@ -266,6 +295,10 @@ def _look_for_services(edit: etree._Element, schema: Node, path: str) -> None:
 def _stray_text(element: etree._Element) -> str | None:
     text = "".join((element.text or "", *(child.tail or "" for child in element)))
     return text.strip() or None
+
+
+def _repeated(name: str, path: str) -> RpcError:
+    return RpcError.bad_element(path, name, "a leaf may occur only once").at(path, NAMESPACES)
 
 
 def _unknown(element: etree._Element, path: str) -> RpcError:

@@ -48,7 +48,7 @@ class Key(NamedTuple):
     name: str
 
 
-DEFAULT_VIM: Final = Key(Kind.DEFAULT_VIM_CONNECTOR, None, "default_vim_connector")
+DEFAULT_VIM: Final = Key(Kind.DEFAULT_VIM_CONNECTOR, None, "default")
 """The one address of its kind: the choice of the connector of all that names none."""
 
 

@@ -56,7 +56,7 @@ def opened_connector(connector: VimConnector, unseal: Unseal) -> VimConnector:
 def opened_file_server(server: FileServer, unseal: Unseal) -> FileServer:
     """As `opened_connector`, for whoever fetches a file."""
     password = server.password
-    if password is not None:
+    if password:
         place = secret_place(Kind.FILE_SERVER, server.name, FILE_SERVER_PASSWORD)
         password = unseal(password, place)
     properties = _opened(server.properties, unseal, Kind.FILE_SERVER, server.name)
@@ -66,7 +66,8 @@ def opened_file_server(server: FileServer, unseal: Unseal) -> FileServer:
 def _opened(
     pairs: Iterable[tuple[str, str]], unseal: Unseal, kind: Kind, entry: str, *steps: str
 ) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name, unseal(value, secret_place(kind, entry, *steps, name)) if is_secret(name) else value)
-        for name, value in pairs
-    )
+    def opened(name: str, value: str) -> str:
+        hidden = value and is_secret(name)  # what is empty was never sealed
+        return unseal(value, secret_place(kind, entry, *steps, name)) if hidden else value
+
+    return tuple((name, opened(name, value)) for name, value in pairs)

@@ -18,7 +18,6 @@ from lxml import etree
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.datastore import Datastore, PendingEdit
 from esc_daemon.datamodel.entries import EntryPath
-from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.undo import edit_back
 from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.engine import Engine
@@ -56,11 +55,11 @@ class _Trial:
 class Configuration:
     """Implements `northbound.ssh.services.Configuration`."""
 
-    def __init__(self, *, schema: Schema, datastore: Datastore, engine: Engine) -> None:
+    def __init__(self, *, datastore: Datastore, engine: Engine) -> None:
         self._running = datastore
         self.candidate: Final = Candidate(datastore)
         self._editing = Editing(datastore, engine, self.candidate.follow)
-        self._empty = Datastore(schema)
+        self._empty = datastore.without_entries()
         """Never filled: an edit of it judges a configuration by itself."""
         self._turn = asyncio.Lock()
         """One commit at a time: the next one stands on what it left."""

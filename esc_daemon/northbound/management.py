@@ -21,7 +21,7 @@ from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.datamodel.entries import CLOSE_ROOT, OPEN_ROOT, ROOT
+from esc_daemon.datamodel.entries import DATAMODEL, ROOTS, in_root
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational, part_of
@@ -166,7 +166,7 @@ class Manager:
             return roots is None or any(root.is_named(name) for root in roots)
 
         beside = [await tree.render() for tree in self._state if may_be_meant(tree.name)]
-        if not may_be_meant((NAMESPACE, ROOT)):
+        if not any(may_be_meant((NAMESPACE, root)) for root in ROOTS):
             return await self._answers.filtered(beside, filter, with_defaults, None)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
         pieces = [*self._model(hints), *beside]
@@ -176,10 +176,11 @@ class Manager:
         )
 
     def _model(self, hints: Sequence[Hint]) -> Sequence[bytes]:
-        """Return what of the data model lies on *hints*, configuration and state in one root."""
-        config = self._datastore.get_config(selection_of(hints))
-        inside = [*config[1:-1], *self._operational.pieces(part_of(hints))]
-        return [OPEN_ROOT, *inside, CLOSE_ROOT] if inside else []
+        """Return what of the data model lies on *hints*, configuration and state root by root."""
+        selection = selection_of(hints)
+        inside = {root: self._datastore.inside(root, selection) for root in ROOTS}
+        inside[DATAMODEL] += self._operational.pieces(part_of(hints))
+        return [piece for root in ROOTS for piece in in_root(root, inside[root])]
 
     def schema(self, name: str, revision: str | None) -> str | None:
         """Return the text of a YANG module or submodule; *revision* None means any."""

@@ -2,6 +2,7 @@ import pytest
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.vault import Vault, new_key
 
 
 @pytest.fixture(scope="session")
@@ -11,4 +12,4 @@ def schema() -> Schema:
 
 @pytest.fixture
 def datastore(schema: Schema) -> Datastore:
-    return Datastore(schema)
+    return Datastore(schema, Vault(new_key()))

@@ -37,6 +37,7 @@ from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import LoggedNotification
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.store.store import SqlStore
+from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Rule
@@ -175,8 +176,8 @@ async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[D
         policy=Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )
-    datastore = Datastore(schema)
-    configuration = Configuration(schema=schema, datastore=datastore, engine=engine)
+    datastore = Datastore(schema, Vault(new_key()))
+    configuration = Configuration(datastore=datastore, engine=engine)
     manager = Manager(
         schema=schema,
         datastore=datastore,

@@ -1,4 +1,5 @@
 import pytest
+from documents import VAULT
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
@@ -11,4 +12,4 @@ def schema() -> Schema:
 
 @pytest.fixture
 def datastore(schema: Schema) -> Datastore:
-    return Datastore(schema)
+    return Datastore(schema, VAULT)

@@ -1,7 +1,7 @@
 """The candidate beside running (RFC 6241 section 8.3)."""
 
 import pytest
-from documents import ESC, NC
+from documents import ESC, NC, VAULT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -17,7 +17,7 @@ class Pair:
     """Running, and the candidate that follows it."""
 
     def __init__(self, schema: Schema) -> None:
-        self.running = Datastore(schema)
+        self.running = Datastore(schema, VAULT)
         self.candidate = Candidate(self.running)
 
     def edit_running(self, body: str) -> None:
@@ -243,7 +243,7 @@ def test_edits_of_the_candidate_mean_what_they_mean_in_running(
     schema: Schema, default: DefaultOperation, first: str, bodies: list[str]
 ):
     # given the same configuration twice
-    pair, alone = Pair(schema), Datastore(schema)
+    pair, alone = Pair(schema), Datastore(schema, VAULT)
     for body in (first, *bodies):
         outcomes = []
         for edit in (alone.changes, pair.candidate.edit):

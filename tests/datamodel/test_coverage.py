@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from documents import VAULT
 
 from esc_daemon.datamodel.coverage import CoverageError, check_coverage
 from esc_daemon.datamodel.datastore import Datastore
@@ -28,13 +29,21 @@ def test_a_leaf_that_nobody_binds_stops_the_start(tmp_path: Path) -> None:
     schema = changed(tmp_path, "esc_vm_group.yang", "leaf image {", leaf)
 
     with pytest.raises(CoverageError, match=r"deployment: vm_group/colour has neither"):
-        Datastore(schema)
+        Datastore(schema, VAULT)
 
 
 def test_a_binding_of_a_leaf_that_is_gone_stops_the_start(tmp_path: Path) -> None:
     schema = changed(tmp_path, "esc_image.yang", "leaf vcpus {", "leaf cpus {")
 
     with pytest.raises(CoverageError, match="flavor: cpus has neither"):
+        check_coverage(schema)
+
+
+def test_a_leaf_beside_all_entries_stops_the_start(tmp_path: Path) -> None:
+    new = 'leaf motto { type string; description "New."; }\n    uses vim-connectors;'
+    schema = changed(tmp_path, "esc.yang", "uses vim-connectors;", new)
+
+    with pytest.raises(CoverageError, match=r"esc_system_config/motto stands in no entry"):
         check_coverage(schema)
 
 

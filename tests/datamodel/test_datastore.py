@@ -1,5 +1,5 @@
 import pytest
-from documents import GROUP, NC, config, datamodel, deployment, network, service, tenant
+from documents import GROUP, NC, VAULT, config, datamodel, deployment, network, service, tenant
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, StaleEdit
@@ -267,7 +267,7 @@ def test_stored_entries_are_taken_up_again(datastore: Datastore, schema: Schema)
     commit(datastore, network() + service())
     commit(datastore, tenant(network(name="m")))
 
-    again = Datastore(schema)
+    again = Datastore(schema, VAULT)
     again.load(datastore.entries())
 
     assert text(again) == text(datastore)
@@ -290,8 +290,8 @@ def test_a_keyed_get_has_the_entry_and_its_parents_only(datastore: Datastore) ->
     ("steps", "selection"),
     [
         ((), EVERYTHING),
-        ((Hint(None, "esc_datamodel"),), EVERYTHING),
-        ((Hint(None, "esc_system_config"),), None),
+        ((Hint(None, "esc_datamodel"),), Selection(root="esc_datamodel")),
+        ((Hint(None, "esc_system_config"),), Selection(root="esc_system_config")),
         ((Hint("urn:x", "esc_datamodel"),), None),
         ((Hint(None, "esc_datamodel"), Hint(None, "opdata")), None),
         (
@@ -392,7 +392,7 @@ class CountingSchema(Schema):
 
 def test_an_edit_validates_what_it_changes_and_nothing_else() -> None:
     schema = CountingSchema()
-    datastore = Datastore(schema)
+    datastore = Datastore(schema, VAULT)
     commit(datastore, network() + service() + service(owner="u"))
     schema.seen.clear()
 

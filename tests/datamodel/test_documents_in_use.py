@@ -6,7 +6,7 @@ from documents import ESC, NC
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.domain.intent import Deployment, Flavor, RecoveryAction, Tenant
+from esc_daemon.domain.intent import Deployment, Flavor, RecoveryAction, Tenant, VimConnector
 from esc_daemon.netconf.xml import parse
 
 REPOSITORY = Path(__file__).parents[2]
@@ -16,7 +16,7 @@ EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.xml"))
 def as_config(path: Path) -> etree._Element:
     wrapper = etree.Element(f"{{{NC}}}config")
     document = parse(path.read_bytes())
-    wrapper.append(next(document.iter(f"{{{ESC}}}esc_datamodel")))
+    wrapper.extend(list(document.iter(f"{{{ESC}}}esc_datamodel", f"{{{ESC}}}esc_system_config")))
     return wrapper
 
 
@@ -44,6 +44,17 @@ def test_the_csp_deployment_means_what_it_says(datastore: Datastore) -> None:
     assert (group.recovery.action, group.recovery.max_retries) == (RecoveryAction.REBOOT_ONLY, 1)
     assert group.scaling.address_pools[0].addresses == ("192.168.23.61",)
     assert len(pending.warnings) == 2
+
+
+def test_the_connectors_of_the_csp_example_are_those_that_its_deployment_names(
+    datastore: Datastore,
+) -> None:
+    pending = datastore.edit(as_config(REPOSITORY / "examples" / "04-csp" / "connectors.xml"))
+
+    assert [intent for _, intent in pending.intents] == [
+        VimConnector(name="CSP-1", type="SIMULATOR"),
+        VimConnector(name="CSP-2", type="SIMULATOR"),
+    ]
 
 
 def test_a_changed_locator_is_a_change_of_the_deployment_alone(datastore: Datastore) -> None:

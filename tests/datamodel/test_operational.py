@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import pytest
 from lxml import etree
@@ -9,11 +10,37 @@ from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.opdata import Stats
 from esc_daemon.datamodel.operational import EVERYTHING, Operational, Part, part_of
 from esc_daemon.datamodel.schema import Schema
-from esc_daemon.domain.ids import DeploymentId, Key, Kind, RecordId, TenantName, VmGroupName
-from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Subnet, Tenant, VmGroup
+from esc_daemon.domain.ids import (
+    DEFAULT_VIM,
+    DeploymentId,
+    Key,
+    Kind,
+    RecordId,
+    TenantName,
+    VmGroupName,
+)
+from esc_daemon.domain.intent import (
+    DefaultVimConnector,
+    Deployment,
+    Flavor,
+    Image,
+    Network,
+    Subnet,
+    Tenant,
+    VimConnector,
+    VimUser,
+    VmGroup,
+)
 from esc_daemon.domain.placing import owned_by, vms_of
 from esc_daemon.domain.policy import DEFAULT_POLICY, begin
-from esc_daemon.domain.record import DeploymentRecord, Leftover, Record, ResourceRecord
+from esc_daemon.domain.record import (
+    ConnectorRecord,
+    DeploymentRecord,
+    Leftover,
+    Record,
+    ResourceRecord,
+)
+from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.netconf.hints import Hint
 
@@ -28,8 +55,8 @@ STATS = Stats(hostname="h", os_name="Linux", os_release="6", arch="x", uptime=1,
 class Kept:
     """Records in a dictionary, in the order of arrival; remembers what was asked for."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self._kept = {record.key: record for record in records}
+    def __init__(self, records: Iterable[Any]) -> None:
+        self._kept: dict[Key, Any] = {record.key: record for record in records}
         self.asked: list[Key] = []
 
     def record(self, key: Key) -> Record | None:
@@ -111,6 +138,24 @@ def root_things() -> list[Record]:
             state=ResourceState.ACTIVE,
         ),
     ]
+
+
+def connector(name: str, status: VimStatus | None = None) -> ConnectorRecord:
+    user = VimUser(name="u", credentials=(("os_password", "$esc1$x"),))
+    intent = VimConnector(name=name, type="OPENSTACK", users=(user,))
+    key = Key(Kind.VIM_CONNECTOR, None, name)
+    return ConnectorRecord(key=key, id=ID, intent=intent, status=status)
+
+
+class Chosen(NamedTuple):
+    """The record of the choice of a default connector, as far as opdata reads it."""
+
+    key: Key
+    intent: DefaultVimConnector
+
+
+def chosen(name: str) -> Chosen:
+    return Chosen(DEFAULT_VIM, DefaultVimConnector(vim_id=name))
 
 
 def read(records: Kept, part: Part | None = EVERYTHING) -> etree._Element | None:
@@ -295,3 +340,53 @@ def test_a_resource_that_stands_is_no_leftover() -> None:
 
     assert tree is not None
     assert names(tree, "e:leftovers/e:leftover/e:name") == []
+
+
+VIM = "e:vim_connectors/e:vim_connector"
+
+
+def test_a_connector_shows_how_its_vim_is_and_nothing_of_its_login(schema: Schema) -> None:
+    checked = replace(
+        connector("v", VimStatus.AUTHENTICATION_FAILED),
+        message="VIM authentication failed",
+        next_check=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+    tree = read(Kept([checked, connector("w")]), Part(tenants=False))
+
+    assert tree is not None
+    assert schema.validate_state(etree.tostring(tree)) == []
+    assert names(tree, f"{VIM}/e:id") == ["v", "w"]
+    assert names(tree, f"{VIM}/e:type") == ["OPENSTACK", "OPENSTACK"]
+    assert names(tree, f"{VIM}/e:status") == ["AUTHENTICATION_FAILED"]
+    assert names(tree, f"{VIM}/e:status_message") == ["VIM authentication failed"]
+    assert names(tree, f"{VIM}/e:next_check") == ["2026-01-01T00:00:00+00:00"]
+    assert b"$esc1$" not in etree.tostring(tree)
+
+
+@pytest.mark.parametrize("status", VimStatus)
+def test_every_status_of_a_connector_is_in_the_yang(schema: Schema, status: VimStatus) -> None:
+    tree = read(Kept([connector("v", status)]))
+
+    assert tree is not None
+    assert schema.validate_state(etree.tostring(tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("records", "default"),
+    [
+        ([connector("v")], ["true"]),
+        ([connector("v"), connector("w")], ["false", "false"]),
+        ([connector("v"), connector("w"), chosen("w")], ["false", "true"]),
+        ([connector("v"), chosen("gone")], ["false"]),
+    ],
+    ids=["alone", "none-chosen", "chosen", "chosen-is-gone"],
+)
+def test_the_default_connector_is_the_chosen_one_or_the_only_one(
+    records: list[ConnectorRecord | Chosen], default: list[str]
+) -> None:
+    tree = read(Kept(records))
+
+    assert names(tree, f"{VIM}/e:default") == default
+    active = ["OPENSTACK"] if "true" in default else []
+    assert names(tree, "e:system_config/e:active_vim") == active

@@ -323,6 +323,6 @@ def test_the_tree_tells_what_editing_needs(schema: Schema) -> None:
     assert (action.kind, action.user_ordered) == (NodeKind.LEAF_LIST, True)
     assert (pool.kind, pool.keys, pool.case) == (NodeKind.LIST, ("start", "end"), None)
     assert schema.node("esc_datamodel/networks/network/vlanid").default == "0"
-    assert [root.name for root in schema.roots()] == ["esc_datamodel"]
+    assert [root.name for root in schema.roots()] == ["esc_datamodel", "esc_system_config"]
     with pytest.raises(KeyError):
         schema.node("esc_datamodel/opdata")

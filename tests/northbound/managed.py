@@ -25,6 +25,7 @@ from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.services import StateTree
 from esc_daemon.store.store import SqlStore, open_store
+from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
@@ -117,8 +118,8 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         now=Clock(asyncio.get_running_loop()).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: driver)), crossed),
     )
-    datastore = Datastore(schema)
-    configuration = Configuration(schema=schema, datastore=datastore, engine=engine)
+    datastore = Datastore(schema, Vault(new_key()))
+    configuration = Configuration(datastore=datastore, engine=engine)
     manager = Manager(
         schema=schema,
         datastore=datastore,

@@ -174,7 +174,7 @@ async def test_what_was_on_trial_when_the_daemon_died_is_taken_back(it: Managed,
     await it.configuration.close()
 
     # when another daemon finds it
-    next_one = Configuration(schema=schema, datastore=it.datastore, engine=it.engine)
+    next_one = Configuration(datastore=it.datastore, engine=it.engine)
     await next_one.take_back(await it.store.undo())
 
     assert await names(it) == ["old"]

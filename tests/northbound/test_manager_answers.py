@@ -27,6 +27,7 @@ from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.management import Manager
 from esc_daemon.store.base import LoggedEvent
 from esc_daemon.store.store import SqlStore
+from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
@@ -53,8 +54,8 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         monitor=lambda crossed: Monitor(select(), crossed),
         new_id=lambda: RecordId(f"00000000-0000-4000-8000-{next(numbers):012d}"),
     )
-    datastore = Datastore(schema)
-    configuration = Configuration(schema=schema, datastore=datastore, engine=engine)
+    datastore = Datastore(schema, Vault(new_key()))
+    configuration = Configuration(datastore=datastore, engine=engine)
     manager = Manager(
         schema=schema,
         datastore=datastore,
