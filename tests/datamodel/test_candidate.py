@@ -1,7 +1,7 @@
 """The candidate beside running (RFC 6241 section 8.3)."""
 
 import pytest
-from documents import ESC, NC, VAULT
+from documents import VAULT, datamodel, default_vim, properties, vim, vims, whole_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -9,6 +9,7 @@ from lxml import etree
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 
@@ -39,9 +40,8 @@ class Pair:
 
 
 def config(body: str) -> etree._Element:
-    return etree.fromstring(
-        f'<config xmlns:nc="{NC}"><esc_datamodel xmlns="{ESC}">{body}</esc_datamodel></config>'
-    )
+    """Return the edit of *body*, which is one root or stands in esc_datamodel."""
+    return whole_config(body if body.startswith("<esc_") else datamodel(body))
 
 
 def text_of(datastore: Datastore) -> bytes:
@@ -188,6 +188,31 @@ def test_a_wrong_edit_leaves_the_candidate_as_it_was(pair: Pair):
     assert pair.texts[1] == before
 
 
+def test_a_secret_is_sealed_before_the_candidate_shows_it(pair: Pair):
+    pair.edit(vims(vim(body=f"<type>CSP</type>{properties('os_password=s3cret')}")))
+
+    assert b"$esc1$" in pair.texts[1]
+    assert b"s3cret" not in pair.texts[1]
+
+
+def test_a_sealed_secret_of_another_place_does_not_come_into_the_candidate(pair: Pair):
+    moved = properties(f"os_password={VAULT.seal('s3cret', 'elsewhere')}")
+
+    with pytest.raises(RpcError):
+        pair.edit(vims(vim(body=f"<type>CSP</type>{moved}")))
+
+    assert not pair.candidate.changed
+
+
+def test_a_commit_brings_connectors_first(pair: Pair):
+    pair.edit(tenant("a"))
+    pair.edit(vims(default_vim(), vim()))
+
+    kinds = [key.kind for key, _ in pair.candidate.pending().intents]
+
+    assert kinds == [Kind.VIM_CONNECTOR, Kind.DEFAULT_VIM_CONNECTOR, Kind.TENANT]
+
+
 OPERATIONS = st.sampled_from(["merge", "merge", "replace", "create", "delete", "remove"])
 NETWORK = st.builds(network, st.sampled_from("nm"), st.sampled_from([None, 1, 2]), OPERATIONS)
 TENANT = st.builds(
@@ -197,10 +222,16 @@ TENANT = st.builds(
     OPERATIONS,
 )
 SHARED = NETWORK.map(lambda text: f"<networks>{text}</networks>")
+OPERATION = OPERATIONS.map('nc:operation="{}"'.format)
+LOGIN = st.sampled_from(["p", "q"]).map(lambda word: properties(f"os_password={word}"))
+CONNECTOR = st.builds(vim, st.sampled_from("vw"), LOGIN.map("<type>CSP</type>{}".format), OPERATION)
+DEFAULT = st.builds(default_vim, st.sampled_from("vw"), OPERATION)
+SYSTEM = st.one_of(CONNECTOR, DEFAULT).map(vims)
+BODY = st.one_of(TENANT, SHARED, SYSTEM)
 
 
 @settings(deadline=None, max_examples=150)
-@given(steps=st.lists(st.tuples(st.booleans(), st.one_of(TENANT, SHARED)), max_size=12))
+@given(steps=st.lists(st.tuples(st.booleans(), BODY), max_size=12))
 def test_a_commit_makes_running_what_the_candidate_showed_or_changes_nothing(
     schema: Schema, steps: list[tuple[bool, str]]
 ):
@@ -236,8 +267,8 @@ def test_a_commit_makes_running_what_the_candidate_showed_or_changes_nothing(
 @settings(deadline=None, max_examples=100)
 @given(
     default=st.sampled_from(DefaultOperation),
-    first=st.one_of(TENANT, SHARED),
-    bodies=st.lists(st.one_of(TENANT, SHARED), max_size=4),
+    first=BODY,
+    bodies=st.lists(BODY, max_size=4),
 )
 def test_edits_of_the_candidate_mean_what_they_mean_in_running(
     schema: Schema, default: DefaultOperation, first: str, bodies: list[str]
