@@ -157,7 +157,7 @@ async def test_no_answer_has_a_secret(it: Managed):
 async def test_what_was_shown_is_a_valid_config_by_itself(it: Managed):
     reply = await it.get_config()
 
-    await it.manager.validate(config(reply), "admin")
+    await it.configuration.validate(config(reply), "admin")
     await it.validate()
 
 
@@ -165,7 +165,7 @@ async def test_what_is_wrong_with_a_connector_is_told_with_its_path(it: Managed)
     wrong = SYSTEM.replace("<type>CSP</type>", "")
 
     with pytest.raises((RpcError, RpcErrors)) as caught:
-        await it.manager.validate(config(wrong), "admin")
+        await it.configuration.validate(config(wrong), "admin")
 
     connector = "/esc:esc_system_config/esc:vim_connectors/esc:vim_connector[esc:id='w']"
     assert errors_of(caught.value) == [("data-missing", f"{connector}/esc:type")]
