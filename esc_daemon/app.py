@@ -44,14 +44,15 @@ from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import MODULE
 from esc_daemon.domain.events import Stream
-from esc_daemon.domain.ids import Kind, VimId
+from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.secrets import opened_connector
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
-from esc_daemon.monitor.collectors.simulated import Guests, SimulatedGuests
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.capabilities import (
     OF_CANDIDATE,
@@ -62,9 +63,10 @@ from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.messages import RUNNING_ONLY, WITH_CANDIDATE
 from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.northbound.configuration import Configuration
+from esc_daemon.northbound.first_connector import first_connector
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
+from esc_daemon.northbound.http.metrics import NetconfMetrics, VimMetrics, metrics_router
 from esc_daemon.northbound.management import STREAMS, Manager
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.hostkeys import host_keys
@@ -80,10 +82,12 @@ from esc_daemon.store.upkeep import short_event_log
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.connector import TYPE as SIMULATOR
+from esc_daemon.vim.simulator.connector import SimulatorType
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import FaultFileError, load_rules
 from esc_daemon.vim.simulator.server import SimulatorError, run_simulator
-from esc_daemon.vim.simulator.settings import CloudSettings
+from esc_daemon.vim.simulator.settings import CloudSettings, host_and_port
 from esc_daemon.vim.simulator.state import StateError, StateFile
 
 log = structlog.get_logger()
@@ -188,7 +192,7 @@ async def _serve(
         schema = Schema.load()
         datastore = Datastore(schema, vault)
         datastore.load(_entry(stored) for stored in await store.entries())
-        engine = await _engine(settings, stack, store)
+        engine = await _engine(settings, stack, store, vault)
         registry = CollectorRegistry()
         readiness = Readiness([_STARTING])
         app = create_app([health_router(readiness), metrics_router(registry)])
@@ -201,7 +205,8 @@ async def _serve(
         )
         telling = asyncio.create_task(_log_events(engine.broadcast.listen()), name="event log")
         stack.callback(telling.cancel)
-        await engine.restore()
+        await engine.restore(partial(first_connector, datastore, SIMULATOR))
+        VimMetrics(registry, lambda: [each.status for each in engine.connectors()])
         changing = Configuration(datastore=datastore, engine=engine)
         stack.push_async_callback(changing.close)
         await changing.take_back(await store.undo())
@@ -306,23 +311,22 @@ async def _log_events(listener: Listener) -> None:
             )
 
 
-async def _engine(settings: Settings, stack: AsyncExitStack, store: Store) -> Engine:
-    drivers = _simulators(settings, stack)
-    default = VimId(settings.vim.simulators[0])
-    vims = Vims(drivers, default=default, call_timeout=settings.vim.call_timeout)
+async def _engine(settings: Settings, stack: AsyncExitStack, store: Store, vault: Vault) -> Engine:
+    vims = Vims(
+        {SIMULATOR: _simulator_type(settings, stack)},
+        call_timeout=settings.vim.call_timeout,
+        opened=partial(opened_connector, unseal=vault.unseal),
+    )
     stack.push_async_callback(vims.close)
-
-    def guests(vim: VimId) -> Guests | None:
-        return drivers.get(vim or default)
-
     engine = Engine(
         store=store,
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
-        monitor=lambda crossed: Monitor(select(SimulatedGuests(guests)), crossed),
+        monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
         policy=Policy(
             give_up_after=timedelta(seconds=settings.vim.give_up_after),
             settle=timedelta(seconds=settings.vim.settle),
+            check_pause=timedelta(seconds=settings.vim.check_seconds),
         ),
         last_event=await store.last_event(),
     )
@@ -330,17 +334,15 @@ async def _engine(settings: Settings, stack: AsyncExitStack, store: Store) -> En
     return engine
 
 
-def _simulators(
-    settings: Settings, stack: AsyncExitStack
-) -> Mapping[VimId, SimulatorDriver | RemoteSimulator]:
-    """Return a driver for each connector of type SIMULATOR, all of them onto one cloud."""
-    ids = [VimId(name) for name in settings.vim.simulators]
+def _simulator_type(settings: Settings, stack: AsyncExitStack) -> SimulatorType:
+    """Return the type SIMULATOR: connectors without an address are doors to one cloud."""
+    timeout = settings.vim.call_timeout
     if settings.vim.simulator_address is not None:
-        host, _, port = settings.vim.simulator_address.rpartition(":")
-        timeout = settings.vim.call_timeout
-        return {
-            vim: RemoteSimulator(host, int(port), vim=vim, timeout_seconds=timeout) for vim in ids
-        }
+        host, port = host_and_port(settings.vim.simulator_address)
+        return SimulatorType(
+            lambda vim: RemoteSimulator(host, port, vim=vim, timeout_seconds=timeout),
+            timeout_seconds=timeout,
+        )
     faults = settings.vim.faults_file
     state = stack.enter_context(StateFile(settings.data_dir / SIMULATOR_STATE))
     cloud = Cloud(
@@ -351,7 +353,7 @@ def _simulators(
         rows=state.rows,
         journal=state,
     )
-    return {vim: SimulatorDriver(cloud, vim=vim) for vim in ids}
+    return SimulatorType(lambda vim: SimulatorDriver(cloud, vim=vim), timeout_seconds=timeout)
 
 
 def _services(

@@ -27,6 +27,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from esc_daemon.vim.simulator.settings import host_and_port
+
 ENVIRONMENT_PREFIX: Final = "ESC_"
 CONFIG_VARIABLE: Final = "ESC_CONFIG"
 """Names the TOML file when the command line does not."""
@@ -123,16 +125,17 @@ class LimitSettings(_Section):
 class VimSettings(_Section):
     """How VIMs are called, and the simulator."""
 
-    simulators: tuple[str, ...] = Field(
-        default=("default_sim_vim",), description="ids of the connectors of type SIMULATOR"
-    )
     simulator_address: str | None = Field(
-        default=None, description="host:port of a simulator in a process of its own; none: embedded"
+        default=None,
+        description="host:port of the simulator of connectors without an address; none: embedded",
     )
     faults_file: Path | None = Field(
         default=None, description="faults that the embedded simulator plays, a file"
     )
     call_timeout: Seconds = Field(default=30, description="one call of a VIM, seconds")
+    check_seconds: Seconds = Field(
+        default=60, description="time between two checks of a connector that works, seconds"
+    )
     give_up_after: Seconds = Field(
         default=1200, description="time from the first try to giving up, seconds"
     )
@@ -150,11 +153,8 @@ class VimSettings(_Section):
     @field_validator("simulator_address")
     @classmethod
     def _host_and_port(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
-            raise ValueError("should be host:port")
+        if value is not None:
+            host_and_port(value)
         return value
 
 

@@ -13,8 +13,9 @@ from esc_daemon.datamodel.entries import DATAMODEL
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.selection import Step
+from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
-from esc_daemon.domain.intent import DefaultVimConnector, Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord, Record, ResourceRecord
 
@@ -122,10 +123,10 @@ class Operational:
     def _default_vim(self, connectors: Sequence[ConnectorRecord]) -> ConnectorRecord | None:
         """Return the connector that is chosen to be the default, else the only one there is."""
         chosen = self._records.record(DEFAULT_VIM)
-        intent = chosen.intent if chosen else None
-        if isinstance(intent, DefaultVimConnector):
-            return next((each for each in connectors if each.key.name == intent.vim_id), None)
-        return connectors[0] if len(connectors) == 1 else None
+        there = Connectors()
+        for record in (*connectors, *([chosen] if chosen else [])):
+            there = there.after(record.key, record.intent)
+        return next((each for each in connectors if each.key.name == there.default), None)
 
     def _tenants(self) -> Iterator[str]:
         for record in self._records.records_under(None):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId
-from esc_daemon.domain.intent import Kpi, Resource
+from esc_daemon.domain.intent import Kpi, Resource, VimConnector
 from esc_daemon.domain.specs import ResourceHandle, ServerSpec
 
 
@@ -142,5 +142,18 @@ class Watch:
         return f"watch {self.server.vm}"
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class CheckVim:
+    """Look whether the VIM of *connector* can be reached and lets us in; answered by VimChecked."""
+
+    vim: VimId
+    connector: VimConnector
+
+    @property
+    def slot(self) -> str:
+        """One check of a connector at a time."""
+        return "check"
+
+
 VimCall = EnsureServer | AwaitServer | RemoveServer | EnsureResource | RemoveResource
-Command = Await | VimCall | Watch
+Command = Await | VimCall | Watch | CheckVim

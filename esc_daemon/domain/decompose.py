@@ -1,30 +1,34 @@
 """One configuration entry can mean several records: which, and what each of them is told."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from esc_daemon.domain.ids import Key, Kind, RecordId, derived
-from esc_daemon.domain.intent import Deployment, Network, Resource
-from esc_daemon.domain.placing import network_key, owned_by, subnets_of
-from esc_daemon.domain.record import Record
+from esc_daemon.domain.ids import Key, Kind, RecordId, VimId, derived
+from esc_daemon.domain.intent import Deployment, Intent, Network
+from esc_daemon.domain.placing import home_of_network, network_key, owned_by, subnets_of
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.triggers import IntentChanged
 
 Told = tuple[Key, IntentChanged]
 
 
 def decompose(
-    key: Key, intent: Deployment | Resource | None, record: Record | None, new_id: RecordId
+    key: Key, intent: Intent | None, record: Record | None, new_id: RecordId, vim: VimId
 ) -> list[Told]:
     """
     Return what every touched record is told when the entry of *key* becomes *intent*.
 
-    *record* is what stands under *key* now; *new_id* names a new incarnation if there is one.
+    *record* is what stands under *key* now; *new_id* names a new incarnation if there is one,
+    *vim* is the default connector of this moment.
     """
-    id_, before = _target(record)
-    told = [(key, IntentChanged(id=new_id, intent=intent))]
+    target = _target(record)
+    told = [(key, IntentChanged(id=new_id, intent=intent, vim=vim))]
     if key.kind is Kind.DEPLOYMENT:
-        told += _ephemeral(key, before, intent, old_id=id_, new_id=new_id)
+        told += _ephemeral(key, target, intent, new_id, vim)
     elif key.kind is Kind.NETWORK:
-        told += _subnets(key, before, intent, id_=id_ or new_id, owner=None)
+        there = target or _Target(new_id, None, vim)
+        home = there.vim or vim
+        told += _subnets(key, there.intent, intent, id_=there.id, owner=None, vim=home)
     return told
 
 
@@ -37,50 +41,49 @@ def entry_of(key: Key, trigger: IntentChanged) -> Key:
     return key
 
 
-def _target(record: Record | None) -> tuple[RecordId | None, Deployment | Resource | None]:
-    """Return the incarnation that the configuration last asked for, and what it asked."""
-    if record is None:
-        return None, None
-    if record.successor is not None:
-        return record.successor.id, record.successor.intent
-    if record.intent is None:
-        return None, None
-    return record.id, record.intent
+class _Target(NamedTuple):
+    """The incarnation that the configuration last asked for, what it asked, and where it lives."""
+
+    id: RecordId
+    intent: Intent | None
+    vim: VimId
+
+
+def _target(record: Record | None) -> _Target | None:
+    if not isinstance(record, DeploymentRecord | ResourceRecord):
+        return None
+    asked = record.successor or record
+    return None if asked.intent is None else _Target(asked.id, asked.intent, asked.vim)
 
 
 def _ephemeral(
-    key: Key,
-    before: Deployment | Resource | None,
-    after: Deployment | Resource | None,
-    *,
-    old_id: RecordId | None,
-    new_id: RecordId,
+    key: Key, target: _Target | None, after: Intent | None, new_id: RecordId, vim: VimId
 ) -> Iterator[Told]:
-    if before == after:
-        return
     if after is None:
-        if isinstance(before, Deployment) and old_id is not None:
-            for at, id_ in owned_by(key, old_id, before):
+        if target is not None and isinstance(target.intent, Deployment):
+            for at, id_ in owned_by(key, target.id, target.intent):
                 yield at, IntentChanged(id=id_, intent=None)
         return
-    if before is not None:
+    if target is not None:
         return  # a change in place is decided, and refused for now, by the deployment itself
     assert isinstance(after, Deployment)
     owner = (key, new_id)
     for network in after.networks:
         at = network_key(key, network.name)
         network_id = RecordId(derived(new_id, "network", network.name))
-        yield at, IntentChanged(id=network_id, intent=network, owner=owner)
-        yield from _subnets(at, None, network, id_=network_id, owner=owner)
+        home = home_of_network(after, network.name, vim)
+        yield at, IntentChanged(id=network_id, intent=network, owner=owner, vim=home)
+        yield from _subnets(at, None, network, id_=network_id, owner=owner, vim=home)
 
 
 def _subnets(
     key: Key,
-    before: Deployment | Resource | None,
-    after: Deployment | Resource | None,
+    before: Intent | None,
+    after: Intent | None,
     *,
     id_: RecordId,
     owner: tuple[Key, RecordId] | None,
+    vim: VimId,
 ) -> Iterator[Told]:
     old = before if isinstance(before, Network) else None
     new = after if isinstance(after, Network) else None
@@ -91,4 +94,4 @@ def _subnets(
                 yield at, IntentChanged(id=subnet_id, intent=None)
     if new is not None:
         for (at, subnet_id), subnet in zip(subnets_of(key, id_, new), new.subnets, strict=True):
-            yield at, IntentChanged(id=subnet_id, intent=subnet, owner=owner)
+            yield at, IntentChanged(id=subnet_id, intent=subnet, owner=owner, vim=vim)

@@ -26,14 +26,21 @@ class Refused(DomainError):
     """
     A northbound request that the record cannot take; nothing was changed.
 
-    *tag* is an error-tag of RFC 6241 appendix A, *path* an instance path of the data model
-    (empty: the entry *key* as a whole), *text* tells the client what to do. *key* is set by the
-    one who knows which entry told the record; an edit may hold many.
+    *tag* is an error-tag of RFC 6241 appendix A, *text* tells the client what to do. *key* is set
+    by the one who knows which entry told the record; an edit may hold many. *below* leads from
+    the entry to the node at fault: names, each with the ``name`` of a list entry or "".
     """
 
-    def __init__(self, tag: str, text: str, *, path: str = "", key: Key | None = None) -> None:
+    def __init__(
+        self,
+        tag: str,
+        text: str,
+        *,
+        key: Key | None = None,
+        below: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self.tag = tag
         self.text = text
-        self.path = path
         self.key = key
+        self.below = below
         super().__init__(text)

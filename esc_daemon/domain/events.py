@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VmGroupName
+from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VimId, VmGroupName
 from esc_daemon.domain.record import InterfaceRecord
 
 
@@ -28,7 +28,7 @@ class EventStatus(StrEnum):
 
 
 class EventType(StrEnum):
-    """The events of seed 000, tables 3 to 5, that this version tells."""
+    """The events of seed 000, tables 3 to 5, that this version tells, and those of connectors."""
 
     CREATE_TENANT = "CREATE_TENANT"
     DELETE_TENANT = "DELETE_TENANT"
@@ -45,6 +45,15 @@ class EventType(StrEnum):
     VM_UNDEPLOYED = "VM_UNDEPLOYED"
     SERVICE_ALIVE = "SERVICE_ALIVE"
     SERVICE_UNDEPLOYED = "SERVICE_UNDEPLOYED"
+    VIM_OPERATIONAL_STATE = "VIM_OPERATIONAL_STATE"
+    CREATE_VIM_CONNECTOR = "CREATE_VIM_CONNECTOR"
+    UPDATE_VIM_CONNECTOR = "UPDATE_VIM_CONNECTOR"
+    DELETE_VIM_CONNECTOR = "DELETE_VIM_CONNECTOR"
+    CREATE_VIM_USER = "CREATE_VIM_USER"
+    UPDATE_VIM_USER = "UPDATE_VIM_USER"
+    DELETE_VIM_USER = "DELETE_VIM_USER"
+    CREATE_DEFAULT_VIM_CONNECTOR = "CREATE_DEFAULT_VIM_CONNECTOR"
+    DELETE_DEFAULT_VIM_CONNECTOR = "DELETE_DEFAULT_VIM_CONNECTOR"
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -56,6 +65,7 @@ class VmRef:
     generated_vmname: str
     vim_id: str = ""
     vim_project: str = ""
+    vim_project_id: str = ""
     hostid: str = ""
     hostname: str = ""
     interfaces: tuple[InterfaceRecord, ...] = ()
@@ -80,6 +90,7 @@ class Event:
     subnet: str | None = None
     image: str | None = None
     flavor: str | None = None
+    vim_connector_id: VimId | None = None
     source: VmRef | None = None
     target: VmRef | None = None
     details: str | None = None

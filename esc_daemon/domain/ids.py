@@ -15,6 +15,9 @@ VmId = NewType("VmId", str)
 VimId = NewType("VimId", str)
 OperationId = NewType("OperationId", str)
 
+NO_VIM: Final = VimId("")
+"""The id where no connector is named."""
+
 ADMIN_TENANT: Final = TenantName("SystemAdminTenantId")
 """ESC's name for the owner of networks that stand at the root of the data model."""
 

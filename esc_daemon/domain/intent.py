@@ -301,5 +301,5 @@ class DefaultVimConnector:
     vim_id: str
 
 
-Resource = Tenant | Network | Subnet | Image | Flavor
-Intent = Resource | Deployment
+Resource = Tenant | Network | Subnet | Image | Flavor | FileServer
+Intent = Resource | Deployment | VimConnector | DefaultVimConnector

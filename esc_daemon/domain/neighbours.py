@@ -12,7 +12,7 @@ from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.plan import holds_vim, released
-from esc_daemon.domain.record import AnyResourceRecord, DeploymentRecord, Record
+from esc_daemon.domain.record import AnyResourceRecord, Record, ResourceRecord
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.triggers import (
@@ -76,12 +76,12 @@ def _neighbours(
 ) -> Iterator[tuple[AnyResourceRecord, RecordId | None]]:
     for at, id_ in wait.neighbours:
         record = find(at)
-        if record is None or isinstance(record, DeploymentRecord):
+        if not isinstance(record, ResourceRecord):
             continue
         yield record, id_
         for subnet_key, subnet_id in _subnets(key, record):
             subnet = find(subnet_key)
-            if subnet is not None and not isinstance(subnet, DeploymentRecord):
+            if isinstance(subnet, ResourceRecord):
                 yield subnet, subnet_id
 
 
@@ -114,7 +114,7 @@ def _gone(wait: Await, find: Find) -> NeighboursGone | None:
     failures: list[tuple[Key, str]] = []
     for key, id_ in wait.neighbours:
         record = find(key)
-        if record is None or _other(record, id_) or isinstance(record, DeploymentRecord):
+        if not isinstance(record, ResourceRecord) or _other(record, id_):
             continue
         if record.state is not ResourceState.LEFTOVER:
             return None

@@ -23,7 +23,7 @@ from esc_daemon.domain.intent import (
     VmGroup,
 )
 from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, Leftover, VmRecord
-from esc_daemon.domain.specs import PortSpec, ServerSpec
+from esc_daemon.domain.specs import PortSpec, ResourceHandle, ServerSpec
 from esc_daemon.domain.states import VmState
 
 MAX_VMS: Final = 500
@@ -31,10 +31,14 @@ MAX_VMS: Final = 500
 
 
 def vms_of(
-    key: Key, id_: DeploymentId, intent: Deployment, leftovers: tuple[Leftover, ...] = ()
+    key: Key,
+    id_: DeploymentId,
+    intent: Deployment,
+    vim: VimId,
+    leftovers: tuple[Leftover, ...] = (),
 ) -> dict[VmId, VmRecord]:
     """
-    Return the VMs that *intent* means, none of them begun.
+    Return the VMs that *intent* means, none of them begun; *vim* is where no locator sends them.
 
     The addresses of *leftovers* are taken: their ports are still in the VIM (ruling 8).
 
@@ -49,13 +53,13 @@ def vms_of(
     found: dict[VmId, VmRecord] = {}
     held = [interface for left in leftovers for interface in left.vm.interfaces]
     for group in intent.groups:
-        for vm in _vms_of_group(key, id_, group, held):
+        for vm in _vms_of_group(key, id_, group, home_of(group, vim), held):
             found[vm.id] = vm
     return found
 
 
 def _vms_of_group(
-    key: Key, id_: DeploymentId, group: VmGroup, held: list[InterfaceRecord]
+    key: Key, id_: DeploymentId, group: VmGroup, vim: VimId, held: list[InterfaceRecord]
 ) -> Iterator[VmRecord]:
     taken = {i.ip_address for i in group.interfaces} | {i.ip_address for i in held}
     taken_macs = {i.mac_address for i in group.interfaces} | {i.mac_address for i in held}
@@ -70,7 +74,7 @@ def _vms_of_group(
             index=index,
             generation=1,
             state=VmState.UNDEF,
-            vim=VimId(group.locator.vim_id),
+            vim=vim,
             project=group.locator.vim_project,
             interfaces=tuple(
                 _interface(each, index, group, addresses, macs) for each in group.interfaces
@@ -118,6 +122,28 @@ def _drawn(pool: Iterator[str], network: str, group: VmGroup) -> str:
         raise Refused("resource-denied", text) from None
 
 
+def home_of(group: VmGroup, default: VimId) -> VimId:
+    """Return the connector that *group* goes to."""
+    return VimId(group.locator.vim_id) or default
+
+
+def home_of_network(intent: Deployment, network: str, default: VimId) -> VimId:
+    """
+    Return the connector in which the ephemeral *network* is made: that of its first group.
+
+    A group that goes elsewhere takes the network of that name there.
+    """
+    for group in intent.groups:
+        if any(interface.network == network for interface in group.interfaces):
+            return home_of(group, default)
+    return default
+
+
+def lives_in(handle: ResourceHandle, vim: VimId) -> bool:
+    """Tell whether what *handle* names is in *vim*; empty is whichever there was once."""
+    return not handle.vim or not vim or handle.vim == vim
+
+
 def network_key(key: Key, network: str) -> Key:
     """Return the key of an ephemeral network of the deployment *key*."""
     return Key(Kind.NETWORK, key.tenant, joined(key.name, network))
@@ -149,8 +175,10 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
     """
     Return the neighbours that must be ready before the first VM: tenant, networks, catalogue.
 
-    A network that the deployment does not bring along may be its tenant's or a shared one, or
-    only the VIM knows it: both keys are asked for, and what has no record does not hold us up.
+    What a group elsewhere than in the default VIM names is there or not: resources of their own
+    are made in the default VIM only. A network that the deployment does not bring along may be its
+    tenant's or a shared one, or only the VIM knows it: both keys are asked for, and what has no
+    record does not hold us up.
     """
     assert record.intent is not None
     key = record.key
@@ -158,6 +186,8 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
     needed.update(record.owned)
     own = {network.name for network in record.intent.networks}
     for group in record.intent.groups:
+        if home_of(group, record.vim) != record.vim:
+            continue
         for interface in group.interfaces:
             if interface.network not in own:
                 name = joined(interface.network)
@@ -185,7 +215,7 @@ def server_spec(record: DeploymentRecord, vm: VmRecord) -> ServerSpec:
     group = group_of(record, vm)
     return ServerSpec(
         name=vm.name,
-        project=vm.project,
+        project=vm.project_id or vm.project,
         image=group.image,
         flavor=group.flavor,
         day_zero=group.day_zero,
@@ -197,9 +227,9 @@ def _port_spec(record: DeploymentRecord, vm: VmRecord, interface: InterfaceRecor
     ours = record.networks.get(interface.network)
     return PortSpec(
         key=PortKey(vm.id, interface.nicid),
-        project=vm.project,
+        project=vm.project_id or vm.project,
         network=interface.network,
-        network_id=ours.resource_id if ours else None,
+        network_id=ours.resource_id if ours and lives_in(ours, vm.vim) else None,
         ip_address=interface.ip_address,
         mac_address=interface.mac_address,
         admin_state_up=interface.admin_state_up,

@@ -13,6 +13,7 @@ from esc_daemon.domain.advance.resource import waits
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
+    CheckVim,
     Command,
     EnsureResource,
     EnsureServer,
@@ -27,8 +28,11 @@ from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import (
     AnyResourceRecord,
+    ConnectorRecord,
+    DefaultConnectorRecord,
     DeploymentRecord,
     Record,
+    ResourceRecord,
     VmRecord,
 )
 from esc_daemon.domain.states import (
@@ -45,12 +49,9 @@ _Due = tuple[Command | None, datetime | None]
 
 def plan(record: Record, now: datetime) -> Plan:
     """Return what *record* wants done at *now*."""
-    due = (
-        _deployment(record, now) if isinstance(record, DeploymentRecord) else _resource(record, now)
-    )
     commands: set[Command] = set()
     moments: list[datetime] = []
-    for command, moment in due:
+    for command, moment in _due(record, now):
         if command is not None:
             commands.add(command)
         if moment is not None:
@@ -58,10 +59,24 @@ def plan(record: Record, now: datetime) -> Plan:
     return Plan(commands=frozenset(commands), wake_at=min(moments, default=None))
 
 
+def _due(record: Record, now: datetime) -> Iterator[_Due]:
+    match record:
+        case DeploymentRecord():
+            return _deployment(record, now)
+        case ConnectorRecord():
+            return iter([_check(record, now)])
+        case DefaultConnectorRecord():
+            return iter(())
+        case _:
+            return _resource(record, now)
+
+
 def holds_vim(record: Record) -> bool:
     """Tell whether *record* may have something in a VIM: its tenant cannot go before it."""
     if isinstance(record, DeploymentRecord):
         return any(vm.state is not VmState.UNDEF for vm in record.vms.values())
+    if not isinstance(record, ResourceRecord):
+        return False
     if record.state in {ResourceState.CREATING, ResourceState.DELETING}:
         return not (record.state is ResourceState.CREATING and waits(record))
     return record.state is not ResourceState.LEFTOVER
@@ -94,9 +109,18 @@ def _when_sure(
 
 
 def _await(
-    record: Record, until: Until, neighbours: tuple[tuple[Key, RecordId | None], ...]
+    record: DeploymentRecord | AnyResourceRecord,
+    until: Until,
+    neighbours: tuple[tuple[Key, RecordId | None], ...],
 ) -> Await:
     return Await(until=until, waiter=record.id, neighbours=neighbours)
+
+
+def _check(record: ConnectorRecord, now: datetime) -> _Due:
+    assert record.intent is not None
+    if record.next_check is not None and now < record.next_check:
+        return None, record.next_check
+    return CheckVim(vim=VimId(record.key.name), connector=record.intent), None
 
 
 def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
@@ -158,14 +182,14 @@ def _creating(record: AnyResourceRecord, now: datetime) -> _Due:
     if waits(record):
         return _await(record, Until.READY, _above(record.key)), None
     command = EnsureResource(
-        vim=VimId(""), key=record.key, id=record.id, want=record.made, parent=record.parent
+        vim=record.vim, key=record.key, id=record.id, want=record.made, parent=record.parent
     )
     return _when(record.attempt, command, now)
 
 
 def _removing(record: AnyResourceRecord, now: datetime) -> _Due:
     command = RemoveResource(
-        vim=VimId(""),
+        vim=record.vim,
         key=record.key,
         id=record.id,
         made=record.made,

@@ -10,7 +10,9 @@ class Policy:
     Budgets of one VIM call (DESIGN, law 5).
 
     *settle* is the longest time after which a request that nobody answered may still take
-    effect in the VIM; a removal is believed only when nothing can turn up any more.
+    effect in the VIM; a removal is believed only when nothing can turn up any more. A connector
+    is checked every *check_pause*, while it does not work every *recheck_pause*, and after calls
+    that did not reach its VIM no sooner than *doubt_pause* after the last check.
     """
 
     give_up_after: timedelta = timedelta(minutes=20)
@@ -19,6 +21,9 @@ class Policy:
     removal_tries: int = 5
     leftover_pause: timedelta = timedelta(minutes=5)
     settle: timedelta = timedelta(seconds=60)
+    check_pause: timedelta = timedelta(seconds=60)
+    recheck_pause: timedelta = timedelta(seconds=10)
+    doubt_pause: timedelta = timedelta(seconds=1)
 
 
 DEFAULT_POLICY = Policy()

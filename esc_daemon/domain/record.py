@@ -6,9 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from esc_daemon.domain.ids import Key, OperationId, RecordId, VimId, VmGroupName, VmId
+from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId, VmGroupName, VmId
 from esc_daemon.domain.intent import (
+    DefaultVimConnector,
     Deployment,
+    FileServer,
     Flavor,
     Image,
     Network,
@@ -45,9 +47,11 @@ class VmRecord:
     """
     One VM.
 
-    *server* is known from the VIM's first answer on; *unsure_until* is the moment up to which a
-    create that nobody answered may still turn up; *deadline* is the end of the wait for life, and
-    for the KPI events that other groups wait for. *came_true* are those of them that were seen.
+    *project* is the name of the project that holds it, *project_id* the VIM's id of the project
+    where that is the tenant's. *server* is known from the VIM's first answer on; *unsure_until* is
+    the moment up to which a create that nobody answered may still turn up; *deadline* is the end of
+    the wait for life, and for the KPI events that other groups wait for. *came_true* are those of
+    them that were seen.
     """
 
     id: VmId
@@ -58,6 +62,7 @@ class VmRecord:
     state: VmState
     vim: VimId
     project: str
+    project_id: str = ""
     interfaces: tuple[InterfaceRecord, ...] = ()
     server: ResourceHandle | None = None
     host_id: str = ""
@@ -102,6 +107,7 @@ class Successor:
 
     id: RecordId
     intent: Deployment
+    vim: VimId = NO_VIM
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -109,15 +115,18 @@ class DeploymentRecord:
     """
     A deployment.
 
-    *intent* None: it is to go. *tenant* and *networks* are what its neighbours told when they
-    were ready. A record with neither intent nor VMs may rest for its *leftovers* alone; then
-    *state* is SERVICE_UNDEF_STATE and opdata does not show it.
+    *intent* None: it is to go. *vim* is the connector of the groups that name none: what was the
+    default when the deployment was accepted (here and elsewhere empty in rows of before there
+    were connectors, where it stands for the present default). *tenant* and *networks* are what
+    its neighbours told when they were ready. A record with neither intent nor VMs may rest for its
+    *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and opdata does not show it.
     """
 
     key: Key
     id: RecordId
     intent: Deployment | None
     state: ServiceState
+    vim: VimId = NO_VIM
     vms: Mapping[VmId, VmRecord] = field(default_factory=dict)
     owned: tuple[tuple[Key, RecordId], ...] = ()
     tenant: ResourceHandle | None = None
@@ -140,15 +149,17 @@ class ResourceSuccessor(Generic[ResourceT]):
     id: RecordId
     intent: ResourceT
     owner: tuple[Key, RecordId] | None
+    vim: VimId = NO_VIM
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceRecord(Generic[ResourceT]):
     """
-    A tenant, network, subnet, image or flavor.
+    A tenant, network, subnet, image, flavor or file server.
 
-    *made* is what was last asked of the VIM: a removal needs it after *intent* is None.
-    *owner* is the deployment whose ephemeral network it is.
+    *vim* is where it lives, fixed when it was accepted. *made* is what was last asked of the VIM:
+    a removal needs it after *intent* is None. *owner* is the deployment whose ephemeral network it
+    is.
     """
 
     key: Key
@@ -156,6 +167,7 @@ class ResourceRecord(Generic[ResourceT]):
     intent: ResourceT | None
     made: ResourceT
     state: ResourceState
+    vim: VimId = NO_VIM
     owner: tuple[Key, RecordId] | None = None
     parent: ResourceHandle | None = None
     handle: ResourceHandle | None = None
@@ -172,8 +184,9 @@ class ConnectorRecord:
     """
     A VIM connector.
 
-    *status* is what the last check found, None before the first; *message* says it in words.
-    *next_check* is when it is looked at again.
+    *status* is what the last check of the connector as it now is found, None before the first;
+    *message* says it in words. *told* is the status that was told last. *checked* is when the
+    last check ended, *next_check* when it is looked at again.
     """
 
     key: Key
@@ -181,7 +194,20 @@ class ConnectorRecord:
     intent: VimConnector | None
     status: VimStatus | None = None
     message: str = ""
+    told: VimStatus | None = None
+    checked: datetime | None = None
     next_check: datetime | None = None
+    revision: int = 0
+    epoch: int = 0
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class DefaultConnectorRecord:
+    """Which VIM connector is named as the default; there is one such record, or none."""
+
+    key: Key
+    id: RecordId
+    intent: DefaultVimConnector | None
     revision: int = 0
     epoch: int = 0
 
@@ -192,5 +218,6 @@ AnyResourceRecord = (
     | ResourceRecord[Subnet]
     | ResourceRecord[Image]
     | ResourceRecord[Flavor]
+    | ResourceRecord[FileServer]
 )
-Record = DeploymentRecord | AnyResourceRecord
+Record = DeploymentRecord | AnyResourceRecord | ConnectorRecord | DefaultConnectorRecord

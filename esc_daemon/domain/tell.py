@@ -1,6 +1,6 @@
 """The events and their texts, each in one place (ESC-WORKFLOWS sections 0 to 2; seed 000)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
@@ -11,14 +11,17 @@ from esc_daemon.domain.ids import (
     Key,
     Kind,
     TenantName,
+    VimId,
     parts_of,
 )
+from esc_daemon.domain.intent import DefaultVimConnector, VimConnector
 from esc_daemon.domain.record import (
     AnyResourceRecord,
     DeploymentRecord,
     InterfaceRecord,
     VmRecord,
 )
+from esc_daemon.domain.specs import VimStatus
 
 _CREATED: Final[Mapping[Kind, tuple[EventType, str]]] = {
     Kind.TENANT: (EventType.CREATE_TENANT, "Tenant successfully created"),
@@ -33,6 +36,22 @@ _DELETED: Final[Mapping[Kind, tuple[EventType, str]]] = {
     Kind.SUBNET: (EventType.DELETE_SUBNET, "VIM Driver: Subnet successfully deleted"),
     Kind.IMAGE: (EventType.DELETE_IMAGE, "Image deletion completed successfully."),
     Kind.FLAVOR: (EventType.DELETE_FLAVOR, "Flavor deletion completed successfully."),
+}
+_VIM_STATUS: Final[Mapping[VimStatus, str]] = {
+    VimStatus.CONNECTION_SUCCESSFUL: "Successfully connected to VIM",
+    VimStatus.CONNECTION_FAILED: "Unable to establish VIM connection",
+    VimStatus.AUTHENTICATION_FAILED: "VIM authentication failed",
+    VimStatus.NO_CREDENTIALS: "No VIM credentials found",
+}
+_CONNECTORS: Final[Mapping[EventType, str]] = {
+    EventType.CREATE_VIM_CONNECTOR: "VIM connector successfully created",
+    EventType.UPDATE_VIM_CONNECTOR: "VIM connector successfully updated",
+    EventType.DELETE_VIM_CONNECTOR: "VIM connector successfully deleted",
+    EventType.CREATE_VIM_USER: "VIM user successfully created",
+    EventType.UPDATE_VIM_USER: "VIM user successfully updated",
+    EventType.DELETE_VIM_USER: "VIM user successfully deleted",
+    EventType.CREATE_DEFAULT_VIM_CONNECTOR: "Default VIM connector successfully created",
+    EventType.DELETE_DEFAULT_VIM_CONNECTOR: "Default VIM connector successfully deleted",
 }
 
 
@@ -96,6 +115,7 @@ def vm_ref(vm: VmRecord, *, interfaces: bool = False) -> VmRef:
         generated_vmname=vm.name,
         vim_id=vm.vim,
         vim_project=vm.project,
+        vim_project_id=vm.project_id,
         hostid=vm.host_id,
         hostname=vm.hostname,
         interfaces=shown,
@@ -202,3 +222,68 @@ def tenant_id(record: DeploymentRecord) -> str | None:
     if record.tenant is None:
         return None
     return record.tenant.resource_id or record.key.tenant
+
+
+def vim_status_text(status: VimStatus) -> str:
+    """Return what a check found, in words."""
+    return _VIM_STATUS[status]
+
+
+def vim_operational_state(vim: VimId, status: VimStatus, detail: str = "") -> Event:
+    """Return VIM_OPERATIONAL_STATE; FAILURE unless the VIM lets us in."""
+    well = status is VimStatus.CONNECTION_SUCCESSFUL
+    return Event(
+        type=EventType.VIM_OPERATIONAL_STATE,
+        message=vim_status_text(status),
+        status=EventStatus.SUCCESS if well else EventStatus.FAILURE,
+        status_code=200 if well else 500,
+        vim_connector_id=vim,
+        details=detail or None,
+    )
+
+
+def connector_created(vim: VimId, intent: VimConnector) -> Iterator[Event]:
+    """Yield CREATE_VIM_CONNECTOR, then CREATE_VIM_USER of each user."""
+    yield _of_connector(vim, EventType.CREATE_VIM_CONNECTOR)
+    for user in intent.users:
+        yield _of_connector(vim, EventType.CREATE_VIM_USER, user.name)
+
+
+def connector_updated(vim: VimId, old: VimConnector, new: VimConnector) -> Iterator[Event]:
+    """Yield what is told when *old* becomes *new*: the users that differ, and the rest as one."""
+    was = {user.name: user for user in old.users}
+    now = {user.name: user for user in new.users}
+    kept = [name for name in was if name in now]
+    reordered = kept != [name for name in now if name in was]
+    if (old.type, old.properties) != (new.type, new.properties) or reordered:
+        yield _of_connector(vim, EventType.UPDATE_VIM_CONNECTOR)
+    for name in was:
+        if name not in now:
+            yield _of_connector(vim, EventType.DELETE_VIM_USER, name)
+    for name, user in now.items():
+        if name not in was:
+            yield _of_connector(vim, EventType.CREATE_VIM_USER, name)
+        elif was[name] != user:
+            yield _of_connector(vim, EventType.UPDATE_VIM_USER, name)
+
+
+def connector_deleted(vim: VimId, intent: VimConnector | None) -> Iterator[Event]:
+    """Yield DELETE_VIM_USER of each user, then DELETE_VIM_CONNECTOR."""
+    for user in intent.users if intent else ():
+        yield _of_connector(vim, EventType.DELETE_VIM_USER, user.name)
+    yield _of_connector(vim, EventType.DELETE_VIM_CONNECTOR)
+
+
+def default_connector_created(intent: DefaultVimConnector) -> Event:
+    """Return CREATE_DEFAULT_VIM_CONNECTOR, also where another one was the default."""
+    return _of_connector(VimId(intent.vim_id), EventType.CREATE_DEFAULT_VIM_CONNECTOR)
+
+
+def default_connector_deleted(intent: DefaultVimConnector) -> Event:
+    """Return DELETE_DEFAULT_VIM_CONNECTOR."""
+    return _of_connector(VimId(intent.vim_id), EventType.DELETE_DEFAULT_VIM_CONNECTOR)
+
+
+def _of_connector(vim: VimId, kind: EventType, user: str | None = None) -> Event:
+    text = _CONNECTORS[kind] if user is None else f"{_CONNECTORS[kind]}: {user}"
+    return Event(type=kind, message=text, vim_connector_id=vim)

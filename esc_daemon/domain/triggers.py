@@ -9,9 +9,9 @@ it and ignores the rest.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esc_daemon.domain.ids import Key, RecordId, ServerKey
-from esc_daemon.domain.intent import Deployment, Resource
-from esc_daemon.domain.specs import ResourceHandle, Server
+from esc_daemon.domain.ids import NO_VIM, Key, RecordId, ServerKey, VimId
+from esc_daemon.domain.intent import Intent, VimConnector
+from esc_daemon.domain.specs import ResourceHandle, Server, VimStatus
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -20,12 +20,14 @@ class IntentChanged:
     The configuration entry changed; *intent* None: it is gone.
 
     *id* names the incarnation in case this creates one (law 1: ids come from outside).
-    *owner* is set for the ephemeral networks of a deployment.
+    *owner* is set for the ephemeral networks of a deployment. *vim* is the connector in which
+    lives what the intent gives no place to.
     """
 
     id: RecordId
-    intent: Deployment | Resource | None
+    intent: Intent | None
     owner: tuple[Key, RecordId] | None = None
+    vim: VimId = NO_VIM
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -120,6 +122,24 @@ class KpiCrossed:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class VimChecked:
+    """
+    The check of *connector*, as it was when the check began, found *status*.
+
+    *detail* says more where the check itself went wrong.
+    """
+
+    connector: VimConnector
+    status: VimStatus
+    detail: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VimDoubted:
+    """A call did not reach the VIM of this connector."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Restarted:
     """The process began anew: what was in flight may still take effect, and nobody will tell."""
 
@@ -139,6 +159,8 @@ Trigger = (
     | ResourceMade
     | ResourceGone
     | CallFailed
+    | VimChecked
+    | VimDoubted
     | Restarted
     | Woken
 )

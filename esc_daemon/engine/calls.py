@@ -14,7 +14,8 @@ from esc_daemon.domain.commands import (
     VimCall,
 )
 from esc_daemon.domain.ids import Kind
-from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import FileServer, Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.placing import lives_in
 from esc_daemon.domain.specs import ResourceHandle, ServerStatus
 from esc_daemon.domain.triggers import (
     ResourceGone,
@@ -90,7 +91,9 @@ async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) ->
 
 
 async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceHandle:
-    project = call.parent.project if call.parent else ""
+    project = ""
+    if call.parent is not None:  # by its name where it lives in another VIM
+        project = call.parent.project if lives_in(call.parent, call.vim) else call.parent.name
     match call.want:
         case Tenant():
             return await driver.ensure_tenant(call.key, call.want)
@@ -105,6 +108,8 @@ async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceH
             return await driver.ensure_image(call.key, call.want)
         case Flavor():
             return await driver.ensure_flavor(call.key, call.want)
+        case FileServer():
+            raise VimNotSupported("no VIM verb makes a file server")
         case _:
             assert_never(call.want)
 

@@ -11,7 +11,7 @@ The engine: one serial mailbox a record, one transaction a step (DESIGN, laws 3,
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import uuid4
@@ -19,13 +19,13 @@ from uuid import uuid4
 import structlog
 
 from esc_daemon.domain.advance import advance
+from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import Key, RecordId, TenantName, VimId
-from esc_daemon.domain.intent import Deployment, Resource
+from esc_daemon.domain.ids import NO_VIM, Key, RecordId, TenantName
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
-from esc_daemon.domain.record import Record
+from esc_daemon.domain.record import ConnectorRecord, Record
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
     IntentChanged,
@@ -37,39 +37,20 @@ from esc_daemon.domain.triggers import (
     Woken,
 )
 from esc_daemon.engine.broadcast import Broadcast
+from esc_daemon.engine.connectors import ConnectorGuard
+from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.store.base import EntryChange, LoggedEvent, Store, StoreError, Undo
-from esc_daemon.vim.base import VimRefused
+from esc_daemon.store.base import LoggedEvent, Store, StoreError
 
 log = structlog.get_logger()
 
 _STORE_PAUSE_SECONDS: Final = 1.0
 """How long a record waits before it tries again to store a step that could not be stored."""
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class Change:
-    """One configuration entry with an activation: what it is to mean from now on."""
-
-    key: Key
-    intent: Deployment | Resource | None
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class Edit:
-    """An accepted edit: the records that it touches and the entries that it writes."""
-
-    changes: tuple[Change, ...]
-    entries: tuple[EntryChange, ...] = ()
-    undo: Sequence[Undo] | None = None
-    """What a confirmed commit would go back to from now on; None leaves that as it is."""
-    on_committed: Callable[[], None] = lambda: None
-    """Called once it is durable, before anybody is told: what it changed is readable then."""
 
 
 _NO_EDIT: Final = Edit(changes=())
@@ -98,6 +79,7 @@ class Engine:
         self._children: dict[TenantName | None, dict[Key, None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._connectors = ConnectorGuard(vims, self.record, self.records)
         self.broadcast = Broadcast(last_event)
         self._neighbours = Neighbours(self.record, self.records_under, self.tell)
         self._performer = Performer(
@@ -112,7 +94,7 @@ class Engine:
         box = self._boxes.get(key)
         return box.record if box is not None else None
 
-    def records(self) -> Iterable[Record]:
+    def records(self) -> Sequence[Record]:
         """Return every record, in the order in which they came to be."""
         return [box.record for box in self._boxes.values() if box.record is not None]
 
@@ -124,21 +106,37 @@ class Engine:
             if (record := self.record(key)) is not None
         )
 
+    def connectors(self) -> Iterable[ConnectorRecord]:
+        """Return the records of the VIM connectors."""
+        return self._connectors.records()
+
     @property
     def at_rest(self) -> bool:
-        """Tell whether nothing is waiting to be told and no VIM call is under way."""
+        """
+        Tell whether nothing is waiting to be told and no VIM call is under way.
+
+        Checks of connectors go on for ever and do not count.
+        """
         return not self._performer.in_flight and not any(
             box.waiting or box.draining for box in self._boxes.values()
         )
 
     # ---------------------------------------------------------------- what others do
 
-    async def restore(self) -> None:
-        """Take up every stored record where it stood."""
+    async def restore(self, first: Callable[[], Edit] | None = None) -> None:
+        """
+        Take up every stored record where it stood.
+
+        What *first* returns is taken where nothing was ever told, and where what is there lives in
+        no connector: a database of before there were any.
+        """
         async for record in self._store.load():
             box = self._box(record.key)
             box.record = record
             self._index(box)
+        self._connectors.take(self.records())
+        if first is not None and self._connectors.wanted(fresh=not self.broadcast.last):
+            await self._apply(first())
         for box in tuple(self._boxes.values()):
             assert box.record is not None
             step = advance(box.key, box.record, Restarted(), self._now(), self._policy)
@@ -170,58 +168,46 @@ class Engine:
         """
         self._steps(self._told(edit), edit)
 
-    def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
-        for change in edit.changes:
-            self._check_vims(change)
-        steps: dict[Key, Step] = {}
-        for key, trigger in told:
-            self._advance(steps, key, trigger)
-        return [step for step in steps.values() if step.moved]
-
     async def _apply(self, edit: Edit) -> None:
-        while True:
-            keys = {key for key, _ in self._told(edit)}
-            async with AsyncExitStack() as turns:
-                for key in sorted(keys, key=_in_order):
-                    await turns.enter_async_context(self._turn(key))
-                told = self._told(edit)
-                if keys.issuperset(key for key, _ in told):
-                    await self._taken(told, edit)
-                    return
+        async with self._connectors.turn(edit):
+            while True:
+                keys = {key for key, _ in self._told(edit)}
+                async with AsyncExitStack() as turns:
+                    for key in sorted(keys, key=_in_order):
+                        await turns.enter_async_context(self._turn(key))
+                    told = self._told(edit)
+                    if keys.issuperset(key for key, _ in told):
+                        await self._taken(told, edit)
+                        return
 
     def _told(self, edit: Edit) -> list[tuple[Key, IntentChanged]]:
         """Return what each touched record is told, as the records stand now."""
+        default = self._connectors.after(edit).default or NO_VIM
         return [
             told
             for change in edit.changes
             for told in decompose(
-                change.key, change.intent, self.record(change.key), self._new_id()
+                change.key, change.intent, self.record(change.key), self._new_id(), default
             )
         ]
-
-    def _check_vims(self, change: Change) -> None:
-        """
-        Refuse what would be made by a connector that there is not (ruling 13).
-
-        Raises:
-            Refused: The text names the connectors that there are.
-
-        """
-        record = self.record(change.key)
-        if not isinstance(change.intent, Deployment) or (record and record.intent == change.intent):
-            return
-        for group in change.intent.groups:
-            try:
-                self._vims.driver(VimId(group.locator.vim_id))
-            except VimRefused as error:
-                text = f"vm_group {group.name}: {error}"
-                raise Refused("operation-failed", text, key=change.key) from error
 
     async def _taken(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> None:
         moved = self._steps(told, edit)
         await self._commit(moved, edit)
         for step in moved:
             self._follow_when_read(self._box(step.key))
+
+    def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
+        steps: dict[Key, Step] = {}
+        for key, trigger in told:
+            self._advance(steps, key, trigger)
+        try:
+            self._connectors.check(edit, steps)
+        except Refused as refused:
+            refused.key = next((entry_of(*each) for each in told if each[0] == refused.key), None)
+            raise
+        moved = [step for step in steps.values() if step.moved]
+        return moved if edit.told else [_untold(step) for step in moved]
 
     def tell(self, key: Key, trigger: Trigger) -> None:
         """Let the record of *key* know; never refused, coalesced by subject (law 9)."""
@@ -329,6 +315,7 @@ class Engine:
             box = self._box(step.key)
             box.record = step.record
             self._index(box)
+        self._connectors.committed(sealed)
         try:
             edit.on_committed()
         finally:  # what is stored is told: the numbers have no gaps
@@ -395,3 +382,11 @@ def _sealed(step: Step) -> Step:
     revision = (step.before.revision if step.before else 0) + 1
     epoch = step.before.epoch if step.before else 0
     return replace(step, record=replace(step.record, revision=revision, epoch=epoch))
+
+
+def _untold(step: Step) -> Step:
+    """Leave the events of *step* out, and presume of a connector that it works."""
+    record = step.record
+    if isinstance(record, ConnectorRecord):
+        record = presumed_well(record)
+    return replace(step, record=record, events=())

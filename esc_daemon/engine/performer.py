@@ -9,7 +9,6 @@ call answers with exactly one trigger, after which the engine plans again.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, assert_never
 
 import structlog
@@ -17,6 +16,7 @@ import structlog
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
+    CheckVim,
     Command,
     EnsureResource,
     EnsureServer,
@@ -25,8 +25,10 @@ from esc_daemon.domain.commands import (
     VimCall,
     Watch,
 )
+from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId
-from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.vims import Vims
@@ -66,9 +68,11 @@ class Performer:
 
     @property
     def in_flight(self) -> int:
-        """Return the number of VIM calls under way."""
+        """Return the number of VIM calls under way; checks of connectors never end and are none."""
         return sum(
-            run.task is not None for slots in self._running.values() for run in slots.values()
+            run.task is not None and not isinstance(run.command, CheckVim)
+            for slots in self._running.values()
+            for run in slots.values()
         )
 
     def ensure(self, key: Key, commands: Iterable[Command]) -> None:
@@ -103,7 +107,7 @@ class Performer:
                 self._monitor.disarm(server.vm)
                 self._watched.pop(server.vm, None)
                 return True
-            case AwaitServer():  # it only looks
+            case AwaitServer() | CheckVim():  # it only looks
                 if run.task is not None:
                     run.task.cancel()
                 return True
@@ -123,6 +127,8 @@ class Performer:
                 self._call(key, slot, command, running)
             case EnsureResource() | RemoveResource():
                 self._call(key, slot, command, running)
+            case CheckVim():
+                self._call(key, slot, command, running)
             case _:
                 assert_never(command)
 
@@ -130,13 +136,18 @@ class Performer:
         """Note that the record's wait for its neighbours is over."""
         self._running.get(key, {}).pop("await", None)
 
-    def _call(self, key: Key, slot: str, call: VimCall, running: dict[str, _Running]) -> None:
+    def _call(
+        self, key: Key, slot: str, call: VimCall | CheckVim, running: dict[str, _Running]
+    ) -> None:
         run = _Running(call)
         running[slot] = run
         run.task = asyncio.create_task(self._answer(key, slot, call, run))
 
-    async def _answer(self, key: Key, slot: str, call: VimCall, run: _Running) -> None:
-        trigger = await self._outcome(call)
+    async def _answer(self, key: Key, slot: str, call: VimCall | CheckVim, run: _Running) -> None:
+        if isinstance(call, CheckVim):
+            trigger: Trigger = await self._checked(call)
+        else:
+            trigger = await self._outcome(call)
         slots = self._running.get(key)
         if slots is not None and slots.get(slot) is run:
             del slots[slot]
@@ -147,11 +158,12 @@ class Performer:
     async def _outcome(self, call: VimCall) -> Trigger:
         """Return the call's one answer, whatever happens."""
         try:
-            driver = self._vims.driver(call.vim)
-            return await perform(driver, call, partial(self._vims.asking, call.vim))
+            with self._vims.using(call.vim) as connection:
+                return await perform(connection.driver, call, connection.asking)
         except VimRefused as error:
             return _told(call, _failure(call, str(error), final=True))
         except VimUnreachable as error:
+            self._tell(connector_key(call.vim), VimDoubted())
             return _told(call, _failure(call, str(error), reached=False))
         except VimError as error:
             return _told(call, _failure(call, str(error)))
@@ -161,6 +173,20 @@ class Performer:
         except Exception as error:
             log.exception("vim.call_broke", call=type(call).__name__, vim=call.vim)
             return _failure(call, f"internal error in the VIM driver: {type(error).__name__}")
+
+    async def _checked(self, check: CheckVim) -> VimChecked:
+        """Return what the check found, whatever happens."""
+        detail, status = "", VimStatus.CONNECTION_FAILED
+        try:
+            status = await self._vims.status(check.vim)
+        except TimeoutError:
+            detail = f"no answer within {self._vims.call_timeout:g} s"
+        except VimError as error:
+            detail = str(error)
+        except Exception as error:
+            log.exception("vim.check_broke", vim=check.vim)
+            detail = f"internal error in the VIM driver: {type(error).__name__}"
+        return VimChecked(connector=check.connector, status=status, detail=detail)
 
     def _crossed(self, server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's signature
         key = self._watched.get(server.vm)
@@ -172,12 +198,11 @@ class Performer:
         """Start nothing more; give calls under way a moment to answer, then leave them."""
         self._closed = True
         await self._monitor.close()
-        tasks = [
-            run.task
-            for slots in self._running.values()
-            for run in slots.values()
-            if run.task is not None
-        ]
+        running = [run for slots in self._running.values() for run in slots.values()]
+        tasks = [run.task for run in running if run.task is not None]
+        for run in running:
+            if run.task is not None and isinstance(run.command, CheckVim):
+                run.task.cancel()
         self._running.clear()
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)

@@ -1,15 +1,86 @@
-"""The VIM connections that there are, and how much may be asked of each at a time."""
+"""
+The VIM connections that there are, and how much may be asked of each at a time.
+
+They are made from the configured connectors, by type, and follow them. A connection that another
+takes the place of, or whose connector is gone, is closed when the last call through it has ended.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final
 
-from esc_daemon.domain.ids import VimId
-from esc_daemon.vim.base import VimDriver, VimRefused
+import structlog
+
+from esc_daemon.domain.connectors import Connectors
+from esc_daemon.domain.ids import ServerKey, VimId
+from esc_daemon.domain.intent import VimConnector
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.vim.base import (
+    BadConnector,
+    GuestProbe,
+    Opened,
+    VimDriver,
+    VimRefused,
+    VimType,
+    VimUnreachable,
+)
+
+log = structlog.get_logger()
 
 CALLS_AT_A_TIME: Final = 256
 """Calls in flight to one VIM; the rest wait their turn in order."""
+
+
+class Connection:
+    """A driver as it was made for *connector*; where none could be made, *problem* says why."""
+
+    def __init__(
+        self, connector: VimConnector, turns: asyncio.Semaphore, call_timeout: float
+    ) -> None:
+        self.connector = connector
+        self.turns = turns
+        self.problem = ""
+        self.calls = 0
+        self.retired = False
+        self._driver: VimDriver | None = None
+        self._call_timeout = call_timeout
+
+    @property
+    def driver(self) -> VimDriver:
+        """
+        The driver.
+
+        Raises:
+            VimUnreachable: There is none.
+
+        """
+        if self._driver is None:
+            name = self.connector.name
+            raise VimUnreachable(f"VIM connector {name} cannot be used: {self.problem}")
+        return self._driver
+
+    def open(self, type_: VimType, opened: Opened) -> None:
+        """Make the driver; BadConnector where that cannot be."""
+        self._driver = type_.driver(self.connector, opened)
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """
+        Hold one of the VIM's turns for a single verb, and bound the wait for its answer.
+
+        Raises:
+            TimeoutError: The answer did not come within the time-out of a call.
+
+        """
+        async with self.turns, asyncio.timeout(self._call_timeout):
+            yield
+
+    async def close(self) -> None:
+        """Close the driver, if there is one."""
+        if self._driver is not None:
+            await self._driver.close()
 
 
 class Vims:
@@ -17,44 +88,155 @@ class Vims:
 
     def __init__(
         self,
-        drivers: Mapping[VimId, VimDriver],
+        types: Mapping[str, VimType],
         *,
-        default: VimId,
         call_timeout: float,
+        opened: Callable[[VimConnector], VimConnector] = lambda connector: connector,
         calls_at_a_time: int = CALLS_AT_A_TIME,
     ) -> None:
-        self._drivers = dict(drivers)
-        self._default = default
-        self._turns = {vim: asyncio.Semaphore(calls_at_a_time) for vim in drivers}
+        """
+        Know *types* of connectors and have no connection yet.
+
+        *opened* returns a connector with its secrets in clear. *call_timeout* is in seconds.
+        """
+        self._types = dict(types)
+        self._opened = opened
+        self._calls_at_a_time = calls_at_a_time
+        self._there = Connectors()
+        self._connections: dict[VimId, Connection] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self.call_timeout = call_timeout
 
-    def driver(self, vim: VimId) -> VimDriver:
+    # ---------------------------------------------------------------- which there are
+
+    def check(self, connector: VimConnector) -> None:
         """
-        Return the driver of the connector *vim*.
+        Look whether a connection can be made for *connector*.
+
+        Raises:
+            BadConnector: There is no such type, or a property is wrong for it.
+
+        """
+        self._type_of(connector).check(connector)
+
+    def needs_users(self, type_: str) -> bool:
+        """Tell whether a connector of this type cannot work without a user."""
+        found = self._types.get(type_)
+        return found is not None and found.needs_users
+
+    def follow(self, there: Connectors) -> None:
+        """Have a connection for each of the connectors *there*, as they are now."""
+        for vim in [vim for vim in self._connections if vim not in there.intents]:
+            self._retire(self._connections.pop(vim))
+        for vim, connector in there.intents.items():
+            old = self._connections.get(vim)
+            if old is None:
+                turns = asyncio.Semaphore(self._calls_at_a_time)
+                self._connections[vim] = self._made(connector, turns)
+            elif old.connector != connector:
+                self._connections[vim] = self._made(connector, old.turns)
+                self._retire(old)
+        self._there = there
+
+    def _type_of(self, connector: VimConnector) -> VimType:
+        try:
+            return self._types[connector.type]
+        except KeyError:
+            known = ", ".join(sorted(self._types))
+            text = f"there is no type {connector.type} of VIM connectors (there are: {known})"
+            raise BadConnector(text) from None
+
+    def _made(self, connector: VimConnector, turns: asyncio.Semaphore) -> Connection:
+        """A connector of an earlier version that has no driver any more must not stop a start."""
+        connection = Connection(connector, turns, self.call_timeout)
+        if self._lacks_user(connector):
+            connection.problem = "it has no user"
+            return connection
+        try:
+            connection.open(self._type_of(connector), partial(self._opened, connector))
+        except BadConnector as error:
+            log.error("vim.connector_unusable", vim=connector.name, error=str(error))  # noqa: TRY400
+            connection.problem = str(error)
+        return connection
+
+    def _lacks_user(self, connector: VimConnector) -> bool:
+        return not connector.users and self.needs_users(connector.type)
+
+    def _retire(self, connection: Connection) -> None:
+        connection.retired = True
+        self._close_unused(connection)
+
+    def _close_unused(self, connection: Connection) -> None:
+        if connection.retired and not connection.calls:
+            closing = asyncio.create_task(connection.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    # ---------------------------------------------------------------- asking
+
+    def guests(self, vim: VimId) -> GuestProbe | None:
+        """Return what asks the guests in *vim*; None where only their network can tell."""
+        connection = self._connections.get(self._known(vim))
+        if connection is None or connection.problem:
+            return None
+        return _Guests(self, vim) if isinstance(connection.driver, GuestProbe) else None
+
+    @contextmanager
+    def using(self, vim: VimId) -> Iterator[Connection]:
+        """
+        Hold the connection to *vim*: it stays open that long, whatever becomes of its connector.
 
         Raises:
             VimRefused: There is no such connector.
 
         """
+        connection = self._connections.get(self._known(vim))
+        if connection is None:
+            raise VimRefused(self._there.absent(vim))
+        connection.calls += 1
         try:
-            return self._drivers[vim or self._default]
-        except KeyError:
-            known = ", ".join(sorted(self._drivers))
-            raise VimRefused(f"there is no VIM connector {vim} (there are: {known})") from None
+            yield connection
+        finally:
+            connection.calls -= 1
+            self._close_unused(connection)
 
-    @asynccontextmanager
-    async def asking(self, vim: VimId) -> AsyncIterator[None]:
+    async def status(self, vim: VimId) -> VimStatus:
         """
-        Hold one of the turns at *vim* for a single verb, and bound the wait for its answer.
+        Return what a check of the connector *vim* finds; it waits for no turn.
 
         Raises:
-            TimeoutError: The answer did not come within the time-out of a call.
+            VimError: It could not be asked.
+            TimeoutError: No answer came within the time-out of a call.
 
         """
-        async with self._turns[vim or self._default], asyncio.timeout(self.call_timeout):
-            yield
+        with self.using(vim) as connection:
+            if self._lacks_user(connection.connector):
+                return VimStatus.NO_CREDENTIALS
+            async with asyncio.timeout(self.call_timeout):
+                return await connection.driver.check()
+
+    def _known(self, vim: VimId) -> VimId:
+        return vim or self._there.default or vim
 
     async def close(self) -> None:
         """Let go of every connection."""
-        for driver in self._drivers.values():
-            await driver.close()
+        for connection in self._connections.values():
+            await connection.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+class _Guests:
+    """Asks through the connection of the moment, and keeps it open that long (GuestProbe)."""
+
+    def __init__(self, vims: Vims, vim: VimId) -> None:
+        self._vims = vims
+        self._vim = vim
+
+    async def answers(self, key: ServerKey, address: str) -> float | None:
+        """See GuestProbe."""
+        with self._vims.using(self._vim) as connection:
+            driver = connection.driver
+            if not isinstance(driver, GuestProbe):
+                raise VimRefused(f"VIM connector {self._vim} knows no guests")
+            return await driver.answers(key, address)

@@ -6,14 +6,16 @@ Edits that do not collide are stored side by side, in one sync of the disk.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
-from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.names import NAMESPACES, PREFIX
 from esc_daemon.domain.errors import Refused
-from esc_daemon.engine.engine import Change, Edit, Engine
+from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
 from esc_daemon.store.base import EntryChange, EntryPath, StoreError, Undo
 
@@ -77,12 +79,9 @@ class Editing:
         stored = asyncio.Event()
         self._being_stored[stored] = pending
         try:
-            edit = Edit(
-                changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
-                entries=tuple(_entry_changes(pending)),
-                undo=None if undo is None else undo(pending),
-                on_committed=lambda: self._committed(pending),
-            )
+            edit = edit_of(pending, lambda: self._committed(pending))
+            if undo is not None:
+                edit = replace(edit, undo=undo(pending))
             if only_test:
                 self._engine.check(edit)
             else:
@@ -92,7 +91,7 @@ class Editing:
                 ErrorType.APPLICATION,
                 ErrorTag(refused.tag),
                 refused.text,
-                path=refused.path or _path_of(pending, refused),
+                path=_path_of(pending, refused),
                 namespaces=NAMESPACES,
             ) from refused
         except StoreError as error:
@@ -144,6 +143,15 @@ class Editing:
             raise RpcErrors(errors[:MAX_ERRORS])
 
 
+def edit_of(pending: PendingEdit, on_committed: Callable[[], None]) -> Edit:
+    """Return what the engine is asked to take for *pending*."""
+    return Edit(
+        changes=tuple(Change(key=key, intent=intent) for key, intent in pending.intents),
+        entries=tuple(_entry_changes(pending)),
+        on_committed=on_committed,
+    )
+
+
 def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
     for change in pending.changes:
         path = EntryPath(change.path.kind.value, change.path.tenant or "", change.path.name)
@@ -151,5 +159,11 @@ def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
 
 
 def _path_of(pending: PendingEdit, refused: Refused) -> str:
+    """Return the path of the node at fault; a list below an entry has the key ``name``."""
     paths = (change.path for change in pending.changes)
-    return next((path.instance_path() for path in paths if path.key() == refused.key), "")
+    entry = next((path.instance_path() for path in paths if path.key() == refused.key), "")
+    below = (
+        f"/{PREFIX}:{name}" + (f"[{PREFIX}:name='{key}']" if key else "")
+        for name, key in refused.below
+    )
+    return entry and entry + "".join(below)

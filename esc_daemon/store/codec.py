@@ -5,7 +5,7 @@ The types are those of the domain: a field that gets a default may be missing in
 unknown one is passed over, so that most changes of a record need no migration.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,8 +14,26 @@ import msgspec
 
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Kind, VmId
-from esc_daemon.domain.intent import Deployment, Flavor, Image, Intent, Network, Subnet, Tenant
-from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord, VmRecord
+from esc_daemon.domain.intent import (
+    DefaultVimConnector,
+    Deployment,
+    FileServer,
+    Flavor,
+    Image,
+    Intent,
+    Network,
+    Subnet,
+    Tenant,
+    VimConnector,
+)
+from esc_daemon.domain.record import (
+    ConnectorRecord,
+    DefaultConnectorRecord,
+    DeploymentRecord,
+    Record,
+    ResourceRecord,
+    VmRecord,
+)
 from esc_daemon.store.base import StoreBroken, StoreError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +51,9 @@ _RECORDS: Final[Mapping[Kind, msgspec.json.Decoder[Any]]] = {
     Kind.SUBNET: msgspec.json.Decoder(ResourceRecord[Subnet]),
     Kind.IMAGE: msgspec.json.Decoder(ResourceRecord[Image]),
     Kind.FLAVOR: msgspec.json.Decoder(ResourceRecord[Flavor]),
+    Kind.FILE_SERVER: msgspec.json.Decoder(ResourceRecord[FileServer]),
+    Kind.VIM_CONNECTOR: msgspec.json.Decoder(ConnectorRecord),
+    Kind.DEFAULT_VIM_CONNECTOR: msgspec.json.Decoder(DefaultConnectorRecord),
 }
 _INTENTS: Final[Mapping[Kind, msgspec.json.Decoder[Any]]] = {
     Kind.DEPLOYMENT: msgspec.json.Decoder(Deployment),
@@ -41,10 +62,15 @@ _INTENTS: Final[Mapping[Kind, msgspec.json.Decoder[Any]]] = {
     Kind.SUBNET: msgspec.json.Decoder(Subnet),
     Kind.IMAGE: msgspec.json.Decoder(Image),
     Kind.FLAVOR: msgspec.json.Decoder(Flavor),
+    Kind.FILE_SERVER: msgspec.json.Decoder(FileServer),
+    Kind.VIM_CONNECTOR: msgspec.json.Decoder(VimConnector),
+    Kind.DEFAULT_VIM_CONNECTOR: msgspec.json.Decoder(DefaultVimConnector),
 }
 _OWN_ROWS: Final = ("intent", "vms")
-_DEPLOYMENT_HEAD: Final = [f.name for f in fields(DeploymentRecord) if f.name not in _OWN_ROWS]
-_RESOURCE_HEAD: Final = [f.name for f in fields(ResourceRecord) if f.name not in _OWN_ROWS]
+_HEADS: Final[Mapping[type[Any], Sequence[str]]] = {
+    kind: [f.name for f in fields(kind) if f.name not in _OWN_ROWS]
+    for kind in (DeploymentRecord, ResourceRecord, ConnectorRecord, DefaultConnectorRecord)
+}
 
 
 def encode(value: Intent | VmRecord | Event) -> str:
@@ -62,8 +88,7 @@ def encode_head(record: Record) -> str:
     """
     if record.key.kind not in _RECORDS:
         raise StoreError(f"{record.key.name}: no record of kind {record.key.kind} is known")
-    names = _DEPLOYMENT_HEAD if isinstance(record, DeploymentRecord) else _RESOURCE_HEAD
-    head = {name: getattr(record, name) for name in names}
+    head: dict[str, Any] = {name: getattr(record, name) for name in _HEADS[type(record)]}
     head["intent"] = None
     return _ENCODER.encode(head).decode()
 

@@ -9,14 +9,16 @@ VimError
  + VimUnknown        nobody knows whether it took effect (time-out, reset, 5xx): look again
     + VimUnreachable the request never got there
  + VimNotSupported   this VIM cannot do that
+
+BadConnector         a connector that no driver can be made for
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from esc_daemon.domain.ids import Key, ServerKey, VmId
-from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, VimConnector
 from esc_daemon.domain.specs import (
     Port,
     PortSpec,
@@ -46,6 +48,18 @@ class VimUnreachable(VimUnknown):
 
 class VimNotSupported(VimRefused):
     """This VIM has no such capability."""
+
+
+class BadConnector(ValueError):
+    """
+    A connector that cannot be used as it is configured; the text names no secret.
+
+    *property_name* is the property that is wrong; empty: it is the type.
+    """
+
+    def __init__(self, text: str, *, property_name: str = "") -> None:
+        self.property_name = property_name
+        super().__init__(text)
 
 
 class Capability(StrEnum):
@@ -151,9 +165,43 @@ class VimDriver(Protocol):
         ...
 
 
+@runtime_checkable
 class GuestProbe(Protocol):
     """A VIM that can tell by itself whether the guest in a server answers (the simulator)."""
 
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """Return the round-trip time in ms of a life probe of the guest at *address*, or None."""
+        ...
+
+
+Opened = Callable[[], VimConnector]
+"""Returns a connector with its secrets in clear: to log in with, never to be kept."""
+
+
+class VimType(Protocol):
+    """A type of VIM connector: it knows what its properties mean, and makes drivers of them."""
+
+    needs_users: bool
+    """Whether nobody gets in without a login."""
+
+    def check(self, connector: VimConnector) -> None:
+        """
+        Look at the form of the properties; nothing is asked of the VIM.
+
+        Raises:
+            BadConnector: One of them is missing or wrong.
+
+        """
+        ...
+
+    def driver(self, connector: VimConnector, opened: Opened) -> VimDriver:
+        """
+        Return a driver that is not connected yet.
+
+        *connector* has its secrets sealed, *opened* returns it with them.
+
+        Raises:
+            BadConnector: As `check`.
+
+        """
         ...

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -15,8 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
-from esc_daemon.domain.ids import RecordId, VimId
+from esc_daemon.domain.ids import Key, RecordId, VimId
 from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
@@ -28,6 +30,7 @@ from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
 from esc_daemon.netconf.xml import BASE_NS, parse, serialise
 from esc_daemon.northbound.configuration import Configuration
+from esc_daemon.northbound.first_connector import first_connector
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh import rpcs
@@ -37,15 +40,16 @@ from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import LoggedNotification
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.store.store import SqlStore
-from esc_daemon.vault import Vault, new_key
+from esc_daemon.vault import KEY_BYTES, Vault
 from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.connector import TYPE as SIMULATOR
+from esc_daemon.vim.simulator.connector import SimulatorType
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Rule
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.simulation.loop import SimulationLoop
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-DEFAULT_CONNECTOR = "default_sim_vim"
 CALL_TIMEOUT = 30.0
 LONGEST_STORY = 3 * 3600
 """Virtual seconds after which what has not come to rest never will."""
@@ -141,13 +145,16 @@ class Daemon:
             quiet = quiet + 1 if self._at_rest() else 0
             if quiet == QUIET:
                 return
-        states = {str(record.key): record.state for record in self.engine.records()}
+        states = {str(key): state for key, state in self._states()}
         raise NeverAtRestError(f"still under way after {LONGEST_STORY} s: {states}")
 
     def _at_rest(self) -> bool:
-        return self.engine.at_rest and all(
-            record.state in AT_REST for record in self.engine.records()
-        )
+        return self.engine.at_rest and all(state in AT_REST for _, state in self._states())
+
+    def _states(self) -> list[tuple[Key, Any]]:
+        """A connector is checked for ever and has no state to come to rest in."""
+        lives = DeploymentRecord | ResourceRecord
+        return [(each.key, each.state) for each in self.engine.records() if isinstance(each, lives)]
 
     async def replayed(self) -> Sequence[LoggedNotification]:
         return await self.manager.events(after=0, limit=100_000, since=None)
@@ -155,28 +162,27 @@ class Daemon:
 
 @asynccontextmanager
 async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[Daemon]:
-    """Run a daemon on a simulated cloud with *settings* and *connectors* of *simulator*."""
+    """Run a daemon, from its first start, on a cloud with the *settings* of *simulator*."""
     loop = asyncio.get_running_loop()
     settings = convert(simulator.get("settings", {}), CloudSettings)
-    connectors = [VimId(name) for name in simulator.get("connectors", [DEFAULT_CONNECTOR])]
     cloud = Cloud(settings)
-    drivers = {
-        vim: SimulatorDriver(cloud, vim=vim, now=lambda: BEGAN.timestamp() + loop.time())
-        for vim in connectors
-    }
+
+    def driver(vim: VimId) -> SimulatorDriver:
+        return SimulatorDriver(cloud, vim=vim, now=lambda: BEGAN.timestamp() + loop.time())
+
+    simulators = SimulatorType(driver, timeout_seconds=CALL_TIMEOUT)
     ids = Random(0)
     store = SqlStore.from_image()
+    vims = Vims({SIMULATOR: simulators}, call_timeout=CALL_TIMEOUT)
     engine = Engine(
         store=store,
-        vims=Vims(drivers, default=connectors[0], call_timeout=CALL_TIMEOUT),
+        vims=vims,
         now=Clock(loop, BEGAN).now,
-        monitor=lambda crossed: Monitor(
-            select(SimulatedGuests(lambda vim: drivers.get(vim or connectors[0]))), crossed
-        ),
+        monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
         policy=Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )
-    datastore = Datastore(schema, Vault(new_key()))
+    datastore = Datastore(schema, Vault(bytes(range(KEY_BYTES))))
     configuration = Configuration(datastore=datastore, engine=engine)
     manager = Manager(
         schema=schema,
@@ -187,6 +193,9 @@ async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[D
     )
     daemon = Daemon(schema, cloud, engine, manager, configuration)
     listening = loop.create_task(daemon.listen())
+    await engine.restore(partial(first_connector, datastore, SIMULATOR))
+    await daemon.passed(0.1)  # the first check of the first connector is no part of the story
+    ids.seed(0)
     try:
         yield daemon
     finally:
@@ -219,11 +228,11 @@ def run(story: Any) -> None:
 
 
 def enveloped(request: etree._Element) -> etree._Element:
-    """Return the rpc of what a case holds: an esc_datamodel, config, operation or rpc."""
+    """Return the rpc of what a case holds: a root of the data model, config, operation or rpc."""
     name = etree.QName(request).localname
     if name == "rpc":
         return request
-    if name == "esc_datamodel":
+    if name in {"esc_datamodel", "esc_system_config"}:
         config = etree.Element(f"{{{BASE_NS}}}config", nsmap={None: BASE_NS})
         config.append(request)
         request, name = config, "config"

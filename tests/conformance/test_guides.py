@@ -15,7 +15,9 @@ SINCE_THEN = {
     "tenant_id",
     "vm_source/vmname",
     "vm_source/generated_vmname",
+    "vm_source/vim_id",  # ESC 3.0 and later
     "vm_source/vim_project",
+    "vm_source/vim_project_id",
     "vm_source/hostname",
 }
 

@@ -8,7 +8,7 @@ from lxml import etree
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
-from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VmGroupName
+from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VimId, VmGroupName
 from esc_daemon.domain.record import InterfaceRecord
 
 NAME = "dep_group_0_46e607a8-b797-4056-96f3-42a90a63b555"
@@ -22,6 +22,7 @@ def full() -> Event:
         generated_vmname=NAME,
         vim_id="CSP-1",
         vim_project="CSP-1",
+        vim_project_id="7d61b5de73874f88a458d486759a9b83",
         hostid="h",
         hostname="host",
         interfaces=(
@@ -50,6 +51,7 @@ def full() -> Event:
         subnet="sub",
         image="img",
         flavor="fla",
+        vim_connector_id=VimId("CSP-2"),
         source=vm,
         target=VmRef(vmid=None, vmname=NAME, generated_vmname=NAME),
         details="more",
@@ -66,12 +68,21 @@ def test_fields_stand_in_the_order_that_clients_know(schema: Schema) -> None:
     assert event.tag == f"{{{ESC}}}escEvent"
     assert names(event) == [
         *("status", "status_code", "status_message", "network", "subnet", "image", "flavor"),
-        *("depname", "tenant", "tenant_id", "depid", "vm_group", "vm_source", "vm_target"),
+        *(
+            "vim_connector_id",
+            "depname",
+            "tenant",
+            "tenant_id",
+            "depid",
+            "vm_group",
+            "vm_source",
+            "vm_target",
+        ),
         "event",
     ]
     assert names(event.find("{*}vm_source")) == [
-        *("vmid", "vmname", "generated_vmname", "vim_id", "vim_project", "hostid", "hostname"),
-        "interfaces",
+        *("vmid", "vmname", "generated_vmname", "vim_id", "vim_project", "vim_project_id"),
+        *("hostid", "hostname", "interfaces"),
     ]
     assert schema.validate_event(event) == []
 

@@ -17,6 +17,7 @@ from esc_daemon.domain.ids import (
     Kind,
     RecordId,
     TenantName,
+    VimId,
     VmGroupName,
 )
 from esc_daemon.domain.intent import (
@@ -89,7 +90,7 @@ def deployment(owner: str, name: str = "d") -> list[Record]:
         id=DeploymentId(ID),
         intent=intent,
         state=ServiceState.DEPLOYING,
-        vms=vms_of(key, DeploymentId(ID), intent),
+        vms=vms_of(key, DeploymentId(ID), intent, VimId("sim")),
         owned=owned,
     )
     network = ResourceRecord(

@@ -26,7 +26,7 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.decompose import decompose
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VmId
+from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Deployment, Resource
 from esc_daemon.domain.neighbours import answer
 from esc_daemon.domain.plan import plan
@@ -49,6 +49,7 @@ from esc_daemon.domain.triggers import (
 )
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+VIM: Final = VimId("sim")
 ROOM: Final = UUID(int=7)
 MOST_DEEDS: Final = 3000
 """More deeds than this before everything rests: there is no end to them."""
@@ -162,7 +163,7 @@ class World:
         for key in sorted(edit, key=str):
             self.ids += 1
             new_id = RecordId(str(uuid5(ROOM, str(self.ids))))
-            for at, trigger in decompose(key, edit[key], self.records.get(key), new_id):
+            for at, trigger in decompose(key, edit[key], self.records.get(key), new_id, VIM):
                 steps.append(advance(at, self.records.get(at), trigger, self.now, self.policy))
         assert len({step.key for step in steps}) == len(steps)
         for step in steps:

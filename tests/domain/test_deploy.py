@@ -410,7 +410,7 @@ def test_a_change_in_place_is_refused_and_changes_nothing() -> None:
     with pytest.raises(Refused, match="delete it and deploy it anew") as refused:
         world.apply({net_key(): a_network(), SHOP: a_deployment(a_group("db"))})
     assert refused.value.tag == "operation-not-supported"
-    assert refused.value.path == ""
+    assert refused.value.below == ()
     assert world.records == before
 
 

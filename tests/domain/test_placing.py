@@ -12,7 +12,7 @@ from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, Kind, RecordId, VmGroupName, derived, joined, parts_of
 from esc_daemon.domain.intent import AddressPool, Deployment, Interface, Scaling, VmGroup
 from esc_daemon.domain.placing import MAX_VMS, network_key, owned_by, vms_of
-from tests.domain.pure_world import World
+from tests.domain.pure_world import VIM, World
 from tests.domain.stories import (
     ONE,
     SHOP,
@@ -28,22 +28,26 @@ POOL: Final = ("192.0.2.10", "192.0.2.11", "192.0.2.12")
 
 
 def addresses(deployment: Deployment) -> list[str | None]:
-    return [i.ip_address for vm in vms_of(SHOP, ONE, deployment).values() for i in vm.interfaces]
+    return [
+        i.ip_address for vm in vms_of(SHOP, ONE, deployment, VIM).values() for i in vm.interfaces
+    ]
 
 
 def macs(deployment: Deployment) -> list[str | None]:
-    return [i.mac_address for vm in vms_of(SHOP, ONE, deployment).values() for i in vm.interfaces]
+    return [
+        i.mac_address for vm in vms_of(SHOP, ONE, deployment, VIM).values() for i in vm.interfaces
+    ]
 
 
 def test_a_vm_is_named_after_deployment_group_index_and_its_id() -> None:
-    vms = list(vms_of(SHOP, ONE, a_deployment(a_group("web", vms=2))).values())
+    vms = list(vms_of(SHOP, ONE, a_deployment(a_group("web", vms=2)), VIM).values())
     assert [vm.name for vm in vms] == [f"shop_web_{i}_{vm.id}" for i, vm in enumerate(vms)]
     assert [vm.id for vm in vms] == [derived(ONE, "vm", "web", i) for i in range(2)]
 
 
 def test_another_incarnation_has_other_vms() -> None:
     shop = a_deployment(a_group(vms=2))
-    assert not set(vms_of(SHOP, ONE, shop)) & set(vms_of(SHOP, TWO, shop))
+    assert not set(vms_of(SHOP, ONE, shop, VIM)) & set(vms_of(SHOP, TWO, shop, VIM))
 
 
 def test_a_static_pool_is_drawn_from_in_order() -> None:
@@ -57,7 +61,7 @@ def test_two_interfaces_share_the_pool_of_their_network() -> None:
 
 def test_a_pool_that_is_too_small_is_refused_with_its_network_and_group() -> None:
     with pytest.raises(Refused, match=r"network net in vm_group web .* min_active 4") as refused:
-        vms_of(SHOP, ONE, a_deployment(a_group("web", "net", vms=4, pool=POOL)))
+        vms_of(SHOP, ONE, a_deployment(a_group("web", "net", vms=4, pool=POOL)), VIM)
     assert refused.value.tag == "resource-denied"
 
 
@@ -92,9 +96,9 @@ def test_a_mac_pool_never_gives_a_fixed_mac_a_second_time() -> None:
 
 
 def test_a_deployment_has_at_most_500_vms() -> None:
-    assert len(vms_of(SHOP, ONE, a_deployment(a_group(vms=MAX_VMS)))) == 500
+    assert len(vms_of(SHOP, ONE, a_deployment(a_group(vms=MAX_VMS)), VIM)) == 500
     with pytest.raises(Refused, match="501 VMs, the limit is 500"):
-        vms_of(SHOP, ONE, a_deployment(a_group("web", vms=MAX_VMS), a_group("db", vms=1)))
+        vms_of(SHOP, ONE, a_deployment(a_group("web", vms=MAX_VMS), a_group("db", vms=1)), VIM)
 
 
 def test_a_refused_deployment_leaves_no_network_behind() -> None:
@@ -107,7 +111,7 @@ def test_a_refused_deployment_leaves_no_network_behind() -> None:
 
 def test_a_deployment_brings_its_networks_and_their_subnets() -> None:
     shop = a_deployment(networks=(a_network("own", "a", "b"),))
-    told = decompose(SHOP, shop, None, ONE)
+    told = decompose(SHOP, shop, None, ONE, VIM)
     own = network_key(SHOP, "own")
     assert [key for key, _ in told] == [
         SHOP,
@@ -123,7 +127,7 @@ def test_its_networks_leave_with_it() -> None:
     world = World()
     shop = a_deployment(networks=(a_network("own", "a"),))
     world.apply({SHOP: shop})
-    told = decompose(SHOP, None, world.records[SHOP], TWO)
+    told = decompose(SHOP, None, world.records[SHOP], TWO, VIM)
     assert len(told) == 3
     assert all(trigger.intent is None for _, trigger in told)
     assert [(k, t.id) for k, t in told[1:]] == list(owned_by(SHOP, world.records[SHOP].id, shop))
@@ -134,7 +138,7 @@ def test_the_same_deployment_again_touches_nothing_else() -> None:
     shop = a_deployment(networks=(a_network("own", "a"),))
     world.apply({SHOP: shop})
     before = dict(world.records)
-    assert len(decompose(SHOP, shop, world.records[SHOP], TWO)) == 1
+    assert len(decompose(SHOP, shop, world.records[SHOP], TWO, VIM)) == 1
     world.apply({SHOP: shop})
     assert all(world.records[key] is record for key, record in before.items())
 
@@ -142,7 +146,7 @@ def test_the_same_deployment_again_touches_nothing_else() -> None:
 def test_a_network_that_changes_its_list_makes_and_removes_subnets() -> None:
     world = World()
     world.apply({net_key(): a_network("net", "a", "b")})
-    told = decompose(net_key(), a_network("net", "b", "c"), world.records[net_key()], TWO)
+    told = decompose(net_key(), a_network("net", "b", "c"), world.records[net_key()], TWO, VIM)
     names = {key.name: trigger.intent for key, trigger in told}
     assert names == {
         "net": a_network("net", "b", "c"),
@@ -155,7 +159,7 @@ def test_a_network_that_changes_its_list_makes_and_removes_subnets() -> None:
 
 
 def test_a_network_that_does_not_exist_leaves_nothing_to_do() -> None:
-    assert len(decompose(net_key(), None, None, ONE)) == 1
+    assert len(decompose(net_key(), None, None, ONE, VIM)) == 1
 
 
 @given(st.lists(st.text(), min_size=1, max_size=4))

@@ -18,7 +18,6 @@ from esc_daemon.domain.specs import ResourceHandle, Server
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
-from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -27,6 +26,7 @@ from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.connectors import known, vims_of
 
 CALL_TIMEOUT = 30.0
 
@@ -117,12 +117,13 @@ async def an_engine(
     numbers = itertools.count(1)
     engine = Engine(
         store=store,
-        vims=Vims({VIM: vim}, default=VIM, call_timeout=CALL_TIMEOUT),
+        vims=vims_of({VIM: vim}, call_timeout=CALL_TIMEOUT),
         now=Clock(asyncio.get_running_loop(), BEGAN).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: vim)), crossed),
         policy=policy or Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(record_id(next(numbers))),
     )
+    known(engine, VIM)
     try:
         yield engine
     finally:

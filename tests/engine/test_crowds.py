@@ -11,7 +11,7 @@ from engine_world import ShakyStore, WatchedVim, an_engine
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import DeploymentName, Key, Kind, TenantName, VmGroupName
 from esc_daemon.domain.intent import Deployment, Network, Subnet, Tenant, VmGroup
-from esc_daemon.engine.engine import Change, Edit
+from esc_daemon.engine.edit import Change, Edit
 
 pytestmark = pytest.mark.looptime(start=0)
 

@@ -13,7 +13,7 @@ from esc_daemon.domain.ids import DeploymentName, Key, Kind, TenantName, VmGroup
 from esc_daemon.domain.intent import Deployment, Interface, Scaling, Tenant, VmGroup
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import Woken
-from esc_daemon.engine.engine import Change, Edit
+from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.store.base import EntryChange, EntryPath, StoreFull
 from esc_daemon.vim.base import VimUnknown
 

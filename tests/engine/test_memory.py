@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from esc_daemon.domain.ids import Key, Kind, TenantName
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.states import ResourceState
-from esc_daemon.engine.engine import Change, Edit
+from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.timers import Timers
 

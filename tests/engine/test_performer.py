@@ -25,6 +25,7 @@ from esc_daemon.domain.commands import (
     Until,
     Watch,
 )
+from esc_daemon.domain.connectors import Connectors, connector_key
 from esc_daemon.domain.ids import VimId
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.states import ResourceState
@@ -35,11 +36,12 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ResourcesReady,
     ServerGone,
+    VimDoubted,
 )
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
-from esc_daemon.engine.vims import Vims
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
+from tests.connectors import connector, vims_of
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
@@ -55,11 +57,13 @@ WATCH = Watch(vim=VIM, server=SERVER, server_id="s", addresses=(), kpis=())
 class Bench:
     def __init__(self) -> None:
         self.vim = WatchedVim()
+        self.vims = vims_of({VIM: self.vim}, call_timeout=CALL_TIMEOUT)
+        self.vims.follow(Connectors(intents={VIM: connector(VIM)}))
         self.told = []
         self.records = {}
         self.neighbours = Neighbours(self.records.get, lambda _: (), self._tell)
         self.performer = Performer(
-            vims=Vims({VIM: self.vim}, default=VIM, call_timeout=CALL_TIMEOUT),
+            vims=self.vims,
             monitor=self._monitor,
             neighbours=self.neighbours,
             tell=self._tell,
@@ -231,7 +235,16 @@ async def test_whatever_a_driver_raises_becomes_a_failure(bench, error, final, r
     await settled()
 
     failed = CallFailed(subject=ID, removal=False, error=text, final=final, reached=reached)
-    assert bench.told == [(TENANT, failed)]
+    assert bench.told[-1] == (TENANT, failed)
+
+
+async def test_a_vim_that_was_not_reached_makes_its_connector_doubt(bench):
+    bench.vim.breaks = VimUnreachable("refused")
+
+    bench.ensure(MAKE)
+    await settled()
+
+    assert bench.told[0] == (connector_key(VIM), VimDoubted())
 
 
 async def test_a_call_that_failed_is_a_line_of_the_log(bench):

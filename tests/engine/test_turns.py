@@ -7,15 +7,17 @@ from engine_bench import SERVER, TENANT, VIM, T, record_id
 from engine_world import WatchedVim
 
 from esc_daemon.domain.commands import AwaitServer, EnsureResource, RemoveResource, RemoveServer
+from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.specs import ServerSpec
 from esc_daemon.domain.triggers import ResourceGone, ResourceMade
 from esc_daemon.engine.calls import perform
-from esc_daemon.engine.vims import Vims
+from esc_daemon.engine.turns import SharedTurn
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.connectors import connector, vims_of
 
 pytestmark = pytest.mark.looptime(start=0)
 
@@ -33,8 +35,10 @@ async def vim():
 
 
 def asking(vim, turns=1, seconds=30.0):
-    vims = Vims({VIM: vim}, default=VIM, call_timeout=seconds, calls_at_a_time=turns)
-    return lambda: vims.asking(VIM)
+    vims = vims_of({VIM: vim}, call_timeout=seconds, calls_at_a_time=turns)
+    vims.follow(Connectors(intents={VIM: connector(VIM)}))
+    with vims.using(VIM) as connection:
+        return connection.asking
 
 
 async def test_a_server_that_is_long_in_build_holds_no_turn_between_two_looks(vim):
@@ -110,3 +114,36 @@ async def test_each_verb_of_a_removal_is_bounded_by_itself(verb):
             await perform(silent, RemoveServer(vim=VIM, key=SERVER), asking(silent))
 
     assert asyncio.get_running_loop().time() < 50
+
+
+async def test_a_shared_turn_is_held_together_or_by_one_alone_in_the_order_of_asking():
+    turn, held = SharedTurn(), []
+
+    async def hold(name: str, *, alone: bool) -> None:
+        async with turn.alone() if alone else turn.shared():
+            held.append(name)
+            await asyncio.sleep(10)
+            held.remove(name)
+
+    order = [("a", False), ("b", False), ("c", True), ("d", False), ("e", False), ("f", True)]
+    tasks = [asyncio.create_task(hold(name, alone=alone)) for name, alone in order]
+    seen = []
+    for _ in range(5):
+        await asyncio.sleep(1)
+        seen.append("".join(held))
+        await asyncio.sleep(9)
+
+    await asyncio.gather(*tasks)
+    assert seen == ["ab", "c", "de", "f", ""]
+
+
+async def test_who_stops_asking_for_a_turn_alone_holds_nobody_up():
+    turn = SharedTurn()
+    async with turn.shared():
+        asking_alone = asyncio.create_task(turn.alone().__aenter__())
+        await asyncio.sleep(1)
+        asking_alone.cancel()
+        await asyncio.sleep(1)
+
+        async with asyncio.timeout(1), turn.shared():
+            pass

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from esc_daemon.cli import cli
 from esc_daemon.domain import tell
 from esc_daemon.domain.events import EventType
-from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.http.metrics import NetconfMetrics, VimMetrics
 from esc_daemon.northbound.management import NOT_YET
 from esc_daemon.northbound.ssh.rpcs import HANDLERS
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
@@ -140,6 +140,7 @@ def test_every_word_of_a_faults_file_stands_on_the_page_of_operations() -> None:
 def test_every_metric_stands_on_the_page_of_operations() -> None:
     registry = CollectorRegistry()
     NetconfMetrics(registry)
+    VimMetrics(registry, tuple)
     names = [metric.name for metric in registry.collect()]
     assert names
     assert not [name for name in names if name not in page("operations.md")]

@@ -13,7 +13,6 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
-from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
@@ -29,6 +28,7 @@ from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.connectors import known, vims_of
 
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 ESC = "http://www.cisco.com/esc/esc"
@@ -111,7 +111,7 @@ def errors_of(error: RpcError | RpcErrors) -> list[tuple[str, str]]:
 async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncIterator[Managed]:
     store = await open_store(None)
     driver = SimulatorDriver(Cloud(CloudSettings(build_seconds=0, boot_seconds=0)), vim=VIM)
-    vims = Vims({VIM: driver}, default=VIM, call_timeout=5)
+    vims = vims_of({VIM: driver}, call_timeout=5)
     engine = Engine(
         store=store,
         vims=vims,
@@ -128,6 +128,7 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         store=store,
         state=state,
     )
+    known(engine, VIM)
     try:
         yield Managed(manager, configuration, datastore, engine, store)
     finally:

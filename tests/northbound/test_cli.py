@@ -127,7 +127,7 @@ def test_good_settings_are_shown_with_their_meaning(tmp_path: Path):
     shown = call("check-config", "--data-dir", tmp_path)
     assert shown.exit_code == 0
     assert f"data_dir = {tmp_path}  # " in shown.output
-    assert "vim.simulators = default_sim_vim  # " in shown.output
+    assert "vim.check_seconds = 60  # " in shown.output
 
 
 def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

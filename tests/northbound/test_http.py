@@ -8,10 +8,11 @@ import pytest
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.domain.specs import VimStatus
 from esc_daemon.northbound.http import listener
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
+from esc_daemon.northbound.http.metrics import NetconfMetrics, VimMetrics, metrics_router
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -69,6 +70,14 @@ async def test_figures_are_shown_for_prometheus(port: int, registry: CollectorRe
     status, body = await get(port, "/metrics")
     assert status == 200
     assert 'esc_rpc_errors_total{tag="in-use"} 1.0' in body
+
+
+async def test_connectors_are_counted_by_their_status(port: int, registry: CollectorRegistry):
+    VimMetrics(registry, lambda: [VimStatus.CONNECTION_FAILED, VimStatus.CONNECTION_FAILED, None])
+    _, body = await get(port, "/metrics")
+    assert 'esc_vim_connectors{status="CONNECTION_FAILED"} 2.0' in body
+    assert 'esc_vim_connectors{status="UNCHECKED"} 1.0' in body
+    assert 'esc_vim_connectors{status="CONNECTION_SUCCESSFUL"} 0.0' in body
 
 
 async def test_the_api_describes_itself(port: int):

@@ -17,7 +17,6 @@ from esc_daemon.domain.events import Audience, Event, EventType
 from esc_daemon.domain.ids import RecordId, VimId
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
-from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import ErrorTag, RpcError
@@ -31,6 +30,7 @@ from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.connectors import known, vims_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 VIM = VimId("default_sim_vim")
@@ -49,7 +49,7 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
     driver = SimulatorDriver(Cloud(CloudSettings()), vim=VIM)
     engine = Engine(
         store=store,
-        vims=Vims({VIM: driver}, default=VIM, call_timeout=30.0),
+        vims=vims_of({VIM: driver}, call_timeout=30.0),
         now=Clock(asyncio.get_running_loop(), BEGAN).now,
         monitor=lambda crossed: Monitor(select(), crossed),
         new_id=lambda: RecordId(f"00000000-0000-4000-8000-{next(numbers):012d}"),
@@ -63,6 +63,7 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         engine=engine,
         store=store,
     )
+    known(engine, VIM)
     yield Doors(manager, configuration)
     await engine.close()
     await store.close()

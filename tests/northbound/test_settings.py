@@ -35,7 +35,7 @@ def problems(config: Path | None = None, **overrides: object) -> tuple[str, ...]
 def test_without_a_file_the_documented_defaults_hold():
     settings = load_settings()
     assert (settings.host, settings.netconf_port, settings.http_port) == ("127.0.0.1", 2022, 8080)
-    assert settings.vim.simulators == ("default_sim_vim",)
+    assert settings.vim.check_seconds == 60
     assert settings.vim.give_up_after == 20 * 60
 
 

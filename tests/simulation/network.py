@@ -102,7 +102,12 @@ class LossyVim:
         return await answer
 
     async def check(self) -> VimStatus:
-        return VimStatus.CONNECTION_SUCCESSFUL
+        try:
+            return await self._send(self.cloud.check)
+        except VimRefused:
+            return VimStatus.AUTHENTICATION_FAILED
+        except VimUnknown:
+            return VimStatus.CONNECTION_FAILED
 
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
         return await self._send(lambda: self.cloud.ensure_tenant(key, want))

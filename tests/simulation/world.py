@@ -23,12 +23,12 @@ from esc_daemon.domain.ids import (
 )
 from esc_daemon.domain.intent import Deployment, Resource, Tenant
 from esc_daemon.domain.policy import Policy
-from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
-from esc_daemon.engine.engine import Change, Edit, Engine
-from esc_daemon.engine.vims import Vims
+from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.engine import Engine
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
@@ -37,6 +37,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from tests.connectors import connecting, vims_of
 from tests.simulation.disk import FlakyStore
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, LossyVim, Weather
@@ -95,7 +96,7 @@ class Life:
         self.store = FlakyStore.from_image(self.image, on_synced=world.synced)
         self.store.fails = lambda: world.random.random() < world.vim.weather.disk_full
         self.store.order = world.order
-        vims = Vims({VIM: world.vim}, default=VIM, call_timeout=CALL_TIMEOUT)
+        vims = vims_of({VIM: world.vim}, call_timeout=CALL_TIMEOUT)
         self.engine = Engine(
             store=self.store,
             vims=vims,
@@ -109,7 +110,7 @@ class Life:
         world.missed(
             await self.store.events(after=world.heard, limit=100_000, stream=Stream.ESC_EVENT)
         )
-        await self.engine.restore()
+        await self.engine.restore(lambda: connecting(VIM))
         self.run(self._hear())
 
     async def _hear(self) -> None:
@@ -343,7 +344,11 @@ class World:
     def _records(self) -> dict[Key, Any]:
         assert self.life is not None
         assert self.life.engine is not None
-        return {record.key: record for record in self.life.engine.records()}
+        return {
+            record.key: record
+            for record in self.life.engine.records()
+            if isinstance(record, DeploymentRecord | ResourceRecord)
+        }
 
     def _at_goal(self) -> bool:
         return all(

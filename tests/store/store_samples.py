@@ -22,6 +22,7 @@ from esc_daemon.domain.ids import (
 )
 from esc_daemon.domain.intent import (
     Deployment,
+    FileServer,
     Flavor,
     Image,
     Network,
@@ -29,7 +30,14 @@ from esc_daemon.domain.intent import (
     Tenant,
     VmGroup,
 )
-from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord, VmRecord
+from esc_daemon.domain.record import (
+    ConnectorRecord,
+    DefaultConnectorRecord,
+    DeploymentRecord,
+    Record,
+    ResourceRecord,
+    VmRecord,
+)
 from esc_daemon.domain.states import ResourceState, ServiceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.store import EntryPath
@@ -45,6 +53,7 @@ RESOURCES = {
     Kind.SUBNET: Subnet,
     Kind.IMAGE: Image,
     Kind.FLAVOR: Flavor,
+    Kind.FILE_SERVER: FileServer,
 }
 
 
@@ -171,6 +180,8 @@ def records() -> st.SearchStrategy[Record]:
     """Records of every kind."""
     return st.one_of(
         _addressed(DeploymentRecord, Kind.DEPLOYMENT),
+        _addressed(ConnectorRecord, Kind.VIM_CONNECTOR),
+        _addressed(DefaultConnectorRecord, Kind.DEFAULT_VIM_CONNECTOR),
         *(_addressed(ResourceRecord[intent], kind) for kind, intent in RESOURCES.items()),
     )
 

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from esc_daemon.domain import tell
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, VimId, derived
+from esc_daemon.domain.ids import NO_VIM, Key, Kind, OperationId, RecordId, VimId, derived
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import (
     group_of,
+    lives_in,
     network_candidates,
     owned_by,
     vms_of,
@@ -50,6 +51,7 @@ def begin(
     key: Key,
     id_: RecordId,
     intent: Deployment,
+    vim: VimId,
     now: datetime,
     *,
     before: DeploymentRecord | None = None,
@@ -57,7 +59,8 @@ def begin(
     """
     Return the record of a deployment that was just accepted.
 
-    *before* is the incarnation whose place it takes, with its leftovers and its versions.
+    *vim* is the connector of the groups that name none. *before* is the incarnation whose place it
+    takes, with its leftovers and its versions.
 
     Raises:
         Refused: The intent cannot be placed (`placing.vms_of`).
@@ -69,7 +72,8 @@ def begin(
         id=id_,
         intent=intent,
         state=next_state(SERVICE_LIFECYCLE, ServiceState.UNDEF, ServiceMove.ACCEPTED),
-        vms=vms_of(key, id_, intent, leftovers),
+        vim=vim,
+        vms=vms_of(key, id_, intent, vim, leftovers),
         owned=owned_by(key, id_, intent),
         leftovers=leftovers,
         operation=operation(id_, OperationType.INSTANTIATE, now),
@@ -88,13 +92,14 @@ def succeed(
     and then it fails before its first VM.
     """
     try:
-        return begin(before.key, waiting.id, waiting.intent, now, before=before), ()
+        fresh = begin(before.key, waiting.id, waiting.intent, waiting.vim, now, before=before)
     except Refused as refused:
         bare = replace(waiting.intent, groups=())
-        fresh = begin(before.key, waiting.id, bare, now, before=before)
+        fresh = begin(before.key, waiting.id, bare, waiting.vim, now, before=before)
         step = resource_failed(replace(fresh, intent=waiting.intent), refused.text, now)
         assert isinstance(step.record, DeploymentRecord)
         return step.record, step.events
+    return fresh, ()
 
 
 def operation(id_: RecordId, kind: OperationType, now: datetime) -> OperationOccurrence:
@@ -134,7 +139,7 @@ def resources_ready(
     tenant = handles.get(Key(Kind.TENANT, None, record.key.tenant or ""))
     ready = replace(
         record,
-        tenant=tenant or ResourceHandle(vim=VimId(""), resource_id=""),
+        tenant=tenant or ResourceHandle(vim=NO_VIM, resource_id=""),
         networks=networks,
         operation=entered(record.operation, OperationMove.GRANTED, now),
     )
@@ -165,10 +170,17 @@ def _begun(
 def _wanted(
     vm: VmRecord, tenant: ResourceHandle | None, move: VmMove, attempt: Attempt
 ) -> VmRecord:
+    """In a VIM that the tenant does not live in its project is known by its name alone."""
+    project, project_id = vm.project, ""
+    if not project and tenant is not None:
+        project = tenant.project and (tenant.name or tenant.project)
+        if tenant.project != project and lives_in(tenant, vm.vim):
+            project_id = tenant.project
     return replace(
         vm,
         state=next_state(VM_LIFECYCLE, vm.state, move),
-        project=vm.project or (tenant.project if tenant else ""),
+        project=project,
+        project_id=project_id,
         attempt=attempt,
     )
 

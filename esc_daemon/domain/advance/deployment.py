@@ -26,6 +26,8 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     Trigger,
+    VimChecked,
+    VimDoubted,
     Woken,
 )
 
@@ -54,11 +56,12 @@ def _intent_changed(
         return undeploy.begin(record, now, policy)
     assert isinstance(trigger.intent, Deployment)
     if record is None or record.state is ServiceState.UNDEF:
-        fresh = deploy.begin(key, trigger.id, trigger.intent, now, before=record)
+        fresh = deploy.begin(key, trigger.id, trigger.intent, trigger.vim, now, before=record)
         return Step(key=key, before=record, record=fresh)
     if record.state is ServiceState.UNDEPLOYING and record.successor is None:
-        deploy.begin(key, trigger.id, trigger.intent, now, before=record)  # rather now than later
-        successor = Successor(id=trigger.id, intent=trigger.intent)
+        # what cannot be placed is refused rather now than later
+        deploy.begin(key, trigger.id, trigger.intent, trigger.vim, now, before=record)
+        successor = Successor(id=trigger.id, intent=trigger.intent, vim=trigger.vim)
         return Step(key=key, before=record, record=replace(record, successor=successor))
     present = record.successor.intent if record.successor else record.intent
     if present == trigger.intent:
@@ -84,7 +87,7 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
             return deploy.boot_deadlines(record, now)
         case Restarted():
             return _restarted(record, now, policy)
-        case IntentChanged() | ResourceMade() | ResourceGone():
+        case IntentChanged() | ResourceMade() | ResourceGone() | VimChecked() | VimDoubted():
             return Step(key=record.key, before=record, record=record)
         case _:
             assert_never(trigger)

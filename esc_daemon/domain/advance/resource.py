@@ -1,4 +1,8 @@
-"""Tenants, networks, subnets, images and flavors: created, removed, or left behind."""
+"""
+Tenants, networks, subnets, images and flavors: created, removed, or left behind.
+
+File servers are known to us alone: there at once, changed in place, gone at once.
+"""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,8 +11,16 @@ from typing import Any, TypeVar, assert_never
 from esc_daemon.domain import tell
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, RecordId, VimId
-from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Resource, Subnet, Tenant
+from esc_daemon.domain.ids import NO_VIM, Key, RecordId, VimId
+from esc_daemon.domain.intent import (
+    FileServer,
+    Flavor,
+    Image,
+    Network,
+    Resource,
+    Subnet,
+    Tenant,
+)
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Policy, exhausted, failed
 from esc_daemon.domain.policy import begin as begin_attempt
@@ -29,10 +41,12 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     Trigger,
+    VimChecked,
+    VimDoubted,
     Woken,
 )
 
-ResourceT = TypeVar("ResourceT", Tenant, Network, Subnet, Image, Flavor)
+ResourceT = TypeVar("ResourceT", Tenant, Network, Subnet, Image, Flavor, FileServer)
 Owner = tuple[Key, RecordId] | None
 
 
@@ -42,14 +56,32 @@ def advance_resource(
     """Return the step of a resource; see `advance`."""
     if isinstance(trigger, IntentChanged):
         if trigger.intent is not None:
-            assert not isinstance(trigger.intent, Deployment)
-            return _wanted(key, record, trigger.id, trigger.intent, trigger.owner)
+            assert isinstance(trigger.intent, Resource)
+            return _wanted(key, record, trigger, trigger.intent)
         if record is None:
             return Step(key=key, before=None, record=None)
         return _unwanted(record, now, policy)
     if record is None:  # an answer that came after the end
         return Step(key=key, before=None, record=None)
     return _answered(record, trigger, now, policy)
+
+
+def advance_file_server(key: Key, record: AnyResourceRecord | None, trigger: Trigger) -> Step:
+    """Return the step of a file server, of which no VIM knows and nothing is told."""
+    if not isinstance(trigger, IntentChanged):
+        return Step(key=key, before=record, record=record)
+    intent = trigger.intent
+    if intent is None:
+        return Step(key=key, before=record, record=None)
+    assert isinstance(intent, FileServer)
+    if record is None:
+        fresh = _begun(key, trigger.id, intent, None, trigger.vim)
+        state = next_state(RESOURCE_LIFECYCLE, fresh.state, ResourceMove.CREATED)
+        return Step(key=key, before=None, record=replace(fresh, state=state))
+    if record.intent == intent:
+        return _unmoved(record)
+    same: Any = intent
+    return Step(key=key, before=record, record=replace(record, intent=same, made=same))
 
 
 def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy: Policy) -> Step:
@@ -70,7 +102,14 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             return _call_failed(record, trigger, now, policy)
         case Restarted():
             return _restarted(record, now, policy)
-        case IntentChanged() | ServerSeen() | ServerGone() | KpiCrossed() | Woken():
+        case (
+            IntentChanged()
+            | ServerSeen()
+            | ServerGone()
+            | KpiCrossed()
+            | Woken()
+            | (VimChecked() | VimDoubted())
+        ):
             return _unmoved(record)
         case _:
             assert_never(trigger)
@@ -78,7 +117,9 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
 
 def in_vim(resource: Resource) -> bool:
     """Tell whether the VIM has anything to do for *resource*."""
-    return not isinstance(resource, Tenant) or (resource.managed and resource.mapped)
+    if isinstance(resource, Tenant):
+        return resource.managed and resource.mapped
+    return not isinstance(resource, FileServer)
 
 
 def waits(record: AnyResourceRecord) -> bool:
@@ -93,9 +134,13 @@ def _unmoved(record: AnyResourceRecord) -> Step:
     return Step(key=record.key, before=record, record=record)
 
 
-def _begun(key: Key, id_: RecordId, intent: ResourceT, owner: Owner) -> ResourceRecord[ResourceT]:
+def _begun(
+    key: Key, id_: RecordId, intent: ResourceT, owner: Owner, vim: VimId
+) -> ResourceRecord[ResourceT]:
     state = next_state(RESOURCE_LIFECYCLE, ResourceState.UNDEF, ResourceMove.ACCEPTED)
-    return ResourceRecord(key=key, id=id_, intent=intent, made=intent, state=state, owner=owner)
+    return ResourceRecord(
+        key=key, id=id_, intent=intent, made=intent, state=state, vim=vim, owner=owner
+    )
 
 
 def _started(
@@ -108,7 +153,7 @@ def _started(
         return Step(key=key, before=before, record=fresh, events=events)
     assert isinstance(fresh.made, Tenant)
     project = fresh.made.name if fresh.made.mapped else ""
-    handle = ResourceHandle(vim=VimId(""), resource_id="", project=project, name=fresh.made.name)
+    handle = ResourceHandle(vim=NO_VIM, resource_id="", project=project, name=fresh.made.name)
     active = replace(
         fresh,
         state=next_state(RESOURCE_LIFECYCLE, fresh.state, ResourceMove.CREATED),
@@ -119,25 +164,18 @@ def _started(
 
 
 def _wanted(
-    key: Key,
-    record: AnyResourceRecord | None,
-    id_: RecordId,
-    intent: Resource,
-    owner: Owner,
+    key: Key, record: AnyResourceRecord | None, told: IntentChanged, intent: Resource
 ) -> Step:
+    id_, owner, vim = told.id, told.owner, told.vim
     if record is None:
-        return _started(key, None, _record_of(key, id_, intent, owner), ())
-    if record.intent is None and in_vim(record.made) and not in_vim(intent):
-        raise Refused(  # the next incarnation could not adopt what may stay in the VIM
-            "in-use",
-            f"{key.kind} {key.name} is still being removed from the VIM: ask again for one that "
-            "lives in this manager alone when it is gone",
-        )
+        return _started(key, None, _record_of(key, id_, intent, owner, vim), ())
+    if record.intent is None and in_vim(record.made):
+        _check_adopted(key, record, intent, vim)
     if record.state is ResourceState.LEFTOVER:
-        return _started(key, record, _record_of(key, id_, intent, owner), ())
+        return _started(key, record, _record_of(key, id_, intent, owner, vim), ())
     if record.state is ResourceState.DELETING and record.successor is None:
         # one key has one kind of intent, so the successor is of the record's own type
-        later: Any = ResourceSuccessor(id=id_, intent=intent, owner=owner)
+        later: Any = ResourceSuccessor(id=id_, intent=intent, owner=owner, vim=vim)
         waiting = replace(record, successor=later)
         return Step(key=key, before=record, record=waiting)
     present = record.successor.intent if record.successor else record.intent
@@ -151,6 +189,22 @@ def _wanted(
     else:
         listed = replace(record, intent=same, made=same)
     return Step(key=key, before=record, record=listed)
+
+
+def _check_adopted(key: Key, record: AnyResourceRecord, intent: Resource, vim: VimId) -> None:
+    """The next incarnation takes over what may stay in the VIM, or nobody would know of it."""
+    if not in_vim(intent):
+        raise Refused(
+            "in-use",
+            f"{key.kind} {key.name} is still being removed from the VIM: ask again for one that "
+            "lives in this manager alone when it is gone",
+        )
+    if record.vim and record.vim != vim:
+        raise Refused(
+            "in-use",
+            f"{key.kind} {key.name} is still being removed from VIM {record.vim}: ask again for "
+            f"one in {vim} when it is gone",
+        )
 
 
 def _check_relisted(key: Key, old: Resource | None, new: Resource) -> None:
@@ -169,18 +223,22 @@ def _no_change_in_place(key: Key) -> Refused:
     )
 
 
-def _record_of(key: Key, id_: RecordId, intent: Resource, owner: Owner) -> AnyResourceRecord:
+def _record_of(
+    key: Key, id_: RecordId, intent: Resource, owner: Owner, vim: VimId
+) -> AnyResourceRecord:
     match intent:  # one arm a type: the type checker follows each through the generic record
         case Tenant():
-            return _begun(key, id_, intent, owner)
+            return _begun(key, id_, intent, owner, vim)
         case Network():
-            return _begun(key, id_, intent, owner)
+            return _begun(key, id_, intent, owner, vim)
         case Subnet():
-            return _begun(key, id_, intent, owner)
+            return _begun(key, id_, intent, owner, vim)
         case Image():
-            return _begun(key, id_, intent, owner)
+            return _begun(key, id_, intent, owner, vim)
         case Flavor():
-            return _begun(key, id_, intent, owner)
+            return _begun(key, id_, intent, owner, vim)
+        case FileServer():
+            return _begun(key, id_, intent, owner, vim)
         case _:
             assert_never(intent)
 
@@ -269,7 +327,7 @@ def _ended(before: AnyResourceRecord, record: AnyResourceRecord, events: tuple[E
     waiting = record.successor
     if waiting is None:
         return Step(key=record.key, before=before, record=None, events=events)
-    fresh = _record_of(record.key, waiting.id, waiting.intent, waiting.owner)
+    fresh = _record_of(record.key, waiting.id, waiting.intent, waiting.owner, waiting.vim)
     return _started(record.key, before, fresh, events)
 
 

@@ -4,13 +4,21 @@ The figures that the northbound counts, and the page that shows all of a registr
 There is no global registry: the composition root makes one and hands it to every room.
 """
 
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from esc_daemon.domain.specs import VimStatus
 
 _RPC_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_UNCHECKED: Final = "UNCHECKED"
+"""The status of a connector before its first check."""
 
 
 class NetconfMetrics:
@@ -56,6 +64,26 @@ class NetconfMetrics:
         if child is None:
             child = self._operations[operation] = self.rpc_seconds.labels(operation)
         child.observe(seconds)
+
+
+class VimMetrics(Collector):
+    """How the VIM connectors are; *statuses* is asked at each look at the page."""
+
+    def __init__(
+        self, registry: CollectorRegistry, statuses: Callable[[], Iterable[VimStatus | None]]
+    ) -> None:
+        self._statuses = statuses
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the number of connectors of each status, 0 too."""
+        counts = Counts(status or _UNCHECKED for status in self._statuses())
+        family = GaugeMetricFamily(
+            "esc_vim_connectors", "VIM connectors by what the last check found", labels=["status"]
+        )
+        for status in (*VimStatus, _UNCHECKED):
+            family.add_metric([status], counts[status])
+        yield family
 
 
 def metrics_router(registry: CollectorRegistry) -> APIRouter:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import NO_VIM, Key, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -28,7 +28,7 @@ from esc_daemon.vim.base import (
     VimUnreachable,
 )
 from esc_daemon.vim.simulator import wire
-from esc_daemon.vim.simulator.driver import NO_VIM, PAGE
+from esc_daemon.vim.simulator.driver import PAGE
 from esc_daemon.vim.simulator.wire import CANCEL, ERRORS, MAX_LINE, Reply, Request, WireVerb
 
 ResultT = TypeVar("ResultT")

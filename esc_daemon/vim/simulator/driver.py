@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId, parts_of
+from esc_daemon.domain.ids import NO_VIM, Key, ServerKey, VimId, VmId, parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -37,7 +37,6 @@ from esc_daemon.vim.simulator.rows import FlavorRow, ImageRow, NetworkRow, Subne
 
 ResultT = TypeVar("ResultT")
 
-NO_VIM: Final = VimId("")
 PAGE: Final = 200
 """Servers of the list between two looks at the rest of the world."""
 

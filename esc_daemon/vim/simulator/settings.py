@@ -1,7 +1,10 @@
-"""How a simulated cloud behaves when nothing goes wrong."""
+"""How a simulated cloud behaves when nothing goes wrong, and where it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+_LAST_PORT: Final = 65535
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -39,3 +42,17 @@ class CloudSettings:
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     default_range: str = "10.0.0.0/8"
     default_prefix: int = 16
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """
+    Return the two parts of ``host:port``.
+
+    Raises:
+        ValueError: It is something else.
+
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= _LAST_PORT:
+        raise ValueError("should be host:port")
+    return host, int(port)

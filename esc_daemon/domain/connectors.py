@@ -1,0 +1,216 @@
+"""
+Which VIM connectors there are, what lives where, and what an edit may not do about it.
+
+Pure: an edit is judged by its steps, so that the order of its changes does not matter (ruling 14),
+and what no step touches is looked at only where a connector goes or changes its nature (law 8).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from esc_daemon.domain.advance.resource import in_vim
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of
+from esc_daemon.domain.intent import DefaultVimConnector, Intent, VimConnector
+from esc_daemon.domain.placing import home_of
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.tell import vim_status_text
+
+
+def connector_key(vim: VimId) -> Key:
+    """Return the key of the connector *vim*."""
+    return Key(Kind.VIM_CONNECTOR, None, vim)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Connectors:
+    """The connectors that are configured, by id, and which of them is *named* as the default."""
+
+    intents: Mapping[VimId, VimConnector] = field(default_factory=dict)
+    named: VimId | None = None
+
+    @property
+    def default(self) -> VimId | None:
+        """The one that is named, else the only one that there is."""
+        if self.named is not None:
+            return self.named if self.named in self.intents else None
+        return next(iter(self.intents)) if len(self.intents) == 1 else None
+
+    def after(self, key: Key, intent: Intent | None) -> "Connectors":
+        """Return what is there once the entry of *key* is *intent*; most keys change nothing."""
+        if key.kind is Kind.DEFAULT_VIM_CONNECTOR:
+            assert intent is None or isinstance(intent, DefaultVimConnector)
+            return replace(self, named=VimId(intent.vim_id) if intent else None)
+        if key.kind is not Kind.VIM_CONNECTOR:
+            return self
+        intents = {vim: there for vim, there in self.intents.items() if vim != key.name}
+        if intent is not None:
+            assert isinstance(intent, VimConnector)
+            intents = {**self.intents, VimId(key.name): intent}
+        return replace(self, intents=intents)
+
+    def absent(self, vim: VimId) -> str:
+        """Return the text that says that there is no connector *vim*, and which there are."""
+        known = ", ".join(sorted(self.intents)) or "none"
+        return f"there is no VIM connector {vim} (there are: {known})"
+
+
+class Home(NamedTuple):
+    """Where a part of a record lives: *id* is the part's, *what* its name within the record."""
+
+    id: str
+    what: str
+    vim: VimId
+
+
+def homes(record: Record | None) -> Iterator[Home]:
+    """Yield where each part of *record* lives or is to live; what is in no VIM has no home."""
+    if isinstance(record, DeploymentRecord):
+        yield from _homes_of_deployment(record)
+    elif isinstance(record, ResourceRecord):
+        if in_vim(record.made):
+            yield Home(record.id, "", record.vim)
+        later = record.successor
+        if later is not None and in_vim(later.intent):
+            yield Home(later.id, "", later.vim)
+
+
+def _homes_of_deployment(record: DeploymentRecord) -> Iterator[Home]:
+    for asked in (record, record.successor):
+        if asked is not None and asked.intent is not None:
+            for group in asked.intent.groups:
+                part = f"vm_group {group.name}"
+                yield Home(f"{asked.id} {group.name}", part, home_of(group, asked.vim))
+    for vm in record.vms.values():
+        yield Home(vm.id, f"VM {vm.name}", vm.vim)
+    for leftover in record.leftovers:
+        yield Home(leftover.vm.id, f"VM {leftover.vm.name}", leftover.vm.vim)
+
+
+def check_creations(
+    steps: Iterable[Step], after: Connectors, status: Callable[[VimId], VimStatus | None]
+) -> None:
+    """
+    Refuse what cannot be made where it would be made (ruling 13).
+
+    *status* is what is known of a connector once the edit is taken; one that was not checked yet
+    is believed.
+
+    Raises:
+        Refused: No such connector, no default, or one that does not work; *key* is the record's.
+
+    """
+    for step in steps:
+        there = {home.id for home in homes(step.before)}
+        for home in homes(step.record):
+            if home.id not in there:
+                text = _objection(home.vim, after, status)
+                if text is not None:
+                    place = f"{home.what}: " if home.what else ""
+                    raise Refused("operation-failed", place + text, key=step.key)
+
+
+def _objection(
+    vim: VimId, after: Connectors, status: Callable[[VimId], VimStatus | None]
+) -> str | None:
+    if not vim:
+        known = ", ".join(sorted(after.intents)) or "none"
+        return f"no VIM is named and there is no default: set default_vim_connector (to: {known})"
+    if vim not in after.intents:
+        return after.absent(vim)
+    match status(vim):
+        case None | VimStatus.CONNECTION_SUCCESSFUL:
+            return None
+        case found:
+            return f"nothing can be made in VIM connector {vim} now: {vim_status_text(found)}"
+
+
+def check_connectors(
+    before: Connectors,
+    after: Connectors,
+    records: Iterable[Record],
+    needs_users: Callable[[str], bool],
+) -> None:
+    """
+    Refuse a change of connectors that would cut off what lives in them.
+
+    *records* are all there are once the edit is taken; *needs_users* tells of a type of connector.
+
+    Raises:
+        Refused: A connector in use would go, become another one or lose its last user; or the
+            default would name none, or move away from the resources that live there.
+
+    """
+    _check_named(before, after)
+    there = tuple(records)
+    for vim, intent in before.intents.items():
+        deed = _deed(intent, after.intents.get(vim), needs_users)
+        tenants = [each for each in there if _lives_at(each, vim, before)] if deed else []
+        if tenants:
+            text = (
+                f"VIM connector {vim} is in use: {_first_of(tenants)} lives there; {deed} when "
+                "that is gone"
+            )
+            raise Refused("in-use", text, key=connector_key(vim))
+    _check_default(before, after, there)
+
+
+def _deed(
+    old: VimConnector, new: VimConnector | None, needs_users: Callable[[str], bool]
+) -> str | None:
+    """Return what an edit does to a connector in use and may not do."""
+    if new is None:
+        return "delete it"
+    if new.type != old.type:
+        return "change its type"
+    if old.users and not new.users and needs_users(new.type):
+        return "delete its last user"
+    return None
+
+
+def _lives_at(record: Record, vim: VimId, before: Connectors) -> bool:
+    return any((home.vim or before.default) == vim for home in homes(record))
+
+
+def _check_named(before: Connectors, after: Connectors) -> None:
+    if after.named is None or after.named in after.intents:
+        return
+    if after.named in before.intents:
+        text = (
+            f"VIM connector {after.named} is the default: to delete it, name another in "
+            "default_vim_connector, or none"
+        )
+        raise Refused("in-use", text, key=connector_key(after.named))
+    raise Refused("data-missing", after.absent(after.named), key=DEFAULT_VIM)
+
+
+def _check_default(before: Connectors, after: Connectors, records: tuple[Record, ...]) -> None:
+    """What is made outside deployments lives in the default VIM, all of it."""
+    default = after.default
+    if default is None or default == before.default:
+        return
+    left = [
+        record
+        for record in records
+        if isinstance(record, ResourceRecord) and record.owner is None
+        for home in homes(record)
+        if (home.vim or before.default or default) != default
+    ]
+    if left:
+        vim = left[0].vim or before.default
+        text = (
+            f"{_first_of(left)} lives in VIM {vim}: tenants, networks, images and flavors live in "
+            f"the default VIM, and have to be gone before it is {default}"
+        )
+        raise Refused("in-use", text, key=DEFAULT_VIM)
+
+
+def _first_of(records: Sequence[Record]) -> str:
+    key = records[0].key
+    name = f"{key.kind.value} {'/'.join(parts_of(key.name))}"
+    if key.tenant is not None:
+        name += f" of tenant {key.tenant}"
+    return name if len(records) == 1 else f"{name} (with {len(records) - 1} more)"

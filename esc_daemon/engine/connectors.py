@@ -1,0 +1,123 @@
+"""The VIM connectors that are configured: what an edit may do to them, and in them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from esc_daemon.domain.connectors import (
+    Connectors,
+    check_connectors,
+    check_creations,
+    connector_key,
+    homes,
+)
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import Key, VimId
+from esc_daemon.domain.intent import VimConnector
+from esc_daemon.domain.record import ConnectorRecord, Record
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.step import Step
+from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.turns import SharedTurn
+from esc_daemon.engine.vims import Vims
+from esc_daemon.vim.base import BadConnector
+
+_TYPE: Final = (("type", ""),)
+
+
+class ConnectorGuard:
+    """Knows the connectors as they were last committed, and keeps the drivers up with them."""
+
+    def __init__(
+        self,
+        vims: Vims,
+        record: Callable[[Key], Record | None],
+        records: Callable[[], Iterable[Record]],
+    ) -> None:
+        self._vims = vims
+        self._record = record
+        self._records = records
+        self._there = Connectors()
+        self._turn = SharedTurn()
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take up what was stored: there is a driver before anything is asked of a VIM."""
+        self._moved((record.key, record) for record in records)
+
+    def records(self) -> list[ConnectorRecord]:
+        """Return the records of the connectors that there are."""
+        found = (self._record(connector_key(vim)) for vim in self._there.intents)
+        return [record for record in found if isinstance(record, ConnectorRecord)]
+
+    def wanted(self, *, fresh: bool) -> bool:
+        """Tell whether there is no connector though one is needed, or nothing yet (*fresh*)."""
+        if self._there.intents:
+            return False
+        records = tuple(self._records())
+        unnamed = (home for record in records for home in homes(record) if not home.vim)
+        return any(unnamed) or (fresh and not records)
+
+    def committed(self, steps: Iterable[Step]) -> None:
+        """Follow what was just committed."""
+        self._moved((step.key, step.record) for step in steps)
+
+    def _moved(self, records: Iterable[tuple[Key, Record | None]]) -> None:
+        there = self._there
+        for key, record in records:
+            there = there.after(key, record.intent if record is not None else None)
+        if there != self._there:
+            self._there = there
+            self._vims.follow(there)
+
+    def turn(self, edit: Edit) -> AbstractAsyncContextManager[None]:
+        """Return the turn that *edit* needs: no connector goes while a thing is placed in it."""
+        return self._turn.alone() if edit.moves_connectors else self._turn.shared()
+
+    def after(self, edit: Edit) -> Connectors:
+        """Return the connectors as *edit* leaves them: those count as there (ruling 14)."""
+        there = self._there
+        for change in edit.changes:
+            there = there.after(change.key, change.intent)
+        return there
+
+    def check(self, edit: Edit, steps: Mapping[Key, Step]) -> None:
+        """
+        Refuse what cannot be made where it is wanted, and what would cut off what is there.
+
+        *steps* are those that *edit* means, by their records.
+
+        Raises:
+            Refused: *key* is that of the record that cannot take it.
+
+        """
+        if edit.moves_connectors:
+            self._check_types(edit.changes)
+        after = self.after(edit)
+        check_creations(steps.values(), after, lambda vim: self._status(vim, steps))
+        if edit.moves_connectors:
+            left = {record.key: record for record in self._records()}
+            for key, step in steps.items():
+                left.pop(key, None)
+                if step.record is not None:
+                    left[key] = step.record
+            check_connectors(self._there, after, left.values(), self._vims.needs_users)
+
+    def _status(self, vim: VimId, steps: Mapping[Key, Step]) -> VimStatus | None:
+        key = connector_key(vim)
+        record = steps[key].record if key in steps else self._record(key)
+        return record.status if isinstance(record, ConnectorRecord) else None
+
+    def _check_types(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if isinstance(change.intent, VimConnector):
+                try:
+                    self._vims.check(change.intent)
+                except BadConnector as error:
+                    below = _property(error.property_name) if error.property_name else _TYPE
+                    raise Refused(
+                        "invalid-value", str(error), key=change.key, below=below
+                    ) from error
+
+
+def _property(name: str) -> tuple[tuple[str, str], ...]:
+    return ("properties", ""), ("property", name), ("value", "")

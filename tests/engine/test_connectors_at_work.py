@@ -1,0 +1,480 @@
+"""Connectors in a running engine: what follows them, what they stop, and who waits for whom."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from engine_bench import BEGAN, DEPLOYMENT, TENANT, record_id
+from engine_world import CALL_TIMEOUT, ShakyStore, WatchedVim
+from structlog.testing import capture_logs
+
+from esc_daemon.domain.connectors import connector_key
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Stream
+from esc_daemon.domain.ids import DEFAULT_VIM, NO_VIM, DeploymentName, RecordId, VimId, VmGroupName
+from esc_daemon.domain.intent import (
+    DefaultVimConnector,
+    Deployment,
+    Locator,
+    Scaling,
+    Tenant,
+    VimConnector,
+    VimUser,
+    VmGroup,
+)
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.domain.step import Step
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.vim.base import BadConnector, VimUnreachable
+from tests.connectors import connecting, connector
+
+pytestmark = pytest.mark.looptime(start=0, end=7200)
+
+LAB, MOON = VimId("lab"), VimId("moon")
+LAB_KEY, MOON_KEY = connector_key(LAB), connector_key(MOON)
+ONE_LAB = connecting(LAB)
+TENANT_CHANGE = Change(key=TENANT, intent=Tenant(name="t"))
+
+
+class CheckedVim(WatchedVim):
+    """A VIM whose check finds what the test says; its other verbs are those of `WatchedVim`."""
+
+    def __init__(self, connector: VimConnector, status: VimStatus | None) -> None:
+        super().__init__()
+        self.connector = connector
+        self.status = status
+        self.checks = 0
+        self.closed = False
+
+    async def check(self) -> VimStatus:
+        self.checks += 1
+        if self.status is None:
+            await asyncio.get_running_loop().create_future()
+        return self.status
+
+    async def close(self) -> None:
+        self.closed = True
+        await super().close()
+
+
+class Type:
+    """A type of connector that remembers the drivers it made, by connector."""
+
+    def __init__(self, *, needs_users: bool = False) -> None:
+        self.needs_users = needs_users
+        self.made: dict[str, list[CheckedVim]] = {}
+        self.found: dict[str, VimStatus | None] = {}
+
+    def check(self, connector: VimConnector) -> None:
+        if dict(connector.properties).get("colour") == "blue":
+            raise BadConnector("property colour: blue is taken", property_name="colour")
+
+    def driver(self, connector: VimConnector, opened) -> CheckedVim:
+        assert opened() == connector
+        self.check(connector)
+        status = self.found.get(connector.name, VimStatus.CONNECTION_SUCCESSFUL)
+        made = self.made.setdefault(connector.name, [])
+        made.append(CheckedVim(connector, status))
+        return made[-1]
+
+    def last(self, vim: VimId) -> CheckedVim:
+        return self.made[vim][-1]
+
+
+@pytest.fixture
+def type_():
+    return Type()
+
+
+@pytest.fixture
+async def store():
+    return ShakyStore()
+
+
+@asynccontextmanager
+async def an_engine(types: dict[str, Type], store: ShakyStore) -> AsyncIterator[Engine]:
+    numbers = itertools.count(1)
+    loop = asyncio.get_running_loop()
+    vims = Vims(types, call_timeout=CALL_TIMEOUT)
+    engine = Engine(
+        store=store,
+        vims=vims,
+        now=Clock(loop, BEGAN).now,
+        monitor=lambda crossed: Monitor(select(), crossed),
+        new_id=lambda: RecordId(record_id(next(numbers))),
+        last_event=await store.store.last_event(),
+    )
+    try:
+        yield engine
+    finally:
+        for made in (each for type_ in types.values() for each in type_.made.values()):
+            for vim in made:
+                vim.gate.set()
+        await engine.close()
+        await vims.close()
+
+
+@asynccontextmanager
+async def connected(type_: Type, store: ShakyStore) -> AsyncIterator[Engine]:
+    """Yield an engine with the connector `LAB`, which is the default."""
+    async with an_engine({"SIMULATOR": type_}, store) as engine:
+        await engine.restore(lambda: ONE_LAB)
+        await asyncio.sleep(1)
+        yield engine
+
+
+def deploying(vim: str = "") -> Change:
+    group = VmGroup(
+        name=VmGroupName("g"), locator=Locator(vim_id=vim), scaling=Scaling(min_active=1)
+    )
+    return Change(key=DEPLOYMENT, intent=Deployment(name=DeploymentName("d"), groups=(group,)))
+
+
+def configuring(vim: VimId, **fields) -> Change:
+    return Change(key=connector_key(vim), intent=connector(vim, **fields))
+
+
+def edit(*changes: Change) -> Edit:
+    return Edit(changes=changes)
+
+
+async def refused(engine: Engine, *changes: Change) -> Refused:
+    with pytest.raises(Refused) as refusal:
+        await engine.apply(edit(*changes))
+    return refusal.value
+
+
+def status(engine: Engine, vim: VimId) -> VimStatus | None:
+    return engine.record(connector_key(vim)).status
+
+
+async def told(store: ShakyStore) -> list[str]:
+    events = await store.store.events(after=0, limit=1000, stream=Stream.ESC_EVENT)
+    return [f"{logged.event.type} {logged.event.status}" for logged in events]
+
+
+# ------------------------------------------------------------------ the first start
+
+
+async def test_the_first_start_configures_its_connector_and_tells_nothing(type_, store):
+    async with connected(type_, store) as engine:
+        assert status(engine, LAB) is VimStatus.CONNECTION_SUCCESSFUL
+        assert type_.last(LAB).checks == 1
+        assert engine.broadcast.last == 0
+
+
+async def test_a_first_check_that_fails_is_told(type_, store):
+    type_.found[LAB] = VimStatus.CONNECTION_FAILED
+    async with connected(type_, store) as engine:
+        assert await told(store) == ["VIM_OPERATIONAL_STATE FAILURE"]
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+
+
+async def test_a_connector_that_was_deleted_does_not_come_back(type_, store):
+    async with connected(type_, store) as engine:
+        gone = (Change(key=LAB_KEY, intent=None), Change(key=DEFAULT_VIM, intent=None))
+        await engine.apply(edit(*gone))
+
+    async with connected(type_, store) as engine:
+        assert engine.record(LAB_KEY) is None
+
+
+async def test_a_database_of_before_there_were_connectors_gets_one_before_it_acts(type_, store):
+    # given a tenant on its way whose row names no VIM
+    async with connected(type_, store) as engine:
+        type_.last(LAB).gate.clear()
+        await engine.apply(edit(TENANT_CHANGE))
+        await asyncio.sleep(0.1)
+        waiting = engine.record(TENANT)
+    old = ShakyStore()
+    row = replace(waiting, vim=NO_VIM, revision=1)
+    await old.store.commit([Step(key=TENANT, before=None, record=row)], time=BEGAN)
+
+    # when the daemon starts
+    async with connected(type_, old) as engine:
+        await asyncio.sleep(200)
+
+        # then it goes on in the first connector
+        assert engine.record(TENANT).state is ResourceState.ACTIVE
+        assert status(engine, LAB) is VimStatus.CONNECTION_SUCCESSFUL
+
+
+# ------------------------------------------------------------------ rulings 13 and 14
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_connector_and_deployment_may_come_in_one_edit(type_, store, order):
+    async with connected(type_, store) as engine:
+        changes = (configuring(MOON), TENANT_CHANGE, deploying(MOON))
+
+        await engine.apply(edit(*changes[::order]))
+        await asyncio.sleep(5)
+
+        assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+        (vm,) = engine.record(DEPLOYMENT).vms.values()
+        assert vm.vim == MOON
+
+
+async def test_a_new_default_counts_for_what_comes_with_it(type_, store):
+    async with connected(type_, store) as engine:
+        default = Change(key=DEFAULT_VIM, intent=DefaultVimConnector(vim_id=MOON))
+
+        await engine.apply(edit(TENANT_CHANGE, default, configuring(MOON)))
+
+        assert engine.record(TENANT).vim == MOON
+
+
+async def test_what_fails_is_made_no_use_of_until_it_works_again(type_, store):
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(TENANT_CHANGE, deploying()))
+        await asyncio.sleep(5)
+        type_.last(LAB).status = VimStatus.AUTHENTICATION_FAILED
+        await asyncio.sleep(60)
+
+        other = Change(key=TENANT._replace(name="u"), intent=Tenant(name="u"))
+        refusal = await refused(engine, other)
+
+        assert refusal.key == other.key
+        assert "VIM authentication failed" in refusal.text
+        await engine.apply(edit(Change(key=DEPLOYMENT, intent=None)))  # always taken
+        type_.last(LAB).status = VimStatus.CONNECTION_SUCCESSFUL
+        await asyncio.sleep(10)
+        await engine.apply(edit(other))
+        assert [e for e in await told(store) if e.startswith("VIM_OP")] == [
+            "VIM_OPERATIONAL_STATE FAILURE",
+            "VIM_OPERATIONAL_STATE SUCCESS",
+        ]
+
+
+async def test_a_login_that_is_mended_is_believed_at_once(type_, store):
+    type_.found[LAB] = VimStatus.AUTHENTICATION_FAILED
+    async with connected(type_, store) as engine:
+        await refused(engine, TENANT_CHANGE)
+        type_.found[LAB] = VimStatus.CONNECTION_SUCCESSFUL
+
+        await engine.apply(edit(TENANT_CHANGE, configuring(LAB, users=(VimUser(name="u"),))))
+        await asyncio.sleep(1)
+
+        assert engine.record(TENANT).state is ResourceState.ACTIVE
+
+
+async def test_an_unknown_connector_is_told_by_the_deployment_that_names_it(type_, store):
+    async with connected(type_, store) as engine:
+        refusal = await refused(engine, TENANT_CHANGE, deploying("mars"))
+
+        assert refusal.key == DEPLOYMENT
+        assert "mars (there are: lab)" in refusal.text
+        engine_saw = [record.key for record in engine.records()]
+        assert TENANT not in engine_saw
+
+
+async def test_a_test_only_edit_is_judged_alike(type_, store):
+    async with connected(type_, store) as engine:
+        engine.check(edit(configuring(MOON), deploying(MOON)))
+        with pytest.raises(Refused):
+            engine.check(edit(deploying(MOON)))
+
+
+# ------------------------------------------------------------------ types and properties
+
+
+async def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(type_, store):
+    async with connected(type_, store) as engine:
+        refusal = await refused(engine, configuring(MOON, type="AWS"))
+
+        assert (refusal.tag, refusal.key) == ("invalid-value", MOON_KEY)
+        assert refusal.below == (("type", ""),)
+        assert refusal.text == "there is no type AWS of VIM connectors (there are: SIMULATOR)"
+
+
+async def test_a_property_that_is_wrong_is_refused_at_its_place(type_, store):
+    async with connected(type_, store) as engine:
+        refusal = await refused(engine, configuring(MOON, properties=(("colour", "blue"),)))
+
+        assert refusal.below == (("properties", ""), ("property", "colour"), ("value", ""))
+
+
+async def test_a_stored_connector_that_its_type_takes_no_more_does_not_stop_the_start(store):
+    async with connected(Type(), store) as engine:
+        await engine.apply(edit(TENANT_CHANGE))
+        await asyncio.sleep(1)
+
+    with capture_logs() as logs:
+        async with an_engine({"OTHER": Type()}, store) as engine:
+            await engine.restore(lambda: ONE_LAB)
+            await asyncio.sleep(1)
+            assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+            await engine.apply(edit(Change(key=TENANT, intent=None)))
+            await asyncio.sleep(1)
+            assert "there is no type SIMULATOR" in engine.record(TENANT).attempt.error
+
+    assert "vim.connector_unusable" in [line["event"] for line in logs]
+
+
+async def test_a_connector_without_the_user_that_it_needs_is_asked_nothing(store):
+    type_ = Type(needs_users=True)
+    async with connected(type_, store) as engine:
+        assert status(engine, LAB) is VimStatus.NO_CREDENTIALS
+        assert LAB not in type_.made
+
+        await engine.apply(edit(configuring(LAB, users=(VimUser(name="u"),))))
+        await asyncio.sleep(1)
+
+        assert status(engine, LAB) is VimStatus.CONNECTION_SUCCESSFUL
+
+
+# ------------------------------------------------------------------ drivers follow
+
+
+async def test_a_change_gives_a_new_driver_and_the_old_one_ends_with_its_last_call(type_, store):
+    async with connected(type_, store) as engine:
+        old = type_.last(LAB)
+        old.gate.clear()
+        await engine.apply(edit(TENANT_CHANGE))
+        await asyncio.sleep(0.1)
+
+        await engine.apply(edit(configuring(LAB, properties=(("a", "b"),))))
+        await asyncio.sleep(0.1)
+        new = type_.last(LAB)
+        assert new is not old
+        assert not old.closed
+        old.gate.set()
+        await asyncio.sleep(0.1)
+
+        assert old.closed
+        assert not new.closed
+        assert engine.record(TENANT).state is ResourceState.ACTIVE
+
+
+async def test_a_driver_ends_with_its_connector(type_, store):
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(configuring(MOON)))
+        await asyncio.sleep(0.1)
+
+        await engine.apply(edit(Change(key=MOON_KEY, intent=None)))
+        await asyncio.sleep(0.1)
+
+        assert type_.last(MOON).closed
+        assert engine.connectors() == [engine.record(LAB_KEY)]
+
+
+async def test_what_is_in_use_stays_with_the_path_of_its_connector(type_, store):
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(TENANT_CHANGE))
+
+        gone = (Change(key=LAB_KEY, intent=None), Change(key=DEFAULT_VIM, intent=None))
+        refusal = await refused(engine, *gone)
+
+        assert (refusal.tag, refusal.key) == ("in-use", LAB_KEY)
+        assert not type_.last(LAB).closed
+
+
+async def test_what_goes_at_once_may_go_together_with_its_connector(type_, store):
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(configuring(MOON)))
+        type_.last(LAB).breaks = VimUnreachable("no")
+        await engine.apply(edit(TENANT_CHANGE, deploying(MOON)))  # waits for its tenant
+        await asyncio.sleep(0.1)
+
+        gone = (Change(key=DEPLOYMENT, intent=None), Change(key=MOON_KEY, intent=None))
+        await engine.apply(edit(*gone))
+
+        assert engine.record(MOON_KEY) is None
+
+
+# ------------------------------------------------------------------ who waits for whom
+
+
+async def test_a_connector_does_not_go_while_a_deployment_is_placed_in_it(type_, store):
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(configuring(MOON), TENANT_CHANGE))
+        await asyncio.sleep(1)
+        store.held.clear()
+
+        placing = asyncio.create_task(engine.apply(edit(deploying(MOON))))
+        await asyncio.sleep(0.1)
+        going = asyncio.create_task(refused(engine, Change(key=MOON_KEY, intent=None)))
+        await asyncio.sleep(0.1)
+        store.held.set()
+
+        await placing
+        assert (await going).tag == "in-use"
+
+
+async def test_a_deployment_is_not_placed_in_a_connector_that_goes(type_, store):
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(configuring(MOON), TENANT_CHANGE))
+        await asyncio.sleep(1)
+        store.held.clear()
+
+        going = asyncio.create_task(engine.apply(edit(Change(key=MOON_KEY, intent=None))))
+        await asyncio.sleep(0.1)
+        placing = asyncio.create_task(refused(engine, deploying(MOON)))
+        await asyncio.sleep(0.1)
+        store.held.set()
+
+        await going
+        assert "there is no VIM connector moon" in (await placing).text
+
+
+# ------------------------------------------------------------------ checks
+
+
+async def test_a_call_that_did_not_arrive_has_the_connector_checked_at_once(type_, store):
+    async with connected(type_, store) as engine:
+        vim = type_.last(LAB)
+        vim.breaks, vim.status = VimUnreachable("connection refused"), VimStatus.CONNECTION_FAILED
+        await asyncio.sleep(10)
+
+        await engine.apply(edit(TENANT_CHANGE))
+        await asyncio.sleep(0.5)
+
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+
+
+async def test_calls_that_do_not_arrive_ask_for_no_more_than_a_check_a_second(type_, store):
+    async with connected(type_, store) as engine:
+        vim = type_.last(LAB)
+        vim.breaks = VimUnreachable("connection refused")
+        before = vim.checks
+        tenants = [Change(key=TENANT._replace(name=f"t{n}"), intent=Tenant(name=f"t{n}"))
+                   for n in range(50)]  # fmt: skip
+
+        await engine.apply(edit(*tenants))
+        await asyncio.sleep(5)
+
+        assert 2 <= vim.checks - before <= 6
+
+
+async def test_a_check_without_an_answer_is_a_failure_that_holds_nobody_up(type_, store):
+    type_.found[LAB] = None
+    async with connected(type_, store) as engine:
+        assert engine.at_rest
+        await asyncio.sleep(CALL_TIMEOUT)
+
+        (event,) = await store.store.events(after=0, limit=9, stream=Stream.ESC_EVENT)
+        assert event.event.details == "no answer within 30 s"
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+        await asyncio.sleep(10)  # the next one is under way
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_a_driver_that_breaks_in_a_check_is_a_failure_too(type_, store):
+    async with connected(type_, store) as engine:
+        type_.last(LAB).check = None
+
+        with capture_logs() as logs:
+            await asyncio.sleep(60)
+
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+        assert "vim.check_broke" in [line["event"] for line in logs]

@@ -1,0 +1,58 @@
+"""Connectors of type SIMULATOR: which simulator they lead to."""
+
+import pytest
+
+from esc_daemon.domain.ids import VimId
+from esc_daemon.domain.intent import VimConnector, VimUser
+from esc_daemon.vim.base import BadConnector
+from esc_daemon.vim.simulator.client import RemoteSimulator
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.connector import SimulatorType
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud()
+
+
+@pytest.fixture
+def simulators(cloud: Cloud) -> SimulatorType:
+    return SimulatorType(lambda vim: SimulatorDriver(cloud, vim=vim), timeout_seconds=5)
+
+
+def a_connector(**properties: str) -> VimConnector:
+    users = (VimUser(name="admin", credentials=(("os_password", "sealed"),)),)
+    pairs = tuple(properties.items())
+    return VimConnector(name="lab", type="SIMULATOR", properties=pairs, users=users)
+
+
+def never() -> VimConnector:
+    raise AssertionError("a simulator has no login")
+
+
+def test_without_an_address_it_leads_home(simulators: SimulatorType, cloud: Cloud) -> None:
+    driver = simulators.driver(a_connector(os_auth_url="http://192.0.2.1/v3"), never)
+
+    assert isinstance(driver, SimulatorDriver)
+    assert (driver.cloud, driver.vim) == (cloud, VimId("lab"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9900", "sim.example:1", "[::1]:65535"])
+async def test_with_an_address_it_leads_there(simulators: SimulatorType, address: str) -> None:
+    connector = a_connector(address=address)
+
+    simulators.check(connector)
+
+    driver = simulators.driver(connector, never)
+    assert isinstance(driver, RemoteSimulator)
+    await driver.close()
+
+
+@pytest.mark.parametrize("address", ["", "9900", ":9900", "host:", "host:0", "host:65536", "h:٣"])
+def test_an_address_that_is_none_is_told_by_its_property(
+    simulators: SimulatorType, address: str
+) -> None:
+    with pytest.raises(BadConnector, match="address: should be host:port") as error:
+        simulators.check(a_connector(address=address))
+    assert error.value.property_name == "address"
