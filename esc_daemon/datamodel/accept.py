@@ -1,6 +1,7 @@
 """What is looked at when a deployment is accepted, beyond its YANG (rulings 10, 11 and 15c)."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 from lxml import etree
 
+from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
 from esc_daemon.domain.intent import Deployment, FileServer, Network, VmGroup
@@ -33,9 +35,7 @@ def check_network(network: Network, element: etree._Element) -> None:
         for name, text in parts.items():
             if text is not None and f"ipv{ip_address(text).version}" != subnet.ip_version:
                 raise Objection(_child(at, name), f"{name} is not of version {subnet.ip_version}")
-        mask = ip_address(subnet.netmask)
-        host_bits = ~int(mask) & ((1 << mask.max_prefixlen) - 1)
-        if host_bits & (host_bits + 1):
+        if prefix_length(subnet.netmask) is None:
             raise Objection(_child(at, "netmask"), "netmask has holes")
 
 
@@ -129,13 +129,40 @@ def _check_sources(element: etree._Element) -> None:
 
 def warnings_of(deployment: Deployment) -> Iterator[str]:
     """Yield what is taken with a shake of the head (ruling 10)."""
+    fixed_in: dict[str, set[str]] = {}
     for group in deployment.groups:
-        fixed = [each.ip_address for each in group.interfaces if each.ip_address is not None]
-        for address in sorted({each for each in fixed if fixed.count(each) > 1}):
+        fixed = [
+            (interface.network, address.ip_address)
+            for interface in group.interfaces
+            for address in interface.wanted
+            if address.ip_address is not None
+        ]
+        counts = Counter(address for _, address in fixed)
+        for address in sorted(each for each, count in counts.items() if count > 1):
             yield f"vm_group {group.name}: {address} is the address of several interfaces"
+        for network, address in fixed:
+            fixed_in.setdefault(network, set()).add(address)
+    for group in deployment.groups:
         for pool in group.scaling.address_pools:
-            for address in sorted(set(fixed).intersection(pool.addresses)):
+            for address in sorted(fixed_in.get(pool.network, set()).intersection(pool.addresses)):
                 yield (
                     f"vm_group {group.name}: {address} is a fixed address and in the pool"
                     f" of {pool.network}"
+                )
+    yield from _overlaps(deployment)
+
+
+def _overlaps(deployment: Deployment) -> Iterator[str]:
+    """In one network an address is given once: the groups draw in their order."""
+    first: dict[tuple[str, str], str] = {}
+    for group in deployment.groups:
+        pools = [("address", pool) for pool in group.scaling.address_pools]
+        pools += [("MAC", pool) for pool in group.scaling.mac_pools]
+        for what, pool in pools:
+            owners = (first.setdefault((pool.network, each), group.name) for each in pool.addresses)
+            counts = Counter(owner for owner in owners if owner != group.name)
+            for owner, count in counts.items():
+                yield (
+                    f"vm_group {group.name}: its {what} pool of {pool.network} shares {count} with"
+                    f" that of vm_group {owner}, which draws first"
                 )

@@ -14,6 +14,7 @@ from lxml import etree
 from esc_daemon.datamodel.accept import check, check_file_server, check_network, warnings_of
 from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.idle import unheeded
+from esc_daemon.datamodel.interfaces import INTERFACE
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
 from esc_daemon.datamodel.shape import (
@@ -40,7 +41,6 @@ from esc_daemon.domain.intent import (
     Flavor,
     Image,
     Intent,
-    Interface,
     Kpi,
     Locator,
     Network,
@@ -206,18 +206,6 @@ _DEFAULT_VIM_CONNECTOR: Final = Shape(
     DefaultVimConnector, {"vim_id": Made((), lambda leaf: leaf.text or "")}
 )
 _LOCATOR: Final = Shape(Locator, {"vim_id": Leaf("vim_id"), "vim_project": Leaf("vim_project")})
-_INTERFACE: Final = Shape(
-    Interface,
-    {
-        "nicid": Leaf("nicid", int),
-        "network": Leaf("network"),
-        "type": Leaf("type"),
-        "model": Leaf("model"),
-        "ip_address": Leaf("ip_address"),
-        "mac_address": Leaf("mac_address"),
-        "admin_state_up": Leaf("admin_state_up", boolean),
-    },
-)
 _COLLECTOR: Final = Shape(
     Collector,
     {
@@ -280,7 +268,7 @@ _GROUP: Final = Shape(
         "bootup_time": Leaf("bootup_time", int),
         "recovery_wait_time": Leaf("recovery_wait_time", int),
         "reboot_time": Leaf("reboot_time", int),
-        "interfaces": Many(("interfaces/interface",), _INTERFACE),
+        "interfaces": Many(("interfaces/interface",), INTERFACE),
         "kpis": Many(("kpi_data/kpi",), _KPI),
         "monitoring_enabled": Leaf("kpi_data/enabled", boolean),
         "rules": Many(("rules/admin_rules/rule", "rules/user_rules/rule"), _RULE),

@@ -38,9 +38,9 @@ def esc_event(event: Event) -> bytes:
     return f'<escEvent xmlns="{NAMESPACE}">{"".join(body)}</escEvent>'.encode()
 
 
-def interfaces(ports: tuple[InterfaceRecord, ...]) -> str:
-    """Return the ports of a VM, as events and opdata show them."""
-    return inner("interfaces", *(_interface(port) for port in ports))
+def interfaces(ports: tuple[InterfaceRecord, ...], *, options: bool = False) -> str:
+    """Return the ports of a VM; *options*: with what they may send, which opdata alone shows."""
+    return inner("interfaces", *(_interface(port, options=options) for port in ports))
 
 
 def _vm(name: str, vm: VmRef | None) -> str:
@@ -60,7 +60,7 @@ def _vm(name: str, vm: VmRef | None) -> str:
     )
 
 
-def _interface(port: InterfaceRecord) -> str:
+def _interface(port: InterfaceRecord, *, options: bool) -> str:
     return inner(
         "interface",
         leaf("nicid", port.nicid),
@@ -74,4 +74,37 @@ def _interface(port: InterfaceRecord) -> str:
         leaf("mac_address", port.mac_address),
         leaf("netmask", port.netmask),
         leaf("gateway", port.gateway),
+        _addresses(port),
+        _options(port) if options else "",
+    )
+
+
+def _addresses(port: InterfaceRecord) -> str:
+    """Return all addresses of a port that has several; the first stands beside them as well."""
+    if not port.more_addresses:
+        return ""
+    return inner(
+        "addresses",
+        *(
+            inner(
+                "address",
+                leaf("address_id", position),
+                leaf("subnet", address.subnet_id),
+                leaf("ip_address", address.ip_address),
+                leaf("netmask", address.netmask),
+                leaf("gateway", address.gateway),
+            )
+            for position, address in enumerate(port.addresses)
+        ),
+    )
+
+
+def _options(port: InterfaceRecord) -> str:
+    return (
+        leaf("port_security_enabled", None if port.port_security_enabled else False)
+        + "".join(leaf("security_groups", name) for name in port.security_groups)
+        + inner(
+            "allowed_address_pairs",
+            *(leaf("address", address) for address in port.allowed_addresses),
+        )
     )

@@ -30,8 +30,7 @@ class Waits(StrEnum):
     UPDATE = "update of a running deployment: hooks of a changed software version"
     STANDBY = "standby VMs"
     LICENCES = "a pool of licences, drawn from as addresses are"
-    SHARED_ADDRESS = "one address shared by the VMs of a group"
-    PORTS = "port options of OpenStack: several addresses, security groups, address pairs"
+    SHARED_ADDRESS = "one address that moves between the VMs of a group: no VIM makes one by itself"
     DEVICES = "device options of OpenStack images: bus, console, watchdog"
     SIGNATURES = "checks of image signatures"
     NFVIS = "what only NFVIS can do: forwarded ports, VNC, names chosen by the client"
@@ -104,15 +103,6 @@ _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
         *("license_key_value", "license_key_type", "license_file", "license_data"),
     ),
     Waits.SHARED_ADDRESS: _below("shared_ip", "nicid", "static", "ip_address"),
-    Waits.PORTS: _below(
-        "interfaces/interface",
-        "subnet",
-        "port_security_enabled",
-        "security_groups/security_group",
-        *_below("addresses/address", "address_id", "subnet", "ip_address"),
-        "allowed_address_pairs/network/name",
-        *_below("allowed_address_pairs/address", "ip_address", "netmask"),
-    ),
     Waits.DEVICES: _below("misc/watchdog", "hardware", "action"),
     Waits.NFVIS: (
         "vim_vm_name",

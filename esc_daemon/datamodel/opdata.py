@@ -6,9 +6,9 @@ Keys are those of ESC 2.1 and later; a deployment's id is the depid of its notif
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 
+from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.escevent import interfaces
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.domain.ids import parts_of
@@ -125,8 +125,7 @@ def _subnet(record: SubnetRecord) -> str:
 
 def cidr(subnet: Subnet) -> str:
     """Return the range of *subnet* with its prefix length."""
-    mask = ip_address(subnet.netmask)
-    return f"{subnet.address}/{int(mask).bit_count()}"
+    return f"{subnet.address}/{prefix_length(subnet.netmask)}"
 
 
 def tenant(record: ResourceRecord[Tenant] | None, name: str, *content: str) -> str:
@@ -194,7 +193,7 @@ def _vm_instance(vm: VmRecord) -> str:
         leaf("hostname", vm.hostname),
         leaf("vim_id", vm.vim),
         leaf("vim_project", vm.project),
-        interfaces(vm.interfaces),
+        interfaces(vm.interfaces, options=True),
     )
 
 

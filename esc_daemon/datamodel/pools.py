@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import islice
 from typing import Final
 
 from lxml import etree
@@ -14,7 +13,7 @@ from esc_daemon.datamodel.shape import Made, steps, text_at
 from esc_daemon.domain.intent import AddressPool
 
 MAX_ADDRESSES: Final = 1024
-"""Addresses taken of one pool: twice what the VMs of a deployment can use (ruling 15c)."""
+"""Addresses taken of one pool and IP version: twice what a deployment has VMs (ruling 15c)."""
 _MAC_DIGITS: Final = 12
 _ENDS: Final = ("start", "end")
 
@@ -49,25 +48,37 @@ class PoolReader:
         """
         return AddressPool(
             network=text_at(pool, "network") or "",
-            addresses=tuple(islice(dict.fromkeys(self._addresses(pool)), MAX_ADDRESSES)),
+            addresses=tuple(self._addresses(pool)),
             netmask=text_at(pool, "netmask"),
             gateway=text_at(pool, "gateway"),
         )
 
     def _addresses(self, pool: etree._Element) -> Iterator[str]:
+        """Yield each address once."""
+        found: dict[int, set[int]] = {}
+        for family, numbers in self._spans(pool):
+            of_family = found.setdefault(family, set())
+            for number in numbers:
+                if len(of_family) == MAX_ADDRESSES:
+                    break
+                if number not in of_family:
+                    of_family.add(number)
+                    yield self.address(family, number)
+
+    def _spans(self, pool: etree._Element) -> Iterator[tuple[int, range]]:
         for element in pool:
             if element.tag == esc(f"{self.what}_address"):
-                yield element.text or ""
+                family, number = self.number(element.text or "")
+                yield family, range(number, number + 1)
             elif element.tag == esc(f"{self.what}_address_range"):
-                yield from islice(self._range(element), MAX_ADDRESSES)
+                yield self._span(element)
 
-    def _range(self, element: etree._Element) -> Iterator[str]:
+    def _span(self, element: etree._Element) -> tuple[int, range]:
         start, end = text_at(element, "start") or "", text_at(element, "end") or ""
         (family, first), (other, last) = self.number(start), self.number(end)
         if family != other or last < first:
             raise Objection(element, f"the range from {start} to {end} holds no address")
-        for number in range(first, last + 1):
-            yield self.address(family, number)
+        return family, range(first, last + 1)
 
 
 def _ip_number(text: str) -> tuple[int, int]:

@@ -80,8 +80,23 @@ class Locator:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class FixedAddress:
+    """An address that an interface asks for: this one, or any of *subnet* (a name or an id)."""
+
+    address_id: int = 0
+    subnet: str | None = None
+    ip_address: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Interface:
-    """One network interface of each VM of a group."""
+    """
+    One network interface of each VM of a group.
+
+    *port_security_enabled* None: as the VIM has it for the network. What the port may send from
+    beside its own addresses: all that *allowed_networks* have, and *allowed_addresses* (addresses
+    and CIDRs).
+    """
 
     nicid: int
     network: str
@@ -90,6 +105,26 @@ class Interface:
     ip_address: str | None = None
     mac_address: str | None = None
     admin_state_up: bool = True
+    subnet: str | None = None
+    addresses: tuple[FixedAddress, ...] = ()
+    port_security_enabled: bool | None = None
+    security_groups: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[FixedAddress, ...]:
+        """
+        The addresses asked for: the interface's own leaves, then the list, each address once.
+
+        Empty: whatever the network has, one address of each IP version.
+        """
+        listed = tuple(sorted(self.addresses, key=lambda each: each.address_id))
+        own = FixedAddress(subnet=self.subnet, ip_address=self.ip_address)
+        again = any(each.ip_address == self.ip_address for each in listed)
+        if own == FixedAddress() or (again and self.ip_address is not None):
+            return listed
+        return (own, *listed)
 
 
 class Condition(StrEnum):

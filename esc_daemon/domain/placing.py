@@ -1,6 +1,6 @@
 """From an intent to the VMs, names, addresses and neighbours that it means."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from esc_daemon.domain.errors import Refused
@@ -16,14 +16,14 @@ from esc_daemon.domain.ids import (
     joined,
 )
 from esc_daemon.domain.intent import (
-    AddressPool,
     Deployment,
     Interface,
     Network,
     VmGroup,
 )
+from esc_daemon.domain.pools import GroupPools, Pools
 from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, Leftover, VmRecord
-from esc_daemon.domain.specs import PortSpec, ResourceHandle, ServerSpec
+from esc_daemon.domain.specs import Address, NetworkRef, PortSpec, ResourceHandle, ServerSpec
 from esc_daemon.domain.states import VmState
 
 MAX_VMS: Final = 500
@@ -51,20 +51,16 @@ def vms_of(
         text = f"the deployment has {wanted} VMs, the limit is {MAX_VMS}"
         raise Refused("resource-denied", text)
     found: dict[VmId, VmRecord] = {}
-    held = [interface for left in leftovers for interface in left.vm.interfaces]
+    pools = Pools(intent, leftovers)
     for group in intent.groups:
-        for vm in _vms_of_group(key, id_, group, home_of(group, vim), held):
+        for vm in _vms_of_group(key, id_, group, home_of(group, vim), pools.of(group)):
             found[vm.id] = vm
     return found
 
 
 def _vms_of_group(
-    key: Key, id_: DeploymentId, group: VmGroup, vim: VimId, held: list[InterfaceRecord]
+    key: Key, id_: DeploymentId, group: VmGroup, vim: VimId, pools: GroupPools
 ) -> Iterator[VmRecord]:
-    taken = {i.ip_address for i in group.interfaces} | {i.ip_address for i in held}
-    taken_macs = {i.mac_address for i in group.interfaces} | {i.mac_address for i in held}
-    addresses = {p.network: iter(_free(p, taken)) for p in group.scaling.address_pools}
-    macs = {p.network: iter(_free(p, taken_macs)) for p in group.scaling.mac_pools}
     for index in range(group.scaling.min_active):
         vm_id = VmId(derived(id_, "vm", group.name, index))
         yield VmRecord(
@@ -76,50 +72,27 @@ def _vms_of_group(
             state=VmState.UNDEF,
             vim=vim,
             project=group.locator.vim_project,
-            interfaces=tuple(
-                _interface(each, index, group, addresses, macs) for each in group.interfaces
-            ),
+            interfaces=tuple(_interface(each, index, pools) for each in group.interfaces),
         )
 
 
-def _free(pool: AddressPool, taken: set[str | None]) -> list[str]:
-    """A fixed address that is also in the pool is taken already (ruling 10)."""
-    return [address for address in pool.addresses if address not in taken]
-
-
-def _interface(
-    wanted: Interface,
-    index: int,
-    group: VmGroup,
-    addresses: dict[str, Iterator[str]],
-    macs: dict[str, Iterator[str]],
-) -> InterfaceRecord:
-    address = wanted.ip_address if index == 0 else None
-    if address is None and wanted.network in addresses:
-        address = _drawn(addresses[wanted.network], wanted.network, group)
-    mac = wanted.mac_address if index == 0 else None
-    if mac is None and wanted.network in macs:
-        mac = _drawn(macs[wanted.network], wanted.network, group)
-    return InterfaceRecord(
+def _interface(wanted: Interface, index: int, pools: GroupPools) -> InterfaceRecord:
+    bare = InterfaceRecord(
         nicid=wanted.nicid,
         network=wanted.network,
         type=wanted.type,
         model=wanted.model,
         admin_state_up=wanted.admin_state_up,
-        ip_address=address,
-        mac_address=mac,
+        mac_address=pools.mac(wanted, index),
     )
+    return bare.with_addresses(pools.addresses(wanted, index))
 
 
-def _drawn(pool: Iterator[str], network: str, group: VmGroup) -> str:
-    try:
-        return next(pool)
-    except StopIteration:
-        text = (
-            f"the static pool of network {network} in vm_group {group.name} has fewer free "
-            f"addresses than min_active {group.scaling.min_active} needs"
-        )
-        raise Refused("resource-denied", text) from None
+def networks_of(groups: Iterable[VmGroup]) -> tuple[str, ...]:
+    """Return the names of the networks that interfaces of *groups* are in or may speak for."""
+    interfaces = [interface for group in groups for interface in group.interfaces]
+    names = (name for each in interfaces for name in (each.network, *each.allowed_networks))
+    return tuple(dict.fromkeys(names))
 
 
 def home_of(group: VmGroup, default: VimId) -> VimId:
@@ -188,11 +161,10 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
     for group in record.intent.groups:
         if home_of(group, record.vim) != record.vim:
             continue
-        for interface in group.interfaces:
-            if interface.network not in own:
-                name = joined(interface.network)
-                needed.setdefault(Key(Kind.NETWORK, key.tenant, name), None)
-                needed.setdefault(Key(Kind.NETWORK, None, name), None)
+        for network in networks_of([group]):
+            if network not in own:
+                needed.setdefault(Key(Kind.NETWORK, key.tenant, joined(network)), None)
+                needed.setdefault(Key(Kind.NETWORK, None, joined(network)), None)
         if group.image:
             needed.setdefault(Key(Kind.IMAGE, None, group.image), None)
         if group.flavor:
@@ -213,27 +185,41 @@ def network_candidates(record: DeploymentRecord, network: str) -> tuple[Key, ...
 def server_spec(record: DeploymentRecord, vm: VmRecord) -> ServerSpec:
     """Return what the VIM is asked for *vm*."""
     group = group_of(record, vm)
+    wanted = {interface.nicid: interface for interface in group.interfaces}
     return ServerSpec(
         name=vm.name,
         project=vm.project_id or vm.project,
         image=group.image,
         flavor=group.flavor,
         day_zero=group.day_zero,
-        ports=tuple(_port_spec(record, vm, interface) for interface in vm.interfaces),
+        ports=tuple(_port_spec(record, vm, each, wanted[each.nicid]) for each in vm.interfaces),
     )
 
 
-def _port_spec(record: DeploymentRecord, vm: VmRecord, interface: InterfaceRecord) -> PortSpec:
-    ours = record.networks.get(interface.network)
+def _port_spec(
+    record: DeploymentRecord, vm: VmRecord, interface: InterfaceRecord, wanted: Interface
+) -> PortSpec:
+    network = _network_ref(record, vm, interface.network)
     return PortSpec(
         key=PortKey(vm.id, interface.nicid),
         project=vm.project_id or vm.project,
-        network=interface.network,
-        network_id=ours.resource_id if ours and lives_in(ours, vm.vim) else None,
-        ip_address=interface.ip_address,
+        network=network.name,
+        network_id=network.id,
+        addresses=tuple(
+            Address(subnet=each.subnet, ip_address=each.ip_address) for each in interface.addresses
+        ),
         mac_address=interface.mac_address,
         admin_state_up=interface.admin_state_up,
+        port_security_enabled=wanted.port_security_enabled,
+        security_groups=wanted.security_groups,
+        allowed_networks=tuple(_network_ref(record, vm, name) for name in wanted.allowed_networks),
+        allowed_addresses=wanted.allowed_addresses,
     )
+
+
+def _network_ref(record: DeploymentRecord, vm: VmRecord, name: str) -> NetworkRef:
+    ours = record.networks.get(name)
+    return NetworkRef(name=name, id=ours.resource_id if ours and lives_in(ours, vm.vim) else None)
 
 
 def group_of(record: DeploymentRecord, vm: VmRecord) -> VmGroup:

@@ -1,7 +1,7 @@
 """What is: the records from which everything else is derived (DESIGN, law 3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -20,13 +20,17 @@ from esc_daemon.domain.intent import (
     VimConnector,
 )
 from esc_daemon.domain.policy import Attempt
-from esc_daemon.domain.specs import ResourceHandle, VimStatus
+from esc_daemon.domain.specs import Address, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class InterfaceRecord:
-    """An interface as it is; ids and addresses are None until the VIM has told them."""
+    """
+    An interface as it is; ids and addresses are None until the VIM has told them.
+
+    The fields of `Address` are those of its first address, the others are in *more_addresses*.
+    """
 
     nicid: int
     network: str
@@ -40,6 +44,36 @@ class InterfaceRecord:
     mac_address: str | None = None
     netmask: str | None = None
     gateway: str | None = None
+    subnet: str | None = None
+    more_addresses: tuple[Address, ...] = ()
+    port_security_enabled: bool = True
+    security_groups: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All addresses; empty where nothing was asked for and the VIM has told none."""
+        first = Address(
+            subnet=self.subnet,
+            ip_address=self.ip_address,
+            subnet_id=self.subnet_id,
+            netmask=self.netmask,
+            gateway=self.gateway,
+        )
+        return () if first == Address() else (first, *self.more_addresses)
+
+    def with_addresses(self, addresses: tuple[Address, ...]) -> "InterfaceRecord":
+        """Return the interface with *addresses* in place of its own."""
+        first, *more = addresses or (Address(),)
+        return replace(
+            self,
+            subnet=first.subnet,
+            ip_address=first.ip_address,
+            subnet_id=first.subnet_id,
+            netmask=first.netmask,
+            gateway=first.gateway,
+            more_addresses=tuple(more),
+        )
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

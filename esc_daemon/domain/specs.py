@@ -23,30 +23,73 @@ class ResourceHandle:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Address:
+    """
+    One address of a port (Neutron: fixed_ips), wanted or given.
+
+    Wanted: *ip_address*, or any of *subnet*, which is a name or an id; with both, the address has
+    to lie in the subnet. The VIM tells *subnet_id*, *netmask* and *gateway*.
+    """
+
+    subnet: str | None = None
+    ip_address: str | None = None
+    subnet_id: str | None = None
+    netmask: str | None = None
+    gateway: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class NetworkRef:
+    """A network by its name, or its id in the VIM; *id* is set where it is one of our records."""
+
+    name: str
+    id: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class PortSpec:
-    """A port that is wanted; *network_id* is set where the network is one of our records."""
+    """
+    A port that is wanted; *network_id* is set where the network is one of our records.
+
+    Without *addresses* it gets one of each IP version that the network has. *allowed_addresses*
+    (addresses and CIDRs) and all that *allowed_networks* have are its allowed address pairs.
+    *port_security_enabled* None: as the VIM has it for the network.
+    """
 
     key: PortKey
     project: str
     network: str
     network_id: str | None = None
-    ip_address: str | None = None
+    addresses: tuple[Address, ...] = ()
     mac_address: str | None = None
     admin_state_up: bool = True
+    port_security_enabled: bool | None = None
+    security_groups: tuple[str, ...] = ()
+    allowed_networks: tuple[NetworkRef, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Port:
-    """A port that exists; *ip_address* was asked for or handed out by the VIM."""
+    """
+    A port that exists; its *addresses* were asked for or handed out by the VIM.
+
+    *allowed_addresses* are its allowed address pairs, as addresses and CIDRs.
+    """
 
     key: PortKey
     port_id: str
     network_id: str
-    subnet_id: str | None = None
-    ip_address: str | None = None
+    addresses: tuple[Address, ...] = ()
     mac_address: str | None = None
-    netmask: str | None = None
-    gateway: str | None = None
+    port_security_enabled: bool = True
+    security_groups: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
+
+    @property
+    def ip_address(self) -> str | None:
+        """The first address, by which the VM is known where one is enough."""
+        return self.addresses[0].ip_address if self.addresses else None
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

@@ -131,7 +131,16 @@ class VimDriver(Protocol):
         ...
 
     async def ensure_port(self, want: PortSpec) -> Port:
-        """Return the port with its addresses; VimRefused when the pool or quota is empty."""
+        """
+        Return the port with its addresses, one of each IP version where it asks for none.
+
+        What it may send is as wanted now, also of a port that a server has.
+
+        Raises:
+            VimRefused: A subnet has no address left or not the one asked for, the quota is used
+                up, or something that is named is not there; the text names the port.
+
+        """
         ...
 
     async def remove_ports(self, vm: VmId) -> None:

@@ -32,7 +32,7 @@ from esc_daemon.domain.neighbours import answer
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import DeploymentRecord, Record
-from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, ServerStatus
+from esc_daemon.domain.specs import Address, Port, ResourceHandle, Server, ServerSpec, ServerStatus
 from esc_daemon.domain.states import ResourceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
@@ -442,7 +442,7 @@ def seen(server: FakeServer) -> ServerSeen:
             key=port.key,
             port_id=f"port-{port.key.vm}-{port.key.nicid}",
             network_id=port.network_id or f"net-{port.network}",
-            ip_address=port.ip_address or f"192.0.2.{port.key.nicid + 1}",
+            addresses=port.addresses or (Address(ip_address=f"192.0.2.{port.key.nicid + 1}"),),
             mac_address=port.mac_address or "02:00:00:00:00:01",
         )
         for port in server.spec.ports

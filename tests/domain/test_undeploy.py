@@ -324,7 +324,7 @@ def test_the_same_name_is_deployed_over_leftovers_without_their_addresses() -> N
 def test_a_pool_that_leftovers_have_emptied_is_refused() -> None:
     world = with_leftovers(vms=2)
     before = dict(world.records)
-    with pytest.raises(Refused, match="fewer free addresses"):
+    with pytest.raises(Refused, match="fewer free IPv4 addresses"):
         world.apply({SHOP: a_deployment(a_group("web", "net", watched=False, pool=POOL))})
     assert world.records == before
 

@@ -38,39 +38,52 @@ _RULE = Rule(
 
 
 def any_deployment(name: str, random: Random) -> Deployment:
-    ephemeral = random.random() < 0.4
-    network = "own" if ephemeral else "outside"
+    own = _network(random) if random.random() < 0.4 else None
     names = [VmGroupName(each) for each in random.choice(["g", "g", "gh", "ghi"])]
-    pooled = ephemeral and random.random() < 0.5
+    spread = random.choice([None, 0, 10]) if own else None
     groups = tuple(
-        _group(each, network, at * 10 if pooled else 0, random) for at, each in enumerate(names, 1)
+        _group(each, own, random, None if spread is None else 10 + spread * at)
+        for at, each in enumerate(names)
     )
     return Deployment(
         name=name,
-        networks=(_network(),) if ephemeral else (),
+        networks=(own,) if own else (),
         groups=groups,
         startup=_any_order(names, random),
     )
 
 
-def _group(name: VmGroupName, network: str, pool: int, random: Random) -> VmGroup:
+def _group(name: VmGroupName, own: Network | None, random: Random, pool: int | None) -> VmGroup:
+    """Return a group in *own* or else in a network outside; *pool*: where its pools begin."""
     monitored = random.random() < 0.7
     count = random.randint(1, 3)
-    addresses = tuple(f"10.7.0.{number}" for number in range(pool, pool + 4))
+    network = own.name if own else "outside"
+    scaling = Scaling(min_active=count, max_active=count)
+    if own and pool is not None:
+        versions = [subnet.address for subnet in own.subnets]
+        scaling = replace(
+            scaling,
+            address_pools=(_pool(network, [f"{v[:-1]}{n}" for v in versions for n in _ten(pool)]),),
+            mac_pools=(_pool(network, [f"02:00:00:00:00:{n}" for n in _ten(pool)]),),
+        )
     return VmGroup(
         name=name,
         image="img",
         flavor="small",
         bootup_time=120 if monitored else -1,
-        interfaces=(Interface(nicid=0, network=network),),
+        interfaces=(Interface(nicid=0, network=network, allowed_networks=(network,)),),
         kpis=(_KPI, _READY),
         rules=(_RULE,),
-        scaling=Scaling(
-            min_active=count,
-            max_active=count,
-            address_pools=(AddressPool(network=network, addresses=addresses),) if pool else (),
-        ),
+        scaling=scaling,
     )
+
+
+def _ten(first: int) -> range:
+    return range(first, first + 10)
+
+
+def _pool(network: str, addresses: list[str]) -> AddressPool:
+    return AddressPool(network=network, addresses=tuple(addresses))
 
 
 def _any_order(names: list[VmGroupName], random: Random) -> tuple[Startup, ...]:
@@ -89,16 +102,23 @@ def _any_order(names: list[VmGroupName], random: Random) -> tuple[Startup, ...]:
     return tuple(each for each in order if each.depends_on)
 
 
-def _network() -> Network:
-    subnet = Subnet(name="s", network="own", address="10.7.0.0", netmask="255.255.255.0")
-    return Network(name="own", subnets=(subnet,))
+def _network(random: Random) -> Network:
+    four = Subnet(name="s", network="own", address="10.7.0.0", netmask="255.255.255.0")
+    six = Subnet(
+        name="s6",
+        network="own",
+        address="fd07::0",
+        netmask="ffff:ffff:ffff:ffff::",
+        ip_version="ipv6",
+    )
+    return Network(name="own", subnets=(four, six) if random.random() < 0.5 else (four,))
 
 
 def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:
     """A shared network that deployments use, or an image or a flavor of the catalogue."""
     roll = random.random()
     if roll < 0.5:
-        subnets = _network().subnets if random.random() < 0.7 else ()
+        subnets = _network(random).subnets if random.random() < 0.7 else ()
         outside = tuple(replace(each, network="outside") for each in subnets)
         return Key(Kind.NETWORK, None, "outside"), Network(name="outside", subnets=outside)
     if roll < 0.75:

@@ -10,6 +10,7 @@ from vim_contract import a_port, a_server
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VmId
 from esc_daemon.domain.intent import Network, Subnet
+from esc_daemon.domain.specs import Address
 from esc_daemon.vim.base import VimError, VimRefused
 from esc_daemon.vim.simulator.addresses import Pool, parse_range
 from esc_daemon.vim.simulator.cloud import Cloud
@@ -19,6 +20,7 @@ from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 
 NETWORK = Key(Kind.NETWORK, TenantName("acme"), "net")
 SUBNET = Key(Kind.SUBNET, TenantName("acme"), "net/sub")
+SIX = Key(Kind.SUBNET, TenantName("acme"), "net/six")
 QUOTA = Quota(servers=3, cores=3, ports=5)
 SETTINGS = CloudSettings(delete_seconds=2, quota=QUOTA)
 
@@ -61,6 +63,12 @@ class Accounts(RuleBasedStateMachine):
             self.cloud.networks.ensure_subnet(SUBNET, want, self.network_id(), "acme")
 
     @rule()
+    def ensure_subnet_of_ipv6(self):
+        want = Subnet(name="six", network="net", address="fd00::", netmask="126", ip_version="ipv6")
+        with suppress(VimRefused):
+            self.cloud.networks.ensure_subnet(SIX, want, self.network_id(), "acme")
+
+    @rule()
     def remove_network(self):
         with suppress(VimRefused):
             self.cloud.networks.remove(NETWORK)
@@ -76,6 +84,14 @@ class Accounts(RuleBasedStateMachine):
         with suppress(VimRefused):
             port = self.cloud.ports.ensure(spec)
             assert address in (None, port.ip_address)
+
+    @rule(vm=vms, nicid=nicids, address=addresses, six=st.sampled_from(["fd00::2", "fd00::3"]))
+    def ensure_port_with_two_addresses(self, vm, nicid, address, six):
+        wanted = (Address(ip_address=address, subnet="sub"), Address(ip_address=six))
+        spec = a_port(vm, nicid, network_id=self.network_id(), addresses=wanted)
+        with suppress(VimRefused):
+            port = self.cloud.ports.ensure(spec)
+            assert [each.ip_address for each in port.addresses][1:] == [six]
 
     @rule(vm=vms)
     def remove_ports(self, vm):
@@ -122,7 +138,11 @@ class Accounts(RuleBasedStateMachine):
     @invariant()
     def addresses_are_in_use_by_one_vm_each(self):
         ports = self.held(PortRow)
-        holders = {(row.network_id, row.ip_address, row.key.vm): row.subnet_id for row in ports}
+        holders = {
+            (row.network_id, address, row.key.vm): subnet_id
+            for row in ports
+            for subnet_id, address in row.addresses
+        }
         assert len({(network, address) for network, address, _ in holders}) == len(holders)
         by_pool = Counter((network, subnet) for (network, _, _), subnet in holders.items())
         for row in self.held(NetworkRow):

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from vim_contract import a_key, a_port, a_server, a_vm, deploy
 
-from esc_daemon.domain.ids import Kind, PortKey, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import Kind, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Network, Subnet
-from esc_daemon.domain.specs import PortSpec, Power
+from esc_daemon.domain.specs import Power
 from esc_daemon.vim.base import VimRefused
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -201,4 +201,4 @@ def test_one_address_may_stand_on_two_ports_of_a_vm_and_is_free_after_both():
 
 
 def _port(vm, nicid, address):
-    return PortSpec(key=PortKey(vm, nicid), project="", network="lan", ip_address=address)
+    return a_port(vm, nicid, ip_address=address, project="", network="lan")

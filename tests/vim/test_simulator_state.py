@@ -1,6 +1,7 @@
 """What a simulated cloud remembers when its process is gone."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -87,6 +88,32 @@ async def test_everything_that_was_made_is_remembered(tmp_path):
         await again.remove_image(a_key(Kind.IMAGE, "img"))
         with pytest.raises(VimRefused, match="plugged"):
             await again.ensure_server(ServerKey(vm, 2), spec, (port,))
+
+
+LATER = (
+    "more_addresses",
+    "port_security_enabled",
+    "security_groups",
+    "allowed_addresses",
+    "shared",
+)
+"""Fields that rows did not have at first."""
+
+
+async def test_a_file_of_before_ports_had_several_addresses_can_be_read(tmp_path):
+    with StateFile(tmp_path / "state") as state:
+        driver = a_driver(state)
+        server = await deploy(driver, a_vm())
+        head, *lines = state.path.read_bytes().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert set(LATER) <= {name for row in rows for name in row}
+    rows = [{name: row[name] for name in row if name not in LATER} for row in rows]
+    old = tmp_path / "old"
+    old.write_bytes(b"\n".join([head, *(json.dumps(row).encode() for row in rows), b""]))
+    with StateFile(old) as state:
+        again = a_driver(state)
+        assert await again.find_server(server.key) == server
+        assert await again.ensure_port(a_port(server.key.vm)) == server.ports[0]
 
 
 async def test_a_removal_goes_on_while_nobody_runs(tmp_path):

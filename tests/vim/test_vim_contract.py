@@ -3,6 +3,7 @@
 import pytest
 from vim_contract import Conditions, VimContract
 from vim_contract_networks import NetworkContract
+from vim_contract_ports import PortContract
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -30,7 +31,7 @@ def a_cloud(conditions: Conditions) -> Cloud:
 
 
 @pytest.mark.looptime
-class TestEmbedded(VimContract, NetworkContract):
+class TestEmbedded(VimContract, NetworkContract, PortContract):
     @pytest.fixture
     def start(self):
         async def begin(conditions: Conditions) -> SimulatorDriver:
@@ -40,7 +41,7 @@ class TestEmbedded(VimContract, NetworkContract):
 
 
 @pytest.mark.looptime
-class TestRemote(VimContract, NetworkContract):
+class TestRemote(VimContract, NetworkContract, PortContract):
     @pytest.fixture
     async def start(self):
         opened = []

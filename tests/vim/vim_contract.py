@@ -10,6 +10,7 @@ import pytest
 from esc_daemon.domain.ids import Key, Kind, PortKey, ServerKey, TenantName, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
+    Address,
     PortSpec,
     Power,
     Server,
@@ -52,8 +53,10 @@ def a_key(kind: Kind, name: str) -> Key:
     return Key(kind, TENANT, name)
 
 
-def a_port(vm: VmId, nicid: int = 0, **changes) -> PortSpec:
-    spec = PortSpec(key=PortKey(vm, nicid), project="acme", network="public")
+def a_port(vm: VmId, nicid: int = 0, *, ip_address: str | None = None, **changes) -> PortSpec:
+    """Return a port of the network public; *ip_address* is the one address that it asks for."""
+    addresses = () if ip_address is None else (Address(ip_address=ip_address),)
+    spec = PortSpec(key=PortKey(vm, nicid), project="acme", network="public", addresses=addresses)
     return replace(spec, **changes)
 
 

@@ -44,9 +44,12 @@ class NetworkContract:
         assert sorted(port.ip_address or "" for port in ports) == [
             f"192.0.2.{last}" for last in (1, 2, 4, 5, 6)
         ]
-        assert {(port.subnet_id, port.gateway, port.netmask) for port in ports} == {
-            (subnet, "192.0.2.3", "255.255.255.248")
-        }
+        (first,) = ports[0].addresses
+        assert (first.subnet_id, first.gateway, first.netmask) == (
+            subnet,
+            "192.0.2.3",
+            "255.255.255.248",
+        )
         with pytest.raises(VimRefused, match="no address is left"):
             await driver.ensure_port(a_port(a_vm(), network_id=network))
         await driver.remove_ports(ports[1].key.vm)
@@ -59,8 +62,9 @@ class NetworkContract:
             driver, address="2001:db8::", netmask="64", ip_version="ipv6", no_gateway=True
         )
         port = await driver.ensure_port(a_port(a_vm(), network_id=network))
-        assert port.ip_address == "2001:db8::1"
-        assert (port.gateway, port.netmask) == (None, "64")
+        (address,) = port.addresses
+        assert address.ip_address == "2001:db8::1"
+        assert (address.gateway, address.netmask) == (None, "ffff:ffff:ffff:ffff::")
 
     async def test_a_fixed_address_is_given_once(self, start: Start):
         driver = await start(Conditions())
@@ -143,7 +147,7 @@ class NetworkContract:
         second, subnet = await a_subnet(driver)
         assert first != second
         port = await driver.ensure_port(a_port(a_vm(), network_id=second))
-        assert port.subnet_id == subnet
+        assert port.addresses[0].subnet_id == subnet
 
     @pytest.mark.parametrize(
         "changes",

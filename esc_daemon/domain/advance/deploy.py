@@ -15,6 +15,7 @@ from esc_daemon.domain.placing import (
     group_of,
     lives_in,
     network_candidates,
+    networks_of,
     owned_by,
     vms_of,
 )
@@ -28,7 +29,7 @@ from esc_daemon.domain.record import (
     Successor,
     VmRecord,
 )
-from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerStatus
+from esc_daemon.domain.specs import Address, Port, ResourceHandle, Server, ServerStatus
 from esc_daemon.domain.startup import Turn, awaited_of, never_started, turns
 from esc_daemon.domain.states import (
     MONITORED_VM_STATES,
@@ -130,10 +131,9 @@ def resources_ready(
     if record.state is not ServiceState.DEPLOYING or not waits_for_neighbours(record):
         return Step(key=record.key, before=record, record=record)
     assert record.intent is not None
-    names = dict.fromkeys(i.network for g in record.intent.groups for i in g.interfaces)
     networks = {
         name: next(handles[key] for key in network_candidates(record, name) if key in handles)
-        for name in names
+        for name in networks_of(record.intent.groups)
         if any(key in handles for key in network_candidates(record, name))
     }
     tenant = handles.get(Key(Kind.TENANT, None, record.key.tenant or ""))
@@ -254,15 +254,31 @@ def _with_ports(
 
 
 def _with_port(interface: InterfaceRecord, port: Port) -> InterfaceRecord:
-    return replace(
+    told = replace(
         interface,
         network_id=port.network_id,
-        subnet_id=port.subnet_id,
         port_id=port.port_id,
-        ip_address=port.ip_address or interface.ip_address,
         mac_address=port.mac_address or interface.mac_address,
-        netmask=port.netmask,
-        gateway=port.gateway,
+        port_security_enabled=port.port_security_enabled,
+        security_groups=port.security_groups,
+        allowed_addresses=port.allowed_addresses,
+    )
+    if not port.addresses:
+        return told
+    asked = {address.ip_address: address for address in interface.addresses}
+    return told.with_addresses(
+        tuple(_as_told(each, asked.get(each.ip_address)) for each in port.addresses)
+    )
+
+
+def _as_told(address: Address, asked: Address | None) -> Address:
+    """Where the VIM knows no subnet, the mask and the gateway are those of the static pool."""
+    if asked is None:
+        return address
+    return replace(
+        address,
+        netmask=address.netmask or asked.netmask,
+        gateway=address.gateway or asked.gateway,
     )
 
 

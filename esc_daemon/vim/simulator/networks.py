@@ -1,10 +1,11 @@
 """Networks, subnets and where their addresses come from."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from esc_daemon.domain.ids import Key
 from esc_daemon.domain.intent import Network, Subnet
-from esc_daemon.domain.specs import PortSpec
+from esc_daemon.domain.specs import Address, NetworkRef
 from esc_daemon.vim.base import VimRefused
 from esc_daemon.vim.simulator.addresses import Pool, parse_address, parse_range
 from esc_daemon.vim.simulator.ledger import Ledger
@@ -54,7 +55,13 @@ class Networks:
         row = self._by_key.get(key)
         if row is None:
             owner = self._projects.resolve(project)
-            row = NetworkRow(id=self._ledger.new_id(), key=key, name=want.name, project=owner)
+            row = NetworkRow(
+                id=self._ledger.new_id(),
+                key=key,
+                name=want.name,
+                project=owner,
+                shared=want.shared,
+            )
             self._add(row)
             self._ledger.put(row)
         return row
@@ -133,19 +140,25 @@ class Networks:
         del self._pools[row.id]
         self._ledger.drop(row)
 
-    def find(self, want: PortSpec, project: str) -> NetworkRow:
-        """Return the network that *want* names, by id or by name as seen from *project*."""
-        if want.network_id is not None:
-            row = self.rows.get(want.network_id)
+    def find(self, want: NetworkRef, project: str) -> NetworkRow:
+        """
+        Return the network that *want* names, by id or by name as seen from *project*.
+
+        Its own ones come first, then those that are shared; others are not seen.
+        """
+        if want.id is not None:
+            row = self.rows.get(want.id)
             if row is None:
-                raise VimRefused(f"there is no network {want.network_id} ({want.network})")
+                raise VimRefused(f"there is no network {want.id} ({want.name})")
             return row
-        namesakes = self._by_name.get(want.network)
-        if namesakes:
-            return next((row for row in namesakes if row.project == project), namesakes[0])
+        namesakes = self._by_name.get(want.name, [])
+        own = (row for row in namesakes if row.project == project)
+        shared = (row for row in namesakes if row.shared)
+        if (row := next(own, None) or next(shared, None)) is not None:
+            return row
         if not self._settings.open_catalogue:
-            raise VimRefused(f"there is no network {want.network}")
-        row = NetworkRow(id=self._ledger.new_id(), key=None, name=want.network, project="")
+            raise VimRefused(f"there is no network {want.name}")
+        row = NetworkRow(id=self._ledger.new_id(), key=None, name=want.name, project="")
         self._add(row)
         self._ledger.put(row)
         return row
@@ -156,9 +169,15 @@ class Networks:
         return row if isinstance(row, SubnetRow) else None
 
     def netmask(self, subnet_id: str) -> str:
-        """Return the netmask of the subnet: for IPv6 its length, as it is configured."""
-        network = self._pools[subnet_id].network
-        return str(network.netmask) if network.version == 4 else str(network.prefixlen)
+        """Return the netmask of the subnet."""
+        return str(self._pools[subnet_id].network.netmask)
+
+    def cidrs(self, network: NetworkRow) -> tuple[str, ...]:
+        """Return the ranges that addresses of the network are in."""
+        subnets = self._subnets[network.id].values()
+        if not subnets:
+            return (str(self.pool(network, None).network),)
+        return tuple(subnet.cidr for subnet in subnets)
 
     def pool(self, network: NetworkRow, subnet_id: str | None) -> Pool:
         """Return where the addresses of *subnet_id* come from (None: the network's own range)."""
@@ -182,22 +201,57 @@ class Networks:
             self._ledger.put(network)
         return network.default_range
 
-    def take(self, network: NetworkRow, address: str | None) -> tuple[str | None, str]:
-        """Return the subnet's id (None: it has none) and an address, as asked or the next free."""
-        subnets = self._subnets[network.id]
+    def take(self, network: NetworkRow, want: Address) -> tuple[str | None, str]:
+        """
+        Return the subnet's id (None: it has none) and an address, as asked or the next free.
+
+        Raises:
+            VimRefused: The network has no such subnet, the address is not in it or not to be
+                had, or no address is left.
+
+        """
+        subnets = list(self._subnets[network.id].values())
+        invented = not subnets and network.key is None
+        if want.subnet is not None and not invented:  # an invented network has any subnet
+            subnets = [row for row in subnets if want.subnet in (row.id, row.name)]
+            if not subnets:
+                raise VimRefused(f"network {network.name} has no subnet {want.subnet}")
         if not subnets:
             pool = self.pool(network, None)
-            return None, pool.take() if address is None else pool.claim(address)
-        if address is not None:
-            wanted = parse_address(address)
-            for subnet_id in subnets:
-                if wanted in self._pools[subnet_id].network:
-                    return subnet_id, self._pools[subnet_id].claim(address)
-            raise VimRefused(f"address {address} is in no subnet of network {network.name}")
-        for subnet_id in subnets:
-            if not self._pools[subnet_id].is_empty:
-                return subnet_id, self._pools[subnet_id].take()
-        raise VimRefused(f"no address is left in network {network.name}")
+            return None, pool.take() if want.ip_address is None else pool.claim(want.ip_address)
+        if want.ip_address is not None:
+            return self._claim(network, subnets, want.ip_address)
+        return self._next(network, subnets)
+
+    def take_each(self, network: NetworkRow) -> Iterator[tuple[str | None, str]]:
+        """Iterate as `take` over an address of each IP version that the network has."""
+        if not self._subnets[network.id]:
+            yield self.take(network, Address())
+        for version in (4, 6):
+            subnets = [
+                subnet
+                for subnet in self._subnets[network.id].values()
+                if self._pools[subnet.id].network.version == version
+            ]
+            if subnets:
+                yield self._next(network, subnets)
+
+    def _claim(
+        self, network: NetworkRow, subnets: list[SubnetRow], address: str
+    ) -> tuple[str, str]:
+        wanted = parse_address(address)
+        for subnet in subnets:
+            if wanted in self._pools[subnet.id].network:
+                return subnet.id, self._pools[subnet.id].claim(address)
+        where = ", ".join(f"{subnet.name} ({subnet.cidr})" for subnet in subnets)
+        raise VimRefused(f"address {address} is not in subnet {where} of network {network.name}")
+
+    def _next(self, network: NetworkRow, subnets: list[SubnetRow]) -> tuple[str, str]:
+        for subnet in subnets:
+            if not self._pools[subnet.id].is_empty:
+                return subnet.id, self._pools[subnet.id].take()
+        where = ", ".join(subnet.name for subnet in subnets)
+        raise VimRefused(f"no address is left in subnet {where} of network {network.name}")
 
 
 def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:

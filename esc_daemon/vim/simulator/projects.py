@@ -12,6 +12,8 @@ from esc_daemon.vim.simulator.rows import ProjectRow, Row
 from esc_daemon.vim.simulator.settings import CloudSettings
 
 ADMIN = "admin"
+DEFAULT_SECURITY_GROUP = "default"
+"""Every project has it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -108,6 +110,14 @@ class Projects:
         self._name(row.id, row.name)
         self._ledger.put(row)
         return row.id
+
+    def check_security_groups(self, project: str, names: tuple[str, ...]) -> None:
+        """Raise VimRefused where a name is unknown; the open catalogue answers to any."""
+        unknown = [name for name in names if name != DEFAULT_SECURITY_GROUP]
+        if unknown and not self._settings.open_catalogue:
+            raise VimRefused(
+                f"project {self._names.get(project, project)} has no security group {unknown[0]}"
+            )
 
     def allow(self, project: str, *, servers: int = 0, cores: int = 0, ports: int = 0) -> None:
         """Raise VimRefused where the quota does not allow so much more."""

@@ -19,13 +19,14 @@ class ProjectRow(Struct, tag="project", kw_only=True):
 
 
 class NetworkRow(Struct, tag="network", kw_only=True):
-    """A network; *key* is None where the open catalogue invented it."""
+    """A network; *key* is None where the open catalogue invented it. *shared*: all may use it."""
 
     id: str
     key: Key | None
     name: str
     project: str
     default_range: str = ""
+    shared: bool = True
 
 
 class SubnetRow(Struct, tag="subnet", kw_only=True):
@@ -60,7 +61,12 @@ class FlavorRow(Struct, tag="flavor", kw_only=True):
 
 
 class PortRow(Struct, tag="port", kw_only=True):
-    """A port and the addresses that it holds."""
+    """
+    A port and the addresses that it holds, each with the id of its subnet.
+
+    *ip_address* is the first, *more_addresses* are the others; *allowed_addresses* are addresses
+    and CIDRs.
+    """
 
     id: str
     key: PortKey
@@ -69,6 +75,15 @@ class PortRow(Struct, tag="port", kw_only=True):
     subnet_id: str | None
     ip_address: str
     mac_address: str
+    more_addresses: tuple[tuple[str | None, str], ...] = ()
+    port_security_enabled: bool = True
+    security_groups: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[tuple[str | None, str], ...]:
+        """Each address after the id of its subnet (None: the network's own range)."""
+        return ((self.subnet_id, self.ip_address), *self.more_addresses)
 
 
 class ServerRow(Struct, tag="server", kw_only=True):

@@ -245,7 +245,8 @@ class Servers:
         if row.host in self._ledger.counters.hosts_down:
             return False
         views = (self._ports.view(port_id) for port_id in row.ports)
-        return any(port is not None and port.ip_address == address for port in views)
+        held = (each for port in views if port is not None for each in port.addresses)
+        return any(each.ip_address == address for each in held)
 
     def set_silent(self, key: ServerKey, silent: bool) -> None:  # noqa: FBT001 - the state itself
         """Make the guest fall silent until its next boot, or speak again."""
