@@ -24,7 +24,7 @@ from esc_daemon.domain.placing import vms_of
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import InterfaceRecord, Leftover
 from esc_daemon.domain.specs import Address
-from tests.domain.pure_world import START
+from tests.domain.pure_world import START, VIM
 from tests.domain.stories import ONE, SHOP, TWO, a_deployment
 
 FOUR: Final = ("192.0.2.10", "192.0.2.11", "192.0.2.12")
@@ -51,7 +51,7 @@ def group(
 
 
 def interfaces(deployment: Deployment) -> list[InterfaceRecord]:
-    return [each for vm in vms_of(SHOP, ONE, deployment).values() for each in vm.interfaces]
+    return [each for vm in vms_of(SHOP, ONE, deployment, VIM).values() for each in vm.interfaces]
 
 
 def texts(deployment: Deployment) -> list[tuple[str | None, ...]]:
@@ -76,13 +76,13 @@ def test_mac_addresses_are_drawn_in_step() -> None:
 
 def test_too_few_mac_addresses_are_refused_as_such() -> None:
     with pytest.raises(Refused, match="fewer free MAC addresses than min_active 4"):
-        vms_of(SHOP, ONE, a_deployment(group(vms=4, macs=(pool(*MACS),))))
+        vms_of(SHOP, ONE, a_deployment(group(vms=4, macs=(pool(*MACS),))), VIM)
 
 
 def test_too_few_addresses_of_one_version_are_refused() -> None:
     web = group(vms=2, pools=(pool(*FOUR, SIX[0]),))
     with pytest.raises(Refused, match=r"network net in vm_group web .* free IPv6 addresses"):
-        vms_of(SHOP, ONE, a_deployment(web))
+        vms_of(SHOP, ONE, a_deployment(web), VIM)
 
 
 def test_mask_and_gateway_of_the_pool_go_with_the_addresses_of_their_version() -> None:
@@ -235,7 +235,7 @@ def leftovers(draw: st.DrawFn) -> tuple[Leftover, ...]:
     held = draw(st.lists(st.tuples(NETWORKS, ADDRESSES, ADDRESSES, NUMBERS.map(mac)), max_size=3))
     found = []
     for network, first, second, mac_address in held:
-        (vm,) = vms_of(SHOP, TWO, a_deployment(group())).values()
+        (vm,) = vms_of(SHOP, TWO, a_deployment(group()), VIM).values()
         port = InterfaceRecord(nicid=0, network=network, mac_address=mac_address)
         addresses = (Address(ip_address=first), Address(ip_address=second))
         attempt = Attempt(tries=1, first=START, next=START, give_up=START)
@@ -254,7 +254,7 @@ def test_in_a_network_nothing_is_drawn_that_anybody_else_has(
     deployment: Deployment, left: tuple[Leftover, ...]
 ) -> None:
     try:
-        vms = vms_of(SHOP, ONE, deployment, left)
+        vms = vms_of(SHOP, ONE, deployment, VIM, left)
     except Refused:
         return
     fixed = {
@@ -283,7 +283,7 @@ def test_in_a_network_nothing_is_drawn_that_anybody_else_has(
 @given(deployments())
 def test_whoever_has_a_pool_has_an_address_of_each_of_its_versions(deployment: Deployment) -> None:
     try:
-        vms = vms_of(SHOP, ONE, deployment)
+        vms = vms_of(SHOP, ONE, deployment, VIM)
     except Refused:
         return
     offers = {

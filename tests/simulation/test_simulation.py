@@ -31,7 +31,7 @@ def test_whatever_dies_or_gets_lost_every_edit_reaches_its_goal_and_nothing_is_l
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_seed_replays_exactly():
-    first, second = World(7), World(7)
+    first, second = World(8), World(8)
 
     first.run()
     second.run()
