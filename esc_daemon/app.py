@@ -10,7 +10,6 @@ the store is closed last.
 import asyncio
 import gc
 import json
-import logging
 import os
 import resource
 import signal
@@ -21,12 +20,11 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
-    suppress,
 )
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -51,6 +49,7 @@ from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
+from esc_daemon.logs import configure_log
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
@@ -75,7 +74,7 @@ from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.northbound.ssh.state import server_state, stream_list
-from esc_daemon.settings import LogFormat, LogSettings, NetconfProfile, Settings
+from esc_daemon.settings import LogSettings, NetconfProfile, Settings
 from esc_daemon.store import StoreSealed, is_sealed, open_store
 from esc_daemon.store.base import Entry, LoggedEvent, Store, StoreError
 from esc_daemon.store.upkeep import short_event_log
@@ -116,7 +115,7 @@ def run_daemon(
     settings: Settings, *, port_file: Path | None, admin_password_file: Path | None
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code (DESIGN section 9)."""
-    _configure_log(settings.log)
+    configure_log(settings.log)
     # the thread that syncs the database is not to wait 5 ms for its turn after each sync
     sys.setswitchinterval(_TURN_SECONDS)
     _allow_open_files(settings.limits.sessions + _FILES_BESIDE_SESSIONS)
@@ -143,7 +142,7 @@ def simulate_vim(
     cloud: Mapping[str, Any],
 ) -> int:
     """Serve a simulated cloud until SIGTERM or SIGINT; *cloud* are fields of CloudSettings."""
-    _configure_log(LogSettings())
+    configure_log(LogSettings())
     return _run(
         run_simulator(
             host,
@@ -450,47 +449,3 @@ def _allow_open_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most < wanted:
         log.warning("open_files.too_few", allowed=most, wanted=wanted, hint="limits.sessions")
-
-
-class _LogFile:
-    """
-    Where the log goes: what cannot be written is lost, and nothing else with it.
-
-    A full disk or a reader that went away must not stop the work that was being told of.
-    """
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
-            self._file.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._file.flush()
-
-
-def _configure_log(settings: LogSettings) -> None:
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
-    wanted = settings.format
-    people = wanted is LogFormat.CONSOLE or (wanted is LogFormat.AUTO and sys.stdout.isatty())
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if people:
-        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    # Never with the local variables: these are passwords, day-0 data and whole configurations.
-    tracebacks = structlog.processors.ExceptionRenderer(
-        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if people else [tracebacks]),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _LogFile(sys.stdout))),
-        cache_logger_on_first_use=True,
-    )

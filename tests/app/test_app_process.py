@@ -13,6 +13,7 @@ from esc_daemon import app
 from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.ids import DeploymentName, TenantName
 from esc_daemon.engine.broadcast import Broadcast
+from esc_daemon.logs import configure_log
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.settings import LogFormat, LogSettings
 from esc_daemon.store.base import LoggedEvent
@@ -34,7 +35,7 @@ def fails_with(secret: str) -> None:
 
 @pytest.mark.parametrize("format_", [LogFormat.JSON, LogFormat.CONSOLE])
 def test_a_traceback_in_the_log_holds_no_local_variable(capsys, format_):
-    app._configure_log(LogSettings(format=format_))
+    configure_log(LogSettings(format=format_))
     logger = structlog.get_logger()
 
     try:
@@ -58,7 +59,7 @@ class FullDisk(io.StringIO):
 
 def test_a_log_that_cannot_be_written_stops_no_work(monkeypatch):
     monkeypatch.setattr("sys.stdout", FullDisk())
-    app._configure_log(LogSettings(format=LogFormat.JSON))
+    configure_log(LogSettings(format=LogFormat.JSON))
 
     structlog.get_logger().error("step.not_stored")
 
