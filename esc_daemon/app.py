@@ -14,7 +14,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -41,6 +41,8 @@ from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import MODULE
+from esc_daemon.dayzero.base import DayZeroReader, FileServers
+from esc_daemon.dayzero.reader import day_zero_reader
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.policy import Policy
@@ -48,6 +50,7 @@ from esc_daemon.domain.secrets import opened_connector
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.engine.vims import Vims
 from esc_daemon.logs import configure_log
 from esc_daemon.monitor.base import select
@@ -191,7 +194,11 @@ async def _serve(
         schema = Schema.load()
         datastore = Datastore(schema, vault)
         datastore.load(_entry(stored) for stored in await store.entries())
-        engine = await _engine(settings, stack, store, vault)
+        ports: dict[str, int] = {}  # known when the listeners are there
+        # the engine, whose records are asked for file servers, comes after what it reads with
+        servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
+        day_zero = _day_zero_reader(settings, stack, servers, ports.values())
+        engine = await _engine(settings, stack, store, vault, day_zero)
         registry = CollectorRegistry()
         readiness = Readiness([_STARTING])
         app = create_app([health_router(readiness), metrics_router(registry)])
@@ -234,7 +241,7 @@ async def _serve(
         )
         _spare_the_collector()
         readiness.clear(_STARTING)
-        ports = {"netconf": netconf, "http": http}
+        ports.update(netconf=netconf, http=http)
         for file in ports_files:
             stack.enter_context(_ports_told(file, ports))
         log.info("daemon.ready", host=settings.host, **ports, data_dir=str(settings.data_dir))
@@ -310,7 +317,28 @@ async def _log_events(listener: Listener) -> None:
             )
 
 
-async def _engine(settings: Settings, stack: AsyncExitStack, store: Store, vault: Vault) -> Engine:
+def _day_zero_reader(
+    settings: Settings, stack: AsyncExitStack, servers: FileServers, own_ports: Container[int]
+) -> DayZeroReader:
+    reader = day_zero_reader(
+        settings.data_dir,
+        directories=settings.day0.directories,
+        servers=servers,
+        max_bytes=settings.day0.max_bytes,
+        timeout=settings.day0.timeout,
+        own_ports=own_ports,
+    )
+    stack.callback(reader.close)
+    return reader
+
+
+async def _engine(
+    settings: Settings,
+    stack: AsyncExitStack,
+    store: Store,
+    vault: Vault,
+    day_zero: DayZeroReader,
+) -> Engine:
     vims = Vims(
         {SIMULATOR: _simulator_type(settings, stack)},
         call_timeout=settings.vim.call_timeout,
@@ -322,6 +350,7 @@ async def _engine(settings: Settings, stack: AsyncExitStack, store: Store, vault
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+        day_zero=day_zero,
         policy=Policy(
             give_up_after=timedelta(seconds=settings.vim.give_up_after),
             settle=timedelta(seconds=settings.vim.settle),

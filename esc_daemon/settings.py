@@ -158,6 +158,24 @@ class VimSettings(_Section):
         return value
 
 
+class Day0Settings(_Section):
+    """Where day-0 files may come from, and how much of them."""
+
+    directories: tuple[Path, ...] = Field(
+        default=(Path("day0"), Path("/var/tmp")),  # noqa: S108  users of ESC have them there
+        description=(
+            "directories whose files may be read, a relative one below data_dir; a path that is not"
+            " absolute means the first of them"
+        ),
+    )
+    max_bytes: int = Field(
+        default=2**20, ge=1, description="the day-0 files of one VM together, bytes"
+    )
+    timeout: Seconds = Field(
+        default=30, description="one try at reading the day-0 files of one VM, seconds"
+    )
+
+
 def default_data_dir() -> Path:
     """Return ``/var/lib/esc_daemon`` for root, else a directory in XDG_STATE_HOME."""
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
@@ -200,6 +218,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
     vim: VimSettings = VimSettings()
+    day0: Day0Settings = Day0Settings()
 
     @classmethod
     def settings_customise_sources(

@@ -13,12 +13,13 @@ from lxml import etree
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
+from esc_daemon.domain.day_zero import source_of
 from esc_daemon.domain.intent import Deployment, FileServer, Network, VmGroup
 from esc_daemon.domain.kpi import unreadable
 from esc_daemon.domain.placing import MAX_VMS
 from esc_daemon.netconf.errors import ErrorTag
 
-_URI: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://\S+")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _SCHEMES: Final = frozenset({"file", "http", "https"})
 
 
@@ -118,19 +119,17 @@ def _check_thresholds(group: VmGroup, element: etree._Element) -> None:
 def _check_sources(element: etree._Element) -> None:
     """Look at the form only: the source is read at activation (ruling 11)."""
     for source in element.findall(steps("config_data/configuration/file")):
-        text = source.text or ""
-        uri = _URI.fullmatch(text)
-        if uri is not None and uri["scheme"].lower() in _SCHEMES:
-            continue
-        if not text.startswith("/"):
-            schemes = ", ".join(sorted(_SCHEMES))
-            raise Objection(source, f"a day-0 file is an absolute path or a URI ({schemes})")
+        try:
+            source_of(source.text or "")
+        except ValueError as error:
+            raise Objection(source, str(error)) from None
 
 
 def warnings_of(deployment: Deployment) -> Iterator[str]:
     """Yield what is taken with a shake of the head (ruling 10)."""
     fixed_in: dict[str, set[str]] = {}
     for group in deployment.groups:
+        yield from _short_variables(group)
         fixed = [
             (interface.network, address.ip_address)
             for interface in group.interfaces
@@ -165,4 +164,15 @@ def _overlaps(deployment: Deployment) -> Iterator[str]:
                 yield (
                     f"vm_group {group.name}: its {what} pool of {pool.network} shares {count} with"
                     f" that of vm_group {owner}, which draws first"
+                )
+
+
+def _short_variables(group: VmGroup) -> Iterator[str]:
+    most = max(group.scaling.min_active, group.scaling.max_active)
+    for file in group.day_zero:
+        for name, values in file.variables:
+            if 1 < len(values) < most:
+                yield (
+                    f"vm_group {group.name}: variable {name} of {file.dst} has {len(values)} values"
+                    f" for up to {most} VMs; the last one stands for those beyond"
                 )

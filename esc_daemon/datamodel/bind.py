@@ -15,6 +15,7 @@ from esc_daemon.datamodel.accept import check, check_file_server, check_network,
 from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.idle import unheeded
 from esc_daemon.datamodel.interfaces import INTERFACE
+from esc_daemon.datamodel.locators import LOCATOR_LEAVES, RemoteField
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
 from esc_daemon.datamodel.shape import (
@@ -116,7 +117,7 @@ def _locator(group: etree._Element) -> object:
 def _day_zero(group: etree._Element) -> object:
     """Return the files whose text we can get: one from elsewhere must not reach a VM empty."""
     files = map(_DAY_ZERO.read, group.findall(steps(_DAY_ZERO_FILE)))
-    return tuple(file for file in files if (file.data, file.file) != (None, None))
+    return tuple(file for file in files if (file.data, file.file, file.remote) != (None,) * 3)
 
 
 def _network_of(subnet: etree._Element) -> object:
@@ -237,6 +238,7 @@ _DAY_ZERO: Final = Shape(
         "dst": Leaf("dst"),
         "data": Leaf("data"),
         "file": Leaf("file"),
+        "remote": RemoteField(),
         "variables": Made(("variable/name", "variable/val"), _variables),
     },
 )
@@ -304,9 +306,16 @@ SHAPES: Final[Mapping[Kind, Shape[Any]]] = {
     Kind.VIM_CONNECTOR: _VIM_CONNECTOR,
 }
 INHERITED: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.DEPLOYMENT: ("locator/vim_id", "locator/vim_project"),
+    Kind.DEPLOYMENT: (
+        "locator/vim_id",
+        "locator/vim_project",
+        *LOCATOR_LEAVES,
+    ),
 }
-"""Leaves that take effect through a table below: a group without a locator has its deployment's."""
+"""
+Leaves that take effect through a table below: a group without a locator has its deployment's, and
+a day-0 file may name one of its deployment's file locators.
+"""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

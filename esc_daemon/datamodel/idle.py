@@ -24,7 +24,7 @@ class Waits(StrEnum):
     DESCRIPTION = "kept for people"
     PLACEMENT = "placement on hosts and zones: affinity, anti-affinity, zone_host"
     POLICIES = "policies on lifecycle stages: scripts and pre-defined actions"
-    FILES = "file servers: fetching day-0 files and scripts from them"
+    FILES = "copies of fetched files that the manager keeps; they are fetched anew each time"
     SECRETS = "encrypted data: a key of the manager that clients encrypt for"
     VOLUMES = "volumes as resources, attached to VMs"
     UPDATE = "update of a running deployment: hooks of a changed software version"
@@ -53,15 +53,15 @@ def _extensions(parent: str = "") -> tuple[str, ...]:
     return (f"{extension}/name", *_properties(extension), f"{part}/name", *_properties(part))
 
 
+def _copies(parent: str) -> tuple[str, ...]:
+    remote = f"{parent}file_locators/file_locator/remote_file"
+    return (*_below(remote, "local_target", "persistence"), *_properties(remote))
+
+
 def _file_locators(parent: str) -> tuple[str, ...]:
     locator = f"{parent}file_locators/file_locator"
-    remote = ("file_server_id", "remote_path", "local_target", "persistence")
-    return (
-        f"{locator}/name",
-        *(f"{locator}/remote_file/{leaf}" for leaf in remote),
-        *_properties(f"{locator}/remote_file"),
-        f"{locator}/checksum",
-    )
+    remote = _below(f"{locator}/remote_file", "file_server_id", "remote_path")
+    return (f"{locator}/name", *remote, *_copies(parent), f"{locator}/checksum")
 
 
 def _policies(parent: str) -> tuple[str, ...]:
@@ -86,10 +86,7 @@ _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
     Waits.CLIENT: _extensions(),
     Waits.PLACEMENT: _below("placement", "type", "enforcement", "host", "zone"),
     Waits.POLICIES: _policies(""),
-    Waits.FILES: (
-        "config_data/configuration/file_locator_name",
-        *_file_locators("config_data/configuration/"),
-    ),
+    Waits.FILES: _copies("config_data/configuration/"),
     Waits.SECRETS: ("config_data/configuration/encrypted_data",),
     Waits.VOLUMES: _below(
         "volumes/volume",
@@ -127,7 +124,7 @@ _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
 _DEPLOYMENT: Final[Mapping[Waits, Iterable[str]]] = {
     Waits.CLIENT: _extensions(),
     Waits.VMWARE: ("locator/vim_region", *_below("locators", "datacenter", "vdc", "switch_name")),
-    Waits.FILES: _file_locators(""),
+    Waits.FILES: _copies(""),
     Waits.PLACEMENT: (
         *_below("placement", "target_vm_group_ref", "type", "enforcement", "vm_group_ref"),
         *_below("policies/placement", "target_vm_group_ref", "type", "enforcement", "vm_group_ref"),

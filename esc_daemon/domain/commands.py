@@ -6,11 +6,12 @@ in the plan is dropped where that is safe (waiting, watching) and otherwise let 
 to a VIM may have taken effect already.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId
-from esc_daemon.domain.intent import Kpi, Resource, VimConnector
+from esc_daemon.domain.intent import DayZero, Kpi, Resource, VimConnector
 from esc_daemon.domain.specs import ResourceHandle, ServerSpec
 
 
@@ -51,11 +52,19 @@ class Await:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureServer:
-    """Ports, then the server; answered by ServerSeen or CallFailed."""
+    """
+    Day-0 files, ports, then the server; answered by ServerSeen or CallFailed.
+
+    *day_zero* is read anew each time. *index* is the VM's number in its group, which chooses the
+    values of its variables; *given* are variables besides these (`day_zero.configured`).
+    """
 
     vim: VimId
     key: ServerKey
     spec: ServerSpec = field(compare=False, repr=False)
+    day_zero: tuple[DayZero, ...] = field(default=(), compare=False, repr=False)
+    index: int = field(default=0, compare=False)
+    given: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def slot(self) -> str:

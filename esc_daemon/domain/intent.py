@@ -231,12 +231,27 @@ class RecoveryPolicy:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class RemoteFile:
+    """The file at *path* below the base URL of the file server *server* (`FileServer`)."""
+
+    server: str
+    path: str
+    checksum: str | None = None
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class DayZero:
-    """One day-0 file: inline *data* or a *file* URI that is read at activation."""
+    """
+    One day-0 file of every VM of a group, known to the guest as *dst*.
+
+    Its text is one of: inline *data*, a *file* (path or URI, `day_zero.source_of`) or a *remote*
+    file; the last two are read at each activation. *variables* have a value for each VM.
+    """
 
     dst: str
     data: str | None = field(default=None, repr=False)
     file: str | None = None
+    remote: RemoteFile | None = None
     variables: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
 

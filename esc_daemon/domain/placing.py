@@ -183,7 +183,7 @@ def network_candidates(record: DeploymentRecord, network: str) -> tuple[Key, ...
 
 
 def server_spec(record: DeploymentRecord, vm: VmRecord) -> ServerSpec:
-    """Return what the VIM is asked for *vm*."""
+    """Return what the VIM is asked for *vm*, but for its day-0 files: these are read first."""
     group = group_of(record, vm)
     wanted = {interface.nicid: interface for interface in group.interfaces}
     return ServerSpec(
@@ -191,7 +191,6 @@ def server_spec(record: DeploymentRecord, vm: VmRecord) -> ServerSpec:
         project=vm.project_id or vm.project,
         image=group.image,
         flavor=group.flavor,
-        day_zero=group.day_zero,
         ports=tuple(_port_spec(record, vm, each, wanted[each.nicid]) for each in vm.interfaces),
     )
 

@@ -22,6 +22,7 @@ from esc_daemon.domain.commands import (
     Until,
     Watch,
 )
+from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_of
@@ -151,8 +152,16 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
         looking = True  # a create may still turn up: a second one now could double the server
     if looking:
         return _when(vm.attempt, AwaitServer(vim=vm.vim, key=key), now)
-    spec = server_spec(record, vm)
-    return _when(vm.attempt, EnsureServer(vim=vm.vim, key=key, spec=spec), now)
+    group = group_of(record, vm)
+    command = EnsureServer(
+        vim=vm.vim,
+        key=key,
+        spec=server_spec(record, vm),
+        day_zero=group.day_zero,
+        index=vm.index,
+        given=configured(vm) if group.day_zero else {},
+    )
+    return _when(vm.attempt, command, now)
 
 
 def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:

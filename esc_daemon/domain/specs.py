@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from esc_daemon.domain.ids import PortKey, ServerKey, VimId
-from esc_daemon.domain.intent import DayZero
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -93,15 +92,27 @@ class Port:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class ServerFile:
+    """A file that the guest finds under *dst* at its first boot; *text* may hold secrets."""
+
+    dst: str
+    text: str = field(repr=False)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class ServerSpec:
-    """A server that is wanted: its name in the VIM, what it is made of, its ports by nicid."""
+    """
+    A server that is wanted: its name in the VIM, what it is made of, its ports by nicid.
+
+    *files* are its day-0 files as this VM gets them: nothing is left to be read or replaced.
+    """
 
     name: str
     project: str
     image: str | None
     flavor: str | None
     ports: tuple[PortSpec, ...] = ()
-    day_zero: tuple[DayZero, ...] = field(default=(), repr=False)
+    files: tuple[ServerFile, ...] = ()
 
 
 class ServerStatus(StrEnum):

@@ -1,10 +1,12 @@
 """Each command as the few idempotent verbs that it is made of."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
+from esc_daemon.dayzero.base import TOO_LONG, DayZeroReader, DayZeroRefused
 from esc_daemon.domain.commands import (
     AwaitServer,
     EnsureResource,
@@ -13,10 +15,11 @@ from esc_daemon.domain.commands import (
     RemoveServer,
     VimCall,
 )
+from esc_daemon.domain.day_zero import TooLong, provided, rendered
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.intent import FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
-from esc_daemon.domain.specs import ResourceHandle, ServerStatus
+from esc_daemon.domain.specs import Port, ResourceHandle, ServerFile, ServerStatus
 from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
@@ -35,18 +38,21 @@ Asking: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Stands around each single verb: a turn at the VIM, and a bound for its answer."""
 
 
-async def perform(driver: VimDriver, call: VimCall, asking: Asking) -> Trigger:
+async def perform(
+    driver: VimDriver, call: VimCall, asking: Asking, day_zero: DayZeroReader
+) -> Trigger:
     """
     Carry out *call*; between two verbs, and between two looks, others have their turn.
 
     Raises:
         VimError: As the driver says.
+        DayZeroError: As the reader says; no server was asked for.
         TimeoutError: The VIM did not answer in time.
 
     """
     match call:
         case EnsureServer():
-            return await _ensure_server(driver, call, asking)
+            return await _ensure_server(driver, call, asking, day_zero)
         case AwaitServer():
             return await _await_server(driver, call, asking)
         case RemoveServer():
@@ -66,14 +72,30 @@ async def perform(driver: VimDriver, call: VimCall, asking: Asking) -> Trigger:
             assert_never(call)
 
 
-async def _ensure_server(driver: VimDriver, call: EnsureServer, asking: Asking) -> Trigger:
+async def _ensure_server(
+    driver: VimDriver, call: EnsureServer, asking: Asking, day_zero: DayZeroReader
+) -> Trigger:
+    texts = await day_zero.texts(call.day_zero) if call.day_zero else ()
     ports = []
     for port in call.spec.ports:
         async with asking():
             ports.append(await driver.ensure_port(port))
+    spec = call.spec
+    if call.day_zero:
+        spec = replace(spec, files=_files(call, texts, ports, day_zero.max_bytes))
     async with asking():
-        server = await driver.ensure_server(call.key, call.spec, tuple(ports))
+        server = await driver.ensure_server(call.key, spec, tuple(ports))
     return ServerSeen(server=server)
+
+
+def _files(
+    call: EnsureServer, texts: Sequence[str], ports: Sequence[Port], max_bytes: int
+) -> tuple[ServerFile, ...]:
+    given = {**call.given, **provided(call.spec.ports, ports)}
+    try:
+        return rendered(call.day_zero, texts, index=call.index, given=given, max_bytes=max_bytes)
+    except TooLong:
+        raise DayZeroRefused(TOO_LONG) from None
 
 
 async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) -> Trigger:

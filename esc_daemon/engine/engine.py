@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import structlog
 
+from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.decompose import decompose, entry_of
@@ -66,6 +67,7 @@ class Engine:
         vims: Vims,
         now: Callable[[], datetime],
         monitor: Callable[[OnCrossing], Monitor],
+        day_zero: DayZeroReader,
         policy: Policy = DEFAULT_POLICY,
         new_id: Callable[[], RecordId] = lambda: RecordId(str(uuid4())),
         last_event: int = 0,
@@ -83,7 +85,11 @@ class Engine:
         self.broadcast = Broadcast(last_event)
         self._neighbours = Neighbours(self.record, self.records_under, self.tell)
         self._performer = Performer(
-            vims=vims, monitor=monitor, neighbours=self._neighbours, tell=self.tell
+            vims=vims,
+            monitor=monitor,
+            neighbours=self._neighbours,
+            day_zero=day_zero,
+            tell=self.tell,
         )
         self._timers = Timers(asyncio.get_running_loop(), now, self._wake)
 

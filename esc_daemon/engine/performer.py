@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 import structlog
 
+from esc_daemon.dayzero.base import DayZeroError, DayZeroReader, DayZeroRefused
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
@@ -56,11 +57,13 @@ class Performer:
         vims: Vims,
         monitor: Callable[[OnCrossing], Monitor],
         neighbours: Neighbours,
+        day_zero: DayZeroReader,
         tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._vims = vims
         self._monitor = monitor(self._crossed)
         self._neighbours = neighbours
+        self._day_zero = day_zero
         self._tell = tell
         self._running: dict[Key, dict[str, _Running]] = {}
         self._watched: dict[VmId, Key] = {}
@@ -159,7 +162,11 @@ class Performer:
         """Return the call's one answer, whatever happens."""
         try:
             with self._vims.using(call.vim) as connection:
-                return await perform(connection.driver, call, connection.asking)
+                driver, asking = connection.driver, connection.asking
+                return await perform(driver, call, asking, self._day_zero)
+        except DayZeroError as error:
+            final = isinstance(error, DayZeroRefused)
+            return _told(call, _failure(call, str(error), final=final, reached=False))
         except VimRefused as error:
             return _told(call, _failure(call, str(error), final=True))
         except VimUnreachable as error:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.ids import Key, RecordId, VimId
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
@@ -161,7 +162,9 @@ class Daemon:
 
 
 @asynccontextmanager
-async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[Daemon]:
+async def a_daemon(
+    schema: Schema, simulator: dict[str, Any], day_zero: DayZeroReader
+) -> AsyncIterator[Daemon]:
     """Run a daemon, from its first start, on a cloud with the *settings* of *simulator*."""
     loop = asyncio.get_running_loop()
     settings = convert(simulator.get("settings", {}), CloudSettings)
@@ -179,6 +182,7 @@ async def a_daemon(schema: Schema, simulator: dict[str, Any]) -> AsyncIterator[D
         vims=vims,
         now=Clock(loop, BEGAN).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+        day_zero=day_zero,
         policy=Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )

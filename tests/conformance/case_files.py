@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lxml import etree
 
@@ -40,7 +41,7 @@ class Step:
         return found[0] if found else None
 
     @property
-    def simulator(self) -> dict[str, object]:
+    def simulator(self) -> dict[str, Any]:
         path = self.files.get("simulator")
         return tomllib.loads(path.read_text()) if path else {}
 

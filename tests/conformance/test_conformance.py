@@ -10,6 +10,7 @@ from lxml import etree
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.xml import BASE_NS, serialise
+from tests.dayzero.shelf import Shelf
 
 OK = f'<rpc-reply xmlns="{BASE_NS}" message-id="1">\n  <ok/>\n</rpc-reply>\n'
 OF_THIS_MACHINE = ("status", "stats")
@@ -26,13 +27,14 @@ class Played:
     def __init__(self, schema: Schema, folder: Path) -> None:
         self.schema = schema
         self.steps = list(steps(folder))
+        self.shelf = Shelf()
         self.out: list[tuple[Path, str]] = []
         self._placeholders = Placeholders()
         self._read = 0
         self._from_the_start: list[bytes] = []
 
     async def play(self) -> None:
-        async with a_daemon(self.schema, self.steps[0].simulator) as daemon:
+        async with a_daemon(self.schema, self.steps[0].simulator, self.shelf) as daemon:
             config, opdata = await self._config(daemon), await self._opdata(daemon)
             self._from_the_start = [serialise(part) for part in (*config, *opdata)]
             for step in self.steps:
@@ -41,6 +43,7 @@ class Played:
 
     async def _step(self, daemon: Daemon, step: Step) -> None:
         play_rules(daemon.cloud, step.simulator)
+        self.shelf.files.update(step.simulator.get("day0", {}))
         await daemon.passed(step.wait)
         if step.request is not None:
             rpc = enveloped(etree.parse(step.request).getroot())

@@ -341,32 +341,6 @@ def test_what_could_never_work_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(
-    ("source", "taken"),
-    [
-        ("file:///var/tmp/a.sh", True),
-        ("file://cisco/images/csr_config.sh", True),
-        ("https://server/a", True),
-        ("/var/tmp/a", True),
-        ("gopher://server/a", False),
-        ("file:///with space", False),
-        ("relative", False),
-        ("N/A", False),
-    ],
-)
-def test_a_day_zero_source_is_looked_at_for_its_form(
-    datastore: Datastore, source: str, *, taken: bool
-) -> None:
-    data = f"<configuration><dst>x</dst><file>{source}</file></configuration>"
-    body = GROUP.replace("<scaling>", f"<config_data>{data}</config_data><scaling>")
-
-    if taken:
-        assert group(datastore, body).day_zero == (DayZero(dst="x", file=source),)
-    else:
-        error = refusal(datastore, service(body))
-        assert error.path == f"{IN_GROUP}/esc:config_data/esc:configuration[esc:dst='x']/esc:file"
-
-
-@pytest.mark.parametrize(
     ("address", "netmask", "version", "leaf"),
     [
         ("10.0.0.0", "255.0.255.0", "ipv4", "netmask"),
@@ -472,19 +446,3 @@ def test_groups_that_wait_in_a_row_are_bound(datastore: Datastore) -> None:
         for waiting, on in (("a", "b"), ("b", "c"))
     )
     assert not pending.warnings
-
-
-def test_day_0_text_that_cannot_be_had_yet_is_left_out_with_a_warning(
-    datastore: Datastore,
-) -> None:
-    files = (
-        "<config_data><configuration><dst>a</dst><encrypted_data>x</encrypted_data>"
-        "</configuration><configuration><dst>b</dst><data>text</data></configuration>"
-        "</config_data>"
-    )
-    body = GROUP.replace("<scaling>", f"{files}<scaling>")
-
-    (warning,) = datastore.edit(config(service(body))).warnings
-
-    assert [each.dst for each in group(datastore, body).day_zero] == ["b"]
-    assert "vm_group/config_data/configuration/encrypted_data" in warning

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from engine_bench import BEGAN, VIM, record_id
 
+from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import Key, RecordId, ServerKey
 from esc_daemon.domain.intent import Tenant
@@ -27,6 +28,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.connectors import known, vims_of
+from tests.dayzero.shelf import Shelf
 
 CALL_TIMEOUT = 30.0
 
@@ -112,7 +114,10 @@ class ShakyStore:
 
 @asynccontextmanager
 async def an_engine(
-    vim: SimulatorDriver, store: ShakyStore, policy: Policy | None = None
+    vim: SimulatorDriver,
+    store: ShakyStore,
+    policy: Policy | None = None,
+    day_zero: DayZeroReader | None = None,
 ) -> AsyncIterator[Engine]:
     numbers = itertools.count(1)
     engine = Engine(
@@ -120,6 +125,7 @@ async def an_engine(
         vims=vims_of({VIM: vim}, call_timeout=CALL_TIMEOUT),
         now=Clock(asyncio.get_running_loop(), BEGAN).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: vim)), crossed),
+        day_zero=day_zero or Shelf(),
         policy=policy or Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(record_id(next(numbers))),
     )

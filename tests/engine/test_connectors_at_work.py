@@ -36,6 +36,7 @@ from esc_daemon.monitor.base import select
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.vim.base import BadConnector, VimUnreachable
 from tests.connectors import connecting, connector
+from tests.dayzero.shelf import Shelf
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 
@@ -110,6 +111,7 @@ async def an_engine(types: dict[str, Type], store: ShakyStore) -> AsyncIterator[
         vims=vims,
         now=Clock(loop, BEGAN).now,
         monitor=lambda crossed: Monitor(select(), crossed),
+        day_zero=Shelf(),
         new_id=lambda: RecordId(record_id(next(numbers))),
         last_event=await store.store.last_event(),
     )

@@ -42,6 +42,7 @@ from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
 from tests.connectors import connector, vims_of
+from tests.dayzero.shelf import Shelf
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
@@ -66,6 +67,7 @@ class Bench:
             vims=self.vims,
             monitor=self._monitor,
             neighbours=self.neighbours,
+            day_zero=Shelf(),
             tell=self._tell,
         )
 

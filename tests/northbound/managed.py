@@ -29,6 +29,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.connectors import known, vims_of
+from tests.dayzero.shelf import Shelf
 
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 ESC = "http://www.cisco.com/esc/esc"
@@ -117,6 +118,7 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: driver)), crossed),
+        day_zero=Shelf(),
     )
     datastore = Datastore(schema, Vault(new_key()))
     configuration = Configuration(datastore=datastore, engine=engine)

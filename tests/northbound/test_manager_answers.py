@@ -31,6 +31,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.connectors import known, vims_of
+from tests.dayzero.shelf import Shelf
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 VIM = VimId("default_sim_vim")
@@ -52,6 +53,7 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         vims=vims_of({VIM: driver}, call_timeout=30.0),
         now=Clock(asyncio.get_running_loop(), BEGAN).now,
         monitor=lambda crossed: Monitor(select(), crossed),
+        day_zero=Shelf(),
         new_id=lambda: RecordId(f"00000000-0000-4000-8000-{next(numbers):012d}"),
     )
     datastore = Datastore(schema, Vault(new_key()))

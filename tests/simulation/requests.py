@@ -23,6 +23,7 @@ from esc_daemon.domain.intent import (
     Subnet,
     VmGroup,
 )
+from tests.simulation.day_zero import any_files
 
 _KPI = Kpi(
     event_name="VM_ALIVE",
@@ -75,6 +76,7 @@ def _group(name: VmGroupName, own: Network | None, random: Random, pool: int | N
         kpis=(_KPI, _READY),
         rules=(_RULE,),
         scaling=scaling,
+        day_zero=any_files(random),
     )
 
 

@@ -38,6 +38,7 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.connectors import connecting, vims_of
+from tests.simulation.day_zero import LossyShelf, misfiled
 from tests.simulation.disk import FlakyStore
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, LossyVim, Weather
@@ -102,6 +103,7 @@ class Life:
             vims=vims,
             now=now,
             monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: world.vim)), crossed),
+            day_zero=LossyShelf(world.vim, Random(f"shelf {world.seed}")),
             policy=POLICY,
             new_id=world.new_id,
             last_event=await self.store.last_event(),
@@ -405,6 +407,8 @@ class World:
             raise Broken("two servers with one key")
         if strangers := set(there) - known:
             raise Broken(f"left behind in the cloud: {strangers}")
+        if wrong := [vm for each in self._records().values() for vm in misfiled(each, self.vim)]:
+            raise Broken(f"without its day-0 files: {wrong}")
 
     def _servers(self) -> list[Any]:
         return [row for row in self.vim.cloud.cloud.rows() if isinstance(row, ServerRow)]

@@ -6,11 +6,12 @@ import pytest
 from vim_contract import a_key, a_port, a_server, a_vm, deploy
 
 from esc_daemon.domain.ids import Kind, ServerKey, VimId, VmId
-from esc_daemon.domain.intent import DayZero, Network, Subnet
-from esc_daemon.domain.specs import Power
+from esc_daemon.domain.intent import Network, Subnet
+from esc_daemon.domain.specs import Power, ServerFile
 from esc_daemon.vim.base import VimRefused
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.servers import MAX_FILES
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 
 pytestmark = pytest.mark.looptime
@@ -99,11 +100,33 @@ async def test_a_host_takes_its_guests_down_and_brings_them_back():
         driver.cloud.host_down("elsewhere")
 
 
+async def test_a_guest_finds_its_files_for_as_long_as_its_server_is_there():
+    driver = a_driver()
+    key = ServerKey(a_vm(), 1)
+    files = (ServerFile(dst="/config.txt", text="hostname csr"),)
+
+    await driver.ensure_server(key, a_server(files=files), ())
+
+    assert driver.cloud.files(key) == files
+    await driver.remove_server(key)
+    assert driver.cloud.files(key) == ()
+
+
+async def test_a_server_has_files_up_to_a_limit():
+    driver = a_driver()
+    files = tuple(ServerFile(dst=name, text="é" * (MAX_FILES // 4)) for name in "ab")
+    await driver.ensure_server(ServerKey(a_vm(), 1), a_server(files=files), ())
+
+    more = (*files, ServerFile(dst="c", text="x"))
+    with pytest.raises(VimRefused, match=f"{MAX_FILES + 1} bytes of files"):
+        await driver.ensure_server(ServerKey(a_vm(), 1), a_server(files=more), ())
+
+
 async def test_the_console_tells_the_story_up_to_now_and_no_secret():
     driver = a_driver()
     key = ServerKey(a_vm(), 1)
-    day_zero = (DayZero(dst="/config.txt", data="password"),)
-    await driver.ensure_server(key, a_server(day_zero=day_zero), ())
+    files = (ServerFile(dst="/config.txt", text="password"),)
+    await driver.ensure_server(key, a_server(files=files), ())
     assert driver.cloud.console(key, driver.now()) == ("building web on sim-host-1",)
     await asyncio.sleep(10)
     assert driver.cloud.console(key, driver.now())[1:] == ("day-0 file /config.txt", "booting")

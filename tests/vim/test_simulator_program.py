@@ -13,8 +13,7 @@ import pytest
 from vim_contract import a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import ServerKey, VimId
-from esc_daemon.domain.intent import DayZero
-from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.specs import ServerFile, VimStatus
 from esc_daemon.vim.base import (
     VimRefused,
     VimUnknown,
@@ -205,10 +204,19 @@ async def test_a_line_that_is_too_long_ends_the_connection():
 
 
 @virtual
+async def test_the_files_of_a_server_go_over_the_wire():
+    files = (ServerFile(dst="/day0", text="hostname é\n" * 1000), ServerFile(dst="b", text=""))
+    async with Lab() as lab:
+        key = ServerKey(a_vm(), 1)
+        await lab.client().ensure_server(key, a_server(files=files), ())
+        assert lab.driver.cloud.files(key) == files
+
+
+@virtual
 async def test_a_request_that_is_too_long_is_not_sent():
     async with Lab() as lab:
         client = lab.client()
-        spec = a_server(day_zero=(DayZero(dst="/big", data="x" * MAX_LINE),))
+        spec = a_server(files=(ServerFile(dst="/big", text="x" * MAX_LINE),))
         with pytest.raises(VimRefused, match="too much for one request"):
             await client.ensure_server(ServerKey(a_vm(), 1), spec, ())
 

@@ -10,6 +10,7 @@ from vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VimId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.specs import ServerFile
 from esc_daemon.vim.base import VimRefused, VimUnknown
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -75,7 +76,8 @@ async def test_everything_that_was_made_is_remembered(tmp_path):
         await driver.ensure_flavor(a_key(Kind.FLAVOR, "big"), big)
         vm = a_vm()
         port = await driver.ensure_port(a_port(vm, network_id=network.resource_id))
-        spec = a_server(flavor="big", project=tenant.project)
+        files = (ServerFile(dst="day0", text="hostname csr"),)
+        spec = a_server(flavor="big", project=tenant.project, files=files)
         server = await driver.ensure_server(ServerKey(vm, 1), spec, (port,))
         copy = killed(state.path)
     with StateFile(copy) as state:
@@ -84,6 +86,7 @@ async def test_everything_that_was_made_is_remembered(tmp_path):
         assert again.cloud.projects.usage == driver.cloud.projects.usage
         assert again.cloud.usage(tenant.project).cores == 7
         assert await again.find_server(server.key) == server
+        assert again.cloud.files(server.key) == files
         assert await again.ensure_port(a_port(vm, network_id=network.resource_id)) == port
         await again.remove_image(a_key(Kind.IMAGE, "img"))
         with pytest.raises(VimRefused, match="plugged"):
@@ -114,6 +117,19 @@ async def test_a_file_of_before_ports_had_several_addresses_can_be_read(tmp_path
         again = a_driver(state)
         assert await again.find_server(server.key) == server
         assert await again.ensure_port(a_port(server.key.vm)) == server.ports[0]
+
+
+async def test_a_server_of_a_state_file_from_before_there_were_files_has_none(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        server = await deploy(a_driver(state), a_vm())
+    assert b',"files":[]' in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b',"files":[]', b""))
+
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        assert await driver.find_server(server.key) is not None
+        assert driver.cloud.files(server.key) == ()
 
 
 async def test_a_removal_goes_on_while_nobody_runs(tmp_path):

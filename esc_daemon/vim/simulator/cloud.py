@@ -8,6 +8,7 @@ moment has brought about is worked out when somebody looks.
 from collections.abc import Iterable, Sequence
 
 from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.specs import ServerFile
 from esc_daemon.vim.simulator.catalogue import Catalogue
 from esc_daemon.vim.simulator.faults import Faults, Rule, Verb, Verdict
 from esc_daemon.vim.simulator.ledger import Journal, Ledger
@@ -130,3 +131,7 @@ class Cloud:
     def console(self, key: ServerKey, now: float) -> tuple[str, ...]:
         """Return the console of a server up to *now*; empty without a server."""
         return tuple(self.servers.console(key, now))
+
+    def files(self, key: ServerKey) -> tuple[ServerFile, ...]:
+        """Return the day-0 files as the guest of a server finds them; empty without a server."""
+        return self.servers.files(key)

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from esc_daemon.domain.ids import Key, PortKey, ServerKey
+from esc_daemon.domain.specs import ServerFile
 
 
 class ProjectRow(Struct, tag="project", kw_only=True):
@@ -91,6 +92,7 @@ class ServerRow(Struct, tag="server", kw_only=True):
     A server; its status follows from the moments (seconds since 1970), the switch and the fault.
 
     *gone_at* is set while it is being deleted. *console* may hold lines of the near future.
+    *files* are its day-0 files as its guest finds them.
     """
 
     id: str
@@ -108,6 +110,7 @@ class ServerRow(Struct, tag="server", kw_only=True):
     fault: str = ""
     gone_at: float | None = None
     console: list[tuple[float, str]] = []
+    files: tuple[ServerFile, ...] = ()
 
 
 class CountersRow(Struct, tag="counters", kw_only=True):

@@ -6,7 +6,14 @@ from heapq import heappop, heappush
 from typing import Final
 
 from esc_daemon.domain.ids import ServerKey, VmId
-from esc_daemon.domain.specs import Port, Power, Server, ServerSpec, ServerStatus
+from esc_daemon.domain.specs import (
+    Port,
+    Power,
+    Server,
+    ServerFile,
+    ServerSpec,
+    ServerStatus,
+)
 from esc_daemon.vim.base import VimRefused, VimUnknown
 from esc_daemon.vim.simulator.catalogue import Catalogue
 from esc_daemon.vim.simulator.ledger import MOMENT, Ledger
@@ -17,6 +24,8 @@ from esc_daemon.vim.simulator.settings import CloudSettings
 
 _CONSOLE_LINES: Final = 200
 DELETING: Final = "deleting"
+MAX_FILES: Final = 2 << 20
+"""Bytes of all files of a server together: they stand in the state file and on the wire."""
 
 BuildFault = Callable[[str, VmId], str]
 """The reason why the server with this name ends in ERROR, or nothing."""
@@ -107,7 +116,7 @@ class Servers:
 
         Raises:
             VimRefused: Quota, something missing from the catalogue, a port that is not there or
-                is plugged in elsewhere, no host.
+                is plugged in elsewhere, too many bytes of files, no host.
             VimUnknown: The server is being deleted; ask again when it is gone.
 
         """
@@ -117,6 +126,7 @@ class Servers:
                 raise VimUnknown(f"server {row.name} ({row.id}) is being deleted: look again")
             return self.view(row, now)
         self._check_ports(key, ports)
+        _check_files(want)
         self._catalogue.check_image(want.image)
         cores = self._catalogue.cores(want.flavor)
         project = self._projects.resolve(want.project)
@@ -136,8 +146,9 @@ class Servers:
             ports=[port.port_id for port in ports],
             fault=self._build_fault(want.name, key.vm),
             console=[(now, f"building {want.name} on {self.hosts[host][1]}")],
+            files=want.files,
         )
-        row.console.extend((built_at, f"day-0 file {file.dst}") for file in want.day_zero)
+        row.console.extend((built_at, f"day-0 file {file.dst}") for file in want.files)
         if not row.fault:
             self._boot(row, built_at)
         self._add(row)
@@ -270,6 +281,11 @@ class Servers:
             if at <= now + MOMENT:
                 yield line
 
+    def files(self, key: ServerKey) -> tuple[ServerFile, ...]:
+        """Return what the guest finds at its first boot; empty without a server."""
+        row = self._by_key.get(key)
+        return () if row is None else row.files
+
     def page(self, after: int, size: int, now: float) -> tuple[list[Server], int]:
         """
         Return up to *size* servers of the list, and the number to give as *after* for the next.
@@ -287,6 +303,12 @@ class Servers:
             )
         found = [entry for entry in self._listed[1] if entry[0] > after][:size]
         return [server for _, server in found], found[-1][0] if found else after
+
+
+def _check_files(want: ServerSpec) -> None:
+    size = sum(len(file.text.encode()) for file in want.files)
+    if size > MAX_FILES:
+        raise VimRefused(f"server {want.name}: {size} bytes of files, the limit is {MAX_FILES}")
 
 
 def _say(row: ServerRow, at: float, line: str) -> None:

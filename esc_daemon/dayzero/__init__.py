@@ -1,0 +1,1 @@
+"""Reads day-0 files at activation: from this machine, from HTTP servers, from file servers."""

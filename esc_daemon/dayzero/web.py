@@ -1,0 +1,217 @@
+"""
+Day-0 files of HTTP servers: bounded in size and number, and in where they may come from.
+
+The host is resolved once, each address is judged, and the connection goes to that address: a name
+that means another host a moment later leads nowhere else. Proxies of the environment are not used,
+since they would resolve the name again. Each request has a connection of its own, so that what was
+found out about one server (its certificate, its cookies) says nothing about another.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Container
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+import httpx
+
+from esc_daemon.dayzero.base import TOO_LONG, DayZeroRefused, DayZeroUnknown
+
+AT_A_TIME: Final = 16
+"""Fetches under way; the others wait, within their time-out."""
+_REDIRECTS: Final = 3
+_ADDRESSES: Final = 4
+"""Addresses of one host that are tried."""
+_LATER: Final = frozenset({408, 425, 429})
+"""Answers below 500 that mean: not now."""
+_METADATA: Final = frozenset(
+    map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))
+)
+"""Metadata services of clouds whose addresses are not link-local."""
+_NAT64: Final = 0x0064_FF9B << 64
+"""What IPv6 addresses that stand for an IPv4 address begin with (RFC 6052)."""
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Login:
+    """HTTP Basic (RFC 7617)."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+class WebFiles:
+    """
+    Fetches from HTTP servers.
+
+    *own_ports* are those of the manager's own listeners, which are not asked; they may still
+    become known. *timeout* bounds each wait for the network, in seconds.
+    """
+
+    def __init__(self, *, timeout: float, own_ports: Container[int] = ()) -> None:
+        self._timeout = httpx.Timeout(timeout, connect=timeout / _ADDRESSES)
+        self._own_ports = own_ports
+        self._turns = asyncio.Semaphore(AT_A_TIME)
+
+    async def fetch(self, url: str, max_bytes: int, login: Login | None = None) -> bytes:
+        """
+        Return what *url* (http, https) answers; a *login* is told to its own server only.
+
+        Raises:
+            DayZeroRefused: The server says no, it may not be asked, or the file is too long.
+            DayZeroUnknown: The server did not answer, or not well.
+
+        """
+        async with self._turns:
+            try:
+                return await self._fetched(httpx.URL(url), max_bytes, login)
+            except httpx.InvalidURL:  # its text may hold a password
+                raise DayZeroRefused("this is no URL that can be fetched") from None
+
+    async def _fetched(self, url: httpx.URL, max_bytes: int, login: Login | None) -> bytes:
+        if login is None and url.userinfo:
+            login = Login(user=url.username, password=url.password)
+        for _ in range(_REDIRECTS + 1):
+            answer = await self._answer(url, max_bytes, login)
+            if isinstance(answer, bytes):
+                return answer
+            if answer.scheme != url.scheme:
+                raise DayZeroRefused(f"{shown(url)} leads to another scheme; name the right URL")
+            if answer.netloc != url.netloc:
+                login = None
+            url = answer
+        raise DayZeroRefused(f"{shown(url)}: more than {_REDIRECTS} redirections")
+
+    async def _answer(
+        self, url: httpx.URL, max_bytes: int, login: Login | None
+    ) -> bytes | httpx.URL:
+        """Return the file, or the URL that the server names in its place."""
+        for address in await self._addresses(url):
+            try:
+                async with self._asked(url, address, login) as response:
+                    return await _taken(response, url, max_bytes)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                _check_certificate(error, url)
+            except httpx.HTTPError as error:
+                raise DayZeroUnknown(f"{shown(url)}: {type(error).__name__}") from None
+        raise DayZeroUnknown(f"{shown(url)}: no connection")
+
+    async def _addresses(self, url: httpx.URL) -> list[Address]:
+        """Return where the server of *url* is, as far as it may be asked."""
+        port = _port(url)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                url.raw_host.decode(), port, type=socket.SOCK_STREAM
+            )
+        except (OSError, UnicodeError):
+            raise DayZeroUnknown(f"{shown(url)}: the name of the server is not known") from None
+        addresses = [ip_address(sockaddr[0]) for *_, sockaddr in found]
+        allowed = [
+            each
+            for each in addresses
+            if may_be_asked(each) and not (port in self._own_ports and _is_ours(each))
+        ]
+        if not allowed:
+            text = f"{shown(url)}: day-0 files are not fetched from {addresses[0]} port {port}"
+            raise DayZeroRefused(text)
+        return allowed[:_ADDRESSES]
+
+    @asynccontextmanager
+    async def _asked(
+        self, url: httpx.URL, address: Address, login: Login | None
+    ) -> AsyncIterator[httpx.Response]:
+        async with (
+            httpx.AsyncClient(verify=self._trust, trust_env=False, timeout=self._timeout) as client,
+            client.stream(
+                "GET",
+                url.copy_with(host=str(address), userinfo=b"", fragment=None),
+                headers={"Host": url.netloc.decode(), "Accept-Encoding": "identity"},
+                auth=httpx.BasicAuth(login.user, login.password) if login else None,
+                extensions={"sni_hostname": url.raw_host.decode()},
+            ) as response,
+        ):
+            yield response
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """The certificate authorities of this machine (or of SSL_CERT_FILE)."""
+        return ssl.create_default_context()
+
+
+def may_be_asked(address: Address) -> bool:
+    """Tell whether a file may be fetched from *address*: unicast, not link-local, no metadata."""
+    if isinstance(address, IPv6Address) and (inside := _embedded(address)) is not None:
+        return may_be_asked(inside)
+    if address in _METADATA or address.is_link_local:
+        return False
+    broadcast = address.version == 4 and address.is_reserved
+    return not (address.is_multicast or address.is_unspecified or broadcast)
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that *address* is another way of writing."""
+    if int(address) >> 32 == _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _is_ours(address: Address) -> bool:
+    """Tell whether *address* is one of this machine: only these can be bound to."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def shown(url: httpx.URL) -> str:
+    """Return *url* without what may be secret: its login and its query."""
+    return f"{url.scheme}://{url.netloc.decode()}{url.path}"
+
+
+def _check_certificate(error: BaseException, url: httpx.URL) -> None:
+    """
+    Look whether it was the server's certificate that kept us from connecting.
+
+    Raises:
+        DayZeroRefused: It was; asking again would not make it better.
+
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            text = f"{shown(url)}: the server's certificate is not valid: {cause.verify_message}"
+            raise DayZeroRefused(text) from None
+        cause = cause.__cause__ or cause.__context__
+
+
+async def _taken(response: httpx.Response, url: httpx.URL, max_bytes: int) -> bytes | httpx.URL:
+    """Return what the *response* of *url* holds, or where it points."""
+    if response.has_redirect_location:
+        return url.join(response.headers["Location"]).copy_with(userinfo=b"")
+    status = response.status_code
+    if status >= 500 or status in _LATER:
+        raise DayZeroUnknown(f"{shown(url)}: the server answers {status}")
+    if status != httpx.codes.OK:
+        hint = "; put the file there and deploy anew" if status == httpx.codes.NOT_FOUND else ""
+        raise DayZeroRefused(f"{shown(url)}: the server answers {status}{hint}")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise DayZeroRefused(f"{shown(url)}: the server packs the file although nobody asked it")
+    content = bytearray()
+    async for part in response.aiter_raw():
+        content += part
+        if len(content) > max_bytes:
+            raise DayZeroRefused(f"{shown(url)}: {TOO_LONG}")
+    return bytes(content)

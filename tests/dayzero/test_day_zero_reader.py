@@ -1,0 +1,280 @@
+"""The day-0 port: what every reader does, and what the daemon's own does beyond."""
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from web_server import WebServer, a_web_server, basic
+
+from esc_daemon.dayzero.base import (
+    DayZeroReader,
+    DayZeroRefused,
+    DayZeroUnknown,
+)
+from esc_daemon.dayzero.reader import SourceReader, day_zero_reader
+from esc_daemon.domain.intent import DayZero, FileServer, RemoteFile
+from tests.dayzero.shelf import Shelf
+
+Start = Callable[[Mapping[str, str]], DayZeroReader]
+LIMIT = 1000
+INLINE = DayZero(dst="inline", data="text $NAME", variables=(("NAME", ("x",)),))
+
+
+def a_file(path: str) -> DayZero:
+    return DayZero(dst="file", file=path)
+
+
+async def refusal(reader: DayZeroReader, *files: DayZero) -> str:
+    with pytest.raises(DayZeroRefused) as refused:
+        await reader.texts(files)
+    return str(refused.value)
+
+
+class ReaderContract:
+    """Inherit it beside a fixture `start`, which gives a reader of LIMIT bytes these files."""
+
+    async def test_each_file_is_read_in_its_place_and_variables_stay(self, start: Start) -> None:
+        reader = start({"a/b.sh": "from a file $1"})
+
+        found = await reader.texts([INLINE, a_file("a/b.sh"), INLINE])
+
+        assert found == ("text $NAME", "from a file $1", "text $NAME")
+
+    async def test_no_files_are_no_texts(self, start: Start) -> None:
+        assert await start({}).texts([]) == ()
+
+    async def test_a_file_that_is_not_there_is_refused_with_its_name(self, start: Start) -> None:
+        text = await refusal(start({}), INLINE, a_file("a/b.sh"))
+
+        assert text.startswith("day-0 file file: there is no file ")
+        assert text.endswith("a/b.sh; put it there and deploy anew")
+
+    @pytest.mark.parametrize("inline", [True, False])
+    async def test_the_files_of_a_vm_are_bounded_together(
+        self,
+        start: Start,
+        inline: bool,  # noqa: FBT001
+    ) -> None:
+        reader = start({"long": "x" * (LIMIT - 1), "short": "y"})
+        assert reader.max_bytes == LIMIT
+        assert await reader.texts([a_file("long"), a_file("short")])
+
+        more = DayZero(dst="more", data="yy") if inline else a_file("long")
+        text = await refusal(reader, a_file("long"), more)
+
+        assert "day0.max_bytes" in text
+
+
+class TestShelf(ReaderContract):
+    @pytest.fixture
+    def start(self) -> Start:
+        return lambda files: Shelf(files, max_bytes=LIMIT)
+
+    async def test_a_disturbance_passes(self) -> None:
+        shelf = Shelf()
+        shelf.disturbed = 1
+
+        with pytest.raises(DayZeroUnknown):
+            await shelf.texts([INLINE])
+
+        assert await shelf.texts([INLINE])
+
+
+class Servers:
+    """The file servers that are configured."""
+
+    def __init__(self, **urls: str) -> None:
+        self._urls = urls
+
+    def opened(self, name: str) -> FileServer | None:
+        if name not in self._urls:
+            return None
+        return FileServer(name=name, base_url=self._urls[name], user="u", password="secret")
+
+
+@pytest.fixture
+def opened() -> Iterator[list[SourceReader]]:
+    readers: list[SourceReader] = []
+    yield readers
+    for reader in readers:
+        reader.close()
+
+
+Make = Callable[..., SourceReader]
+
+
+@pytest.fixture
+def make(tmp_path: Path, opened: list[SourceReader]) -> Make:
+    def made(*, timeout: float = 10, **servers: str) -> SourceReader:
+        reader = day_zero_reader(
+            tmp_path,
+            directories=[Path("day0")],
+            servers=Servers(**servers),
+            max_bytes=LIMIT,
+            timeout=timeout,
+            own_ports=(),
+        )
+        opened.append(reader)
+        return reader
+
+    return made
+
+
+class TestSourceReader(ReaderContract):
+    @pytest.fixture
+    def start(self, make: Make, tmp_path: Path) -> Start:
+        def begin(files: Mapping[str, str]) -> SourceReader:
+            reader = make()
+            for name, text in files.items():
+                path = tmp_path / "day0" / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text)
+            return reader
+
+        return begin
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[WebServer]:
+    async with asyncio.timeout(20), a_web_server() as server:
+        yield server
+
+
+async def unknown(reading: Awaitable[object]) -> str:
+    with pytest.raises(DayZeroUnknown) as error:
+        await reading
+    return str(error.value)
+
+
+def test_the_directory_for_day_0_files_is_made_for_its_owner_only(
+    make: Make, tmp_path: Path
+) -> None:
+    make()
+
+    assert (tmp_path / "day0").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_url_is_fetched(make: Make, web: WebServer) -> None:
+    web.put("/a", b"over http")
+
+    assert await make().texts([a_file(web.url("/a"))]) == ("over http",)
+
+
+async def test_an_error_names_the_file_that_it_is_about(make: Make, web: WebServer) -> None:
+    web.put("/busy", b"", status="503 x")
+
+    gone = await refusal(make(), a_file(web.url("/gone")))
+    busy = await unknown(make().texts([INLINE, a_file(web.url("/busy"))]))
+
+    assert gone.startswith(f"day-0 file file: {web.url('/gone')}: the server answers 404")
+    assert busy == f"day-0 file file: {web.url('/busy')}: the server answers 503"
+
+
+async def test_what_is_no_text_is_refused(make: Make, web: WebServer) -> None:
+    web.put("/a", b"\xff\xfe")
+
+    assert await refusal(make(), a_file(web.url("/a"))) == (
+        "day-0 file file: its content is no UTF-8 text"
+    )
+
+
+async def test_all_files_of_a_vm_have_one_time_out(make: Make, web: WebServer) -> None:
+    web.put("/quick", b"text")
+    web.answers["/never"] = None
+
+    text = await unknown(
+        make(timeout=0.3).texts(
+            [a_file(web.url("/quick")), DayZero(dst="b", file=web.url("/never"))]
+        )
+    )
+
+    assert text == "day-0 file b: not read within 0.3 s"
+
+
+async def test_a_file_system_that_hangs_is_given_up(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = make(timeout=0.2)
+    (tmp_path / "day0" / "a").write_text("text")
+    hanging = threading.Event()
+    read = os.read
+
+    def slow(file: int, size: int) -> bytes:
+        hanging.wait(20)
+        return read(file, size)
+
+    monkeypatch.setattr(os, "read", slow)
+    try:
+        assert "not read within 0.2 s" in await unknown(reader.texts([a_file("a")]))
+    finally:
+        hanging.set()
+
+
+async def test_a_source_that_acceptance_would_refuse_today_is_refused(make: Make) -> None:
+    """It may have been stored by an earlier version."""
+    bad = RemoteFile(server="fs", path="a", checksum="crc32:1")
+    reader = make(fs="http://127.0.0.1")
+
+    assert "scheme file, http or https" in await refusal(reader, a_file("ftp://h/a"))
+    assert "a checksum is one of" in await refusal(reader, DayZero(dst="a", remote=bad))
+
+
+def remote(path: str = "/dir/a b.txt", checksum: str | None = None) -> DayZero:
+    return DayZero(dst="a", remote=RemoteFile(server="fs", path=path, checksum=checksum))
+
+
+async def test_a_remote_file_is_fetched_from_its_server_with_its_login(
+    make: Make, web: WebServer
+) -> None:
+    web.put("/base/dir/a%20b.txt", b"remote")
+    reader = make(fs=web.url("/base/"))
+
+    assert await reader.texts([remote()]) == ("remote",)
+
+    assert web.asked[0]["authorization"] == basic("u", "secret")
+
+
+async def test_a_file_server_may_be_a_directory_of_this_machine(make: Make, tmp_path: Path) -> None:
+    reader = make(fs=f"file://{tmp_path}/day0")
+    (tmp_path / "day0" / "a b.txt").write_text("here")
+
+    assert await reader.texts([remote("/a b.txt")]) == ("here",)
+
+
+async def test_a_remote_file_needs_the_checksum_of_its_locator(make: Make, web: WebServer) -> None:
+    web.put("/a", b"remote")
+    reader = make(fs=web.url(""))
+    good = hashlib.sha256(b"remote").hexdigest()
+
+    assert await reader.texts([remote("/a", f"sha256:{good}")]) == ("remote",)
+    text = await refusal(reader, remote("/a", f"sha256:{'0' * 64}"))
+
+    assert text.startswith("day-0 file a: /a of the file server fs does not have the checksum")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "word"),
+    [
+        ("scp://files.example/", "scheme file, http or https"),
+        ("file:///etc", "stands in no directory"),
+    ],
+)
+async def test_a_file_server_that_cannot_be_asked_is_refused(
+    make: Make, base_url: str, word: str
+) -> None:
+    reader = make(fs=base_url)
+
+    text = await refusal(reader, remote())
+
+    assert word in text
+    assert "secret" not in text
+
+
+async def test_a_file_server_that_is_not_configured_is_named(make: Make) -> None:
+    assert await refusal(make(), remote()) == (
+        "day-0 file a: there is no file server fs; configure it and deploy anew"
+    )

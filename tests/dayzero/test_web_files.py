@@ -1,0 +1,318 @@
+"""Files of HTTP servers: fetched, bounded, and not from everywhere."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web_server import WebServer, a_web_server, basic, certificate
+
+from esc_daemon.dayzero.base import DayZeroRefused, DayZeroUnknown
+from esc_daemon.dayzero.web import AT_A_TIME, Login, WebFiles, may_be_asked
+
+LIMIT = 100_000
+DEADLINE = 20
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[WebServer]:
+    async with asyncio.timeout(DEADLINE), a_web_server() as server:
+        yield server
+
+
+@pytest.fixture
+def files() -> WebFiles:
+    return WebFiles(timeout=10)
+
+
+async def refusal(files: WebFiles, url: str, limit: int = LIMIT) -> str:
+    with pytest.raises(DayZeroRefused) as refused:
+        await files.fetch(url, limit)
+    return str(refused.value)
+
+
+async def disturbance(files: WebFiles, url: str) -> str:
+    with pytest.raises(DayZeroUnknown) as unknown:
+        await files.fetch(url, LIMIT)
+    return str(unknown.value)
+
+
+def resolved(monkeypatch: pytest.MonkeyPatch, **names: str) -> list[str]:
+    """Let *names* mean these addresses; return the list of what was asked for."""
+    asked: list[str] = []
+
+    async def getaddrinfo(host: str, port: int, **_: object) -> list[Any]:
+        asked.append(host)
+        if host not in names:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        each = names[host].split(",")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in each]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    return asked
+
+
+async def test_a_file_is_fetched_as_it_is(web: WebServer, files: WebFiles) -> None:
+    web.put("/a.txt?v=1", b"text \xc3\xa9\r\n")
+
+    assert await files.fetch(web.url("/a.txt?v=1"), LIMIT) == b"text \xc3\xa9\r\n"
+
+    (asked,) = web.asked
+    assert asked["host"] == f"127.0.0.1:{web.port}"
+    assert asked["accept-encoding"] == "identity"
+    assert "authorization" not in asked
+
+
+async def test_a_chunked_file_is_fetched_whole(web: WebServer, files: WebFiles) -> None:
+    web.answers["/a"] = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    )
+
+    assert await files.fetch(web.url("/a"), LIMIT) == b"abc"
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "204 No Content", "304 x"])
+async def test_a_no_is_final(web: WebServer, files: WebFiles, status: str) -> None:
+    web.put("/a", b"", status=status)
+
+    assert (
+        await refusal(files, web.url("/a")) == f"{web.url('/a')}: the server answers {status[:3]}"
+    )
+
+
+async def test_a_file_that_is_not_there_is_named_with_what_to_do(
+    web: WebServer, files: WebFiles
+) -> None:
+    text = await refusal(files, web.url("/no"))
+
+    assert text == f"{web.url('/no')}: the server answers 404; put the file there and deploy anew"
+
+
+@pytest.mark.parametrize("status", ["500 x", "503 x", "429 x", "408 x"])
+async def test_what_may_pass_is_no_refusal(web: WebServer, files: WebFiles, status: str) -> None:
+    web.put("/a", b"", status=status)
+
+    text = await disturbance(files, web.url("/a"))
+
+    assert text == f"{web.url('/a')}: the server answers {status[:3]}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 302 x\r\nLocation: http://[::bad/\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["nothing", "nonsense", "half", "nowhere"],
+)
+async def test_a_broken_answer_is_no_refusal(
+    web: WebServer, files: WebFiles, answer: bytes
+) -> None:
+    web.answers["/a"] = answer
+
+    assert await disturbance(files, web.url("/a"))
+
+
+async def test_nobody_there_is_no_refusal(files: WebFiles) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/a"
+
+        assert await disturbance(files, url) == f"{url}: no connection"
+
+
+async def test_an_unknown_name_is_no_refusal(
+    files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved(monkeypatch)
+
+    assert "not known" in await disturbance(files, "http://files.example/a")
+
+
+async def test_a_silent_server_is_given_up(web: WebServer) -> None:
+    web.answers["/a"] = None
+
+    assert "ReadTimeout" in await disturbance(WebFiles(timeout=0.2), web.url("/a"))
+
+
+async def test_a_file_of_the_longest_size_is_fetched_and_one_more_is_too_long(
+    web: WebServer, files: WebFiles
+) -> None:
+    web.put("/a", b"x" * LIMIT)
+
+    assert len(await files.fetch(web.url("/a"), LIMIT)) == LIMIT
+    assert "day0.max_bytes" in await refusal(files, web.url("/a"), LIMIT - 1)
+
+
+async def test_a_file_without_end_is_not_waited_for(web: WebServer, files: WebFiles) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
+    web.answers["/a"] = head + b"x" * (LIMIT + 1)
+
+    assert "day0.max_bytes" in await refusal(files, web.url("/a"))
+
+
+async def test_a_packed_file_is_refused(web: WebServer, files: WebFiles) -> None:
+    """A few bytes could unpack to any size."""
+    web.put("/a", gzip.compress(b"x"), "Content-Encoding: gzip")
+
+    assert "packs" in await refusal(files, web.url("/a"))
+
+
+async def test_what_is_no_url_is_refused_without_repeating_it(files: WebFiles) -> None:
+    assert "secret" not in await refusal(files, "http://u:secret@h\x7f/a")
+
+
+async def test_no_more_than_so_many_are_fetched_at_a_time(web: WebServer, files: WebFiles) -> None:
+    web.put("/a", b"text")
+    web.gate.clear()
+    fetches = [asyncio.create_task(files.fetch(web.url("/a"), LIMIT)) for _ in range(40)]
+    for _ in range(AT_A_TIME):
+        await web.arrived.get()
+
+    web.gate.set()
+    await asyncio.gather(*fetches)
+
+    assert web.most_at_once <= AT_A_TIME
+
+
+async def test_a_redirection_is_followed_and_takes_no_login_elsewhere(
+    web: WebServer, files: WebFiles
+) -> None:
+    async with a_web_server() as other:
+        web.put("/a", b"", f"Location: {web.url('/b')}", status="302 Found")
+        web.put("/b", b"", f"Location: {other.url('/c')}", status="307 x")
+        other.put("/c", b"text")
+
+        login = Login(user="u", password="secret")
+        assert await files.fetch(web.url("/a"), LIMIT, login) == b"text"
+
+    assert [each.get("authorization") for each in web.asked] == [basic("u", "secret")] * 2
+    assert "authorization" not in other.asked[0]
+
+
+async def test_a_login_in_the_url_is_used_and_never_told(web: WebServer, files: WebFiles) -> None:
+    url = web.url("/a?token=secret").replace("//", "//u:secret@")
+
+    text = await refusal(files, url)
+
+    assert web.asked[0]["authorization"] == basic("u", "secret")
+    assert text.startswith(web.url("/a:"))
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("location", "word"),
+    [
+        ("file:///etc/passwd", "another scheme"),
+        ("ftp://127.0.0.1/a", "another scheme"),
+        ("https://127.0.0.1/a", "another scheme"),
+        ("/a", "redirections"),
+        ("http://169.254.169.254/a", "not fetched from 169.254.169.254"),
+    ],
+)
+async def test_a_redirection_that_leads_astray_is_refused(
+    web: WebServer, files: WebFiles, location: str, word: str
+) -> None:
+    web.put("/a", b"", f"Location: {location}", status="302 Found")
+
+    assert word in await refusal(files, web.url("/a"))
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        *[("127.0.0.1", True), ("10.1.2.3", True), ("192.0.2.1", True), ("8.8.8.8", True)],
+        *[("::1", True), ("fd00::1", True), ("2001:db8::1", True), ("::ffff:10.0.0.1", True)],
+        *[("169.254.169.254", False), ("169.254.0.1", False), ("fe80::1", False)],
+        *[("fe80::1%eth0", False), ("fd00:ec2::254", False), ("100.100.100.200", False)],
+        *[("::ffff:169.254.169.254", False), ("64:ff9b::a9fe:a9fe", False)],
+        *[("2002:a9fe:a9fe::1", False), ("224.0.0.1", False), ("ff02::1", False)],
+        *[("0.0.0.0", False), ("::", False), ("255.255.255.255", False), ("240.0.0.1", False)],
+    ],
+)
+def test_files_come_from_unicast_addresses_and_no_metadata(address: str, allowed: bool) -> None:  # noqa: FBT001
+    assert may_be_asked(ip_address(address)) is allowed
+
+
+async def test_an_address_that_may_not_be_asked_is_named(files: WebFiles) -> None:
+    text = await refusal(files, "http://169.254.169.254/latest/meta-data")
+
+    assert "day-0 files are not fetched from 169.254.169.254 port 80" in text
+
+
+async def test_the_address_that_was_judged_is_the_one_that_is_asked(
+    web: WebServer, files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.put("/a", b"text")
+    asked = resolved(monkeypatch, **{"files.example": "169.254.169.254,127.0.0.1"})
+
+    assert await files.fetch(web.url("/a", host="files.example"), LIMIT) == b"text"
+
+    assert asked == ["files.example"]
+    assert web.asked[0]["host"] == f"files.example:{web.port}"
+
+
+async def test_an_address_where_nobody_is_leads_to_the_next(
+    web: WebServer, files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.put("/a", b"text")
+    resolved(monkeypatch, **{"files.example": "127.0.0.2,127.0.0.1"})
+
+    assert await files.fetch(web.url("/a", host="files.example"), LIMIT) == b"text"
+
+
+async def test_the_managers_own_listeners_are_not_asked(web: WebServer) -> None:
+    own: set[int] = set()
+    files = WebFiles(timeout=10, own_ports=own)
+    web.put("/a", b"text")
+    assert await files.fetch(web.url("/a"), LIMIT) == b"text"
+
+    own.add(web.port)
+
+    assert f"not fetched from 127.0.0.1 port {web.port}" in await refusal(files, web.url("/a"))
+    assert len(web.asked) == 1
+
+
+async def test_a_proxy_of_the_environment_is_not_used(
+    web: WebServer, files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:1")
+    web.put("/a", b"text")
+
+    assert await files.fetch(web.url("/a"), LIMIT) == b"text"
+
+
+async def test_https_is_for_the_name_that_was_written(
+    files: WebFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, server_side = certificate(tmp_path, "files.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    resolved(monkeypatch, **{"files.example": "127.0.0.1", "other.example": "127.0.0.1"})
+    async with asyncio.timeout(DEADLINE), a_web_server(server_side) as web:
+        web.put("/a", b"text")
+
+        right, wrong = (
+            web.url("/a", host=f"{name}.example", scheme="https") for name in ("files", "other")
+        )
+        assert await files.fetch(right, LIMIT) == b"text"
+        text = await refusal(files, wrong)
+
+    assert text.startswith(f"{wrong}: the server's certificate is not valid: ")
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    files: WebFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, server_side = certificate(tmp_path, "files.example")
+    resolved(monkeypatch, **{"files.example": "127.0.0.1"})
+    async with asyncio.timeout(DEADLINE), a_web_server(server_side) as web:
+        text = await refusal(files, web.url("/a", host="files.example", scheme="https"))
+
+    assert "certificate is not valid: self-signed certificate" in text
