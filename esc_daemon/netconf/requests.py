@@ -5,7 +5,7 @@ Sources: RFC 6241 section 7, RFC 5277 section 2.1.1, RFC 6022 section 3.1, RFC 6
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -59,6 +59,14 @@ _OF_CANDIDATE: Final = frozenset({"commit", "discard-changes", "cancel-commit"})
 _CONFIRM_SECONDS: Final = 600
 """RFC 6241 section 8.4.5.1."""
 _WITH_DEFAULTS: Final = "with-defaults"
+_CONFIG: Final = "config"
+_FORGIVEN: Final = {
+    # ncclient and Ansible send a config as their users wrote it, who often forget the namespace
+    _CONFIG: _CONFIG,
+    # ncclient puts the filter of a subscription into this namespace
+    qualified(BASE_NS, "filter"): "filter",
+}
+"""Tags that stand for a parameter though the RFC has another namespace; none could mean else."""
 _PREFIXES: Final = {
     BASE_NS: "nc",
     NOTIFICATION_NS: "ncEvent",
@@ -140,13 +148,14 @@ class _Call:
     def fail(self, error: RpcError) -> NoReturn:
         raise error.at(error.path, {prefix: uri for uri, prefix in _PREFIXES.items()})
 
-    def parameters(self, names: Iterable[str]) -> Mapping[str, etree._Element]:
+    def parameters(self, names: Collection[str]) -> Mapping[str, etree._Element]:
         """Return the parameters by name, none but *names* and each at most once."""
         namespace = name_of(self.operation)[0]
         known = {
             qualified(WITH_DEFAULTS_NS if name == _WITH_DEFAULTS else namespace, name): name
             for name in names
         }
+        known |= {tag: name for tag, name in _FORGIVEN.items() if name in names}
         found: dict[str, etree._Element] = {}
         for element in self.operation:
             name = known.get(str(element.tag))
@@ -185,7 +194,7 @@ class _Call:
             return self.datastore(found, name)
         if name_of(holder[0]) == (BASE_NS, "url"):
             self.fail(RpcError.operation_not_supported("url is not offered; send a config"))
-        if name_of(holder[0]) != (BASE_NS, "config"):
+        if name_of(holder[0]) not in {(BASE_NS, _CONFIG), ("", _CONFIG)}:
             return self.datastore(found, name)
         for element in holder[0].iter():
             # what is to be the configuration holds no instructions
@@ -258,7 +267,7 @@ def _get_config(call: _Call) -> GetConfig:
 def _edit_config(call: _Call) -> EditConfig:
     options = {"default-operation", "test-option", "error-option"}
     # source: some guides of ESC print it for target; it is told as the missing target
-    found = call.parameters({"target", "source", "config", "url"} | options)
+    found = call.parameters({"target", "source", _CONFIG, "url"} | options)
     target = call.datastore(found, "target")
     # a candidate may be built in several steps, the last of which makes it valid
     test = TestOption.SET if target is Datastore.CANDIDATE else TestOption.TEST_THEN_SET
@@ -271,7 +280,7 @@ def _edit_config(call: _Call) -> EditConfig:
         default_operation=call.word(found, "default-operation", DefaultOperation.MERGE),
         test_option=call.word(found, "test-option", test),
         error_option=call.word(found, "error-option", ErrorOption.STOP_ON_ERROR),
-        config=call.required(found, "config"),
+        config=call.required(found, _CONFIG),
     )
 
 

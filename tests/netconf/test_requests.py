@@ -99,6 +99,36 @@ def test_edit_config_has_the_defaults_of_the_rfc():
     assert parsed.config.tag == f"{{{BASE_NS}}}config"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<edit-config><target><running/></target><config xmlns=''/></edit-config>",
+        "<copy-config><target><running/></target><source><config xmlns=''/></source></copy-config>",
+        "<validate><source><config xmlns=''/></source></validate>",
+    ],
+    ids=["edit-config", "copy-config", "validate"],
+)
+def test_a_config_without_its_namespace_is_taken_for_one(body: str):
+    match request(body):
+        case EditConfig(config=config) | CopyConfig(config=config) | Validate(source=config):
+            assert config.tag == "config"
+        case other:
+            pytest.fail(f"parsed to {other}")
+
+
+def test_the_filter_of_a_subscription_may_stand_in_the_namespace_of_the_protocol():
+    parsed = subscribe(f"<n:filter xmlns:n='{BASE_NS}' type='xpath' select='a'/>")
+
+    assert isinstance(parsed, CreateSubscription)
+    assert isinstance(parsed.filter, XPathFilter)
+
+
+def test_a_config_of_another_namespace_is_none():
+    with pytest.raises(RpcError) as refused:
+        request(f"<edit-config>{TARGET}<config xmlns='urn:x'/></edit-config>")
+    assert refused.value.tag is ErrorTag.UNKNOWN_ELEMENT
+
+
 def test_edit_config_has_options():
     parsed = request(
         f"<edit-config>{TARGET}<default-operation> none </default-operation>"

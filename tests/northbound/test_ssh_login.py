@@ -4,8 +4,8 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from netconf_client import PATIENCE, connected
 from netconf_server import Server, Serving
+from raw_client import PATIENCE, connected
 
 from esc_daemon.access.users import User
 from esc_daemon.northbound.ssh.hostkeys import host_keys

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from memory_management import ESC
 from ncclient import manager
-from netconf_client import BASE
 from netconf_server import Server
+from raw_client import BASE
 
 from esc_daemon.access.first_start import LOCAL_CLIENT, prepare
 from esc_daemon.access.passwords import Passwords

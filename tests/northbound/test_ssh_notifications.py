@@ -1,9 +1,10 @@
+import asyncio
 from datetime import timedelta
 
 import pytest
 from memory_management import ESC, START
-from netconf_client import BASE_1_0, BASE_1_1, EVENTS, Closed, connected
 from netconf_server import Server, Serving
+from raw_client import BASE_1_0, BASE_1_1, EVENTS, Closed, connected
 
 CLOSE = "<close-session/>"
 
@@ -109,6 +110,42 @@ async def test_a_subscription_ends_at_its_stop_time_even_when_nothing_happens(se
         assert await client.event() == "replayComplete"
         assert await client.event() == "notificationComplete"
         await client.ok(CLOSE)
+
+
+async def test_a_client_that_closed_its_side_hears_a_subscription_to_its_stop_time(server: Server):
+    for number in range(1, 1201):  # given more than a page of history
+        server.management.tell(str(number))
+    times = f"<startTime>{moment(0)}</startTime><stopTime>{moment(1200.05)}</stopTime>"
+    async with connected(server.port) as client:
+        client.ask(subscribe(more=times))
+        # when the client sends no more
+        client.writer.write_eof()
+        # then it gets all that it asked for, and the session ends by itself
+        assert len(await client.xml()) == 1
+        told = [await client.event() for _ in range(1200)]
+        assert told == [str(number) for number in range(1, 1201)]
+        assert await client.event() == "replayComplete"
+        assert await client.event() == "notificationComplete"
+        await client.closed()
+
+
+async def test_a_client_that_closed_its_side_does_not_hold_up_the_stop(serving: Serving):
+    async with serving() as server, connected(server.port) as client:
+        times = f"<startTime>{moment(0)}</startTime><stopTime>{moment(1e6)}</stopTime>"
+        await client.ok(subscribe(more=times))
+        client.writer.write_eof()
+        assert await client.event() == "replayComplete"
+        (session,) = server.services.sessions.open.values()
+        async with asyncio.timeout(5):
+            await session.stop()
+
+
+async def test_a_client_that_closed_its_side_ends_a_subscription_without_end(server: Server):
+    async with connected(server.port) as client:
+        await client.ok(subscribe())
+        client.writer.write_eof()
+        await client.closed()
+    await server.nobody_left()
 
 
 async def test_only_what_the_filter_wants_is_sent(server: Server):

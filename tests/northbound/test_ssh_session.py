@@ -4,9 +4,10 @@ from contextlib import AsyncExitStack
 
 import asyncssh
 import pytest
+from lxml import etree
 from memory_management import ESC
-from netconf_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
 from netconf_server import Server, Serving
+from raw_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
 
 from esc_daemon.netconf.messages import RUNNING_ONLY, Datastore
 from esc_daemon.northbound.ssh.auth import NetconfSshServer
@@ -33,6 +34,19 @@ async def test_a_client_of_either_base_reads_what_it_wrote(server: Server, bases
         await client.ok(CLOSE)
         await client.closed()
     assert server.management.edited_by == ["admin"]
+
+
+@pytest.mark.parametrize("base", [BASE_1_0, BASE_1_1])
+async def test_a_client_that_asks_for_a_terminal_gets_its_bytes_unchanged(
+    server: Server, base: str
+):
+    # a terminal would echo the question and put a carriage return before each line feed
+    async with connected(server.port, base, terminal="xterm") as client:
+        client.send(f'<rpc xmlns="{BASE}"\r\n message-id="\x7f">\n<get/>\n</rpc>')
+        reply = await client.message()
+        assert b"\r" not in reply
+        assert etree.fromstring(reply).get("message-id") == "\x7f"
+        await client.ok(CLOSE)
 
 
 async def test_the_hello_tells_capabilities_and_a_session_id_of_its_own(server: Server):

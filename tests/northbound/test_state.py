@@ -9,8 +9,8 @@ import oopt_gnpy_libyang as libyang
 import pytest
 from lxml import etree
 from managed import ESC, GROUP, Managed, managed, service
-from netconf_client import BASE, connected
 from netconf_server import Server
+from raw_client import BASE, connected
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import _shares, yang_directory

@@ -164,7 +164,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             self._channel.pause_reading()
 
     def eof_received(self) -> bool:
-        # What was asked is still answered: `ssh -s host netconf < file` closes its side early.
+        # What was asked is still answered, and a subscription that has an end is served to it:
+        # `ssh -s host netconf < file` closes its side early.
         self._no_more_input = True
         self._arrived.set()
         return True
@@ -236,7 +237,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         """Answer until the session is over."""
         while not self._stopping:
             if not self._waiting:
-                if self._no_more_input:
+                if self._no_more_input and not self._owes_notifications:
                     return End.CLOSED
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -251,6 +252,10 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             elif await self._refuse(message):
                 return End.OTHER if self._netconf.client_capabilities else End.BAD_HELLO
         return End.SHUTDOWN
+
+    @property
+    def _owes_notifications(self) -> bool:
+        return self._listening is not None and self._listener is not None and self._listener.ends
 
     async def _answer(self, rpc: Rpc) -> None:
         began = perf_counter()
@@ -324,6 +329,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         else:
             self._listening = None
             self._stop_listening()
+            self._arrived.set()  # a client that closed its side may have waited for this alone
 
     def _notified(self, number: int) -> None:
         self._counters.out_notifications += number

@@ -92,7 +92,9 @@ async def netconf_listener(
         login_timeout=services.limits.pre_auth_seconds,
         keepalive_interval=_KEEPALIVE_SECONDS,
         keepalive_count_max=_KEEPALIVES_UNANSWERED,
-        allow_pty=False,
+        # A terminal is granted, and bytes pass as they are: OpenSSH hangs up when the one that -tt
+        # asks for is refused, and scrapli calls it so.
+        allow_pty=True,
         line_editor=False,
         agent_forwarding=False,
         x11_forwarding=False,

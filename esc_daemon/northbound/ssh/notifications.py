@@ -92,6 +92,11 @@ class Listener:
         if self._subscription.phase is Phase.LIVE:
             self._feed = management.subscribe()
 
+    @property
+    def ends(self) -> bool:
+        """Whether the subscription has a stopTime."""
+        return self._subscription.stop_time is not None
+
     def close(self) -> None:
         """Leave the feed; twice is no error."""
         if self._feed is not None:

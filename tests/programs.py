@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 READY_SECONDS = 30
 STOP_SECONDS = 15
 COMMAND_SECONDS = 30
@@ -65,10 +65,10 @@ def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
 
 
 @contextmanager
-def a_daemon(folder: Path, **settings: str) -> Iterator[Program]:
+def a_daemon(folder: Path, *options: str, **settings: str) -> Iterator[Program]:
     """Run a daemon on free ports with *folder* as its data directory."""
     words = ["esc_daemon", "run", "--data-dir", str(folder), "--host", "127.0.0.1"]
-    words += ["--netconf-port", "0", "--http-port", "0"]
+    words += ["--netconf-port", "0", "--http-port", "0", *options]
     with _started(words, folder, "daemon", settings) as program:
         yield program
 

@@ -107,7 +107,9 @@ def error_of(reply: etree._Element) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def connected(port: int, *bases: str, **options) -> AsyncIterator[Client]:
+async def connected(
+    port: int, *bases: str, terminal: str | None = None, **options
+) -> AsyncIterator[Client]:
     """Log in as admin with the password *pw* unless told otherwise, and say hello."""
     options = {"username": "admin", "password": "pw", "client_keys": None} | options
     async with asyncio.timeout(10):
@@ -115,7 +117,9 @@ async def connected(port: int, *bases: str, **options) -> AsyncIterator[Client]:
             "127.0.0.1", port, known_hosts=None, agent_path=None, config=None, **options
         )
     async with connection:
-        writer, reader, _ = await connection.open_session(subsystem="netconf", encoding=None)
+        writer, reader, _ = await connection.open_session(
+            subsystem="netconf", encoding=None, term_type=terminal
+        )
         client = Client(connection, writer, reader)
         if bases != ("silent",):
             await client.greet(*(bases or (BASE_1_0, BASE_1_1)))
