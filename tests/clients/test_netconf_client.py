@@ -199,12 +199,27 @@ class TestWhatTheRfcAllows:
         select = '/esc_datamodel/tenants/tenant[name="only-tried"]'
         assert len(manager.get_config(filter=filter_element(XPath(select))).data_ele) == 0
 
+    def test_a_candidate_is_prepared_in_steps_and_committed_whole(
+        self, manager: Manager, tenant: str
+    ) -> None:
+        names = [f"{tenant}-{step}" for step in ("first", "second")]
+        running = XPath(f'/esc_datamodel/tenants/tenant[starts-with(name, "{tenant}-")]/name')
+        manager.lock("candidate")
+        for name in names:
+            step = esc_datamodel(f"<tenants><tenant><name>{name}</name></tenant></tenants>")
+            manager.edit_config(f"<config>{step}</config>", target="candidate")
+        assert len(manager.get_config(filter=filter_element(running)).data_ele) == 0
+        manager.validate("candidate")
+        manager.commit()
+        manager.unlock("candidate")
+        found = manager.get_config(filter=filter_element(running)).data_ele
+        assert [name.text for name in found.iter(f"{{{ESC}}}name")] == names
+
     def test_what_is_not_announced_is_refused_as_the_rfc_wants(self, manager: Manager) -> None:
         for ask, *arguments in (
-            (manager.discard_changes,),
-            (manager.commit,),
             (manager.cancel_commit, "id"),
-            (manager.validate, "candidate"),
+            (manager.commit, True),
+            (manager.validate, "startup"),
             (manager.copy_config, "startup", "running"),
             (manager.get_data,),
         ):
@@ -216,10 +231,13 @@ class TestWhatTheRfcAllows:
             assert tag_of_refusal(ask, *arguments) == "invalid-value", ask
 
     def test_a_session_that_listens_reads_and_edits(self, manager: Manager, tenant: str) -> None:
-        manager.create_subscription(stream="escEvent")
         name = f"{tenant}-beside"
+        chosen = filter_element(XPath(f'/escEvent[tenant="{name}"]'))
+        manager.create_subscription(stream="escEvent", filter=chosen)
         tenants = esc_datamodel(f"<tenants><tenant><name>{name}</name></tenant></tenants>")
         manager.edit_config(f"<config>{tenants}</config>")
         event = manager.take_notification(timeout=SECONDS).notification_ele[1]
-        assert event.findtext("{*}tenant") == name
         assert event.findtext("{*}event/{*}type") == "CREATE_TENANT"
+        assert (
+            len(manager.get(filter=filter_element(XPath("netconf-state/sessions"))).data_ele) == 1
+        )

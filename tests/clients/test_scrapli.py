@@ -17,6 +17,7 @@ from client_contract import (
     Subtree,
     XPath,
     a_deployment,
+    esc_datamodel,
     subscription,
 )
 from lxml import etree
@@ -27,8 +28,7 @@ from scrapli_netconf.response import NetconfResponse
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 WAYS = {
     "system-1.1": {"transport": "system"},
-    "system-1.0": {"transport": "system", "preferred_netconf_version": "1.0"},
-    "paramiko-1.1": {"transport": "paramiko"},
+    "paramiko-1.0": {"transport": "paramiko", "preferred_netconf_version": "1.0"},
 }
 
 
@@ -130,14 +130,22 @@ def test_with_the_framing_of_base_1_0_what_is_large_comes_and_goes_whole(
     assert {each.findtext("{*}name"): each.findtext("{*}value") for each in found} == texts
 
 
-async def test_the_driver_for_asyncio_reads_and_is_refused(door: Door) -> None:
+async def test_the_driver_for_asyncio_edits_the_candidate_and_thinks_better_of_it(
+    door: Door,
+) -> None:
+    tenants = esc_datamodel("<tenants><tenant><name>second-thoughts</name></tenant></tenants>")
     async with AsyncNetconfDriver(**words(door), transport="asyncssh") as driver:
-        assert not (await driver.lock(target="running")).failed
-        assert not (await driver.validate(source="running")).failed
-        assert not (await driver.unlock(target="running")).failed
-        refused = [await driver.discard(), await driver.commit()]
-    tags = [Refused.by(response.xml_result).tag for response in refused]
-    assert tags == ["operation-not-supported"] * 2
+        answers = [
+            await driver.lock(target="candidate"),
+            await driver.edit_config(config=f"<config>{tenants}</config>", target="candidate"),
+            await driver.validate(source="candidate"),
+            await driver.discard(),
+            await driver.commit(),
+            await driver.unlock(target="candidate"),
+        ]
+        running = await driver.get_config(source="running")
+    assert not [answer.raw_result for answer in answers if answer.failed]
+    assert "second-thoughts" not in running.result
 
 
 def test_a_configuration_with_defaults_and_a_module_are_read(door: Door) -> None:

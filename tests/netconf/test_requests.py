@@ -110,7 +110,7 @@ def test_edit_config_has_the_defaults_of_the_rfc():
 )
 def test_a_config_without_its_namespace_is_taken_for_one(body: str):
     match request(body):
-        case EditConfig(config=config) | CopyConfig(config=config) | Validate(source=config):
+        case EditConfig(config=config) | CopyConfig(source=config) | Validate(source=config):
             assert config.tag == "config"
         case other:
             pytest.fail(f"parsed to {other}")

@@ -1,0 +1,113 @@
+"""The recipes of the pages, run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from client_contract import SECONDS, Door
+from programs import ROOT, run, surroundings
+
+DOCS = ROOT / "docs"
+SHOWN = (
+    *("unknown-element", "/esc:esc_datamodel"),
+    *("CREATE_TENANT", "VM_DEPLOYED", "VM_ALIVE", "SERVICE_ALIVE"),
+    *("SERVICE_ACTIVE_STATE", "SERVICE_ACTIVE_STATE", "<name>hello-dep</name>"),
+)
+"""What every recipe for a client prints, in this order."""
+RUN = {
+    "python": (sys.executable, "-"),
+    "sh": ("bash", "-eu", "-s"),
+}
+"""What runs a block of a language; blocks of others are shown only."""
+
+
+def blocks(page: str) -> dict[str, list[tuple[str, str]]]:
+    """Return the blocks that can be run by their section: language and text."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for section in re.split(r"^## ", (DOCS / page).read_text(), flags=re.MULTILINE)[1:]:
+        title = section.partition("\n")[0]
+        of_section = re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        runnable = [(language, text) for language, text in of_section if language in RUN]
+        if runnable:
+            found[title] = runnable
+    return found
+
+
+def printed(language: str, text: str, door: Door, folder: Path) -> str:
+    """Run a block in a folder that looks like the checkout; return what it printed."""
+    for name in ("examples", "yang"):
+        (folder / name).symlink_to(ROOT / name)
+    programs = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    done = subprocess.run(
+        RUN[language],
+        input=re.sub(r"\b2022\b", str(door.port), text),
+        cwd=folder,
+        env=surroundings(
+            ESC_DATA_DIR=str(door.daemon.folder), PASSWORD=door.password, PATH=programs
+        ),
+        capture_output=True,
+        text=True,
+        timeout=3 * SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_in_order(words: tuple[str, ...], text: str) -> None:
+    at = 0
+    for word in words:
+        found = text.find(word, at)
+        assert found >= 0, f"{word} is not in what follows {text[:at][-200:]!r}: {text[at:]}"
+        at = found + len(word)
+
+
+@pytest.fixture(scope="module")
+def deployed(door: Door) -> None:
+    """Have the example live before the first recipe, so that none has to wait for it."""
+    hello = str(ROOT / "examples" / "01-hello" / "hello.xml")
+    client = ("esc_nc_cli", "--data-dir", str(door.daemon.folder), "--timeout", str(SECONDS))
+    done = run(*client, "edit-config", "--wait", hello)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_client_of_the_page_has_a_recipe_that_can_be_run() -> None:
+    assert list(blocks("clients.md")) == [
+        *("ncclient", "netconf_client", "scrapli-netconf", "netconf-console2", "Plain ssh"),
+    ]
+
+
+@pytest.mark.usefixtures("deployed", "ssh")
+@pytest.mark.parametrize("title", blocks("clients.md"))
+def test_a_recipe_shows_what_it_promises(title: str, door: Door, tmp_path: Path) -> None:
+    ((language, text),) = blocks("clients.md")[title]
+    assert_in_order(SHOWN, printed(language, text, door, tmp_path))
+
+
+def test_the_lines_of_the_nso_page_do_what_nso_does(door: Door, tmp_path: Path) -> None:
+    lines = [text for section in blocks("nso.md").values() for _, text in section]
+    shown = printed("sh", "\n".join(lines), door, tmp_path)
+    assert "<name>esc_deployment</name>" in shown
+    assert "<name>escEvent</name>" in shown
+    assert "<state>SERVICE_ACTIVE_STATE</state>" in shown
+    for event in ("CREATE_TENANT", "CREATE_NETWORK", "VM_ALIVE", "SERVICE_ALIVE"):
+        assert f"<type>{event}</type>" in shown
+
+
+def test_the_page_names_the_versions_that_are_tried() -> None:
+    locked = (ROOT / "requirements.lock").read_text()
+    text = (DOCS / "clients.md").read_text()
+    for pattern, said in (
+        (r"ncclient==(\S+)", "[ncclient](#ncclient) | {} |"),
+        (r"netconf-client==(\S+)", "[netconf_client](#netconf_client) | {} |"),
+        (r"netconf-console2==(\S+)", "[netconf-console2](#netconf-console2) | {} |"),
+        (r"scrapli_netconf==(\S+)", "[scrapli-netconf](#scrapli-netconf) | {} with"),
+        (r"scrapli==(\S+)", "with scrapli {} |"),
+    ):
+        version = re.search(f"^{pattern}$", locked, re.MULTILINE)
+        assert version is not None, pattern
+        assert said.format(version[1]) in text
