@@ -215,10 +215,20 @@ class TestWhatTheRfcAllows:
         found = manager.get_config(filter=filter_element(running)).data_ele
         assert [name.text for name in found.iter(f"{{{ESC}}}name")] == names
 
+    def test_a_commit_that_is_not_confirmed_is_taken_back(
+        self, manager: Manager, tenant: str
+    ) -> None:
+        name = f"{tenant}-unsure"
+        running = filter_element(XPath(f'/esc_datamodel/tenants/tenant[name="{name}"]'))
+        unsure = esc_datamodel(f"<tenants><tenant><name>{name}</name></tenant></tenants>")
+        manager.edit_config(f"<config>{unsure}</config>", target="candidate")
+        manager.commit(confirmed=True, confirm_timeout=60, persist="mine")
+        assert len(manager.get_config(filter=running).data_ele) == 1
+        manager.cancel_commit("mine")
+        assert len(manager.get_config(filter=running).data_ele) == 0
+
     def test_what_is_not_announced_is_refused_as_the_rfc_wants(self, manager: Manager) -> None:
         for ask, *arguments in (
-            (manager.cancel_commit, "id"),
-            (manager.commit, True),
             (manager.validate, "startup"),
             (manager.copy_config, "startup", "running"),
             (manager.get_data,),
