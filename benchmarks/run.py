@@ -39,6 +39,7 @@ SESSIONS = 5
 GETTERS = 50
 GET_SECONDS = 4.0
 DEPLOY_ROUNDS = 3
+STARTS = 3
 SETTLE_SECONDS = 120
 Row = tuple[str, str, str]
 _NAME = re.compile(rb"<depname>([^<]*)</depname>")
@@ -208,7 +209,7 @@ def told(values: Sequence[float]) -> str:
 
 async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
     rows: list[Row] = []
-    rows.append(("start of an empty daemon", f"{await bench.program.start():.2f} s", ""))
+    rows.append(("first start, keys and all", await starts(bench.program, 1), ""))
     async with bench.listening():
         await store(bench, FEW)
         few = await edits(bench)
@@ -245,15 +246,22 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
     code = await bench.program.stop()
     assert code == 0, f"the daemon's exit code is {code}"
     rows.append((f"stop with {stored:,} deployments", f"{time.perf_counter() - stop:.2f} s", ""))
-    rows.append(
-        (
-            f"start with {stored:,} deployments until it serves",
-            f"{await bench.program.start():.2f} s",
-            "",
-        )
-    )
-    rows.append(("resident memory after that", f"{bench.program.memory_mib():.0f} MiB", ""))
+    text = f"start with {stored:,} deployments until it serves ({STARTS} starts)"
+    rows.append((text, await starts(bench.program, STARTS), "<= 3 s"))
+    memory = f"{bench.program.memory_mib():.0f} MiB"
+    rows.append(("resident memory after that", memory, "<= 350 MiB"))
     return rows
+
+
+async def starts(program: Program, rounds: int) -> str:
+    """Start *program* so often and let the last go on; return the medians of time and CPU time."""
+    took: list[float] = []
+    used: list[float] = []
+    for _ in range(rounds):
+        await program.stop()
+        took.append(await program.start())
+        used.append(program.cpu_seconds())
+    return f"{statistics.median(took):.2f} s, CPU {statistics.median(used):.2f} s"
 
 
 def spread(rates: Sequence[float]) -> str:

@@ -119,6 +119,7 @@ def run_daemon(
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code (DESIGN section 9)."""
     configure_log(settings.log)
+    _keep_the_collector_off()
     # the thread that syncs the database is not to wait 5 ms for its turn after each sync
     sys.setswitchinterval(_TURN_SECONDS)
     _allow_open_files(settings.limits.sessions + _FILES_BESIDE_SESSIONS)
@@ -192,6 +193,7 @@ async def _serve(
         keep = settings.limits.events_kept
         await stack.enter_async_context(short_event_log(store, keep_events=keep))
         schema = Schema.load()
+        gc.collect()  # the parsed YANG, before there is more to look through
         datastore = Datastore(schema, vault)
         datastore.load(_entry(stored) for stored in await store.entries())
         ports: dict[str, int] = {}  # known when the listeners are there
@@ -239,7 +241,7 @@ async def _serve(
                 ),
             )
         )
-        _spare_the_collector()
+        _let_the_collector_in()
         readiness.clear(_STARTING)
         ports.update(netconf=netconf, http=http)
         for file in ports_files:
@@ -250,16 +252,26 @@ async def _serve(
         log.info("daemon.stopping")
 
 
-def _spare_the_collector() -> None:
+def _keep_the_collector_off() -> None:
+    """
+    Search for no cyclic garbage while the daemon starts: nearly all that is made then stays.
+
+    Measured, with 10,000 deployments: the searches were a third of the start's processor time.
+    """
+    gc.freeze()
+    gc.disable()
+
+
+def _let_the_collector_in() -> None:
     """
     Leave what is there for good out of the search for cyclic garbage, and search less often.
 
     Records, entries and modules are no garbage, yet each full search walked all of them: measured,
     with the defaults a twelfth of the processor time of a deployment.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+    gc.enable()
 
 
 def _stop_event() -> asyncio.Event:

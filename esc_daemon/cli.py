@@ -4,6 +4,7 @@ The command line of the daemon.
 Exit codes: 0 done, 1 refused (the text says why), 2 bad usage or settings.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from enum import StrEnum
@@ -73,7 +74,8 @@ def run(
 ) -> NoReturn:
     """Serve until SIGTERM or SIGINT."""
     settings = _settings(config, overrides)
-    # Here and not above: the other commands need nothing of what a daemon is made of.
+    gc.disable()  # until it serves: what a daemon is made of stays
+    # Here and not above: the other commands need nothing of that.
     from esc_daemon.app import run_daemon  # noqa: PLC0415
 
     raise SystemExit(

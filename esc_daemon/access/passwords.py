@@ -7,6 +7,7 @@ lives only in this process.
 """
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import secrets
@@ -18,6 +19,7 @@ from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from esc_daemon.access.errors import BadPassword
 
@@ -46,7 +48,7 @@ class Passwords:
         # client cost one hash. As many entries as there are logins under way.
         self._running: dict[bytes, asyncio.Future[bool]] = {}
         # What an unknown user's password is checked against, so that it takes as long.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+        self._nobody = _hash_of_nothing(self._hasher)
 
     def close(self) -> None:
         """End the threads; a hash under way is finished."""
@@ -112,3 +114,13 @@ class Passwords:
         self._remembered.move_to_end(mark)
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
+
+
+def _hash_of_nothing(hasher: PasswordHasher) -> str:
+    """Return what looks like a hash of *hasher* and belongs to no password, without its cost."""
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"

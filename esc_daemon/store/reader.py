@@ -71,7 +71,7 @@ def _vms_between(
         select(*_VM_OWNER, VMS.c.vm, VMS.c.body).where(
             tuple_(*_VM_OWNER) >= first, tuple_(*_VM_OWNER) <= last
         )
-    )
+    ).all()
     vms: defaultdict[Place, dict[VmId, str]] = defaultdict(dict)
     for kind, tenant, name, vm, body in rows:
         vms[Place(kind, tenant, name)][VmId(vm)] = body
@@ -91,7 +91,7 @@ def all_entries(connection: Connection, sealing: Sealing) -> Sequence[Entry]:
         select(*key, ENTRIES.c.xml, ENTRIES.c.revision, ENTRIES.c.position).order_by(
             ENTRIES.c.position, *key
         )
-    )
+    ).all()
     entries = []
     for *at, text, revision, position in rows:
         path = EntryPath(*at)

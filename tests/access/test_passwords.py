@@ -2,7 +2,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from esc_daemon.access.errors import BadPassword
 from esc_daemon.access.passwords import Passwords
@@ -42,6 +43,16 @@ def passwords(hasher: CountingHasher, clock: Clock) -> Iterator[Passwords]:
     passwords = Passwords(hasher, clock=clock)
     yield passwords
     passwords.close()
+
+
+def test_the_hash_of_nobody_is_held_against_a_password_like_any_other(
+    hasher: CountingHasher, passwords: Passwords
+):
+    nobody = passwords._nobody
+
+    assert extract_parameters(nobody) == extract_parameters(passwords.hash("anything"))
+    with pytest.raises(VerifyMismatchError):  # not InvalidHashError, which would be quick
+        hasher.verify(nobody, "anything")
 
 
 async def test_only_the_right_password_fits(passwords: Passwords):

@@ -1,6 +1,7 @@
 """What the process does for all rooms: its log and its open files."""
 
 import asyncio
+import gc
 import io
 import resource
 from collections.abc import Iterator
@@ -78,6 +79,28 @@ def test_the_soft_limit_of_open_files_rises_to_what_sessions_need(
     app._allow_open_files(wanted)
 
     assert limits[-1] == (after, before[1])
+
+
+@pytest.fixture
+def collector_as_before() -> Iterator[None]:
+    enabled, thresholds = gc.isenabled(), gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+    if enabled:
+        gc.enable()
+
+
+@pytest.mark.usefixtures("collector_as_before")
+def test_the_collector_rests_during_the_start_and_works_once_the_daemon_serves():
+    app._keep_the_collector_off()
+    assert not gc.isenabled()
+
+    kept = [[] for _ in range(1000)]
+    app._let_the_collector_in()
+
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > len(kept)
 
 
 async def test_a_port_in_use_is_told_with_the_listener_and_the_setting_that_moves_it():

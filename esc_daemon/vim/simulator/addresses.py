@@ -103,7 +103,8 @@ class Pool:
                 raise VimRefused(f"address {address} of {self.network} is not for ports")
             if number in self._used:
                 raise VimRefused(f"address {address} of {self.network} is in use")
-            return self._mark(number)
+            self._used.add(number)
+            return str(address)
         if not self._anything_goes:
             raise VimRefused(f"address {address} is not in {self.network}")
         if str(address) in self._outside:

@@ -42,13 +42,14 @@ class Ports:
 
         ESC takes one address on two interfaces of a VM (seed 003), as hosts without IPAM do.
         """
-        if address is None:
+        ports = self._by_vm.get(vm)
+        if address is None or ports is None:
             return None
         wanted = str(parse_address(address))
         return next(
             (
                 held
-                for row in self._by_vm.get(vm, {}).values()
+                for row in ports.values()
                 if row.network_id == network_id
                 for held in row.addresses
                 if held[1] == wanted
