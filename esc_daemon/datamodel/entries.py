@@ -6,7 +6,7 @@ is its XML without the declaration of our namespace: it is sent inside parents t
 `wrapped` puts it there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -137,19 +137,25 @@ def to_element(xml: bytes) -> etree._Element:
     return etree.fromstring(b"".join(in_root(DATAMODEL, [xml])))[0]
 
 
-def in_root(root: str, inside: Iterable[bytes]) -> list[bytes]:
-    """Return the pieces *inside* between the tags of *root*; nothing around nothing."""
+def in_root(root: str, inside: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces *inside*, as they come, between the tags of *root*; nothing around none."""
     return _around(f'<{root} xmlns="{NAMESPACE}">', inside, f"</{root}>")
 
 
-def in_container(name: str, inside: Iterable[bytes]) -> list[bytes]:
+def in_container(name: str, inside: Iterable[bytes]) -> Iterator[bytes]:
     """As `in_root`, for a container below a root."""
     return _around(f"<{name}>", inside, f"</{name}>")
 
 
-def _around(start: str, inside: Iterable[bytes], end: str) -> list[bytes]:
-    pieces = list(inside)
-    return [start.encode(), *pieces, end.encode()] if pieces else []
+def _around(start: str, inside: Iterable[bytes], end: str) -> Iterator[bytes]:
+    opened = False
+    for piece in inside:
+        if not opened:
+            opened = True
+            yield start.encode()
+        yield piece
+    if opened:
+        yield end.encode()
 
 
 def wrapped(path: EntryPath, xml: bytes) -> bytes:

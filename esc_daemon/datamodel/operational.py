@@ -6,6 +6,8 @@ Who holds the records is not known here: `Records` is what is asked of him.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Final, Protocol, TypeGuard
 
 from esc_daemon.datamodel import opdata
@@ -18,9 +20,13 @@ from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord, Record, ResourceRecord
+from esc_daemon.domain.states import ResourceState
 
 _OPER_UP: Final = "OPER_UP"
 _WAY: Final = (DATAMODEL, "opdata")
+
+_Piece = str | Callable[[], str]
+"""Text, or how it is made of records that were looked up and never change."""
 
 
 class Records(Protocol):
@@ -80,38 +86,41 @@ class Operational:
         self._stats = stats
 
     def pieces(self, part: Part | None = EVERYTHING) -> Iterator[bytes]:
-        """Yield the element ``opdata``, a piece about as long as one deployment."""
-        if part is None:
-            return
-        yield b"<opdata>"
+        """
+        Return the element ``opdata``, a piece about as long as one deployment.
+
+        The records are looked up now, all at one moment. They are rendered as the pieces are
+        taken, which may be later and in another thread.
+        """
+        found = [] if part is None else list(self._found(part))
+        return (_rendered(piece).encode() for piece in found)
+
+    def _found(self, part: Part) -> Iterator[_Piece]:
+        yield "<opdata>"
         if part.tenant is None:
-            yield "".join(self._beside_tenants()).encode()
-        opened = False
-        for name in self._named(part):
-            for piece in self._tenant(TenantName(name), part.deployment):
-                if not opened:
-                    opened = True
-                    yield b"<tenants>"
-                yield piece.encode()
-        if opened:
-            yield b"</tenants>"
+            yield from self._beside_tenants()
+        tenants = (self._tenant(TenantName(name), part.deployment) for name in self._named(part))
+        yield from _contained("tenants", chain.from_iterable(tenants))
         if part.tenant is None:
-            yield inner("leftovers", *map(_leftovers, self._records.records())).encode()
-        yield b"</opdata>"
+            left = filter(_holds_leftovers, self._records.records())
+            yield from _contained("leftovers", (partial(_leftovers, each) for each in left))
+        yield "</opdata>"
 
     def _named(self, part: Part) -> Iterable[str]:
         if not part.tenants:
             return ()
         return tuple(self._tenants()) if part.tenant is None else (part.tenant,)
 
-    def _beside_tenants(self) -> Iterator[str]:
+    def _beside_tenants(self) -> Iterator[_Piece]:
         yield leaf("status", _OPER_UP)
         yield opdata.stats(self._stats())
         root = list(self._records.records_under(None))
         yield from self._vims([each for each in root if is_connector(each)])
-        yield inner("networks", *(self._network(each) for each in root if is_network(each)))
-        yield inner("images", *(opdata.image(each) for each in root if is_image(each)))
-        yield inner("flavors", *(opdata.flavor(each) for each in root if is_flavor(each)))
+        yield from _contained("networks", map(self._network, filter(is_network, root)))
+        images = (partial(opdata.image, each) for each in root if is_image(each))
+        yield from _contained("images", images)
+        flavors = (partial(opdata.flavor, each) for each in root if is_flavor(each))
+        yield from _contained("flavors", flavors)
 
     def _vims(self, connectors: Sequence[ConnectorRecord]) -> Iterator[str]:
         default = self._default_vim(connectors)
@@ -133,33 +142,53 @@ class Operational:
             if is_tenant(record):
                 yield record.key.name
 
-    def _tenant(self, name: TenantName, deployment: str | None) -> Iterator[str]:
+    def _tenant(self, name: TenantName, deployment: str | None) -> Iterator[_Piece]:
         record = self._records.record(Key(Kind.TENANT, None, name))
         if record is None or not is_tenant(record):
             return
-        head = opdata.tenant(record, name).removesuffix("</tenant>")
+        yield opdata.tenant(record, name).removesuffix("</tenant>")
         if deployment is not None:
             found = self._records.record(Key(Kind.DEPLOYMENT, name, deployment))
-            body = self._deployment(found) if isinstance(found, DeploymentRecord) else ""
-            yield f"{head}{body}</tenant>"
-            return
-        yield head
-        under = list(self._records.records_under(name))
+            under = [] if found is None else [found]
+        else:
+            under = list(self._records.records_under(name))
         own = (each for each in under if is_network(each) and each.owner is None)
-        yield inner("networks", *(self._network(each) for each in own))
+        yield from _contained("networks", map(self._network, own))
         for each in under:
             if isinstance(each, DeploymentRecord):
                 yield self._deployment(each)
         yield "</tenant>"
 
-    def _deployment(self, record: DeploymentRecord) -> str:
+    def _deployment(self, record: DeploymentRecord) -> _Piece:
         owned = (self._records.record(key) for key, _ in record.owned)
-        networks = (each for each in owned if each is not None and is_network(each))
-        return opdata.deployment(record, (self._network(each) for each in networks))
+        networks = [self._network(each) for each in owned if each is not None and is_network(each)]
+        return lambda: opdata.deployment(record, map(_rendered, networks))
 
-    def _network(self, record: ResourceRecord[Network]) -> str:
+    def _network(self, record: ResourceRecord[Network]) -> _Piece:
         found = (self._records.record(key) for key, _ in _subnets(record))
-        return opdata.network(record, (each for each in found if each and is_subnet(each)))
+        return partial(opdata.network, record, [each for each in found if each and is_subnet(each)])
+
+
+def _rendered(piece: _Piece) -> str:
+    return piece if isinstance(piece, str) else piece()
+
+
+def _contained(name: str, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    """Yield *pieces* inside a container, which is not there without any."""
+    opened = False
+    for piece in pieces:
+        if not opened:
+            opened = True
+            yield f"<{name}>"
+        yield piece
+    if opened:
+        yield f"</{name}>"
+
+
+def _holds_leftovers(record: Record) -> bool:
+    if isinstance(record, DeploymentRecord):
+        return bool(record.leftovers)
+    return isinstance(record, ResourceRecord) and record.state is ResourceState.LEFTOVER
 
 
 def _leftovers(record: Record) -> str:

@@ -1,22 +1,22 @@
 """
 Choose a part of the data: subtree filters (RFC 6241 section 6) and XPath (section 8.9).
 
-Both mark nodes of the data; one builder then copies what is marked, with the way down to it.
+Both mark nodes of the data; what is neither marked nor on the way to it is then taken out.
 """
 
-from collections.abc import Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Iterable
 from typing import Protocol, TypeAlias
 
 from lxml import etree
 
 from esc_daemon.netconf.hints import Hint as Hint
+from esc_daemon.netconf.hints import is_whole_root as is_whole_root
 from esc_daemon.netconf.hints import key_hints as key_hints
 from esc_daemon.netconf.hints import restrict as restrict
 from esc_daemon.netconf.hints import root_hints as root_hints
 from esc_daemon.netconf.subtree import Marks, evaluate_subtree
 from esc_daemon.netconf.subtree import SubtreeFilter as SubtreeFilter
-from esc_daemon.netconf.xml import name_of, qualified, tag_of
+from esc_daemon.netconf.xml import name_of, qualified
 from esc_daemon.netconf.xpath import XPathFilter as XPathFilter
 from esc_daemon.netconf.xpath import evaluate
 
@@ -41,12 +41,14 @@ def apply_filter(
     *,
     default_namespace: str | None = None,
     key_names: KeyNames = no_keys,
-) -> etree._Element:
+) -> None:
     """
-    Return a new data element with what *filter_* chooses below *data*, in the data's order.
+    Take out of the element *data* all that *filter_* does not choose.
 
-    The ancestors of what is chosen come with it, and the key leaves of the list entries among
-    them. *default_namespace* is where names without a prefix stand in XPath; None stands for any.
+    The ancestors of what is chosen stay, and the key leaves of the list entries among them.
+    *default_namespace* is where names without a prefix stand in XPath; None stands for any.
+
+    Nothing is copied: a copy of everything costs as much as parsing it, and the memory twice.
 
     Raises:
         RpcError: invalid-value for XPath that is wrong or yields no nodes, too-big for a filter
@@ -54,11 +56,8 @@ def apply_filter(
 
     """
     marks = _marks(data, filter_, default_namespace)
-    if data in marks.whole:
-        return deepcopy(data)
-    chosen = etree.Element(tag_of(data), nsmap=dict(data.nsmap))
-    _build(data, chosen, marks, key_names)
-    return chosen
+    if data not in marks.whole:
+        _prune(data, marks, key_names)
 
 
 def selects(data: etree._Element, filter_: Filter, *, default_namespace: str | None = None) -> bool:
@@ -86,23 +85,14 @@ def _with_ancestors(data: etree._Element, found: Iterable[etree._Element]) -> Ma
     return marks
 
 
-def _build(
-    source: etree._Element, copied: etree._Element, marks: Marks, key_names: KeyNames
-) -> None:
-    keys = {qualified(name_of(source)[0], key) for key in key_names(source)}
-    for child in source:
+def _prune(node: etree._Element, marks: Marks, key_names: KeyNames) -> None:
+    node.text = None
+    keys = {qualified(name_of(node)[0], key) for key in key_names(node)}
+    for child in list(node):
         if child in marks.whole or child.tag in keys:
-            whole = deepcopy(child)
-            whole.tail = None
-            copied.append(whole)
+            child.tail = None
         elif child in marks.part:
-            below = etree.SubElement(copied, tag_of(child), nsmap=_own_prefixes(child))
-            for name, value in child.attrib.items():
-                below.set(name, value)
-            _build(child, below, marks, key_names)
-
-
-def _own_prefixes(element: etree._Element) -> Mapping[str | None, str]:
-    above = element.getparent()
-    known = {} if above is None else above.nsmap
-    return {prefix: uri for prefix, uri in element.nsmap.items() if known.get(prefix) != uri}
+            child.tail = None
+            _prune(child, marks, key_names)
+        else:
+            node.remove(child)

@@ -16,7 +16,7 @@ _HEADER: Final = re.compile(rb"\n#(?:(?P<size>[1-9][0-9]{0,9})|#)\n")
 _PART_OF_HEADER: Final = re.compile(rb"\n?|\n#(?:#|[1-9][0-9]{0,9})?")
 _LONGEST_HEADER: Final = len(b"\n#4294967295\n")
 _MAX_CHUNK: Final = 4_294_967_295
-_PIECE: Final = 128 * 1024
+_PIECE: Final = 64 * 1024
 """Bytes of a chunk of a big reply: large enough to be cheap, small enough to yield between."""
 
 DEFAULT_MAX_MESSAGE: Final = 16 * 1024 * 1024

@@ -113,6 +113,22 @@ def root_hints(filter_: SubtreeFilter | XPathFilter) -> tuple[Hint, ...] | None:
             return None if hints is None else hints[:1]
 
 
+def is_whole_root(filter_: SubtreeFilter | XPathFilter) -> bool:
+    """Tell whether *filter_* chooses the nodes that `root_hints` names whole, and no others."""
+    match filter_:
+        case SubtreeFilter(element=element):
+            return len(element) == 1 and _is_plain_selection(element[0])
+        case XPathFilter(select=select, namespaces=namespaces):
+            try:
+                return _XPathSteps(tokens_of(select), dict(namespaces), None).is_one_name()
+            except RpcError:
+                return False
+
+
+def _is_plain_selection(node: etree._Element) -> bool:
+    return len(node) == 0 and not text_of(node) and not node.attrib
+
+
 def _subtree_steps(node: etree._Element) -> Iterator[Hint]:
     below = SiblingSet.below(node)
     ways = below.selection + below.containment
@@ -150,6 +166,9 @@ class _XPathSteps:
         self._namespaces = namespaces
         self._default = default_namespace
         self._position = 0
+
+    def is_one_name(self) -> bool:
+        return len(self._tokens) == 1 and self._name_here() is not None
 
     def steps(self) -> Iterator[Hint]:
         if any(escapes(self._tokens, position) for position in range(len(self._tokens))):

@@ -1,12 +1,13 @@
 """
 What an answer holds of configuration and state: a filter's choice, with defaults or without.
 
-The pieces come in as they are kept, serialised, and go out so.
+The pieces come in as they are kept, serialised, or are made when they are taken, and go out so.
 """
 
 import asyncio
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 from lxml import etree
@@ -14,7 +15,7 @@ from lxml import etree
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
-from esc_daemon.netconf.filters import Filter, apply_filter
+from esc_daemon.netconf.filters import Filter, apply_filter, is_whole_root
 from esc_daemon.netconf.xml import name_of
 
 _SMALL: Final = 128 * 1024
@@ -27,10 +28,13 @@ class Answers:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
 
-    def whole(self, pieces: Sequence[bytes], with_defaults: WithDefaults) -> Sequence[bytes]:
+    async def whole(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> Iterable[bytes]:
         """Return all of *pieces*, with or without default data (RFC 6243 section 3)."""
         if with_defaults is WithDefaults.EXPLICIT:
             return pieces
+        return await _off_the_loop(pieces, lambda some: self._all(some, with_defaults))
+
+    def _all(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> Sequence[bytes]:
         data = self._with_defaults(data_of(pieces), with_defaults)
         if with_defaults is WithDefaults.TRIM:
             trim_defaults(data, self._schema.data_root)
@@ -38,31 +42,30 @@ class Answers:
 
     async def filtered(
         self,
-        pieces: Sequence[bytes],
+        pieces: Iterable[bytes],
         filter_: Filter,
         with_defaults: WithDefaults,
         default_namespace: str | None = NAMESPACE,
-    ) -> Sequence[bytes]:
-        """Filter here what is small, and off the loop what would hold the other sessions up."""
-        work = functools.partial(self._chosen, pieces, filter_, with_defaults, default_namespace)
-        if sum(map(len, pieces)) < _SMALL:
-            return work()
-        return await asyncio.to_thread(work)
+    ) -> Iterable[bytes]:
+        """Return what *filter_* chooses of *pieces*, whose roots are those that it may mean."""
+        if is_whole_root(filter_):
+            return await self.whole(pieces, with_defaults)
+        return await _off_the_loop(
+            pieces, lambda some: self._chosen(some, filter_, with_defaults, default_namespace)
+        )
 
     def _chosen(
         self,
-        pieces: Sequence[bytes],
+        pieces: Iterable[bytes],
         filter_: Filter,
         with_defaults: WithDefaults,
-        default_namespace: str | None = NAMESPACE,
+        default_namespace: str | None,
     ) -> Sequence[bytes]:
         data = self._with_defaults(data_of(pieces), with_defaults)
-        found = apply_filter(
-            data, filter_, default_namespace=default_namespace, key_names=self._key_names
-        )
+        apply_filter(data, filter_, default_namespace=default_namespace, key_names=self._key_names)
         if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
-            trim_defaults(found, self._schema.data_root)
-        return [etree.tostring(child) for child in found]
+            trim_defaults(data, self._schema.data_root)
+        return [etree.tostring(child) for child in data]
 
     def _with_defaults(self, data: etree._Element, mode: WithDefaults) -> etree._Element:
         """Put default data in where *mode* reports it, so that a filter can choose it."""
@@ -86,6 +89,21 @@ class Answers:
                 return ()
             node = node.child(namespace, name)
         return node.keys if node is not None else ()
+
+
+async def _off_the_loop(
+    pieces: Iterable[bytes], work: Callable[[Iterable[bytes]], Sequence[bytes]]
+) -> Sequence[bytes]:
+    """Do *work* here on what is small, and in a thread on what would hold the sessions up."""
+    coming = iter(pieces)
+    taken: list[bytes] = []
+    size = 0
+    for piece in coming:
+        taken.append(piece)
+        size += len(piece)
+        if size >= _SMALL:
+            return await asyncio.to_thread(work, chain(taken, coming))
+    return work(taken)
 
 
 def data_of(pieces: Iterable[bytes]) -> etree._Element:

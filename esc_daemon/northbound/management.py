@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 import structlog
@@ -138,7 +139,7 @@ class Manager:
         candidate = self._candidate.configuration
         datastore = candidate if source is Datastores.CANDIDATE else self._datastore
         if filter is None:
-            return self._answers.whole(datastore.get_config(), with_defaults)
+            return await self._answers.whole(datastore.get_config(), with_defaults)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
         pieces = datastore.get_config(selection_of(hints))
         return await self._answers.filtered(pieces, filter, with_defaults)
@@ -159,7 +160,7 @@ class Manager:
         del user
         if filter is None:
             beside = [await tree.render() for tree in self._state]
-            return [*self._answers.whole(self._model(()), with_defaults), *beside]
+            return chain(await self._answers.whole(self._model(()), with_defaults), beside)
         roots = root_hints(filter)
 
         def may_be_meant(name: tuple[str, str]) -> bool:
@@ -169,18 +170,21 @@ class Manager:
         if not any(may_be_meant((NAMESPACE, root)) for root in ROOTS):
             return await self._answers.filtered(beside, filter, with_defaults, None)
         hints = key_hints(filter, default_namespace=NAMESPACE) or ()
-        pieces = [*self._model(hints), *beside]
+        pieces = chain(self._model(hints), beside)
         # alone, the data model is found faster under its one namespace
         return await self._answers.filtered(
             pieces, filter, with_defaults, None if beside else NAMESPACE
         )
 
-    def _model(self, hints: Sequence[Hint]) -> Sequence[bytes]:
+    def _model(self, hints: Sequence[Hint]) -> Iterable[bytes]:
         """Return what of the data model lies on *hints*, configuration and state root by root."""
         selection = selection_of(hints)
-        inside = {root: self._datastore.inside(root, selection) for root in ROOTS}
-        inside[DATAMODEL] += self._operational.pieces(part_of(hints))
-        return [piece for root in ROOTS for piece in in_root(root, inside[root])]
+        inside: dict[str, Iterable[bytes]] = {
+            root: self._datastore.inside(root, selection) for root in ROOTS
+        }
+        state = self._operational.pieces(part_of(hints))
+        inside[DATAMODEL] = chain(inside[DATAMODEL], state)
+        return chain.from_iterable(in_root(root, inside[root]) for root in ROOTS)
 
     def schema(self, name: str, revision: str | None) -> str | None:
         """Return the text of a YANG module or submodule; *revision* None means any."""

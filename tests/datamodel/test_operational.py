@@ -391,3 +391,15 @@ def test_the_default_connector_is_the_chosen_one_or_the_only_one(
     assert names(tree, f"{VIM}/e:default") == default
     active = ["OPENSTACK"] if "true" in default else []
     assert names(tree, "e:system_config/e:active_vim") == active
+
+
+def test_what_is_shown_is_of_one_moment_however_late_it_is_read():
+    records = Kept([tenant("t"), *deployment("t"), *root_things()])
+    operational = Operational(records, lambda: STATS)
+    now = b"".join(operational.pieces())
+
+    pieces = operational.pieces()
+    records._kept.clear()
+
+    assert b"".join(pieces) == now
+    assert now.count(b"<deployments>") == 1

@@ -1,5 +1,6 @@
 """Subtree filters against a plain reading of RFC 6241 section 6, and hints against the filters."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 from hypothesis import event, given, settings
@@ -11,8 +12,10 @@ from esc_daemon.netconf.filters import (
     SubtreeFilter,
     XPathFilter,
     apply_filter,
+    is_whole_root,
     key_hints,
     restrict,
+    root_hints,
 )
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -133,7 +136,9 @@ def test_a_subtree_filter_chooses_what_the_plain_reading_chooses(data, draws):
     tests = draws.draw(subtrees(data))
     filter_ = SubtreeFilter(element=element(Node("", "filter", "", tests)))
 
-    result = as_nodes(apply_filter(wrapped(data), filter_))
+    left = wrapped(data)
+    apply_filter(left, filter_)
+    result = as_nodes(left)
 
     event("nothing" if not result else "all" if result == data else "some")
     assert result == naive(data, tests)
@@ -190,7 +195,9 @@ def xpaths(draw, level: tuple[Node, ...]) -> str:
 
 
 def outcome(data: etree._Element, filter_: Filter, namespace: str | None) -> bytes:
-    return etree.tostring(apply_filter(data, filter_, default_namespace=namespace))
+    left = deepcopy(data)
+    apply_filter(left, filter_, default_namespace=namespace)
+    return etree.tostring(left)
 
 
 @settings(max_examples=100, deadline=None)
@@ -220,3 +227,32 @@ def test_hints_of_a_subtree_filter_lose_no_result(tree, draws):
     event(("no hints" if hints is None else f"{len(hints)} hints") + f", {len(expected) > 60}")
     if hints is not None:
         assert outcome(restrict(data, hints), filter_, None) == expected
+
+
+NAMED_ROOTS = st.one_of(
+    st.sampled_from(["a", "/b", "x:a", "/x:c"]).map(
+        lambda select: XPathFilter(select=select, namespaces=(("x", "urn:x"),))
+    ),
+    st.builds(
+        lambda namespace, name: SubtreeFilter(
+            element=element(Node("", "filter", "", (Node(namespace, name),)))
+        ),
+        st.sampled_from(["", "urn:x", "urn:y"]),
+        st.sampled_from(["a", "b", "c"]),
+    ),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TREES, NAMED_ROOTS)
+def test_a_filter_of_a_whole_root_leaves_all_that_its_hint_admits(tree, filter_):
+    assert is_whole_root(filter_)
+    roots = root_hints(filter_)
+    assert roots is not None
+
+    left = wrapped(tree)
+    apply_filter(left, filter_)
+
+    (root,) = roots
+    meant = (node for node in tree if root.is_named((node.namespace, node.name)))
+    assert as_nodes(left) == tuple(meant)

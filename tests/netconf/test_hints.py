@@ -3,7 +3,14 @@
 import pytest
 from lxml import etree
 
-from esc_daemon.netconf.filters import Hint, SubtreeFilter, XPathFilter, key_hints, restrict
+from esc_daemon.netconf.filters import (
+    Hint,
+    SubtreeFilter,
+    XPathFilter,
+    is_whole_root,
+    key_hints,
+    restrict,
+)
 from esc_daemon.netconf.xml import parse
 
 DEPLOYMENT = (
@@ -90,6 +97,54 @@ def test_a_subtree_filter_with_one_way_down_gives_the_steps(body, expected):
     filter_ = SubtreeFilter(element=parse(f"<filter xmlns='urn:e'>{body}</filter>".encode()))
 
     assert shown(key_hints(filter_)) == expected
+
+
+@pytest.mark.parametrize("select", ["a", "/a", "p:a", " a "])
+def test_a_path_of_one_name_chooses_that_root_whole(select):
+    assert is_whole_root(XPathFilter(select=select, namespaces=(("p", "urn:p"),)))
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "a/",
+        "//a",
+        "/",
+        "",
+        "*",
+        "p:*",
+        "q:a",
+        "a/b",
+        "a[1]",
+        "a|b",
+        "a | a",
+        ".",
+        "'a'",
+        "a a",
+        "@a",
+    ],
+)
+def test_any_other_path_may_choose_less_or_be_wrong(select):
+    assert not is_whole_root(XPathFilter(select=select, namespaces=(("p", "urn:p"),)))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("<a/>", True),
+        ("<a> </a>", True),
+        ("<a xmlns='urn:other'/>", True),
+        ("<a x='1'/>", False),
+        ("<a>1</a>", False),
+        ("<a><b/></a>", False),
+        ("<a/><b/>", False),
+        ("", False),
+    ],
+)
+def test_a_subtree_filter_of_one_empty_element_chooses_that_root_whole(body, expected):
+    filter_ = SubtreeFilter(element=parse(f"<filter xmlns='urn:e'>{body}</filter>".encode()))
+
+    assert is_whole_root(filter_) is expected
 
 
 def test_what_no_result_needs_may_be_left_out():

@@ -126,7 +126,7 @@ class MemoryManagement:
         data = etree.Element("data")
         data.extend([parse(etree.tostring(child)) for child in self.children.values()])
         if filter is not None:
-            data = apply_filter(data, filter)
+            apply_filter(data, filter)
         return [etree.tostring(child) for child in data]
 
     async def get(

@@ -1,0 +1,85 @@
+"""What is answered to a get of much, or of everything: the same as of little, and of one moment."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from managed import ESC, GROUP, Managed, managed, operation, service, tenants
+
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.netconf.messages import Get, parse_request
+from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
+from esc_daemon.northbound import answers
+
+XPATH = '<filter type="xpath" select="{}"/>'
+SUBTREE = '<filter type="subtree">{}</filter>'
+WHOLE = [XPATH.format("esc_datamodel"), SUBTREE.format(f'<esc_datamodel xmlns="{ESC}"/>')]
+ELASTIC = GROUP.replace("</scaling>", "<elastic>true</elastic></scaling>")
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return Schema.load()
+
+
+@pytest.fixture
+async def it(schema: Schema) -> AsyncIterator[Managed]:
+    async with managed(schema) as everything:
+        yield everything
+
+
+def defaults(mode: str) -> str:
+    return f'<with-defaults xmlns="{WITH_DEFAULTS_NS}">{mode}</with-defaults>'
+
+
+@pytest.mark.parametrize("filter_", WHOLE)
+@pytest.mark.parametrize("mode", ["explicit", "trim", "report-all"])
+async def test_a_filter_that_names_the_whole_model_answers_as_none_does(
+    it: Managed, filter_: str, mode: str
+) -> None:
+    await it.edit(service(ELASTIC))
+
+    assert await it.get_config(filter_ + defaults(mode)) == await it.get_config(defaults(mode))
+    assert "<state_machine>" in await it.get(filter_)
+
+
+async def test_a_whole_root_of_another_namespace_is_not_ours(it: Managed) -> None:
+    await it.edit(service())
+
+    assert await it.get_config(SUBTREE.format('<esc_datamodel xmlns="urn:other"/>')) == ""
+
+
+@pytest.mark.parametrize("mode", ["explicit", "trim", "report-all-tagged"])
+@pytest.mark.parametrize(
+    "filter_", ["", *WHOLE, XPATH.format("esc_datamodel/tenants/tenant[name='t']/deployments")]
+)
+async def test_much_is_answered_as_little_is(
+    it: Managed, monkeypatch: pytest.MonkeyPatch, filter_: str, mode: str
+) -> None:
+    # given what is answered at once
+    await it.edit(service(ELASTIC))
+    await it.edit(tenants("u", "v"))
+    asked = filter_ + defaults(mode)
+    expected = await it.get_config(asked)
+
+    # when each answer counts as one that would hold the others up
+    monkeypatch.setattr(answers, "_SMALL", 0)
+
+    # then
+    assert await it.get_config(asked) == expected
+
+
+async def test_a_get_shows_the_moment_in_which_it_was_asked(it: Managed) -> None:
+    # given an answer that nobody has read yet
+    await it.edit(service())
+    request = parse_request(operation("<get/>"), now=datetime.now(UTC))
+    assert isinstance(request, Get)
+    answer = await it.manager.get(request.filter, "admin", request.with_defaults)
+
+    # when everything is taken away meanwhile
+    await it.replace("")
+
+    # then it shows the deployment, what was asked for and what is
+    read = b"".join(answer).decode()
+    assert "<deployment><name>d</name>" in read
+    assert "<deployment_name>d</deployment_name>" in read
