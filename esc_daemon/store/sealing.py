@@ -86,7 +86,8 @@ def seal_rows(connection: Connection, vault: Vault) -> None:
     for table, column in _TEXTS:
         key = (table.c.kind, table.c.tenant, table.c.name)
         plain = []
-        for *place, text in connection.execute(select(*key, column)).all():
+        there = select(*key, column).where(column.is_not(None))
+        for *place, text in connection.execute(there).all():
             if text is None:
                 continue
             named = _named(table, place)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Text
 from store_samples import (
     NOW,
     VAULT,
@@ -34,6 +35,7 @@ from esc_daemon.store import (
     sealing,
     sqlite,
 )
+from esc_daemon.store.tables import EVENTS, METADATA
 from esc_daemon.vault import Vault, new_key
 
 SECRET = "enable-secret-of-day-0"
@@ -88,6 +90,18 @@ async def with_secrets(store: SqlStore) -> list[object]:
         time=NOW,
     )
     return records
+
+
+def test_every_text_of_a_row_is_sealed_or_known_to_hold_no_configuration():
+    texts = {
+        str(column)
+        for table in METADATA.tables.values()
+        for column in table.columns
+        if isinstance(column.type, Text) and not column.primary_key
+    }
+
+    plain = {"records.id", "vms.body", *(f"events.{column.name}" for column in EVENTS.columns)}
+    assert texts - plain == {str(column) for _, column in sealing._TEXTS}
 
 
 async def test_the_files_hold_no_secret_after_edit_restart_and_delete(tmp_path):
