@@ -325,6 +325,7 @@ async def _log_events(listener: Listener) -> None:
                 status=event.status,
                 tenant=event.tenant,
                 deployment=event.deployment,
+                vim=event.vim_connector_id,
                 message=event.message,
             )
 

@@ -157,6 +157,9 @@ class Vims:
         except BadConnector as error:
             log.error("vim.connector_unusable", vim=connector.name, error=str(error))  # noqa: TRY400
             connection.problem = str(error)
+        except Exception as error:  # it is stored already: the rest of its commit must go on
+            log.exception("vim.connector_broke", vim=connector.name)
+            connection.problem = f"internal error in the VIM driver: {type(error).__name__}"
         return connection
 
     def _lacks_user(self, connector: VimConnector) -> bool:

@@ -334,6 +334,19 @@ async def test_a_connector_without_the_user_that_it_needs_is_asked_nothing(store
         assert status(engine, LAB) is VimStatus.CONNECTION_SUCCESSFUL
 
 
+async def test_a_type_that_breaks_costs_its_own_connector_only(type_, store):
+    async with connected(type_, store) as engine:
+        type_.found = None  # making a driver breaks
+
+        with capture_logs() as logs:
+            await engine.apply(edit(configuring(MOON), TENANT_CHANGE))
+            await asyncio.sleep(1)
+
+        assert "vim.connector_broke" in [line["event"] for line in logs]
+        assert status(engine, MOON) is VimStatus.CONNECTION_FAILED
+        assert engine.record(TENANT).state is ResourceState.ACTIVE
+
+
 # ------------------------------------------------------------------ drivers follow
 
 

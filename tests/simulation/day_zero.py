@@ -1,7 +1,7 @@
 """Day-0 files of the simulation: what is asked for, what happens on the way, what must arrive."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from esc_daemon.dayzero.base import DayZeroRefused, DayZeroUnknown
@@ -11,7 +11,8 @@ from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.domain.states import ServiceState
 from tests.dayzero.shelf import Shelf
-from tests.simulation.network import LossyVim
+from tests.simulation.clouds import Clouds
+from tests.simulation.network import Weather
 
 SHELF = {"file:///var/tmp/a.sh": "address $NICID_0_IP_ADDRESS"}
 INLINE = DayZero(dst="name", data="host $NAME", variables=(("NAME", ("one", "two")),))
@@ -24,15 +25,15 @@ def any_files(random: Random) -> tuple[DayZero, ...]:
 
 
 class LossyShelf(Shelf):
-    """Files that come late, not now, or not at all, as the weather of *vim* is."""
+    """Files that come late, not now, or not at all, as the weather is."""
 
-    def __init__(self, vim: LossyVim, random: Random) -> None:
+    def __init__(self, weather: Callable[[], Weather], random: Random) -> None:
         super().__init__(SHELF)
-        self._vim = vim
+        self._weather = weather
         self._random = random
 
     async def texts(self, files: Sequence[DayZero]) -> tuple[str, ...]:
-        w, roll = self._vim.weather, self._random.random
+        w, roll = self._weather(), self._random.random
         await asyncio.sleep(self._random.uniform(0, w.longest if roll() < w.late else 0.05))
         if roll() < w.unknown + w.unreachable:
             raise DayZeroUnknown("sim: the file server answers 503")
@@ -41,11 +42,11 @@ class LossyShelf(Shelf):
         return await super().texts(files)
 
 
-def misfiled(record: Record, vim: LossyVim) -> Iterator[str]:
+def misfiled(record: Record, clouds: Clouds) -> Iterator[str]:
     """Yield the VMs of an active deployment whose guests do not find what was asked for."""
     if isinstance(record, DeploymentRecord) and record.state is ServiceState.ACTIVE:
         for vm in record.vms.values():
-            found = vim.cloud.cloud.files(ServerKey(vm.id, vm.generation))
+            found = clouds.vims[vm.vim].cloud.cloud.files(ServerKey(vm.id, vm.generation))
             wanted = [(each.dst, _text(each, vm)) for each in group_of(record, vm).day_zero]
             if [(each.dst, each.text) for each in found] != wanted:
                 yield vm.name

@@ -6,6 +6,7 @@ from datetime import datetime
 from esc_daemon.domain.step import Step
 from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull, Undo
 from esc_daemon.store.store import SqlStore
+from tests.simulation.homes import Homes
 from tests.simulation.order import Order
 
 
@@ -14,6 +15,7 @@ class FlakyStore(SqlStore):
 
     fails: Callable[[], bool]
     order: Order
+    homes: Homes
 
     async def commit(
         self,
@@ -26,4 +28,5 @@ class FlakyStore(SqlStore):
         if self.fails():
             raise StoreFull("simulated: no room left")
         self.order.note(steps, time)
+        self.homes.note(steps)
         return await super().commit(steps, entries, time=time, undo=undo)

@@ -14,6 +14,7 @@ from esc_daemon.domain.intent import (
     Image,
     Interface,
     Kpi,
+    Locator,
     Network,
     Rule,
     RuleAction,
@@ -23,6 +24,7 @@ from esc_daemon.domain.intent import (
     Subnet,
     VmGroup,
 )
+from tests.simulation.clouds import FAR, NEAR
 from tests.simulation.day_zero import any_files
 
 _KPI = Kpi(
@@ -46,6 +48,8 @@ def any_deployment(name: str, random: Random) -> Deployment:
         _group(each, own, random, None if spread is None else 10 + spread * at)
         for at, each in enumerate(names)
     )
+    if random.random() < 0.4:
+        groups = tuple(replace(group, locator=_any_locator(random)) for group in groups)
     return Deployment(
         name=name,
         networks=(own,) if own else (),
@@ -86,6 +90,10 @@ def _ten(first: int) -> range:
 
 def _pool(network: str, addresses: list[str]) -> AddressPool:
     return AddressPool(network=network, addresses=tuple(addresses))
+
+
+def _any_locator(random: Random) -> Locator:
+    return Locator(vim_id=random.choice(["", NEAR, FAR, FAR, FAR]))
 
 
 def _any_order(names: list[VmGroupName], random: Random) -> tuple[Startup, ...]:

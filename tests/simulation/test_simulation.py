@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from esc_daemon.domain.advance import deploy
+from esc_daemon.engine import connectors
 from tests.simulation import world
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.world import Broken, World
@@ -57,6 +58,15 @@ def test_the_simulation_notices_when_a_group_does_not_wait_for_its_turn(monkeypa
     monkeypatch.setattr(deploy, "turns", lambda record: {})
 
     with pytest.raises(Broken, match="out of order"):
+        run_all(range(300))
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_simulation_notices_when_a_connector_in_use_goes(monkeypatch):
+    monkeypatch.setattr(connectors, "check_connectors", lambda *_: None)
+
+    with pytest.raises(Broken):
         run_all(range(300))
 
 

@@ -4,12 +4,13 @@ import asyncio
 import contextvars
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
 
+from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import EventStatus, EventType, Stream
 from esc_daemon.domain.ids import (
@@ -27,26 +28,26 @@ from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
-from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.engine import Engine
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.store.base import EntryChange, EntryPath, LoggedEvent, StoreFull
-from esc_daemon.vim.simulator.cloud import Cloud
-from esc_daemon.vim.simulator.driver import SimulatorDriver
-from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
+from esc_daemon.store.base import LoggedEvent, StoreFull
+from esc_daemon.vim.simulator.rows import ServerRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
-from tests.connectors import connecting, vims_of
+from tests.connectors import connector, vims_of
+from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.day_zero import LossyShelf, misfiled
 from tests.simulation.disk import FlakyStore
+from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes, any_connector_edit
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
-from tests.simulation.network import CALM, LossyVim, Weather
+from tests.simulation.network import CALM, Weather
 from tests.simulation.order import Order
 from tests.simulation.requests import any_deployment, any_resource
+from tests.simulation.wishes import Wish, edit_of, path_of, text_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-VIM = VimId("sim")
 POLICY = Policy(
     give_up_after=timedelta(seconds=300),
     first_pause=timedelta(seconds=1),
@@ -60,14 +61,6 @@ CALL_TIMEOUT = 10.0
 
 class Broken(AssertionError):
     """An invariant did not hold."""
-
-
-@dataclass
-class Wish:
-    """What the configuration says of one key; *unsure* while an edit was not answered."""
-
-    intent: Deployment | Resource | None
-    unsure: list[Deployment | Resource | None] = field(default_factory=list)
 
 
 class Life:
@@ -95,15 +88,16 @@ class Life:
         loop = asyncio.get_running_loop()
         now = Clock(loop, BEGAN + timedelta(seconds=loop.time())).now
         self.store = FlakyStore.from_image(self.image, on_synced=world.synced)
-        self.store.fails = lambda: world.random.random() < world.vim.weather.disk_full
-        self.store.order = world.order
-        vims = vims_of({VIM: world.vim}, call_timeout=CALL_TIMEOUT)
+        self.store.fails = lambda: world.random.random() < world.weather.disk_full
+        self.store.order, self.store.homes = world.order, world.homes
+        world.homes.begin([record async for record in self.store.load()])
+        vims = vims_of(world.clouds.vims, call_timeout=CALL_TIMEOUT)
         self.engine = Engine(
             store=self.store,
             vims=vims,
             now=now,
-            monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: world.vim)), crossed),
-            day_zero=LossyShelf(world.vim, Random(f"shelf {world.seed}")),
+            monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+            day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
             policy=POLICY,
             new_id=world.new_id,
             last_event=await self.store.last_event(),
@@ -112,7 +106,7 @@ class Life:
         world.missed(
             await self.store.events(after=world.heard, limit=100_000, stream=Stream.ESC_EVENT)
         )
-        await self.engine.restore(lambda: connecting(VIM))
+        await self.engine.restore(lambda: replace(edit_of(FIRST), told=False))
         self.run(self._hear())
 
     async def _hear(self) -> None:
@@ -139,6 +133,8 @@ class World:
         self.heard = 0
         self.events: list[LoggedEvent] = []
         self.order = Order()
+        self.homes = Homes()
+        self.weather = CALM
         self.wishes: dict[Key, Wish] = {}
         self.graveyard: list[Life] = []
         self.life: Life | None = None
@@ -197,13 +193,15 @@ class World:
         )
         loop = asyncio.get_running_loop()
         start = BEGAN.timestamp()
-        driver = SimulatorDriver(Cloud(settings), vim=VIM, now=lambda: start + loop.time())
-        self.vim = LossyVim(driver, self.random)
+        self.clouds = Clouds(settings, self.random, lambda: start + loop.time())
         await self._begin()
-        self.vim.weather = self._weather()
+        self.wishes.update((key, Wish(intent)) for key, intent in FIRST.items())
+        if self.random.random() < 0.5:
+            await self._edit({connector_key(FAR): connector(FAR)})
+        self._turns(self._weather())
         for _ in range(self.random.randint(3, 9)):
             await self._one_thing()
-        self.vim.weather = CALM
+        self._turns(CALM)
         if self.life is None:
             await self._begin()
         await self._rest()
@@ -224,12 +222,16 @@ class World:
         }
         for key, wish in self.wishes.items():
             if wish.unsure:
-                xml = entries.get(_path(key))
+                xml = entries.get(path_of(key))
                 choices = [wish.intent, *wish.unsure]
-                wish.intent = next(c for c in choices if _text(c) == xml)
+                wish.intent = next(c for c in choices if text_of(c) == xml)
                 wish.unsure.clear()
-            elif _text(wish.intent) != entries.get(_path(key)):
+            elif text_of(wish.intent) != entries.get(path_of(key)):
                 raise Broken(f"the acknowledged entry of {key} is lost")
+
+    def _turns(self, weather: Weather) -> None:
+        self.weather = weather
+        self.clouds.weather(weather)
 
     def _weather(self) -> Weather:
         roll = self.random.random
@@ -250,16 +252,21 @@ class World:
         if what < 0.25:
             await self._kill_soon()
         elif what < 0.3:
-            self._silence()
+            self.clouds.silence(self.random)
+        elif what < 0.35:
+            await self._outage()
         elif what < 0.45:
             await asyncio.sleep(self.random.choice([0.01, 0.5, 3.0, 30.0, 90.0]))
         else:
             await self._edit(self._any_edit())
 
-    def _silence(self) -> None:
-        """A guest stops answering, perhaps before anybody saw it alive."""
-        if rows := [row for row in self._servers() if row.gone_at is None]:
-            self.vim.cloud.cloud.silence(self.random.choice(rows).key)
+    async def _outage(self) -> None:
+        """One of the VIMs cannot be reached for a while, whatever is asked of it meanwhile."""
+        vim = self.clouds.vims[self.random.choice([NEAR, FAR])]
+        vim.weather = replace(self.weather, unreachable=1.0)
+        await asyncio.sleep(self.random.choice([0.5, 20.0, 90.0]))
+        await self._edit(self._any_edit())
+        vim.weather = self.weather
 
     async def _kill_soon(self) -> None:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
@@ -277,11 +284,16 @@ class World:
         tenant_key = Key(Kind.TENANT, None, tenant)
         if self.random.random() < 0.15:
             return self._resource_edit()
+        if self.random.random() < 0.16:
+            return any_connector_edit(self.random)
         name = DeploymentName(self.random.choice(["x", "y"]))
         key = Key(Kind.DEPLOYMENT, tenant, name)
         roll = self.random.random()
         if roll < 0.55:
-            return {tenant_key: Tenant(name=tenant), key: any_deployment(name, self.random)}
+            edit = {tenant_key: Tenant(name=tenant), key: any_deployment(name, self.random)}
+            if self.random.random() < 0.1:  # together with what it may need (ruling 14)
+                edit |= {connector_key(FAR): connector(FAR)}
+            return edit
         if roll < 0.85:
             return {key: None}
         return {
@@ -304,11 +316,7 @@ class World:
         assert self.life.engine is not None
         for key, intent in edit.items():
             self.wishes.setdefault(key, Wish(None)).unsure.append(intent)
-        changes = tuple(Change(key=key, intent=intent) for key, intent in edit.items())
-        entries = tuple(
-            EntryChange(path=_path(key), xml=_text(intent)) for key, intent in edit.items()
-        )
-        return self.life.run(self._answered(edit, Edit(changes=changes, entries=entries)))
+        return self.life.run(self._answered(edit, edit_of(edit)))
 
     async def _answered(self, edit: dict[Key, Any], request: Edit) -> None:
         assert self.life is not None
@@ -346,11 +354,15 @@ class World:
     def _records(self) -> dict[Key, Any]:
         assert self.life is not None
         assert self.life.engine is not None
-        return {
-            record.key: record
-            for record in self.life.engine.records()
-            if isinstance(record, DeploymentRecord | ResourceRecord)
-        }
+        return {record.key: record for record in self.life.engine.records()}
+
+    def _lively_wishes(self) -> list[tuple[Key, Wish]]:
+        return [each for each in self.wishes.items() if each[0].kind not in CONNECTOR_KINDS]
+
+    def _lives(self) -> dict[Key, Any]:
+        """Return the records that have a state: a connector is checked for ever."""
+        lives = DeploymentRecord | ResourceRecord
+        return {key: each for key, each in self._records().items() if isinstance(each, lives)}
 
     def _at_goal(self) -> bool:
         return all(
@@ -363,12 +375,12 @@ class World:
                 ResourceState.ERROR,
                 ResourceState.LEFTOVER,
             }
-            for record in self._records().values()
+            for record in self._lives().values()
         )
 
     def _check_goals(self) -> None:
         records = self._records()
-        for key, wish in self.wishes.items():
+        for key, wish in self._lively_wishes():
             record = records.get(key)
             if wish.intent is None:
                 resting = record is None or record.state in {
@@ -388,30 +400,30 @@ class World:
                 ResourceState.ERROR,
             }:
                 raise Broken(f"{key} never came to rest: {record.state}")
+        wishes = {key: wish.intent for key, wish in self.wishes.items()}
+        if wrong := self.homes.wrong(self.events, records, wishes):
+            raise Broken(f"connectors: {wrong}")
         self._check_servers()
         self._check_events()
-        made = {vm: BEGAN + timedelta(seconds=at) for vm, at in self.vim.made.items()}
+        made = {vm: BEGAN + timedelta(seconds=at) for vm, at in self.clouds.made().items()}
         if early := self.order.too_early(made, self.events):
             raise Broken(f"out of order: {early}")
 
     def _check_servers(self) -> None:
-        if self.vim.doubled:
-            raise Broken(f"doubled: {self.vim.doubled}")
-        known: set[ServerKey] = set()
+        if doubled := self.clouds.doubled():
+            raise Broken(f"doubled: {doubled}")
+        known: set[tuple[VimId, ServerKey]] = set()
         for record in self._records().values():
             if isinstance(record, DeploymentRecord):
-                known.update(ServerKey(vm.id, vm.generation) for vm in record.vms.values())
-                known.update(ServerKey(x.vm.id, x.vm.generation) for x in record.leftovers)
-        there = [server.key for server in self._servers()]
+                vms = (*record.vms.values(), *(left.vm for left in record.leftovers))
+                known.update((vm.vim, ServerKey(vm.id, vm.generation)) for vm in vms)
+        there = [(vim, server.key) for vim, server in self.clouds.rows(ServerRow)]
         if len(set(there)) != len(there):
             raise Broken("two servers with one key")
         if strangers := set(there) - known:
             raise Broken(f"left behind in the cloud: {strangers}")
-        if wrong := [vm for each in self._records().values() for vm in misfiled(each, self.vim)]:
+        if wrong := [vm for each in self._records().values() for vm in misfiled(each, self.clouds)]:
             raise Broken(f"without its day-0 files: {wrong}")
-
-    def _servers(self) -> list[Any]:
-        return [row for row in self.vim.cloud.cloud.rows() if isinstance(row, ServerRow)]
 
     def _check_events(self) -> None:
         told: dict[str, list[LoggedEvent]] = {}
@@ -454,39 +466,25 @@ class World:
 
     async def _clear_away(self) -> None:
         """Everything is undeployed on a good day: then nothing may be left anywhere."""
-        await self._send(dict.fromkeys(self.wishes))
+        await self._send({key: None for key, _ in self._lively_wishes()})
         for _ in range(40):
             await asyncio.sleep(60)
-            if not self._records():
+            if not self._lives():
                 break
         self._check_goals()
-        if left := self._records():
+        if left := self._lives():
             raise Broken(f"records are left: {left}")
-        ours = ServerRow | PortRow | SubnetRow | NetworkRow | ProjectRow
-        remains = [
-            row
-            for row in self.vim.cloud.cloud.rows()
-            if isinstance(row, ours) and row.key is not None
-        ]
-        if remains:
-            raise Broken(f"the cloud still has {remains}")
-        counted = {name: use for name, use in self.vim.cloud.cloud.projects.usage.items() if use}
-        if any(use.servers or use.ports or use.cores for use in counted.values()):
-            raise Broken(f"quota is still used: {counted}")
+        if remains := self.clouds.remains():
+            raise Broken(f"the clouds still have {remains}")
         assert self.life is not None
         assert self.life.engine is not None
+        await self._send({key: None for key in self.wishes if key.kind in CONNECTOR_KINDS})
+        if used := list(self.life.engine.records()):
+            raise Broken(f"nothing lives in them and they do not go: {used}")
         assert self.life.store is not None
         await self.life.run(self.life.engine.close())
         await self.life.run(self.life.store.close())
         self.life.mark.dead = True
-
-
-def _path(key: Key) -> EntryPath:
-    return EntryPath(key.kind.value, key.tenant or "", key.name)
-
-
-def _text(intent: Any) -> str | None:
-    return None if intent is None else repr(intent)
 
 
 def _check_unhandled(problems: list[dict[str, Any]]) -> None:
