@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 200
+EFFORT ?= 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock run lint type test cover golden docs states simulate bench chaos demo \
-	check clean
+.PHONY: help install lock run lint type test cover golden docs states simulate compare bench chaos \
+	demo check clean
 
 help:  ## Show this list (default)
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ states: install  ## Write docs/states.md from the tables of states
 
 simulate: install  ## Deterministic simulation over SEEDS seeds (SEEDS=200)
 	$(BIN)/python -m tests.simulation.campaign --seeds $(SEEDS)
+
+compare: install  ## The data model against other implementations, EFFORT times as long (EFFORT=20)
+	ESC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest -q -n 2 -m whole_model
 
 bench: install  ## Measure
 	$(BIN)/python benchmarks/run.py

@@ -12,14 +12,8 @@ from esc_daemon.netconf.edit import NodeKind, SchemaNode, instance_step
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
 from esc_daemon.netconf.xml import name_of, qualified
 
-_STEP: Final = re.compile(
-    r"""/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?P<predicates>(?:\[(?:[^\]'"]|'[^']*'|"[^"]*")*\])*)"""
-)
-_KEY: Final = re.compile(
-    r"""\[(?:[\w.-]+:)?(?P<name>[\w-][\w.-]*)(?P<rest>=(?:'[^']*'|"[^"]*")\])"""
-)
-
-
+_STEP: Final = re.compile(r"/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\[[^/]*\])?")
+"""A step of libyang's, of a node that the document has not."""
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _LONGEST_QUOTE: Final = 64
 """Characters of a refused value that an error may repeat; day-0 data may hold secrets."""
@@ -63,6 +57,16 @@ class SchemaError:
             tag=ErrorTag.UNKNOWN_ELEMENT,
             message=f"the element {name} is not known here",
             path=parent,
+            bad=(("bad-element", name),),
+        )
+
+    @classmethod
+    def doubled(cls, path: str, name: str) -> "SchemaError":
+        """Return the fault of an element that may occur only once."""
+        return cls(
+            tag=ErrorTag.BAD_ELEMENT,
+            message=f"{name} may occur only once",
+            path=path,
             bad=(("bad-element", name),),
         )
 
@@ -119,9 +123,15 @@ _RULES: Final = (
 _MUST: Final = _rule("", ErrorTag.OPERATION_FAILED, "must-violation")
 
 
-def schema_errors(findings: Sequence[Finding]) -> list[SchemaError]:
-    """Return libyang's *findings* in the protocol's words, each once, without mere consequences."""
-    errors = list(dict.fromkeys(_error(finding) for finding in findings))
+def schema_errors(
+    findings: Sequence[Finding], document: etree._Element, roots: Mapping[str, SchemaNode]
+) -> list[SchemaError]:
+    """
+    Return libyang's *findings* in the protocol's words, each once, without mere consequences.
+
+    *document* is what libyang has judged, *roots* are what may be its top-level node.
+    """
+    errors = list(dict.fromkeys(_error(finding, document, roots) for finding in findings))
     bad_values = {error.path for error in errors if error.tag is ErrorTag.INVALID_VALUE}
     # a value that is refused leaves its node out, which libyang then finds missing
     return [
@@ -131,14 +141,16 @@ def schema_errors(findings: Sequence[Finding]) -> list[SchemaError]:
     ]
 
 
-def _error(finding: Finding) -> SchemaError:
+def _error(
+    finding: Finding, document: etree._Element, roots: Mapping[str, SchemaNode]
+) -> SchemaError:
     for rule in _RULES:
         if match := rule.pattern.search(finding.message):
             break
     else:
         rule, match = _MUST, None
     named = {} if match is None else match.groupdict()
-    path = _instance_path(finding.path)
+    path = _instance_path(finding.path, document, roots)
     if rule.below:
         path += f"/{PREFIX}:{named['name']}"
     bad = named.get("bad")
@@ -156,12 +168,49 @@ def _shortened(quoted: re.Match[str]) -> str:
     return f"of {len(quoted[0]) - 2} characters" if long else quoted[0]
 
 
-def _instance_path(path: str) -> str:
-    """Return libyang's *path*, which has a prefix on its first step only, with one on each."""
-    return "".join(
-        f"/{PREFIX}:{step['name']}" + _KEY.sub(rf"[{PREFIX}:\g<name>\g<rest>", step["predicates"])
-        for step in _STEP.finditer(path)
+def _instance_path(path: str, document: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
+    """
+    Return libyang's *path* as an XPath expression with a prefix on each step.
+
+    libyang puts quotes around a key whatever quotes are in it, so that its path cannot always be
+    read: the way is looked up in *document*. What is not there is read from the path.
+    """
+    rest = re.sub(r"^/[\w.-]+:", "/", path)  # the first step has a prefix
+    told = ""
+    level = [(document, roots.get(name_of(document)[1]))]
+    while rest:
+        steps = (
+            (_libyang_step(element, schema), element, schema)
+            for element, schema in level
+            if schema is not None
+        )
+        passed = [step for step in steps if f"{rest}/".startswith(f"{step[0]}/")]
+        if not passed:
+            break
+        step, element, schema = max(passed, key=lambda each: len(each[0]))
+        told += instance_step(schema, _values(element, schema))
+        rest = rest[len(step) :]
+        level = [(child, schema.child(schema.namespace, name_of(child)[1])) for child in element]
+    return told + "".join(f"/{PREFIX}:{step['name']}" for step in _STEP.finditer(rest))
+
+
+def _libyang_step(element: etree._Element, schema: SchemaNode) -> str:
+    """Return how libyang writes the step to *element*."""
+    names = schema.keys or (".",)
+    predicates = zip(names, _values(element, schema), strict=False)
+    return f"/{schema.name}" + "".join(
+        f'[{name}="{value}"]' if "'" in value else f"[{name}='{value}']"
+        for name, value in predicates
     )
+
+
+def _values(element: etree._Element, schema: SchemaNode) -> tuple[str, ...]:
+    """Return what tells an entry of a list or a leaf-list from the others."""
+    if schema.kind is NodeKind.LEAF_LIST:
+        return (element.text or "",)
+    namespace = name_of(element)[0]
+    found = (element.findtext(qualified(namespace, key)) for key in schema.keys)
+    return tuple(value for value in found if value is not None)
 
 
 def structure_errors(
@@ -195,13 +244,18 @@ def _shape(
             path=path,
             bad=(("bad-element", schema.name),),
         )
+    singles: set[str] = set()
     for child in element:
         space, name = name_of(child)
         known = schema.child(schema.namespace, name) if inner and space == namespace else None
         if known is None:
             yield SchemaError.unknown_element(path, name)
-        else:
-            yield from _shape(child, known, path, namespace)
+            continue
+        if name in singles:
+            yield SchemaError.doubled(path + instance_step(known), name)
+        elif known.kind not in {NodeKind.LIST, NodeKind.LEAF_LIST}:
+            singles.add(name)
+        yield from _shape(child, known, path, namespace)
 
 
 def _has_text(element: etree._Element) -> bool:

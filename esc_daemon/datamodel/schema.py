@@ -116,17 +116,19 @@ class Schema:
         # an element of another namespace must not slip into the shadow of ours
         if found := structure_errors(rpc, self._tree.inputs, NAMESPACE):
             return found
-        errors = self._validate(_shadow(rpc), self._tree.inputs, _SHADOW_NAMESPACE)
+        errors = self._validate(serialise(_shadow(rpc)), self._tree.inputs, _SHADOW_NAMESPACE)
         return [error.as_parameter() for error in errors]
 
     def validate_state(self, document: bytes) -> list[SchemaError]:
         """Return what libyang has against our own operational data."""
-        return schema_errors(self._parse(document.decode(), _Parse.Strict, _Check.Present))
+        found = self._parse(document.decode(), _Parse.Strict, _Check.Present)
+        return schema_errors(found, etree.fromstring(document), self._tree.data)
 
     def validate_event(self, event: etree._Element) -> list[SchemaError]:
         """Return what libyang has against an ``escEvent`` of ours."""
-        text = _shadow(event).decode()
-        return schema_errors(self._parse(text, _CONFIGURATION, _Check.NoState))
+        shadow = _shadow(event)
+        found = self._parse(serialise(shadow).decode(), _CONFIGURATION, _Check.NoState)
+        return schema_errors(found, shadow, {})
 
     def _validate(
         self, document: bytes, roots: Mapping[str, Node], namespace: str
@@ -141,11 +143,10 @@ class Schema:
         if found := structure_errors(tree, roots, namespace):
             return found
         keys = serialise(only_keys(tree, roots)).decode()
-        if found := schema_errors(
-            self._parse(keys, _CONFIGURATION | _Parse.ParseOnly, _Check.NoState)
-        ):
-            return found
-        return schema_errors(self._parse(text, _CONFIGURATION, _Check.NoState | _Check.MultiError))
+        if wrong := self._parse(keys, _CONFIGURATION | _Parse.ParseOnly, _Check.NoState):
+            return schema_errors(wrong, tree, roots)
+        wrong = self._parse(text, _CONFIGURATION, _Check.NoState | _Check.MultiError)
+        return schema_errors(wrong, tree, roots)
 
     def _parse(self, text: str, parse: Any, check: Any) -> list[Finding]:
         try:
@@ -162,9 +163,9 @@ class Schema:
         return []
 
 
-def _shadow(element: etree._Element) -> bytes:
+def _shadow(element: etree._Element) -> etree._Element:
     """Return *element* in the namespace of the module that libyang can validate it by."""
     copied = deepcopy(element)
     for node in copied.iter():
         node.tag = qualified(_SHADOW_NAMESPACE, name_of(node)[1])
-    return serialise(copied)
+    return copied

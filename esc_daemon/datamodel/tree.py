@@ -18,10 +18,11 @@ import pyang.error
 import pyang.repository
 
 from esc_daemon.datamodel.names import NAMESPACE, PREFIX
-from esc_daemon.netconf.edit import NodeKind
+from esc_daemon.datamodel.spelling import Spelling, as_written, spelling_of
+from esc_daemon.netconf.schema import LEAVES, NodeKind
 
 MODULE: Final = "esc"
-_TELLING: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST, NodeKind.PRESENCE_CONTAINER})
+_TELLING: Final = LEAVES | {NodeKind.PRESENCE_CONTAINER}
 
 
 class SchemaNotFound(Exception):
@@ -41,6 +42,11 @@ class Node:
     case: tuple[str, str] | None = None
     namespace: str = NAMESPACE
     prefix: str = PREFIX
+    spelling: Spelling = as_written
+
+    def canonical(self, text: str) -> str:
+        """Return *text*, a value of this leaf or leaf-list, as it is to be stored."""
+        return self.spelling(text)
 
     def child(self, namespace: str, name: str) -> "Node | None":
         """Return the data node below this one; choices and cases are looked through."""
@@ -168,16 +174,19 @@ class _Reader:
     def node(self, statement: Any, case: tuple[str, str] | None = None) -> Node:
         order = statement.search_one("ordered-by")
         default = statement.search_one("default")
+        kind = _kind(statement)
+        spelling = spelling_of(statement) if kind in LEAVES else as_written
         return Node(
-            kind=_kind(statement),
+            kind=kind,
             name=statement.arg,
             children=self.children(statement),
             keys=tuple(key.arg for key in getattr(statement, "i_key", None) or ()),
             user_ordered=order is not None and order.arg == "user",
-            default=None if default is None else default.arg,
+            default=None if default is None else spelling(default.arg),
             case=case,
             namespace=self.namespace,
             prefix=self.prefix,
+            spelling=spelling,
         )
 
     def children(self, statement: Any, case: tuple[str, str] | None = None) -> dict[str, Node]:

@@ -3,17 +3,21 @@ The edit operations of RFC 6241 section 7.2 and RFC 7950 on trees of lxml.
 
 Nothing here knows a datastore: the caller hands in the part of it that an edit touches and
 stores what comes back. A failed edit has changed nothing, since nothing is changed in place.
-Values are compared as they are written: making them canonical is the caller's business.
+What an edit says is made canonical (RFC 7950 section 9.1); the target is expected to be.
 """
 
 import re
 from copy import deepcopy
 from enum import StrEnum
-from typing import Final, NoReturn, Protocol, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.schema import LEAVES, Path, Place
+from esc_daemon.netconf.schema import NodeKind as NodeKind
+from esc_daemon.netconf.schema import SchemaNode as SchemaNode
+from esc_daemon.netconf.schema import instance_step as instance_step
 from esc_daemon.netconf.xml import (
     BASE_NS,
     DEFAULT_TAG_NS,
@@ -36,45 +40,6 @@ Identity: TypeAlias = tuple[str, tuple[str, ...]]
 """What tells a node from its siblings: its tag, and the keys of a list or a leaf-list's value."""
 
 
-class NodeKind(StrEnum):
-    """What a data node of a YANG schema is, as far as editing goes."""
-
-    CONTAINER = "container"
-    PRESENCE_CONTAINER = "presence container"
-    LIST = "list"
-    LEAF = "leaf"
-    LEAF_LIST = "leaf-list"
-
-
-class SchemaNode(Protocol):
-    """What this file has to know of a YANG data node."""
-
-    @property
-    def kind(self) -> NodeKind: ...
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the key leaves of a list, in the schema's order; else empty."""
-
-    @property
-    def user_ordered(self) -> bool: ...
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def prefix(self) -> str:
-        """For error paths; bound to *namespace* beside them."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def default(self) -> str | None: ...
-    @property
-    def case(self) -> tuple[str, str] | None:
-        """(choice, case) when the node stands in a case of a choice of its parent."""
-
-    def child(self, namespace: str, name: str) -> "SchemaNode | None":
-        """Return the data node below this one; choices and cases are looked through."""
-
-
 class Operation(StrEnum):
     """RFC 6241 section 7.2, the attribute *operation*; NONE comes from default-operation only."""
 
@@ -95,7 +60,6 @@ class DefaultOperation(StrEnum):
 
 
 _OF_ATTRIBUTE: Final = {word.value: word for word in Operation if word is not Operation.NONE}
-_LEAVES: Final = frozenset({NodeKind.LEAF, NodeKind.LEAF_LIST})
 _TRUE: Final = frozenset({"true", "1"})
 _SETS: Final = frozenset({Operation.MERGE, Operation.REPLACE, Operation.CREATE})
 _KEEPS_OTHERS: Final = frozenset({Operation.MERGE, Operation.NONE})
@@ -131,49 +95,6 @@ def apply_edit(
     return run.node(target, edit, schema, identity, operation, path)
 
 
-def instance_step(schema: SchemaNode, values: tuple[str, ...] = ()) -> str:
-    """Return one step of an instance path, such as ``/esc:tenant[esc:name='t']``."""
-    step = f"/{schema.prefix}:{schema.name}"
-    if schema.kind is NodeKind.LEAF_LIST:
-        return step + "".join(f"[.={_literal(value)}]" for value in values)
-    return step + "".join(
-        f"[{schema.prefix}:{key}={_literal(value)}]"
-        for key, value in zip(schema.keys, values, strict=False)
-    )
-
-
-def _literal(value: str) -> str:
-    """Return an XPath expression of *value*; XPath 1.0 literals have no escapes."""
-    if "'" not in value:
-        return f"'{value}'"
-    if '"' not in value:
-        return f'"{value}"'
-    return "concat('" + value.replace("'", "',\"'\",'") + "')"
-
-
-class _Place:
-    """
-    The instance path of one node, written out only where an error tells it.
-
-    Measured: the text of every node's path was a seventh of an edit's cost.
-    """
-
-    __slots__ = ("_parent", "_schema", "_values")
-
-    def __init__(
-        self, parent: "_Place | str", schema: SchemaNode, values: tuple[str, ...] = ()
-    ) -> None:
-        self._parent = parent
-        self._schema = schema
-        self._values = values
-
-    def __str__(self) -> str:
-        return f"{self._parent}{instance_step(self._schema, self._values)}"
-
-
-_Path: TypeAlias = _Place | str
-
-
 class _Edit:
     """One run over an edit: what is the same for all its nodes."""
 
@@ -187,10 +108,10 @@ class _Edit:
         schema: SchemaNode,
         identity: Identity,
         inherited: Operation,
-        parent: _Path,
+        parent: Path,
     ) -> etree._Element | None:
         self.namespaces[schema.prefix] = schema.namespace
-        path = _Place(parent, schema, identity[1])
+        path = Place(parent, schema, identity[1])
         operation = inherited
         if edit.attrib:
             self.check_attributes(edit, schema, path)
@@ -207,7 +128,7 @@ class _Edit:
                 self.fail(RpcError.data_missing(str(path)))
             case _:
                 pass
-        if schema.kind in _LEAVES:
+        if schema.kind in LEAVES:
             return self.leaf(target, edit, schema, operation, path)
         return self.inner(target, edit, schema, operation, path)
 
@@ -217,13 +138,13 @@ class _Edit:
         edit: etree._Element,
         schema: SchemaNode,
         operation: Operation,
-        path: _Path,
+        path: Path,
     ) -> etree._Element | None:
         for child in edit:
             self.fail(RpcError.unknown_element(str(path), name_of(child)[1]))
         if operation in _SETS and edit.get(_DEFAULT_TAG) in _TRUE:
             # RFC 6243 section 4.5.2; in the basic mode explicit, default data is what nobody set
-            if schema.default is None or edit.text != schema.default:
+            if schema.default is None or schema.canonical(edit.text or "") != schema.default:
                 self.fail(RpcError.invalid_value(str(path), f"the default is {schema.default}"))
             return None
         if operation is Operation.NONE and target is not None:
@@ -236,7 +157,7 @@ class _Edit:
         edit: etree._Element,
         schema: SchemaNode,
         operation: Operation,
-        path: _Path,
+        path: Path,
     ) -> etree._Element | None:
         if _has_stray_text(edit):
             self.fail(RpcError.bad_element(str(path), schema.name, "text where elements belong"))
@@ -262,7 +183,7 @@ class _Edit:
         return children.result()
 
     def known_child(
-        self, child: etree._Element, schema: SchemaNode, path: _Path
+        self, child: etree._Element, schema: SchemaNode, path: Path
     ) -> tuple[etree._Element, SchemaNode, Identity]:
         namespace, name = name_of(child)
         found = schema.child(namespace, name)
@@ -270,9 +191,9 @@ class _Edit:
             self.fail(RpcError.unknown_element(str(path), name))
         return child, found, self.identity(child, found, path)
 
-    def identity(self, node: etree._Element, schema: SchemaNode, parent: _Path) -> Identity:
+    def identity(self, node: etree._Element, schema: SchemaNode, parent: Path) -> Identity:
         if schema.kind is NodeKind.LEAF_LIST:
-            return tag_of(node), (node.text or "",)
+            return tag_of(node), (schema.canonical(node.text or ""),)
         if schema.kind is not NodeKind.LIST:
             return tag_of(node), ()
         values: list[str] = []
@@ -281,15 +202,15 @@ class _Edit:
             if leaf is None:
                 self.fail(
                     RpcError.missing_element(
-                        str(_Place(parent, schema, tuple(values))),
+                        str(Place(parent, schema, tuple(values))),
                         key,
                         f"an entry of the list {schema.name} needs its key {key}",
                     )
                 )
-            values.append(leaf.text or "")
+            values.append(_canonical_key(schema, key, leaf.text or ""))
         return tag_of(node), tuple(values)
 
-    def check_key(self, leaf: etree._Element, path: _Path) -> None:
+    def check_key(self, leaf: etree._Element, path: Path) -> None:
         """Refuse to take the key from an entry that stays; other operations say nothing new."""
         operation = self.operation(leaf, Operation.MERGE, path)
         if operation in {Operation.DELETE, Operation.REMOVE}:
@@ -300,7 +221,7 @@ class _Edit:
                 )
             )
 
-    def operation(self, edit: etree._Element, inherited: Operation, path: _Path) -> Operation:
+    def operation(self, edit: etree._Element, inherited: Operation, path: Path) -> Operation:
         word = edit.get(_OPERATION)
         if word is None:
             return inherited
@@ -311,7 +232,7 @@ class _Edit:
             )
         return _OF_ATTRIBUTE[word]
 
-    def check_attributes(self, edit: etree._Element, schema: SchemaNode, path: _Path) -> None:
+    def check_attributes(self, edit: etree._Element, schema: SchemaNode, path: Path) -> None:
         """
         Refuse what looks like an instruction and is none; other namespaces' attributes pass.
 
@@ -335,7 +256,7 @@ class _Children:
     """The children of one inner node while an edit goes through them."""
 
     def __init__(
-        self, run: _Edit, target: etree._Element | None, schema: SchemaNode, path: _Path
+        self, run: _Edit, target: etree._Element | None, schema: SchemaNode, path: Path
     ) -> None:
         self._run = run
         self._schema = schema
@@ -465,12 +386,17 @@ class _Children:
 def _point(word: str, schema: SchemaNode) -> tuple[str, ...]:
     """Return the values that tell the entry which *key* or *value* names."""
     if schema.kind is NodeKind.LEAF_LIST:
-        return (word,)
+        return (schema.canonical(word),)
     given = {
         found["name"]: found["a"] if found["b"] is None else found["b"]
         for found in _PREDICATE.finditer(word)
     }
-    return tuple(given.get(key, "") for key in schema.keys)
+    return tuple(_canonical_key(schema, key, given.get(key, "")) for key in schema.keys)
+
+
+def _canonical_key(schema: SchemaNode, key: str, text: str) -> str:
+    leaf = schema.child(schema.namespace, key)
+    return text if leaf is None else leaf.canonical(text)
 
 
 def _copy(node: etree._Element) -> etree._Element:
@@ -481,7 +407,7 @@ def _copy(node: etree._Element) -> etree._Element:
 
 def _new_leaf(edit: etree._Element, schema: SchemaNode) -> etree._Element:
     """Return a leaf without the edit's attributes; a prefix that its text uses stays bound."""
-    text = edit.text or ""
+    text = schema.canonical(edit.text or "")
     bound: dict[str | None, str] = {None: schema.namespace}
     if ":" in text:
         bound |= {

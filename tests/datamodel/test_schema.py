@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 from documents import ESC, GROUP, datamodel, deployment, network, service, tenant
@@ -161,8 +162,8 @@ def test_both_cases_of_a_choice_are_too_many(schema: Schema) -> None:
     assert found == [("bad-element", None, path)]
 
 
-@pytest.mark.parametrize("name", [" d", "d ", "", "d\ne"])
-def test_a_name_has_no_white_space_around_it(schema: Schema, name: str) -> None:
+@pytest.mark.parametrize("name", [" d", "d ", "", "d\ne", "d&#13;e"])
+def test_a_name_is_one_line_without_white_space_around_it(schema: Schema, name: str) -> None:
     ((tag, _, _),) = faults(schema, network(name=name))
 
     assert tag == "invalid-value"
@@ -172,6 +173,16 @@ def test_a_name_with_quotes_keeps_its_place_readable(schema: Schema) -> None:
     ((_, _, path),) = faults(schema, tenant(deployment("", name="it's]")))
 
     assert '[esc:name="it\'s]"]/esc:vm_group' in path
+
+
+@pytest.mark.parametrize("name", ['it\'s "it"', "'\"]/esc:x/y", '"', "a\"]/vm_group[name='b'"])
+def test_whatever_quotes_a_name_has_the_path_leads_to_the_fault(schema: Schema, name: str) -> None:
+    text = datamodel(tenant(deployment(GROUP.replace(">60<", ">x<"), name=escape(name)), "t"))
+
+    (error,) = schema.validate(text.encode())
+
+    (found,) = etree.fromstring(text).getroottree().xpath(error.path, namespaces={"esc": ESC})
+    assert (etree.QName(found).localname, found.text) == ("bootup_time", "x")
 
 
 def test_operational_data_is_no_configuration(schema: Schema) -> None:
@@ -264,6 +275,15 @@ def test_unknown_parameters_and_rpcs_are_refused(schema: Schema) -> None:
 
     assert [e.tag for e in schema.validate_input(foreign)] == ["unknown-element"]
     assert [e.tag for e in schema.validate_input(rpc("absent", ""))] == ["unknown-element"]
+
+
+def test_a_parameter_may_occur_only_once(schema: Schema) -> None:
+    twice = "<property><name>n</name><name>m</name></property>"
+    body = f"<vmName>v</vmName><backupName>b</backupName><properties>{twice}</properties>"
+
+    (error,) = schema.validate_input(rpc("vmBackupAction", body))
+
+    assert (error.tag, error.message) == ("bad-element", "name may occur only once")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ class Part:
     def child(self, namespace: str, name: str) -> "Part | None":
         return self.children.get(name) if namespace == NS else None
 
+    def canonical(self, text: str) -> str:
+        return text.lower()
+
 
 def part(name: str, kind: NodeKind, *children: Part, keys: tuple[str, ...] = ()) -> Part:
     return Part(name, kind, {child.name: child for child in children}, keys)

@@ -227,6 +227,28 @@ def test_a_wrong_edit_is_refused_with_its_path(before, edit, tag, path):
     assert error.namespaces["t"] == TOY_NS
 
 
+@pytest.mark.parametrize(
+    ("edit", "after"),
+    [
+        ("<note>B</note>", "<note>b</note>"),
+        ("<pair><x>A</x><y>B</y><value>c</value></pair>", "<value>c</value>"),
+        ("<step y:insert='first'>B</step>", "<step>b</step><step>a</step>"),
+        ("<step y:insert='before' y:value='A'>c</step>", "<step>c</step><step>a</step>"),
+        ("<rule y:insert='before' y:key=\"[id='A']\"><id>c</id></rule>", "<id>c</id></rule><rule>"),
+    ],
+)
+def test_values_and_keys_are_compared_and_kept_in_their_canonical_form(edit, after):
+    # the toys' values are the same in capitals
+    before = tenant(
+        "<pair><x>a</x><y>b</y></pair><step>a</step><step>b</step><rule><id>a</id></rule>"
+    )
+
+    result = edited(before, tenant(edit))
+
+    assert after in result
+    assert result.count("<pair>") == 1
+
+
 def test_default_operation_none_walks_through_absent_containers_to_a_create():
     edit = tenant("<note>a</note>", attributes="nc:operation='create'")
 

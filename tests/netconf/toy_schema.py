@@ -28,6 +28,10 @@ class Toy:
                 return node
         return None
 
+    def canonical(self, text: str) -> str:
+        """The values of a toy are in capitals or not, which is all the same."""
+        return text.lower()
+
     def in_case(self, choice: str, case: str) -> "Toy":
         return replace(self, case=(choice, case))
 
