@@ -15,7 +15,7 @@ from tests.generation.effort import luck, tries
 from tests.generation.faults import WAYS, Fault, spoil
 from tests.generation.oracle import objection
 from tests.generation.specs import Spec, leaves, roots
-from tests.generation.values import any_value, few_values, other_spelling
+from tests.generation.values import any_value, few_values, one_in, other_spelling
 
 LOST_BY_YANGSON: Mapping[str, str] = {
     "text in a container": "RFC 7950 section 7.5.7: text beside elements is not kept when read",
@@ -95,7 +95,7 @@ def test_a_valid_configuration_is_taken_by_both(schema: Schema, rng: Random) -> 
     values = rng.choice((any_value, few_values))
     made = document(rng, values=values, at=rng.choice(leaves()))
     for leaf, spec in specs_of(made, top_of(made)):
-        if spec.type is not None and not spec.points() and not spec.is_key() and rng.random() < 0.3:
+        if spec.type is not None and not spec.points() and not spec.is_key() and one_in(rng, 3):
             leaf.text = other_spelling(rng, spec.type, leaf.text or "")
     note(etree.tostring(made, pretty_print=True).decode())
 

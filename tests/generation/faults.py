@@ -10,7 +10,7 @@ from lxml import etree
 from esc_daemon.netconf.edit import NodeKind
 from tests.generation.configurations import holds, removable, specs_of, tag, targets
 from tests.generation.specs import INNER, MANY, Spec
-from tests.generation.values import any_value, few, wrong_value
+from tests.generation.values import any_value, few, one_in, wrong_value
 
 Node = tuple[etree._Element, Spec]
 
@@ -167,7 +167,7 @@ def _of_elsewhere(rng: Random, element: etree._Element, spec: Spec) -> Fault:
 
 
 def _text(rng: Random, element: etree._Element, spec: Spec) -> Fault:
-    if len(element) and rng.random() < 0.5:
+    if len(element) and one_in(rng, 2):
         rng.choice(list(element)).tail = "text"
     else:
         element.text = "text"

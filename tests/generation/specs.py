@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.names import NAMESPACE, PREFIX
 from esc_daemon.datamodel.tree import MODULE, open_modules, yang_directory
 from esc_daemon.netconf.edit import NodeKind
 
@@ -74,6 +74,10 @@ class Spec:
     @property
     def namespace(self) -> str:
         return NAMESPACE
+
+    @property
+    def prefix(self) -> str:
+        return PREFIX
 
     @property
     def path(self) -> str:

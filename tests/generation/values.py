@@ -19,6 +19,11 @@ INNER_LETTERS = LETTERS + " \t\n"
 HEX = "0123456789abcdefABCDEF"
 
 
+def one_in(rng: Random, number: int) -> bool:
+    """Tell whether a lot of one in *number* is drawn; hypothesis likes `Random.random` near 0."""
+    return rng.randrange(number) == number - 1
+
+
 def _text(rng: Random, shortest: int, longest: int, letters: str = INNER_LETTERS) -> str:
     """Return a text of a few letters, which are said again in a long one."""
     length = rng.choice((shortest, shortest + 1, shortest + 4, longest))
