@@ -256,10 +256,10 @@ class Datastore:
                     name = selection.inside_name
                     container = PLACES[kind].container
                     inside += in_container(container, self._list(kind, entry.path.name, name))
-            if inside or selection.inside is None:
-                yield entry.xml.removesuffix(_END_OF_TENANT)
-                yield from inside
-                yield _END_OF_TENANT
+            # with nothing inside as well: a filter may choose its leaves (RFC 6241 6.2.5)
+            yield entry.xml.removesuffix(_END_OF_TENANT)
+            yield from inside
+            yield _END_OF_TENANT
 
     def _list(self, kind: Kind, tenant: str | None, name: str | None) -> Iterator[bytes]:
         return (entry.xml for entry in self._some(kind, tenant, name))

@@ -97,6 +97,7 @@ class Operational:
 
     def _found(self, part: Part) -> Iterator[_Piece]:
         yield "<opdata>"
+        yield leaf("status", _OPER_UP)
         if part.tenant is None:
             yield from self._beside_tenants()
         tenants = (self._tenant(TenantName(name), part.deployment) for name in self._named(part))
@@ -112,7 +113,6 @@ class Operational:
         return tuple(self._tenants()) if part.tenant is None else (part.tenant,)
 
     def _beside_tenants(self) -> Iterator[_Piece]:
-        yield leaf("status", _OPER_UP)
         yield opdata.stats(self._stats())
         root = list(self._records.records_under(None))
         yield from self._vims([each for each in root if is_connector(each)])

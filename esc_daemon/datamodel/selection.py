@@ -27,7 +27,8 @@ class Selection:
 
     *top* and *name* are of what stands at the top of a root, *inside* and *inside_name* of what
     stands in a tenant; *root* is told where *top* is not. An entry is returned whole and with its
-    parents: a filter is still to be applied.
+    parents, and a tenant also with nothing inside: a filter, which may match the leaves of all
+    these, is still to be applied.
     """
 
     root: str | None = None

@@ -353,8 +353,10 @@ def test_the_way_to_a_filters_results_selects_entries(
         (Selection(top=Kind.NETWORK, name="x"), []),
         (Selection(top=Kind.TENANT), ["t", "m", "d", "u"]),
         (Selection(top=Kind.TENANT, name="t"), ["t", "m", "d"]),
-        (Selection(top=Kind.TENANT, inside=Kind.NETWORK), ["t", "m"]),
-        (Selection(top=Kind.TENANT, inside=Kind.NETWORK, inside_name="x"), []),
+        # a tenant with none of these too: a filter may choose its own leaves beside them
+        (Selection(top=Kind.TENANT, inside=Kind.NETWORK), ["t", "m", "u"]),
+        (Selection(top=Kind.TENANT, inside=Kind.NETWORK, inside_name="x"), ["t", "u"]),
+        (Selection(top=Kind.TENANT, name="u", inside=Kind.NETWORK), ["u"]),
         (Selection(top=Kind.IMAGE), []),
     ],
 )

@@ -209,6 +209,7 @@ def test_a_keyed_get_looks_at_nothing_else() -> None:
     tree = read(records, Part(tenant="t", deployment="d"))
 
     assert names(tree, "e:tenants/e:tenant/e:deployments/e:deployment_name") == ["d"]
+    assert names(tree, "e:status") == ["OPER_UP"]  # a filter may match it
     assert {(key.tenant, key.name.partition("/")[0]) for key in records.asked} == {
         (None, "t"),
         ("t", "d"),

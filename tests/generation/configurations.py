@@ -53,20 +53,25 @@ def specs_of(element: etree._Element, spec: Spec) -> Iterator[tuple[etree._Eleme
         yield from specs_of(child, spec.children[name_of(child)])
 
 
-def add_defaults(element: etree._Element, spec: Spec) -> None:
-    """Put the defaults that are in use below *element* into it (RFC 7950 section 7.6.1)."""
+def add_defaults(element: etree._Element, spec: Spec, tag_it: str | None = None) -> None:
+    """
+    Put the defaults that are in use below *element* into it (RFC 7950 section 7.6.1).
+
+    *tag_it* is an attribute that they get.
+    """
     there = {name_of(child) for child in element}
     cases = {spec.children[name].case for name in there}
     for child in list(element):
-        add_defaults(child, spec.children[name_of(child)])
+        add_defaults(child, spec.children[name_of(child)], tag_it)
     for name, below in spec.children.items():
         if name in there or below.case not in {None, *cases}:
             continue
         if below.kind is NodeKind.LEAF and below.default is not None:
-            etree.SubElement(element, tag(name)).text = below.default
+            leaf = etree.SubElement(element, tag(name), {} if tag_it is None else {tag_it: "true"})
+            leaf.text = below.default
         elif below.kind is NodeKind.CONTAINER:
             implied = etree.SubElement(element, tag(name))
-            add_defaults(implied, below)
+            add_defaults(implied, below, tag_it)
             if len(implied) == 0:
                 element.remove(implied)
 

@@ -1,7 +1,6 @@
 """Subtree filters against a plain reading of RFC 6241 section 6, and hints against the filters."""
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -17,20 +16,11 @@ from esc_daemon.netconf.filters import (
     restrict,
     root_hints,
 )
+from tests.generation.naive_filter import Node, as_element, as_nodes, filtered
 
 NAMES = st.sampled_from(["a", "b", "c"])
 TEXTS = st.sampled_from(["1", "2"])
 NAMESPACES = st.sampled_from(["urn:x", "urn:x", "urn:x", "urn:y"])
-
-
-@dataclass(frozen=True)
-class Node:
-    """An element as plain data; the model knows no lxml."""
-
-    namespace: str
-    name: str
-    text: str = ""
-    children: tuple["Node", ...] = ()
 
 
 def nodes(namespaces: st.SearchStrategy[str], texts: st.SearchStrategy[str], depth: int):
@@ -59,89 +49,22 @@ def subtrees(draw, level: tuple[Node, ...]) -> tuple[Node, ...]:
     return tuple(tests)
 
 
-def element(node: Node) -> etree._Element:
-    tag = f"{{{node.namespace}}}{node.name}" if node.namespace else node.name
-    made = etree.Element(tag)
-    made.text = node.text or None
-    made.extend([element(child) for child in node.children])
-    return made
-
-
 def wrapped(children: tuple[Node, ...]) -> etree._Element:
-    return element(Node("urn:d", "data", "", children))
-
-
-# --- the model: what is selected is a set of paths of positions ------------------------------
-
-
-def same_name(test: Node, node: Node) -> bool:
-    return test.name == node.name and test.namespace in {"", node.namespace}
-
-
-def select(tests: tuple[Node, ...], level: tuple[Node, ...], path: tuple[int, ...]):
-    """Return (paths of whole subtrees, whether the level matched) of one set of siblings."""
-    numbered = list(enumerate(level))
-    contents = [test for test in tests if not test.children and test.text]
-    others = [test for test in tests if test not in contents]
-    found: set[tuple[int, ...]] = set()
-    for test in contents:
-        hits = {(*path, i) for i, n in numbered if same_name(test, n) and n.text == test.text}
-        if not hits:
-            return set()
-        found |= hits
-    if not others:
-        return {path}
-    for test in others:
-        for i, node in numbered:
-            if same_name(test, node):
-                if test.children:
-                    found |= select(test.children, node.children, (*path, i))
-                else:
-                    found.add((*path, i))
-    return found
-
-
-def prune(level: tuple[Node, ...], whole: set[tuple[int, ...]], path: tuple[int, ...] = ()):
-    kept = []
-    for i, node in enumerate(level):
-        here = (*path, i)
-        if here in whole:
-            kept.append(node)
-        elif any(chosen[: len(here)] == here for chosen in whole):
-            below = prune(node.children, whole, here)
-            kept.append(Node(node.namespace, node.name, node.text, below))
-    return tuple(kept)
-
-
-def naive(data: tuple[Node, ...], tests: tuple[Node, ...]) -> tuple[Node, ...]:
-    whole = select(tests, data, ()) if tests else set()
-    return data if () in whole else prune(data, whole)
-
-
-def as_nodes(data: etree._Element) -> tuple[Node, ...]:
-    return tuple(
-        Node(
-            etree.QName(child).namespace or "",
-            etree.QName(child).localname,
-            child.text or "",
-            as_nodes(child),
-        )
-        for child in data
-    )
+    return as_element(Node("urn:d", "data", "", children))
 
 
 @settings(max_examples=100, deadline=None)
 @given(TREES, st.data())
 def test_a_subtree_filter_chooses_what_the_plain_reading_chooses(data, draws):
     tests = draws.draw(subtrees(data))
-    filter_ = SubtreeFilter(element=element(Node("", "filter", "", tests)))
+    filter_ = SubtreeFilter(element=as_element(Node("", "filter", "", tests)))
 
     left = wrapped(data)
     apply_filter(left, filter_)
     result = as_nodes(left)
 
     event("nothing" if not result else "all" if result == data else "some")
-    assert result == naive(data, tests)
+    assert result == filtered(data, tests)
 
 
 # --- hints ----------------------------------------------------------------------------------
@@ -218,7 +141,7 @@ def test_hints_of_an_xpath_filter_lose_no_result(tree, draws, namespace):
 @given(TREES, st.data())
 def test_hints_of_a_subtree_filter_lose_no_result(tree, draws):
     tests = draws.draw(subtrees(tree))
-    filter_ = SubtreeFilter(element=element(Node("", "filter", "", tests)))
+    filter_ = SubtreeFilter(element=as_element(Node("", "filter", "", tests)))
     data = wrapped(tree)
 
     hints = key_hints(filter_)
