@@ -10,13 +10,15 @@ from lxml import etree
 from esc_daemon.datamodel.names import NAMESPACES, PREFIX
 from esc_daemon.netconf.edit import NodeKind, SchemaNode, instance_step
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
-from esc_daemon.netconf.xml import name_of, qualified
+from esc_daemon.netconf.xml import YANG_NS, name_of, qualified
 
 _STEP: Final = re.compile(r"/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\[[^/]*\])?")
 """A step of libyang's, of a node that the document has not."""
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _LONGEST_QUOTE: Final = 64
 """Characters of a refused value that an error may repeat; day-0 data may hold secrets."""
+_MISSING_CHOICE: Final = qualified(YANG_NS, "missing-choice")
+"""RFC 7950 section 15.6: error-info names the choice."""
 _PROTOCOL_TAGS: Final = frozenset(
     {
         ErrorTag.BAD_ELEMENT,
@@ -51,14 +53,10 @@ class SchemaError:
     bad: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def unknown_element(cls, parent: str, name: str) -> "SchemaError":
-        """Return the fault of an element that nobody knows below *parent*."""
-        return cls(
-            tag=ErrorTag.UNKNOWN_ELEMENT,
-            message=f"the element {name} is not known here",
-            path=parent,
-            bad=(("bad-element", name),),
-        )
+    def unexpected(cls, parent: str, element: tuple[str, str], expected: str) -> "SchemaError":
+        """Return the fault of an element that nobody knows; see `RpcError.unexpected`."""
+        error = RpcError.unexpected(parent, element, expected)
+        return cls(tag=error.tag, message=error.message, path=parent, bad=error.info)
 
     @classmethod
     def doubled(cls, path: str, name: str) -> "SchemaError":
@@ -108,7 +106,7 @@ def _rule(pattern: str, tag: ErrorTag, app_tag: str | None = None, *, below: boo
 # what ESC's own server answers.
 _RULES: Final = (
     _rule(r'^Mandatory node "(?P<name>[^"]+)" instance', ErrorTag.DATA_MISSING, below=True),
-    _rule(r'^Mandatory choice "[^"]+" data', ErrorTag.DATA_MISSING, "missing-choice"),
+    _rule(r'^Mandatory choice "(?P<choice>[^"]+)" data', ErrorTag.DATA_MISSING, "missing-choice"),
     _rule(r"^Invalid leafref value", ErrorTag.DATA_MISSING, "instance-required"),
     _rule(r'^(Invalid|Unsatisfied|Unsupported|Value ")', ErrorTag.INVALID_VALUE),
     _rule(r'^Node "(?P<bad>[^"]+)" not found', ErrorTag.UNKNOWN_ELEMENT),
@@ -153,13 +151,13 @@ def _error(
     path = _instance_path(finding.path, document, roots)
     if rule.below:
         path += f"/{PREFIX}:{named['name']}"
-    bad = named.get("bad")
+    bad = {"bad-element": named.get("bad"), _MISSING_CHOICE: named.get("choice")}
     return SchemaError(
         tag=rule.tag,
         message=_QUOTED.sub(_shortened, finding.message),
         path=path,
         app_tag=finding.app_tag or rule.app_tag,
-        bad=(("bad-element", bad),) if bad else (),
+        bad=tuple((name, text) for name, text in bad.items() if text),
     )
 
 
@@ -219,7 +217,7 @@ def structure_errors(
     """Return what is wrong with the shape of *document*: it does not depend on values."""
     space, name = name_of(document)
     if space != namespace or name not in roots:
-        return [SchemaError.unknown_element("", name)]
+        return [SchemaError.unexpected("", (space, name), namespace)]
     return list(_shape(document, roots[name], "", namespace))
 
 
@@ -249,7 +247,7 @@ def _shape(
         space, name = name_of(child)
         known = schema.child(schema.namespace, name) if inner and space == namespace else None
         if known is None:
-            yield SchemaError.unknown_element(path, name)
+            yield SchemaError.unexpected(path, (space, name), namespace)
             continue
         if name in singles:
             yield SchemaError.doubled(path + instance_step(known), name)

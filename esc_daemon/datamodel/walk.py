@@ -22,7 +22,7 @@ from esc_daemon.datamodel.entries import (
     by_container,
     to_element,
 )
-from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
 from esc_daemon.domain.ids import DEFAULT_VIM, Kind
@@ -98,7 +98,7 @@ class Walk:
         namespace, name = name_of(element)
         found = self._schema.root(namespace, name)
         if found is None:
-            raise RpcError.unknown_element("", name, instead(name))
+            raise RpcError.unexpected("", (namespace, name), NAMESPACE, instead(name))
         return found
 
     def _enter(
@@ -302,5 +302,5 @@ def _repeated(name: str, path: str) -> RpcError:
 
 
 def _unknown(element: etree._Element, path: str) -> RpcError:
-    name = name_of(element)[1]
-    return RpcError.unknown_element(path, name, instead(name)).at(path, NAMESPACES)
+    name = name_of(element)
+    return RpcError.unexpected(path, name, NAMESPACE, instead(name[1])).at(path, NAMESPACES)

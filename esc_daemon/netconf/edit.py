@@ -141,7 +141,7 @@ class _Edit:
         path: Path,
     ) -> etree._Element | None:
         for child in edit:
-            self.fail(RpcError.unknown_element(str(path), name_of(child)[1]))
+            self.fail(RpcError.unexpected(str(path), name_of(child), schema.namespace))
         if operation in _SETS and edit.get(_DEFAULT_TAG) in _TRUE:
             # RFC 6243 section 4.5.2; in the basic mode explicit, default data is what nobody set
             if schema.default is None or schema.canonical(edit.text or "") != schema.default:
@@ -185,10 +185,9 @@ class _Edit:
     def known_child(
         self, child: etree._Element, schema: SchemaNode, path: Path
     ) -> tuple[etree._Element, SchemaNode, Identity]:
-        namespace, name = name_of(child)
-        found = schema.child(namespace, name)
+        found = schema.child(*name_of(child))
         if found is None:
-            self.fail(RpcError.unknown_element(str(path), name))
+            self.fail(RpcError.unexpected(str(path), name_of(child), schema.namespace))
         return child, found, self.identity(child, found, path)
 
     def identity(self, node: etree._Element, schema: SchemaNode, parent: Path) -> Identity:

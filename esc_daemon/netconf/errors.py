@@ -214,15 +214,32 @@ class RpcError(Exception):
         )
 
     @classmethod
-    def unknown_namespace(cls, path: str, name: str, namespace: str) -> Self:
-        """Return the error of an element in a namespace that nobody knows."""
+    def unknown_namespace(
+        cls, path: str, name: str, namespace: str, message: str | None = None
+    ) -> Self:
+        """Return the error of an element in a namespace that nobody knows; *path* as above."""
         return cls(
             ErrorType.PROTOCOL,
             ErrorTag.UNKNOWN_NAMESPACE,
-            f"the namespace {namespace!r} of {name} is not known here",
+            message or f"the namespace {namespace!r} of {name} is not known here",
             path=path,
             info=(("bad-element", name), ("bad-namespace", namespace)),
         )
+
+    @classmethod
+    def unexpected(
+        cls, path: str, element: tuple[str, str], expected: str, message: str | None = None
+    ) -> Self:
+        """
+        Return the error of *element*, (namespace, name), that nobody knows below *path*.
+
+        *expected* is the namespace of what may stand there, *message* is for one in it.
+        """
+        namespace, name = element
+        if namespace == expected:
+            return cls.unknown_element(path, name, message)
+        text = f"{name} is in the namespace {namespace!r}, what stands here is in {expected!r}"
+        return cls.unknown_namespace(path, name, namespace, text)
 
     @classmethod
     def access_denied(cls, path: str, message: str = "access is denied") -> Self:

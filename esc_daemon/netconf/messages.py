@@ -134,12 +134,14 @@ def parse_rpc(root: etree._Element) -> Rpc:
     Return the request in *root*.
 
     Raises:
-        RpcError: unknown-element when it is no rpc, missing-attribute without a message-id
-            (RFC 6241 section 4.1), missing-element or bad-element unless it holds one operation.
+        RpcError: unknown-element or unknown-namespace when it is no rpc, missing-attribute without
+            a message-id (RFC 6241 section 4.1), missing-element or bad-element unless it holds one
+            operation.
 
     """
     if name_of(root) != (BASE_NS, "rpc"):
-        raise RpcError.unknown_element("", name_of(root)[1], "an rpc of RFC 6241 is expected")
+        message = "an rpc of RFC 6241 is expected"
+        raise RpcError.unexpected("", name_of(root), BASE_NS, message)
     envelope = envelope_of(root)
     if envelope.message_id is None:
         raise RpcError.missing_attribute("", "rpc", "message-id")

@@ -160,7 +160,10 @@ class _Call:
         for element in self.operation:
             name = known.get(str(element.tag))
             if name is None:
-                self.fail(RpcError.unknown_element(self.path, split_name(str(element.tag))[1]))
+                given = name_of(element)
+                # one of ours is not unknown, wherever it stands
+                expected = given[0] if given[0] in _PREFIXES else namespace
+                self.fail(RpcError.unexpected(self.path, given, expected))
             if name in found:
                 self.fail(RpcError.bad_element(self.path, name, f"{name} may occur only once"))
             found[name] = element
@@ -184,6 +187,12 @@ class _Call:
                 )
             )
         return Datastore(word)
+
+    def filter(self, found: Mapping[str, etree._Element]) -> Filter | None:
+        try:
+            return parse_filter(found.get("filter"))
+        except RpcError as error:
+            self.fail(error.at(f"{self.path}/{self._step(found['filter'])}"))
 
     def configuration(
         self, found: Mapping[str, etree._Element], name: str
@@ -252,14 +261,14 @@ class _Call:
 
 def _get(call: _Call) -> Get:
     found = call.parameters({"filter", _WITH_DEFAULTS})
-    return Get(filter=parse_filter(found.get("filter")), with_defaults=call.with_defaults(found))
+    return Get(filter=call.filter(found), with_defaults=call.with_defaults(found))
 
 
 def _get_config(call: _Call) -> GetConfig:
     found = call.parameters({"source", "filter", _WITH_DEFAULTS})
     return GetConfig(
         source=call.datastore(found, "source"),
-        filter=parse_filter(found.get("filter")),
+        filter=call.filter(found),
         with_defaults=call.with_defaults(found),
     )
 
@@ -274,12 +283,18 @@ def _edit_config(call: _Call) -> EditConfig:
     if "source" in found:
         call.fail(RpcError.unknown_element(call.path, "source"))
     if "url" in found:
-        call.fail(RpcError.operation_not_supported("url is not offered; send a config"))
+        message = "url is not offered; send a config"
+        call.fail(RpcError.operation_not_supported(message, path=f"{call.path}/nc:url"))
+    on_error = call.word(found, "error-option", ErrorOption.STOP_ON_ERROR)
+    if on_error is ErrorOption.CONTINUE_ON_ERROR:
+        # whoever asks for it counts on a part being taken; silently he would get nothing of it
+        message = f"{on_error} is not offered: an edit is taken whole or not at all"
+        call.fail(RpcError.operation_not_supported(message, path=f"{call.path}/nc:error-option"))
     return EditConfig(
         target=target,
         default_operation=call.word(found, "default-operation", DefaultOperation.MERGE),
         test_option=call.word(found, "test-option", test),
-        error_option=call.word(found, "error-option", ErrorOption.STOP_ON_ERROR),
+        error_option=on_error,
         config=call.required(found, _CONFIG),
     )
 
@@ -366,7 +381,7 @@ def _create_subscription(call: _Call) -> CreateSubscription:
     stream = found.get("stream")
     return CreateSubscription(
         stream=DEFAULT_STREAM if stream is None else (stream.text or "").strip(),
-        filter=parse_filter(found.get("filter")),
+        filter=call.filter(found),
         start_time=start,
         stop_time=stop,
     )

@@ -191,7 +191,8 @@ def test_an_unknown_root_is_refused(datastore: Datastore) -> None:
     with pytest.raises(RpcError) as refused:
         datastore.edit(etree.fromstring(f'<config xmlns="{NC}"><top xmlns="urn:x"/></config>'))
 
-    assert refused.value.tag == "unknown-element"
+    assert refused.value.tag == "unknown-namespace"
+    assert refused.value.info == (("bad-element", "top"), ("bad-namespace", "urn:x"))
 
 
 def test_what_the_yang_refuses_is_told_with_all_its_faults(datastore: Datastore) -> None:

@@ -7,6 +7,7 @@ import pytest
 from documents import ESC, GROUP, datamodel, deployment, network, service, tenant
 from lxml import etree
 
+from esc_daemon.datamodel.faults import Finding, schema_errors
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import SchemaNotFound, yang_directory
 from esc_daemon.domain.events import EventType
@@ -162,6 +163,17 @@ def test_both_cases_of_a_choice_are_too_many(schema: Schema) -> None:
     assert found == [("bad-element", None, path)]
 
 
+def test_a_choice_that_must_be_made_is_named_in_the_error() -> None:
+    # RFC 7950 section 15.6; the words are libyang's, our model has no such choice
+    said = Finding('Mandatory choice "c" data do not exist.', "/esc:top", "missing-choice")
+
+    (fault,) = schema_errors([said], etree.fromstring(f'<top xmlns="{ESC}"/>'), {})
+
+    error = fault.rpc_error()
+    assert (error.tag, error.app_tag, error.path) == ("data-missing", "missing-choice", "/esc:top")
+    assert error.info == (("{urn:ietf:params:xml:ns:yang:1}missing-choice", "c"),)
+
+
 @pytest.mark.parametrize("name", [" d", "d ", "", "d\ne", "d&#13;e"])
 def test_a_name_is_one_line_without_white_space_around_it(schema: Schema, name: str) -> None:
     ((tag, _, _),) = faults(schema, network(name=name))
@@ -195,7 +207,7 @@ def test_operational_data_is_no_configuration(schema: Schema) -> None:
 def test_another_root_is_unknown(schema: Schema, document: str) -> None:
     (error,) = schema.validate(document.encode())
 
-    assert error.tag == "unknown-element"
+    assert error.tag == "unknown-namespace"
 
 
 def test_an_error_does_not_repeat_a_long_value(schema: Schema) -> None:
@@ -273,7 +285,7 @@ def test_names_of_esc_1_in_a_service_action_are_taken(schema: Schema) -> None:
 def test_unknown_parameters_and_rpcs_are_refused(schema: Schema) -> None:
     foreign = etree.fromstring(f'<vmAction xmlns="{ESC}"><vmName xmlns="urn:x"/></vmAction>')
 
-    assert [e.tag for e in schema.validate_input(foreign)] == ["unknown-element"]
+    assert [e.tag for e in schema.validate_input(foreign)] == ["unknown-namespace"]
     assert [e.tag for e in schema.validate_input(rpc("absent", ""))] == ["unknown-element"]
 
 

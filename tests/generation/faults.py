@@ -163,7 +163,7 @@ def _of_elsewhere(rng: Random, element: etree._Element, spec: Spec) -> Fault:
     """Put a node that is right by its name into a namespace that is none of ours."""
     name = rng.choice(sorted(spec.children))
     element.append(etree.Element(f"{{urn:elsewhere}}{name}"))
-    return Fault(spec.path, "unknown-element")
+    return Fault(spec.path, "unknown-namespace")
 
 
 def _text(rng: Random, element: etree._Element, spec: Spec) -> Fault:

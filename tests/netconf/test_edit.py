@@ -179,7 +179,7 @@ def test_merging_changes_what_it_names(before, edit, after):
         ),
         (tenant(), tenant("<colour/>"), ErrorTag.UNKNOWN_ELEMENT, T1),
         (tenant(), tenant("<note><b/></note>"), ErrorTag.UNKNOWN_ELEMENT, T1 + "/t:note"),
-        (tenant(), tenant("<note xmlns='urn:x'/>"), ErrorTag.UNKNOWN_ELEMENT, T1),
+        (tenant(), tenant("<note xmlns='urn:x'/>"), ErrorTag.UNKNOWN_NAMESPACE, T1),
         (
             tenant(),
             tenant("<pair><x>1</x></pair>"),

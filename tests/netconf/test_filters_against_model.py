@@ -158,7 +158,7 @@ NAMED_ROOTS = st.one_of(
     ),
     st.builds(
         lambda namespace, name: SubtreeFilter(
-            element=element(Node("", "filter", "", (Node(namespace, name),)))
+            element=as_element(Node("", "filter", "", (Node(namespace, name),)))
         ),
         st.sampled_from(["", "urn:x", "urn:y"]),
         st.sampled_from(["a", "b", "c"]),

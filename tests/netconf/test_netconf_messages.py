@@ -42,7 +42,7 @@ def test_a_request_is_its_operation_and_its_attributes():
     ("document", "tag", "element"),
     [
         (f'<hello xmlns="{BASE_NS}"/>', ErrorTag.UNKNOWN_ELEMENT, "hello"),
-        ("<rpc message-id='1'><get/></rpc>", ErrorTag.UNKNOWN_ELEMENT, "rpc"),
+        ("<rpc message-id='1'><get/></rpc>", ErrorTag.UNKNOWN_NAMESPACE, "rpc"),
         (f'<rpc xmlns="{BASE_NS}"><get/></rpc>', ErrorTag.MISSING_ATTRIBUTE, "rpc"),
         (f'<rpc xmlns="{BASE_NS}" message-id="1"/>', ErrorTag.MISSING_ELEMENT, "rpc"),
         (

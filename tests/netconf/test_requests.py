@@ -34,6 +34,7 @@ from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, parse
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 TARGET = "<target><running/></target>"
+FILTER = "/nc:rpc/nc:get/nc:filter"
 
 
 def request(
@@ -165,8 +166,8 @@ def test_an_operation_of_another_namespace_is_somebody_elses():
     [
         ("<get><what/></get>", ErrorTag.UNKNOWN_ELEMENT, "what", "/nc:rpc/nc:get"),
         ("<get><filter/><filter/></get>", ErrorTag.BAD_ELEMENT, "filter", "/nc:rpc/nc:get"),
-        ("<get><filter type='regex'/></get>", ErrorTag.BAD_ATTRIBUTE, "filter", ""),
-        ("<get><filter type='xpath'/></get>", ErrorTag.MISSING_ATTRIBUTE, "filter", ""),
+        ("<get><filter type='regex'/></get>", ErrorTag.BAD_ATTRIBUTE, "filter", FILTER),
+        ("<get><filter type='xpath'/></get>", ErrorTag.MISSING_ATTRIBUTE, "filter", FILTER),
         ("<get-config/>", ErrorTag.MISSING_ELEMENT, "source", "/nc:rpc/nc:get-config"),
         (
             "<get-config><source/></get-config>",
@@ -209,7 +210,14 @@ def test_an_operation_of_another_namespace_is_somebody_elses():
             f"<edit-config>{TARGET}<url>file:///x</url></edit-config>",
             ErrorTag.OPERATION_NOT_SUPPORTED,
             None,
-            "",
+            "/nc:rpc/nc:edit-config/nc:url",
+        ),
+        (
+            f"<edit-config>{TARGET}<error-option>continue-on-error</error-option><config/>"
+            "</edit-config>",
+            ErrorTag.OPERATION_NOT_SUPPORTED,
+            None,
+            "/nc:rpc/nc:edit-config/nc:error-option",
         ),
         (
             (

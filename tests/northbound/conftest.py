@@ -20,6 +20,7 @@ from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.northbound.ssh.locks import Locks
+from esc_daemon.northbound.ssh.services import Configuration, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
 
 
@@ -37,13 +38,15 @@ def passwords() -> Iterator[Passwords]:
 
 @pytest.fixture
 def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> Serving:
-    """Start a server with other limits than the usual ones."""
+    """Start a server with other limits, or another manager, than the usual ones."""
 
     @asynccontextmanager
     async def serve(
         *,
         feed_limit: int = 100_000,
         datastores: frozenset[Datastore] = WITH_CANDIDATE,
+        manager: Management | None = None,
+        configuration: Configuration | None = None,
         **limits: object,
     ) -> AsyncIterator[Server]:
         users = Users(tmp_path / "users.json")
@@ -53,8 +56,8 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
         bounds = replace(Limits(), **limits)
         management = MemoryManagement(feed_limit=feed_limit)
         services = Services(
-            management=management,
-            configuration=management,
+            management=manager or management,
+            configuration=configuration or management,
             sessions=Sessions(limits=bounds, metrics=metrics),
             locks=Locks(datastores, on_release=management.let_go),
             limits=bounds,
