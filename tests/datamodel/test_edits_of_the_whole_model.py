@@ -69,7 +69,7 @@ def spec_of(element: etree._Element) -> Spec:
 
 
 @pytest.mark.whole_model
-@tries(60)
+@tries(50)
 @given(luck())
 def test_an_edit_does_what_it_does_to_plain_values(schema: Schema, rng: Random) -> None:
     # given a configuration

@@ -104,7 +104,7 @@ def test_a_valid_configuration_is_taken_by_both(schema: Schema, rng: Random) -> 
 
 
 @pytest.mark.whole_model
-@tries(80)
+@tries(60)
 @given(luck())
 def test_a_spoiled_configuration_is_refused_by_both_for_the_same_node(
     schema: Schema, rng: Random

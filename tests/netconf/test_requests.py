@@ -213,8 +213,7 @@ def test_an_operation_of_another_namespace_is_somebody_elses():
             "/nc:rpc/nc:edit-config/nc:url",
         ),
         (
-            f"<edit-config>{TARGET}<error-option>continue-on-error</error-option><config/>"
-            "</edit-config>",
+            f"<edit-config>{TARGET}<error-option>continue-on-error</error-option></edit-config>",
             ErrorTag.OPERATION_NOT_SUPPORTED,
             None,
             "/nc:rpc/nc:edit-config/nc:error-option",

@@ -93,7 +93,7 @@ def told(answer: bytes) -> object:
 
 
 @pytest.mark.whole_model
-@tries(25)
+@tries(15)
 @given(luck())
 def test_each_mode_of_with_defaults_tells_what_it_should(server: Server, rng: Random) -> None:
     held = etree.tostring(server.hold(rng))
@@ -104,7 +104,7 @@ def test_each_mode_of_with_defaults_tells_what_it_should(server: Server, rng: Ra
 
 
 @pytest.mark.whole_model
-@tries(60)
+@tries(45)
 @given(luck())
 def test_a_subtree_filter_chooses_what_the_letter_of_the_rfc_chooses(
     server: Server, rng: Random
@@ -123,7 +123,7 @@ def test_a_subtree_filter_chooses_what_the_letter_of_the_rfc_chooses(
 
 
 @pytest.mark.whole_model
-@tries(60)
+@tries(45)
 @given(luck())
 def test_an_xpath_filter_chooses_what_lxml_chooses(server: Server, rng: Random) -> None:
     mode = rng.choice(list(WithDefaults))
