@@ -76,7 +76,7 @@ def run(
     settings = _settings(config, overrides)
     gc.disable()  # until it serves: what a daemon is made of stays
     # Here and not above: the other commands need nothing of that.
-    from esc_daemon.app import run_daemon  # noqa: PLC0415
+    from esc_daemon.app.programs import run_daemon  # noqa: PLC0415
 
     raise SystemExit(
         run_daemon(settings, port_file=port_file, admin_password_file=admin_password_file)
@@ -169,7 +169,7 @@ def db() -> None:
 def db_upgrade(config: Path | None, data_dir: Path | None) -> NoReturn:
     """Bring the database to this version's schema; the daemon must be stopped."""
     settings = _settings(config, {"data_dir": data_dir})
-    from esc_daemon.app import upgrade_database  # noqa: PLC0415  (as in run)
+    from esc_daemon.app.programs import upgrade_database  # noqa: PLC0415  (as in run)
 
     raise SystemExit(upgrade_database(settings))
 
@@ -221,7 +221,7 @@ def simulate(
     **cloud: float,
 ) -> NoReturn:
     """Run the VIM simulator as a process of its own."""
-    from esc_daemon.app import simulate_vim  # noqa: PLC0415  (as in run)
+    from esc_daemon.app.programs import simulate_vim  # noqa: PLC0415  (as in run)
 
     raise SystemExit(
         simulate_vim(

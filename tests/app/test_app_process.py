@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
-from esc_daemon import app
+from esc_daemon.app import daemon, process
 from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.ids import DeploymentName, TenantName
 from esc_daemon.engine.broadcast import Broadcast
@@ -76,7 +76,7 @@ def test_the_soft_limit_of_open_files_rises_to_what_sessions_need(
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.append(pair))
 
-    app._allow_open_files(wanted)
+    process.allow_open_files(wanted)
 
     assert limits[-1] == (after, before[1])
 
@@ -93,11 +93,11 @@ def collector_as_before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("collector_as_before")
 def test_the_collector_rests_during_the_start_and_works_once_the_daemon_serves():
-    app._keep_the_collector_off()
+    process.keep_the_collector_off()
     assert not gc.isenabled()
 
     kept = [[] for _ in range(1000)]
-    app._let_the_collector_in()
+    process.let_the_collector_in()
 
     assert gc.isenabled()
     assert gc.get_freeze_count() > len(kept)
@@ -111,8 +111,8 @@ async def test_a_port_in_use_is_told_with_the_listener_and_the_setting_that_move
     port = taken.sockets[0].getsockname()[1]
     try:
         listener = http_listener(create_app([]), "127.0.0.1", port)
-        with pytest.raises(app.ListenerRefused, match=r"HTTP on here.*in use.*http_port"):
-            async with app._listening("HTTP on here", "http_port", listener):
+        with pytest.raises(daemon.ListenerRefused, match=r"HTTP on here.*in use.*http_port"):
+            async with daemon._listening("HTTP on here", "http_port", listener):
                 pass
     finally:
         taken.close()
@@ -123,7 +123,7 @@ async def test_a_listener_that_can_be_had_is_closed_when_the_daemon_fails():
     async with asyncio.timeout(10):
         listener = http_listener(create_app([]), "127.0.0.1", 0)
         with pytest.raises(ZeroDivisionError):
-            async with app._listening("HTTP", "http_port", listener) as port:
+            async with daemon._listening("HTTP", "http_port", listener) as port:
                 raise ZeroDivisionError
 
     with pytest.raises(OSError, match=str(port)):
@@ -140,7 +140,7 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
         deployment=DeploymentName("d"),
     )
     with structlog.testing.capture_logs() as lines:
-        telling = asyncio.create_task(app._log_events(broadcast.listen()))
+        telling = asyncio.create_task(daemon._log_events(broadcast.listen()))
         broadcast.publish([LoggedEvent(seq=1, time=datetime.now(UTC), event=event)])
         for _ in range(5):
             await asyncio.sleep(0)

@@ -1,0 +1,107 @@
+"""
+The rooms below the doors: the engine with its VIMs, its monitor and its reader of day-0 files.
+
+A new VIM driver and a new collector are named here.
+"""
+
+import asyncio
+from collections.abc import Container
+from contextlib import (
+    AsyncExitStack,
+)
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from esc_daemon.dayzero.base import DayZeroReader, FileServers
+from esc_daemon.dayzero.reader import day_zero_reader
+from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.secrets import opened_connector
+from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.base import select
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.settings import Settings
+from esc_daemon.store.base import Store
+from esc_daemon.vault import Vault
+from esc_daemon.vim.simulator.client import RemoteSimulator
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.connector import TYPE as SIMULATOR
+from esc_daemon.vim.simulator.connector import SimulatorType
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.faults import load_rules
+from esc_daemon.vim.simulator.settings import CloudSettings, host_and_port
+from esc_daemon.vim.simulator.state import StateFile
+
+SIMULATOR_STATE: Final = "simulator.state"
+
+
+def reader_of_day_zero(
+    settings: Settings, stack: AsyncExitStack, servers: FileServers, own_ports: Container[int]
+) -> DayZeroReader:
+    """Return what reads day-0 files; it does not ask the daemon itself, at *own_ports*."""
+    reader = day_zero_reader(
+        settings.data_dir,
+        directories=settings.day0.directories,
+        servers=servers,
+        max_bytes=settings.day0.max_bytes,
+        timeout=settings.day0.timeout,
+        own_ports=own_ports,
+    )
+    stack.callback(reader.close)
+    return reader
+
+
+async def engine_of(
+    settings: Settings,
+    stack: AsyncExitStack,
+    store: Store,
+    vault: Vault,
+    day_zero: DayZeroReader,
+) -> Engine:
+    """Return the engine, nothing restored yet."""
+    vims = Vims(
+        {SIMULATOR: _simulator_type(settings, stack)},
+        call_timeout=settings.vim.call_timeout,
+        opened=partial(opened_connector, unseal=vault.unseal),
+    )
+    stack.push_async_callback(vims.close)
+    engine = Engine(
+        store=store,
+        vims=vims,
+        now=Clock(asyncio.get_running_loop()).now,
+        monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+        day_zero=day_zero,
+        policy=Policy(
+            give_up_after=timedelta(seconds=settings.vim.give_up_after),
+            settle=timedelta(seconds=settings.vim.settle),
+            check_pause=timedelta(seconds=settings.vim.check_seconds),
+        ),
+        last_event=await store.last_event(),
+    )
+    stack.push_async_callback(engine.close)
+    return engine
+
+
+def _simulator_type(settings: Settings, stack: AsyncExitStack) -> SimulatorType:
+    """Return the type SIMULATOR: connectors without an address are doors to one cloud."""
+    timeout = settings.vim.call_timeout
+    if settings.vim.simulator_address is not None:
+        host, port = host_and_port(settings.vim.simulator_address)
+        return SimulatorType(
+            lambda vim: RemoteSimulator(host, port, vim=vim, timeout_seconds=timeout),
+            timeout_seconds=timeout,
+        )
+    faults = settings.vim.faults_file
+    state = stack.enter_context(StateFile(settings.data_dir / SIMULATOR_STATE))
+    cloud = Cloud(
+        CloudSettings(
+            build_seconds=settings.vim.build_seconds, boot_seconds=settings.vim.boot_seconds
+        ),
+        rules=load_rules(faults) if faults is not None else (),
+        rows=state.rows,
+        journal=state,
+    )
+    return SimulatorType(lambda vim: SimulatorDriver(cloud, vim=vim), timeout_seconds=timeout)

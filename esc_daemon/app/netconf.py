@@ -1,0 +1,90 @@
+"""The NETCONF server's own state around the manager and the configuration."""
+
+import asyncio
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from esc_daemon.datamodel.tree import MODULE
+from esc_daemon.domain.events import Stream
+from esc_daemon.engine.clock import Clock
+from esc_daemon.netconf.capabilities import (
+    OF_CANDIDATE,
+    PROTOCOL_CAPABILITIES,
+    library_capabilities,
+)
+from esc_daemon.netconf.library import YangLibrary
+from esc_daemon.netconf.messages import RUNNING_ONLY, WITH_CANDIDATE
+from esc_daemon.netconf.messages import Datastore as NetconfDatastore
+from esc_daemon.northbound.configuration import Configuration
+from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.management import STREAMS, Manager
+from esc_daemon.northbound.ssh.dispatch import Services
+from esc_daemon.northbound.ssh.limits import Limits
+from esc_daemon.northbound.ssh.locks import Locks
+from esc_daemon.northbound.ssh.sessions import Sessions
+from esc_daemon.northbound.ssh.state import server_state, stream_list
+from esc_daemon.settings import NetconfProfile, Settings
+from esc_daemon.store.base import LoggedEvent, Store
+
+
+def services_of(
+    settings: Settings,
+    registry: CollectorRegistry,
+    library: YangLibrary,
+    manager: Callable[..., Manager],
+    changing: Configuration,
+    store: Store,
+) -> Services:
+    """Return what the RPCs work with; *manager* makes the manager when given the `state`."""
+    given = settings.limits
+    limits = Limits(
+        sessions=given.sessions,
+        sessions_per_user=given.sessions_per_user,
+        pre_auth_seconds=given.pre_auth_seconds,
+        rpcs_in_flight=given.rpcs_in_flight,
+        max_message_bytes=given.max_message_bytes,
+        subscriptions=given.subscriptions,
+        output_bytes=given.output_bytes,
+        output_seconds=given.output_seconds,
+    )
+    metrics = NetconfMetrics(registry)
+    standard = settings.netconf_profile is NetconfProfile.STANDARD
+    capabilities = (
+        *(each for each in PROTOCOL_CAPABILITIES if standard or each not in OF_CANDIDATE),
+        *library_capabilities(library, MODULE),
+    )
+    now = Clock(asyncio.get_running_loop()).now
+    sessions = Sessions(limits=limits, metrics=metrics)
+    started = now()
+
+    def let_go(datastore: NetconfDatastore) -> None:
+        if datastore is NetconfDatastore.CANDIDATE:  # RFC 6241 section 8.3.5.2
+            changing.discard_changes()
+
+    locks = Locks(WITH_CANDIDATE if standard else RUNNING_ONLY, on_release=let_go)
+
+    async def oldest() -> LoggedEvent | None:
+        found = await store.events(after=0, limit=1, stream=Stream.ESC_EVENT)
+        return found[0] if found else None
+
+    state = (
+        server_state(
+            sessions=sessions,
+            locks=locks,
+            capabilities=capabilities,
+            library=library,
+            started=started,
+        ),
+        stream_list(STREAMS, oldest, started),
+    )
+    return Services(
+        management=manager(state=state),
+        configuration=changing,
+        sessions=sessions,
+        locks=locks,
+        limits=limits,
+        metrics=metrics,
+        now=now,
+        capabilities=capabilities,
+    )
