@@ -59,6 +59,11 @@ PATTERNED: Mapping[str, tuple[Callable[[Random, int], str], tuple[str, ...], tup
         ("1", ":"),
     ),
     "decimal-text": (lambda rng, _: f"{rng.randint(-9, 9)}.5", ("0", "1.5"), ("1.", ".5", "+1")),
+    "vim-type": (
+        lambda rng, _: rng.choice("AZ") + _text(rng, 0, 63, "AZ09_"),
+        ("SIMULATOR", "CSP", "OPENSTACK"),
+        ("", "csp", "_A", "A-B", "A" * 65),
+    ),
     "mac-address": (
         lambda rng, _: _mac(rng),
         ("00:00:00:00:00:01", "00:00:00:00:00:0a", "00:00:00:00:00:0b"),
@@ -85,6 +90,7 @@ FEW_AT: Mapping[str, tuple[str, ...]] = {
     "subnet/address": ("10.0.0.0", "10.1.0.0"),
     "subnet/gateway": ("10.0.0.1", "10.0.0.2"),
     "subnet/ipversion": ("ipv4",),
+    "file_server/base_url": ("http://192.0.2.1", "https://h:8/x", "file:///d"),
     "ip_address_range/start": ("10.0.0.1", "10.0.0.2"),
     "ip_address_range/end": ("10.0.0.8", "10.0.0.9"),
     "mac_address_range/start": ("00:00:00:00:00:01", "00:00:00:00:00:02"),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 from lxml import etree
 from managed import ESC, GROUP, config, managed, service, tenants
-from netconf_client import BASE, Client, connected
 from netconf_server import Serving
+from raw_client import BASE, Client, connected
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import yang_directory
