@@ -127,7 +127,7 @@ def test_the_filter_of_a_subscription_may_stand_in_the_namespace_of_the_protocol
 def test_a_config_of_another_namespace_is_none():
     with pytest.raises(RpcError) as refused:
         request(f"<edit-config>{TARGET}<config xmlns='urn:x'/></edit-config>")
-    assert refused.value.tag is ErrorTag.UNKNOWN_ELEMENT
+    assert refused.value.tag is ErrorTag.UNKNOWN_NAMESPACE
 
 
 def test_edit_config_has_options():

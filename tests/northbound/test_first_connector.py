@@ -26,6 +26,7 @@ from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.connector import TYPE, SimulatorType
 from esc_daemon.vim.simulator.driver import SimulatorDriver
+from tests.dayzero.shelf import Shelf
 
 DELETED = b"""<config xmlns:nc="urn:ietf:params:xml:ns:netconf:base:1.0"><esc_system_config
  xmlns="http://www.cisco.com/esc/esc"><vim_connectors><default_vim_connector nc:operation="delete"/>
@@ -57,6 +58,7 @@ async def started(store: SqlStore, schema: Schema) -> AsyncIterator[tuple[Datast
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
         monitor=lambda crossed: Monitor(select(), crossed),
+        day_zero=Shelf(),
         last_event=await store.last_event(),
     )
     await engine.restore(partial(first_connector, datastore, TYPE))
