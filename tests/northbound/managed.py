@@ -34,6 +34,8 @@ from tests.dayzero.shelf import Shelf
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 ESC = "http://www.cisco.com/esc/esc"
 VIM = VimId("sim")
+SPARE = VimId("spare")
+"""A connector that there may be, to the same cloud."""
 GROUP = (
     "<vm_group><name>g</name><image>i</image><flavor>f</flavor><bootup_time>60</bootup_time>"
     "<scaling><min_active>1</min_active><max_active>1</max_active></scaling></vm_group>"
@@ -112,7 +114,7 @@ def errors_of(error: RpcError | RpcErrors) -> list[tuple[str, str]]:
 async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncIterator[Managed]:
     store = await open_store(None)
     driver = SimulatorDriver(Cloud(CloudSettings(build_seconds=0, boot_seconds=0)), vim=VIM)
-    vims = vims_of({VIM: driver}, call_timeout=5)
+    vims = vims_of({VIM: driver, SPARE: driver}, call_timeout=5)
     engine = Engine(
         store=store,
         vims=vims,

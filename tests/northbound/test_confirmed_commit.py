@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from managed import Managed, managed, tenants
+from managed import ESC, GROUP, SPARE, Managed, managed, operation, service, tenants
 
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.errors import RpcError
-from esc_daemon.netconf.messages import Commit
+from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 from esc_daemon.northbound.configuration import Configuration
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
@@ -200,3 +201,32 @@ async def test_what_the_way_back_finds_gone_is_no_error(it: Managed):
     await it.configuration.cancel_commit(None, MINE)
 
     assert await names(it) == []
+
+
+async def test_what_cannot_be_taken_back_yet_is_taken_back_later(it: Managed):
+    # given, on trial, a connector and a service that lives in it
+    located = GROUP.replace("</name>", f"</name><locator><vim_id>{SPARE}</vim_id></locator>", 1)
+    connector = f"<vim_connector><id>{SPARE}</id><type>SIMULATOR</type></vim_connector>"
+    config = operation(
+        f'<x><config><esc_datamodel xmlns="{ESC}">{service(located)}</esc_datamodel>'
+        f'<esc_system_config xmlns="{ESC}"><vim_connectors>{connector}</vim_connectors>'
+        "</esc_system_config></config></x>"
+    )[0]
+    request = CopyConfig(target=Datastore.CANDIDATE, source=config)
+    await it.configuration.copy_config(request, MINE, "admin")
+    await commit(it, confirm_timeout=60)
+    await asyncio.sleep(5)
+
+    # when its VMs still have to leave
+    with pytest.raises(RpcError) as caught:
+        await it.configuration.cancel_commit(None, MINE)
+
+    assert caught.value.tag.value == "rollback-failed"
+    left = [(entry.path.kind, entry.path.name) for entry in it.datastore.entries()]
+    assert left == [(Kind.VIM_CONNECTOR, SPARE)]
+    assert [each.path.kind for each in await it.store.undo()] == [Kind.VIM_CONNECTOR]
+    assert await refused(it) == "in-use"
+    await asyncio.sleep(600)
+    assert await names(it) == []
+    assert await it.store.undo() == []
+    assert it.configuration.on_trial is None
