@@ -5,14 +5,14 @@ Whom it does not touch follows running. A touched entry remembers the entry of r
 taken from: when that has moved, the commit is refused, unless both came to the same text.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore, PendingEdit
 from esc_daemon.datamodel.entries import (
-    INSIDE_TENANT,
     PLACES,
     Entry,
     EntryChange,
@@ -36,13 +36,13 @@ class Candidate:
         """Running itself while nothing is touched."""
         self._bases: dict[EntryPath, Entry | None] = {}
         """The touched entries, and what running had of each when it was touched first."""
-        self._offered: PendingEdit | None = None
-        """The commit under way."""
+        self._held: set[EntryPath] = set()
+        """What a commit that waits for its confirmation will remove: touched, and kept so."""
 
     @property
     def changed(self) -> bool:
-        """Tell whether there is anything to commit."""
-        return bool(self._bases)
+        """Tell whether somebody changed it since the last commit."""
+        return not self._held.issuperset(self._bases)
 
     @property
     def configuration(self) -> Datastore:
@@ -73,7 +73,7 @@ class Candidate:
         """Take over what a commit, also that of the candidate, has changed in running."""
         if self._draft is self._running:
             return
-        if committed is self._offered:  # what was edited since goes on from there
+        if committed.of_candidate:  # what was edited since goes on from there
             for change in committed.changes:
                 self._bases[change.path] = self._running.entry(change.path)
         self._draft.put(change for change in committed.changes if change.path not in self._bases)
@@ -84,6 +84,7 @@ class Candidate:
         for path in paths:
             if path in self._bases and _xml(self._draft, path) == _xml(self._running, path):
                 del self._bases[path]
+                self._held.discard(path)
         if not self._bases:
             self._draft = self._running
 
@@ -91,28 +92,53 @@ class Candidate:
         """Return another to try an edit on."""
         other = Candidate(self._running)
         other._bases = dict(self._bases)
-        if self.changed:
+        if self._bases:
             other._draft = self._draft.fork()
         return other
 
     def discard(self) -> None:
-        """Make it what running is."""
-        self._draft = self._running
-        self._bases = {}
+        """Make it what running is, but for what goes once it is confirmed."""
+        held = self._held
+        self._draft, self._bases, self._held = self._running, {}, set()
+        self._hold(held)
 
-    def removals(self) -> Sequence[EntryPath]:
-        """Return the entries that running has and the candidate has not."""
-        return [path for path in self._touched() if self._draft.entry(path) is None]
+    def hold_removals(self) -> None:
+        """Keep what it removes until `let_go`: the commit of all the rest waits to be confirmed."""
+        self._held.update(path for path in self._bases if self._draft.entry(path) is None)
+
+    def let_go(self) -> None:
+        """Show again what was held and has not gone: the commit was taken back."""
+        held, self._held = self._held, set()
+        for path in held & self._bases.keys():
+            if self._draft.entry(path) is None and (entry := self._running.entry(path)):
+                self._draft.put([EntryChange(path=path, old=None, new=entry.xml)])
+        self._settle(held)
+
+    def _hold(self, paths: Iterable[EntryPath]) -> None:
+        """Remove *paths*, with what stands in them by now."""
+        gone = dict.fromkeys(paths)
+        for path in tuple(gone):
+            if path.kind is Kind.TENANT:
+                gone |= dict.fromkeys(self._running.inside_tenant(path.name))
+        changes = [
+            EntryChange(path=path, old=entry, new=None)
+            for path in gone
+            if (entry := self._running.entry(path)) is not None
+        ]
+        if not changes:
+            return
+        self._draft = self._running.fork()
+        self._draft.put(changes)
+        self._bases = {change.path: change.old for change in changes}
+        self._held = set(self._bases)
 
     def _touched(self) -> list[EntryPath]:
         """Return the touched entries, those first that others stand in."""
         return sorted(self._bases, key=lambda path: _RANK[path.kind])
 
-    def pending(self, *, removals: bool = True, also_gone: Iterable[EntryPath] = ()) -> PendingEdit:
+    def pending(self, *, removals: bool = True) -> PendingEdit:
         """
-        Return the edit of running that makes it the candidate.
-
-        *removals* false leaves out what goes. *also_gone* goes too, unless it was touched since.
+        Return the edit of running that makes it the candidate; *removals* false: but for what goes.
 
         Raises:
             RpcError, RpcErrors: in-use where running has moved since; what is wrong with it else.
@@ -126,29 +152,11 @@ class Candidate:
             new = _xml(self._draft, path)
             if new is not None or removals:
                 changes.append(EntryChange(path=path, old=old, new=new))
-        for path in also_gone:
-            old = self._running.entry(path)
-            if old is not None and path not in self._bases:
-                changes.append(EntryChange(path=path, old=old, new=None))
-        for path in self._strays():
-            raise _moved(path)
         elements = {
             change.path: None if change.new is None else to_element(change.new)
             for change in changes
         }
-        self._offered = self._running.pending(changes, elements)
-        return self._offered
-
-    def _strays(self) -> Iterator[EntryPath]:
-        """Yield what would stand in a tenant that is not there: one of the two went meanwhile."""
-        for path in self._bases:
-            if path.tenant is not None and self._draft.entry(path) is not None:
-                tenant = EntryPath(Kind.TENANT, None, path.tenant)
-                if self._draft.entry(tenant) is None:
-                    yield path
-            if path.kind is Kind.TENANT and self._draft.entry(path) is None:
-                for kind in INSIDE_TENANT:
-                    yield from self._draft.paths(kind, path.name)
+        return replace(self._running.pending(changes, elements), of_candidate=True)
 
 
 def _xml(datastore: Datastore, path: EntryPath) -> bytes | None:

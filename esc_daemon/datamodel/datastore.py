@@ -31,6 +31,7 @@ from esc_daemon.datamodel.entries import (
     to_xml,
     wrapped,
 )
+from esc_daemon.datamodel.names import NAMESPACES
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.seal import seal
 from esc_daemon.datamodel.selection import EVERYTHING, Selection
@@ -67,6 +68,8 @@ class PendingEdit:
     warnings: tuple[str, ...]
     touched: frozenset[EntryPath] = frozenset()
     """What the edit looked at, changed or not: the result holds for these as they are."""
+    of_candidate: bool = False
+    """It makes running what the candidate is."""
 
     def collides(self, other: "PendingEdit") -> bool:
         """Tell whether one of the two changes what the other looked at."""
@@ -156,15 +159,21 @@ class Datastore:
         *errors* are those that were found before.
 
         Raises:
-            RpcError, RpcErrors: They are not.
+            RpcError, RpcErrors: They are not; in-use for what would stand in no tenant.
 
         """
         self._validate(changes, errors)
+        for stray in self._strays(changes):
+            raise _stray(stray)
         ordered = sorted(changes, key=_turn)
         bindings = [self._bind(change, touched[change.path]) for change in ordered]
         return PendingEdit(
             changes=tuple(ordered),
-            touched=frozenset(touched),
+            touched=frozenset(touched).union(
+                EntryPath(Kind.TENANT, None, each.path.tenant)
+                for each in changes
+                if each.path.tenant is not None
+            ),
             intents=tuple(
                 (change.path.key(), None if binding is None else binding.intent)
                 for change, binding in zip(ordered, bindings, strict=True)
@@ -284,6 +293,24 @@ class Datastore:
             if new != (None if old is None else old.xml):
                 yield EntryChange(path=path, old=old, new=new)
 
+    def inside_tenant(self, tenant: str) -> Iterator[EntryPath]:
+        """Yield what stands in *tenant*."""
+        for kind in INSIDE_TENANT:
+            yield from self.paths(kind, tenant)
+
+    def _strays(self, changes: Iterable[EntryChange]) -> Iterator[EntryPath]:
+        """Yield what would be left, or put, where no tenant is."""
+        after = {change.path: change.new for change in changes}
+        for path, new in after.items():
+            if path.tenant is not None and new is not None:
+                tenant = EntryPath(Kind.TENANT, None, path.tenant)
+                there = after[tenant] if tenant in after else self.entry(tenant)
+                if there is None:
+                    yield path
+            if path.kind is Kind.TENANT and new is None:
+                left = self.inside_tenant(path.name)
+                yield from (each for each in left if after.get(each, b"") is not None)
+
     def _validate(self, changes: Iterable[EntryChange], found_before: Iterable[RpcError]) -> None:
         errors = list(found_before)
         for change in changes:
@@ -307,6 +334,14 @@ class Datastore:
         del siblings[path.name]
         if not siblings:
             del self._entries[path.kind, path.tenant]
+
+
+def _stray(path: EntryPath) -> RpcError:
+    text = (
+        f"{path.kind} {path.name} would stand in no tenant: that was changed meanwhile;"
+        " read running and send the edit anew, of a candidate after discard-changes"
+    )
+    return RpcError.in_use(path.instance_path(), text).at(path.instance_path(), NAMESPACES)
 
 
 def _raise(errors: Sequence[RpcError]) -> None:

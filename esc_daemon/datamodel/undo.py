@@ -1,9 +1,9 @@
 """The way back from a confirmed commit: an ordinary edit to what the entries were."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from esc_daemon.datamodel.datastore import Datastore, PendingEdit
-from esc_daemon.datamodel.entries import INSIDE_TENANT, EntryChange, EntryPath, to_element
+from esc_daemon.datamodel.entries import EntryChange, EntryPath, to_element
 from esc_daemon.domain.ids import Kind
 
 
@@ -21,7 +21,7 @@ def edit_back(running: Datastore, undo: Mapping[EntryPath, bytes | None]) -> Pen
     wanted = dict(undo)
     for path, xml in undo.items():
         if path.kind is Kind.TENANT and xml is None:
-            wanted |= dict.fromkeys(_inside(running, path.name))
+            wanted |= dict.fromkeys(running.inside_tenant(path.name))
     changes = [
         EntryChange(path=path, old=running.entry(path), new=xml)
         for path, xml in wanted.items()
@@ -31,11 +31,6 @@ def edit_back(running: Datastore, undo: Mapping[EntryPath, bytes | None]) -> Pen
         change.path: None if change.new is None else to_element(change.new) for change in changes
     }
     return running.pending(changes, elements)
-
-
-def _inside(running: Datastore, tenant: str) -> Iterator[EntryPath]:
-    for kind in INSIDE_TENANT:
-        yield from running.paths(kind, tenant)
 
 
 def _differs(running: Datastore, path: EntryPath, xml: bytes | None) -> bool:

@@ -44,8 +44,6 @@ class _Trial:
 
     undo: Mapping[EntryPath, bytes | None]
     """The entries that it changed as they were; None: there was none."""
-    held: tuple[EntryPath, ...] = ()
-    """What goes when it is confirmed."""
     session: int | None = None
     persist: str | None = None
     ending: bool = field(default=False)
@@ -65,6 +63,8 @@ class Configuration:
         """One commit at a time: the next one stands on what it left."""
         self._trial: _Trial | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._committing: set[int] = set()
+        """Sessions whose commit is under way, and that have not ended since."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ---------------------------------------------------------------- edits
@@ -113,6 +113,8 @@ class Configuration:
             case Datastores.CANDIDATE, Datastores.RUNNING:
                 self.candidate.discard()
             case Datastores.RUNNING, Datastores.CANDIDATE:
+                if self._trial is not None:  # a copy is no confirmation
+                    raise RpcError.in_use("", "a confirmed commit waits: commit or cancel it")
                 await self.commit(Commit(), session, user)
             case target, source:
                 assert etree.iselement(source)
@@ -168,12 +170,18 @@ class Configuration:
             RpcError, RpcErrors: It is refused; running and the candidate are as they were.
 
         """
-        async with self._turn:
-            self._check_owner(request.persist_id, session)
-            if request.confirm_timeout is None:
-                await self._confirm(user)
-            else:
-                await self._try(request, request.confirm_timeout, session, user)
+        self._committing.add(session)
+        try:
+            async with self._turn:
+                self._check_owner(request.persist_id, session)
+                if request.confirm_timeout is None:
+                    await self._confirm(user)
+                else:
+                    await self._try(request, request.confirm_timeout, session, user)
+        finally:
+            if session not in self._committing:  # it ended meanwhile
+                self.session_ended(session)
+            self._committing.discard(session)
 
     async def cancel_commit(self, persist_id: str | None, session: int) -> None:
         """
@@ -196,6 +204,7 @@ class Configuration:
 
     def session_ended(self, session: int) -> None:
         """Take back what *session* has not confirmed (RFC 6241 section 8.4.1)."""
+        self._committing.discard(session)
         if self._trial is not None and self._trial.session == session:
             self._soon(self._overdue(self._trial))
 
@@ -228,7 +237,8 @@ class Configuration:
                 raise RpcError.in_use("", "a confirmed commit is being taken back; try again")
             return
         if trial.persist != persist_id:
-            raise RpcError.invalid_value("", "another persist-id is that of the commit that waits")
+            text = "a confirmed commit waits: give the persist-id that it was given"
+            raise RpcError.invalid_value("", text if trial.persist else "it has no persist-id")
         if trial.persist is None and trial.session != session:
             raise RpcError.in_use("", f"session {trial.session} has a commit that waits for it")
 
@@ -244,26 +254,22 @@ class Configuration:
             undo.update(before.undo)
             return _undo(undo)
 
-        held = (*before.held, *self.candidate.removals())
         await self._editing.take(lambda: self.candidate.pending(removals=False), user, undo=note)
         persist = request.persist
         self._trial = _Trial(
             undo=undo,
-            held=tuple(dict.fromkeys(held)),
             session=session if persist is None else None,
             persist=persist,
         )
+        self.candidate.hold_removals()
         self._wake_at(seconds)
         log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
 
     async def _confirm(self, user: str) -> None:
-        trial = self._trial
-        if trial is None:
+        if self._trial is None:
             await self._editing.take(self.candidate.pending, user)
             return
-        await self._editing.take(
-            lambda: self.candidate.pending(also_gone=trial.held), user, undo=lambda _: []
-        )
+        await self._editing.take(self.candidate.pending, user, undo=lambda _: [])
         self._trial = None
         self._wake_at(None)
         log.info("commit.confirmed", user=user)
@@ -282,6 +288,7 @@ class Configuration:
         self._wake_at(None)
         trial.ending = True
         log.warning("commit.taken_back", entries=len(trial.undo))
+        self.candidate.let_go()
         left = await self._edited_back(trial.undo, {})
         if left and len(trial.undo) > 1:
             for path, xml in reversed(list(trial.undo.items())):
@@ -303,6 +310,9 @@ class Configuration:
             )
         except (RpcError, RpcErrors) as error:
             log.error("commit.not_taken_back", error=str(error), entries=len(undo))  # noqa: TRY400
+            return dict(undo)
+        except Exception:
+            log.exception("commit.not_taken_back", entries=len(undo))
             return dict(undo)
         return {}
 

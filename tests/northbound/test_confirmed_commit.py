@@ -28,6 +28,14 @@ async def it(schema: Schema) -> AsyncIterator[Managed]:
         yield everything
 
 
+GONE = tenants("t", attributes='nc:operation="delete"')
+
+
+def a_network_in(tenant: str) -> str:
+    network = "<networks><network><name>n</name></network></networks>"
+    return f"<tenants><tenant><name>{tenant}</name>{network}</tenant></tenants>"
+
+
 async def commit(it: Managed, session: int = MINE, **parameters: object) -> None:
     await it.configuration.commit(Commit(**parameters), session, "admin")
 
@@ -185,12 +193,121 @@ async def test_what_was_on_trial_when_the_daemon_died_is_taken_back(it: Managed,
 async def test_what_others_put_into_a_tenant_on_trial_goes_with_it(it: Managed):
     await it.edit(tenants("t"), target="candidate")
     await commit(it, confirm_timeout=60)
-    network = "<networks><network><name>n</name></network></networks>"
-    await it.edit(f"<tenants><tenant><name>t</name>{network}</tenant></tenants>")
+    await it.edit(a_network_in("t"))
 
     await asyncio.sleep(61)
 
+    assert await it.store.entries() == []
+    assert list(it.engine.records()) == []
+
+
+async def test_what_came_into_a_tenant_that_is_to_go_is_not_left_without_it(it: Managed):
+    await it.edit(tenants("t"))
+    await it.edit(GONE, target="candidate")
+    await commit(it, confirm_timeout=600)
+    await it.edit(a_network_in("t"))
+
+    assert await refused(it) == "in-use"
+    it.configuration.discard_changes()
+    await commit(it)
+
+    assert await it.store.entries() == []
+    await settled(it)
+    assert list(it.engine.records()) == []
+
+
+async def test_what_the_candidate_has_again_does_not_go(it: Managed):
+    await it.edit(tenants("t"))
+    await it.edit(GONE, target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it)
+
+    assert await names(it) == ["t"]
+
+
+async def test_what_another_session_changed_since_is_not_removed_unseen(it: Managed):
+    network = "<networks><network><name>n</name>{}</network></networks>"
+    subnet = (
+        "<subnet><name>s</name><address>10.0.0.0</address><netmask>255.0.0.0</netmask></subnet>"
+    )
+    await it.edit(network.format(""))
+    delete = network.replace("<network>", '<network nc:operation="delete">').format("")
+    await it.edit(delete, target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    await it.edit(network.format(subnet))
+
+    assert await refused(it) == "in-use"
+    assert await names(it) == ["n"]
+
+
+async def test_what_was_to_go_is_in_the_candidate_again_once_the_commit_is_cancelled(it: Managed):
+    await it.edit(tenants("t"))
+    await it.edit(GONE, target="candidate")
+    await commit(it, confirm_timeout=60)
+    assert not it.configuration.candidate_changed
+
+    await it.configuration.cancel_commit(None, MINE)
+
+    assert await it.get_config(source="candidate") == await it.get_config()
+    await commit(it)
+    assert await names(it) == ["t"]
+
+
+async def test_a_session_that_ends_during_its_commit_confirms_nothing(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    under_way = asyncio.create_task(commit(it, confirm_timeout=600))
+    await asyncio.sleep(0)
+
+    it.configuration.session_ended(MINE)
+    await under_way
+    await settled(it)
+
     assert await names(it) == []
+    assert it.configuration.on_trial is None
+
+
+async def test_who_validates_during_a_commit_changes_nothing_for_who_edits(it: Managed):
+    await it.edit(tenants("a"), target="candidate")
+    under_way = asyncio.create_task(commit(it))
+    await asyncio.sleep(0)
+    await it.edit(a_network_in("a"), target="candidate")
+    await it.configuration.validate(Datastore.CANDIDATE, "admin")
+    await under_way
+
+    await commit(it)
+
+    assert await names(it) == ["a", "n"]
+
+
+async def test_a_copy_is_no_confirmation(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    request = CopyConfig(target=Datastore.RUNNING, source=Datastore.CANDIDATE)
+    with pytest.raises(RpcError) as caught:
+        await it.configuration.copy_config(request, MINE, "admin")
+
+    assert caught.value.tag.value == "in-use"
+    await asyncio.sleep(61)
+    assert await names(it) == []
+
+
+async def test_a_prolonged_commit_is_not_taken_back_for_the_end_of_its_first_session(it: Managed):
+    await it.edit(tenants("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    # when the session ends while it gives the commit a life of its own
+    under_way = asyncio.create_task(commit(it, confirm_timeout=600, persist="word"))
+    await asyncio.sleep(0)
+    it.configuration.session_ended(MINE)
+    await under_way
+    await settled(it)
+
+    assert await names(it) == ["t"]
+    assert it.configuration.on_trial == 0
 
 
 async def test_what_the_way_back_finds_gone_is_no_error(it: Managed):

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -201,3 +202,24 @@ async def test_a_filter_chooses_default_data_and_its_tag_comes_along(it: Managed
 
 async def test_an_empty_configuration_has_no_defaults(it: Managed):
     assert await it.get_config(defaults("report-all")) == ""
+
+
+# Edits that collide
+
+
+async def test_edits_of_one_entry_at_once_follow_each_other(it: Managed):
+    subnet = "<subnet><name>{}</name><address>{}</address><netmask>255.255.255.0</netmask></subnet>"
+    network = "<networks><network><name>n</name>{}</network></networks>"
+    await it.edit(network.format(""))
+
+    await asyncio.gather(
+        *(
+            it.edit(network.format(subnet.format(name, f"10.0.{at}.0")))
+            for at, name in enumerate("abc")
+        )
+    )
+
+    running = await it.get_config()
+    assert [name for name in "abc" if f"<name>{name}</name>" in running] == ["a", "b", "c"]
+    stored = [entry.xml for entry in await it.store.entries()]
+    assert [stored[0].count(f"<name>{name}</name>") for name in "abc"] == [1, 1, 1]
