@@ -38,6 +38,8 @@ class Candidate:
         """The touched entries, and what running had of each when it was touched first."""
         self._held: set[EntryPath] = set()
         """What a commit that waits for its confirmation will remove: touched, and kept so."""
+        self._life = object()
+        """Another after each discard: what was asked for before is somebody else's commit then."""
 
     @property
     def changed(self) -> bool:
@@ -73,7 +75,7 @@ class Candidate:
         """Take over what a commit, also that of the candidate, has changed in running."""
         if self._draft is self._running:
             return
-        if committed.of_candidate:  # what was edited since goes on from there
+        if committed.of_candidate is self._life:  # what was edited since goes on from there
             for change in committed.changes:
                 self._bases[change.path] = self._running.entry(change.path)
         self._draft.put(change for change in committed.changes if change.path not in self._bases)
@@ -98,7 +100,7 @@ class Candidate:
 
     def discard(self) -> None:
         """Make it what running is, but for what goes once it is confirmed."""
-        held = self._held
+        held, self._life = self._held, object()
         self._draft, self._bases, self._held = self._running, {}, set()
         self._hold(held)
 
@@ -156,7 +158,7 @@ class Candidate:
             change.path: None if change.new is None else to_element(change.new)
             for change in changes
         }
-        return replace(self._running.pending(changes, elements), of_candidate=True)
+        return replace(self._running.pending(changes, elements), of_candidate=self._life)
 
 
 def _xml(datastore: Datastore, path: EntryPath) -> bytes | None:

@@ -68,8 +68,8 @@ class PendingEdit:
     warnings: tuple[str, ...]
     touched: frozenset[EntryPath] = frozenset()
     """What the edit looked at, changed or not: the result holds for these as they are."""
-    of_candidate: bool = False
-    """It makes running what the candidate is."""
+    of_candidate: object = None
+    """What the candidate was when it asked for this, of a commit; see `Candidate.follow`."""
 
     def collides(self, other: "PendingEdit") -> bool:
         """Tell whether one of the two changes what the other looked at."""

@@ -146,6 +146,34 @@ def test_what_is_edited_while_a_commit_is_stored_stays_to_be_committed(pair: Pai
     assert b"<vlanid>2<" in pair.texts[0]
 
 
+def test_what_is_discarded_while_its_commit_is_stored_is_not_taken_for_a_removal(pair: Pair):
+    pair.edit(tenant("a") + tenant("b"))
+    pending = pair.candidate.pending()
+    pair.candidate.discard()
+    pair.edit(tenant("c"))
+
+    pair.running.commit(pending)
+    pair.candidate.follow(pending)
+
+    assert b"<name>a</name>" in pair.texts[1]
+    pair.commit()
+    assert [entry.path.name for entry in pair.running.entries()] == ["a", "b", "c"]
+
+
+def test_what_is_edited_after_a_discard_stands_against_the_commit_before_it(pair: Pair):
+    pair.edit(f"<networks>{network('n', 1)}</networks>")
+    pending = pair.candidate.pending()
+    pair.candidate.discard()
+    pair.edit(f"<networks>{network('n', 2)}</networks>")
+
+    pair.running.commit(pending)
+    pair.candidate.follow(pending)
+
+    with pytest.raises(RpcError, match="changed in running since"):
+        pair.candidate.pending()
+    assert b"<vlanid>1<" in pair.texts[0]
+
+
 @pytest.mark.parametrize("went", ["in running", "in the candidate"])
 def test_a_commit_never_leaves_an_entry_without_its_tenant(pair: Pair, went: str):
     pair.edit_running(tenant("a"))
