@@ -106,7 +106,7 @@ async def serve(
             engine=engine,
             store=store,
         )
-        services = services_of(settings, registry, schema.library(), manager, changing, store)
+        services = services_of(settings, registry, schema, manager, changing, store)
         netconf = await stack.enter_async_context(_netconf(settings, services, login))
         let_the_collector_in()
         readiness.clear(_STARTING)

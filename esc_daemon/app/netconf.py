@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import MODULE
 from esc_daemon.domain.events import Stream
 from esc_daemon.engine.clock import Clock
@@ -13,7 +14,6 @@ from esc_daemon.netconf.capabilities import (
     PROTOCOL_CAPABILITIES,
     library_capabilities,
 )
-from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.messages import RUNNING_ONLY, WITH_CANDIDATE
 from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.northbound.configuration import Configuration
@@ -31,12 +31,12 @@ from esc_daemon.store.base import LoggedEvent, Store
 def services_of(
     settings: Settings,
     registry: CollectorRegistry,
-    library: YangLibrary,
+    schema: Schema,
     manager: Callable[..., Manager],
     changing: Configuration,
     store: Store,
 ) -> Services:
-    """Return what the RPCs work with; *manager* makes the manager when given the `state`."""
+    """Return what the RPCs work with; *manager* lacks nothing but `state` and `library`."""
     given = settings.limits
     limits = Limits(
         sessions=given.sessions,
@@ -50,6 +50,7 @@ def services_of(
     )
     metrics = NetconfMetrics(registry)
     standard = settings.netconf_profile is NetconfProfile.STANDARD
+    library = schema.library().with_candidate() if standard else schema.library()
     capabilities = (
         *(each for each in PROTOCOL_CAPABILITIES if standard or each not in OF_CANDIDATE),
         *library_capabilities(library, MODULE),
@@ -79,7 +80,7 @@ def services_of(
         stream_list(STREAMS, oldest, started),
     )
     return Services(
-        management=manager(state=state),
+        management=manager(state=state, library=library),
         configuration=changing,
         sessions=sessions,
         locks=locks,

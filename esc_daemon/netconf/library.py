@@ -6,16 +6,18 @@ clients that know nothing newer.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lxml import etree
 
-from esc_daemon.netconf.xml import YANG_LIBRARY_NS, inner, leaf, qualified, serialise
+from esc_daemon.netconf.xml import BASE_NS, YANG_LIBRARY_NS, inner, leaf, qualified, serialise
 
 _DATASTORES_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-datastores"
 _SET: Final = "all"
 """The one module set, and the one schema made of it."""
+_OF_CANDIDATE: Final = ("candidate", "confirmed-commit")
+"""Features of ietf-netconf (RFC 6241 appendix C)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,21 @@ class YangLibrary:
 
     modules: tuple[YangModule, ...]
     content_id: str
+    datastores: tuple[str, ...] = ("running",)
+
+    def with_candidate(self) -> "YangLibrary":
+        """Return the library of a server that has a candidate and lets a commit be confirmed."""
+        return replace(
+            self,
+            modules=tuple(
+                replace(each, features=(*each.features, *_OF_CANDIDATE))
+                if each.namespace == BASE_NS
+                else each
+                for each in self.modules
+            ),
+            content_id=f"{self.content_id}c",
+            datastores=(*self.datastores, "candidate"),
+        )
 
 
 def yang_library(library: YangLibrary) -> bytes:
@@ -64,9 +81,10 @@ def yang_library(library: YangLibrary) -> bytes:
     schema = inner(root, "schema")
     leaf(schema, "name", _SET)
     leaf(schema, "module-set", _SET)
-    datastore = inner(root, "datastore")
-    leaf(datastore, "name", "ds:running", {"ds": _DATASTORES_NS})
-    leaf(datastore, "schema", _SET)
+    for name in library.datastores:
+        datastore = inner(root, "datastore")
+        leaf(datastore, "name", f"ds:{name}", {"ds": _DATASTORES_NS})
+        leaf(datastore, "schema", _SET)
     leaf(root, "content-id", library.content_id)
     return serialise(root)
 

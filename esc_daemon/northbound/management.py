@@ -104,9 +104,10 @@ class Manager:
         candidate: Candidate,
         engine: Engine,
         store: Store,
+        library: YangLibrary,
         state: Sequence[StateTree] = (),
     ) -> None:
-        """Make one; *state* is what a get shows beside the data model and the YANG library."""
+        """Make one; *state* is what a get shows beside the data model and the YANG *library*."""
         self._schema = schema
         self._answers = Answers(schema)
         if unhandled := schema.rpcs().keys() - NOT_YET:
@@ -116,7 +117,7 @@ class Manager:
         self._engine = engine
         self._store = store
         self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
-        self._state = (*state, *_library(schema.library()))
+        self._state = (*state, *_library(library))
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
 
     @property

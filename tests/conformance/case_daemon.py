@@ -192,6 +192,7 @@ async def a_daemon(
         schema=schema,
         datastore=datastore,
         candidate=configuration.candidate,
+        library=schema.library().with_candidate(),
         engine=engine,
         store=store,
     )

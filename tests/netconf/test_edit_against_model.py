@@ -110,7 +110,8 @@ def test_an_edit_does_to_the_tree_what_it_does_to_plain_values(data, default_ope
         refused = [(error.tag.value, error.path)]
 
     event("refused" if refused else "applied")
-    assert refused == naive.refusals[:1]
+    assert bool(refused) is bool(naive.refusals)
+    assert set(refused) <= set(naive.refusals)  # of several, either may be told
     if not refused:
         assert after is None or keys_stand_first(schema, after)
         got = None if after is None else as_data(schema, after)

@@ -128,6 +128,7 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         schema=schema,
         datastore=datastore,
         candidate=configuration.candidate,
+        library=schema.library().with_candidate(),
         engine=engine,
         store=store,
         state=state,

@@ -62,6 +62,7 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         schema=schema,
         datastore=datastore,
         candidate=configuration.candidate,
+        library=schema.library().with_candidate(),
         engine=engine,
         store=store,
     )

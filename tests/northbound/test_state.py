@@ -14,7 +14,11 @@ from raw_client import BASE, connected
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import _shares, yang_directory
-from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES, library_capabilities
+from esc_daemon.netconf.capabilities import (
+    OF_CANDIDATE,
+    PROTOCOL_CAPABILITIES,
+    library_capabilities,
+)
 from esc_daemon.northbound.ssh.services import LoggedNotification, StateTree, StreamInfo
 from esc_daemon.northbound.ssh.state import server_state, stream_list
 
@@ -217,7 +221,7 @@ async def test_the_library_is_what_its_yang_says(it: Managed, yang: libyang.Cont
 
 
 async def test_the_capabilities_lead_to_the_library(it: Managed, schema: Schema):
-    old, new, *modules = library_capabilities(schema.library(), "esc")
+    old, new, *modules = library_capabilities(schema.library().with_candidate(), "esc")
     shown = await it.get(f'<filter type="xpath" select="//l:content-id" xmlns:l="{LIBRARY}"/>')
 
     told = re.fullmatch(r".*:yang-library:1\.1\?revision=2019-01-04&content-id=(\w+)", new)
@@ -228,7 +232,7 @@ async def test_the_capabilities_lead_to_the_library(it: Managed, schema: Schema)
     assert modules[0].startswith(f"{ESC}?module=esc&revision=")
     assert modules[1] == (
         f"{BASE}?module=ietf-netconf&revision=2011-06-01"
-        "&features=writable-running,rollback-on-error,validate,xpath"
+        "&features=writable-running,rollback-on-error,validate,xpath,candidate,confirmed-commit"
     )
     assert not [each for each in modules if "module=ietf-yang-library" in each]
 
@@ -325,3 +329,22 @@ async def test_get_config_shows_no_state(it: Managed):
 
     assert roots(await it.get_config()) == ["esc_datamodel"]
     assert roots(await it.get_config(f'<filter><netconf xmlns="{NETMOD}"/></filter>')) == []
+
+
+def test_what_the_hello_announces_the_library_has_as_a_feature(schema: Schema):
+    for library, profile in (
+        (schema.library(), set(PROTOCOL_CAPABILITIES) - OF_CANDIDATE),
+        (schema.library().with_candidate(), set(PROTOCOL_CAPABILITIES)),
+    ):
+        announced = {each.split(":")[-2] for each in profile if ":capability:" in each}
+        (base,) = (each for each in library.modules if each.name == "ietf-netconf")
+        # the other capabilities are modules of their own
+        others = {"notification", "interleave", "with-defaults"}
+        assert set(base.features) == announced - others
+        assert ("candidate" in library.datastores) is ("candidate" in announced)
+
+
+async def test_the_library_lists_the_datastores_that_there_are(it: Managed):
+    reply = await it.get(f'<filter><yang-library xmlns="{LIBRARY}"/></filter>')
+
+    assert re.findall(r">ds:(\w+)<", reply) == ["running", "candidate"]
