@@ -39,6 +39,8 @@ class _List:
     """Containers of an entry with lists inside that are its own configuration."""
     goes_when_configured: bool = False
     """An entry goes nevertheless when more is said of it than its key."""
+    choice: str | None = None
+    """A leaf beside the entries that names one of them, and without which that one may go."""
 
     @property
     def holder(self) -> str:
@@ -68,7 +70,14 @@ _ROOTS: Mapping[str, tuple[_List, ...]] = {
         _List(entry="flavor", container="flavors"),
         _List(entry="file_server", container="file_servers", key="id"),
     ),
-    "esc_system_config": (_List(entry="vim_connector", container="vim_connectors", key="id"),),
+    "esc_system_config": (
+        _List(
+            entry="vim_connector",
+            container="vim_connectors",
+            key="id",
+            choice="default_vim_connector",
+        ),
+    ),
 }
 
 
@@ -130,10 +139,18 @@ class _Walk:
             return
         for container in source.iterfind(qname(ESC, of.container)):
             holder = child(target, of.container)
+            self._choice(container, of, holder)
             for entry in container.iterfind(qname(ESC, of.entry)):
                 self._entry(entry, of, holder, path)
             if not len(holder):
                 target.remove(holder)
+
+    def _choice(self, container: etree._Element, of: _List, holder: etree._Element) -> None:
+        if of.choice is None:
+            return
+        for source in container.iterfind(qname(ESC, of.choice)):
+            value = (source.text or "").strip()
+            self._goes(child(holder, of.choice, value), f"{of.choice} {value}")
 
     def _entry(
         self, source: etree._Element, of: _List, holder: etree._Element, path: tuple[str, ...]
@@ -149,8 +166,7 @@ class _Walk:
         if ways:
             _refuse_strangers(source, ways | of.own)
         if not said & ways or (of.goes_when_configured and said - ways):
-            target.set(qname(BASE, "operation"), self.operation.value)
-            self.going.append(f"{of.entry} {'/'.join(here)}")
+            self._goes(target, f"{of.entry} {'/'.join(here)}")
             return
         known = len(self.going)
         for a_list in of.inside:
@@ -159,6 +175,10 @@ class _Walk:
             holder.remove(target)
         else:
             self.staying.append(f"{of.entry} {'/'.join(here)}")
+
+    def _goes(self, target: etree._Element, name: str) -> None:
+        target.set(qname(BASE, "operation"), self.operation.value)
+        self.going.append(name)
 
 
 def _refuse_strangers(source: etree._Element, known: set[str]) -> None:

@@ -49,7 +49,7 @@ def delete_config(shell: Shell, *, file: str, operation: RemovalOperation, wait:
 
     FILE ("-": standard input) is one that edit-config takes; only the names in it count. Each
     deployment, network, subnet, volume, image, flavor, file server and VIM connector in it is
-    deleted from the running datastore.
+    deleted from the running datastore, and so is the choice of the default VIM connector.
 
     What FILE only passes through stays: a tenant that has something inside it in FILE, and a
     network of which nothing but its name and its subnets is given. A tenant with nothing inside

@@ -82,6 +82,34 @@ def test_a_vim_connector_goes_with_its_users() -> None:
     assert b"<users>" not in etree.tostring(found.payload.operation)
 
 
+@pytest.mark.parametrize("operation", RemovalOperation)
+def test_the_choice_of_the_default_connector_goes_with_its_connector(
+    operation: RemovalOperation,
+) -> None:
+    # given: the connector cannot go while the choice names it
+    document = (
+        f'<esc_system_config xmlns="{ESC}"><vim_connectors>'
+        "<default_vim_connector>c</default_vim_connector>"
+        "<vim_connector><id>c</id><type>T</type></vim_connector>"
+        "</vim_connectors></esc_system_config>"
+    )
+    # when
+    found = removal_of(document.encode(), operation)
+    # then
+    assert found.going == ("default_vim_connector c", "vim_connector c")
+    (choice,) = found.payload.operation.iter(qname(ESC, "default_vim_connector"))
+    assert (choice.text, choice.get(qname(BASE, "operation"))) == ("c", operation.value)
+
+
+def test_the_choice_of_the_default_connector_may_go_alone() -> None:
+    # given
+    choice = "<default_vim_connector>c</default_vim_connector>"
+    # when
+    found = removal(f"<vim_connectors>{choice}</vim_connectors>", "esc_system_config")
+    # then
+    assert found.going == ("default_vim_connector c",)
+
+
 def test_operations_of_the_file_do_not_count() -> None:
     # given
     inside = '<images><image nc:operation="create"><name>i</name></image></images>'

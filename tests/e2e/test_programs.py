@@ -237,3 +237,24 @@ def test_a_daemon_killed_in_the_middle_of_a_deploy_goes_on_and_doubles_nothing(
                     ),
                 )
             soon(lambda: None if servers_of(vim) else True, DEPLOYED_SECONDS)
+
+
+def test_a_file_that_makes_its_connector_the_default_can_be_taken_back(tmp_path: Path) -> None:
+    # given
+    file = tmp_path / "connectors.xml"
+    file.write_text(
+        f'<esc_system_config xmlns="{ESC}"><vim_connectors>'
+        "<default_vim_connector>chosen</default_vim_connector>"
+        "<vim_connector><id>chosen</id><type>SIMULATOR</type></vim_connector>"
+        "</vim_connectors></esc_system_config>"
+    )
+    with a_daemon(tmp_path / "data") as daemon:
+        client = ("esc_nc_cli", "--data-dir", str(daemon.folder))
+        made = run(*client, "edit-config", str(file))
+        assert made.returncode == 0, made.stderr
+        # when
+        taken = run(*client, "delete-config", str(file))
+        # then
+        assert taken.returncode == 0, taken.stderr
+        assert "to be deleted: default_vim_connector chosen, vim_connector chosen" in taken.stderr
+        assert "chosen" not in run(*client, "get-config").stdout
