@@ -19,8 +19,9 @@ from manual import program as esc_nc_cli
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, Waits
+from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
+from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
 from esc_daemon.settings import Settings
 
@@ -60,7 +61,16 @@ def shown(key: str, field: FieldInfo) -> str:
 
 def idle() -> Iterator[str]:
     """The leaves that are accepted and have no effect, by what they wait for."""
-    for kind, leaves in ACCEPTED_NO_EFFECT.items():
+    yield from by_reason(ACCEPTED_NO_EFFECT)
+
+
+def later() -> Iterator[str]:
+    """The leaves that are bound and not acted upon, by what they wait for."""
+    yield from by_reason(BOUND_FOR_LATER)
+
+
+def by_reason(table: Mapping[Kind, Mapping[str, Waits]]) -> Iterator[str]:
+    for kind, leaves in table.items():
         for reason in Waits:
             waiting = sorted(leaf for leaf, why in leaves.items() if why is reason)
             if waiting:
@@ -106,6 +116,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "capabilities": capabilities,
     "commands": commands,
     "idle": idle,
+    "later": later,
     "settings": settings,
     "tree": tree,
 }

@@ -6,7 +6,7 @@ CoverageError   a leaf of the YANG is neither bound nor listed, or the tables na
 
 from esc_daemon.datamodel.bind import INHERITED, SHAPES
 from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES
-from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT
+from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
 from esc_daemon.domain.ids import Kind
@@ -28,9 +28,11 @@ def check_coverage(schema: Schema) -> None:
         known = _leaves_of(schema, kind)
         bound = set(SHAPES[kind].leaves()) | set(INHERITED.get(kind, ()))
         idle = set(ACCEPTED_NO_EFFECT[kind])
+        later = set(BOUND_FOR_LATER.get(kind, ()))
         faults = {
             "has neither a binding nor a place in ACCEPTED_NO_EFFECT": known - bound - idle,
             "is bound and in ACCEPTED_NO_EFFECT": bound & idle,
+            "is in BOUND_FOR_LATER and not bound": later - bound,
             "is in a table and not in the YANG": (bound | idle) - known,
         }
         for fault, leaves in faults.items():

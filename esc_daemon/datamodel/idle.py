@@ -1,9 +1,10 @@
 """
 Leaves of the configuration that are accepted and kept, and have no effect yet, each with why.
 
-`coverage.check_coverage` holds this list against the YANG and the bindings: a new leaf is either
-bound or written down here, and a leaf that gets its effect is taken out. An edit that uses one is
-accepted with a warning in the log (`unheeded`), for what the client keeps to itself excepted.
+`coverage.check_coverage` holds these tables against the YANG and the bindings: a new leaf is either
+bound or stands in ACCEPTED_NO_EFFECT, and a leaf that gets its effect is taken out. An edit that
+uses one of those is accepted with a warning in the log (`unheeded`), for what the client keeps to
+itself excepted. BOUND_FOR_LATER names what reaches the intent, and there nobody acts upon it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,14 +38,25 @@ class Waits(StrEnum):
     VMWARE = "VIMs of VMware: regions, data centres, switches"
     ESC_1 = "what only ESC 1.x did: bandwidth, anycast addresses, properties of a group"
     PROXY = "metrics taken by another VM, or at one of several addresses"
+    HEALING = "healing: VMs that fell silent are rebooted or made anew"
+    SCALING = "scaling: VMs that are added to a group and taken away"
+    DRIVERS = "kept for the VIM drivers that will use them; the simulator needs none of them"
+    COLLECTORS = "collectors that measure other than the simulator's"
 
 
 _SILENT: Final = frozenset({Waits.CLIENT, Waits.DESCRIPTION})
 """What nobody expects an effect of."""
 
 
+def _below(parent: str, *leaves: str) -> tuple[str, ...]:
+    return tuple(f"{parent}/{leaf}" for leaf in leaves)
+
+
+_PROPERTY: Final = _below("properties/property", "name", "value")
+
+
 def _properties(parent: str) -> tuple[str, ...]:
-    return (f"{parent}/properties/property/name", f"{parent}/properties/property/value")
+    return _below(parent, *_PROPERTY)
 
 
 def _extensions(parent: str = "") -> tuple[str, ...]:
@@ -75,10 +87,6 @@ def _policies(parent: str) -> tuple[str, ...]:
         *_properties(action),
         *_file_locators(f"{action}/"),
     )
-
-
-def _below(parent: str, *leaves: str) -> tuple[str, ...]:
-    return tuple(f"{parent}/{leaf}" for leaf in leaves)
 
 
 _VOLUME: Final = ("name", "size", "sizeunit", "bus", "type", "image")
@@ -157,6 +165,40 @@ ACCEPTED_NO_EFFECT: Final[Mapping[Kind, Mapping[str, Waits]]] = {
     Kind.VIM_CONNECTOR: {},
 }
 """By kind: the path of each leaf (and of a presence container) below the entry, and its reason."""
+
+_NETWORK_LATER: Final = (
+    *("admin_state", "vlanid", "provider_network_type", "provider_physical_network"),
+    *("provider_segmentation_id", "subnet/dhcp"),
+)
+_DEPLOYMENT_LATER: Final[Mapping[Waits, Iterable[str]]] = {
+    Waits.DRIVERS: _below("networks/network", *_NETWORK_LATER),
+    Waits.HEALING: _below(
+        "vm_group",
+        *("recovery_wait_time", "reboot_time"),
+        *_below("recovery_policy", "recovery_type", "action_on_recovery", "max_retries"),
+    ),
+    Waits.SCALING: _below("vm_group/scaling", "max_active", "elastic"),
+    Waits.COLLECTORS: _below("vm_group/kpi_data/kpi/metric_collector", *_PROPERTY),
+}
+BOUND_FOR_LATER: Final[Mapping[Kind, Mapping[str, Waits]]] = {
+    Kind.NETWORK: _by_leaf({Waits.DRIVERS: _NETWORK_LATER}),
+    Kind.IMAGE: _by_leaf(
+        {Waits.DRIVERS: ("src", "disk_format", "container_format", *_PROPERTY)},
+    ),
+    Kind.FLAVOR: _by_leaf(
+        {
+            Waits.DRIVERS: (
+                *("memory_mb", "root_disk_mb", "ephemeral_disk_mb", "swap_disk_mb"),
+                *_PROPERTY,
+            )
+        }
+    ),
+    Kind.DEPLOYMENT: _by_leaf(_DEPLOYMENT_LATER),
+}
+"""
+As ACCEPTED_NO_EFFECT, of leaves that are bound: checked on acceptance, stored, perhaps shown, and
+acted upon by nobody. Nearly every payload has some, so the log does not warn of them.
+"""
 
 
 _LOUD: Final = {
