@@ -19,7 +19,7 @@ from esc_daemon.netconf.xml import name_of
 
 
 class Waits(StrEnum):
-    """What a leaf waits for."""
+    """What a leaf waits for; for `_IN_VAIN`: what it asks for, which will not come."""
 
     CLIENT = "kept for the client that wrote it and for the VIM drivers that will read it"
     DESCRIPTION = "kept for people"
@@ -46,6 +46,8 @@ class Waits(StrEnum):
 
 _SILENT: Final = frozenset({Waits.CLIENT, Waits.DESCRIPTION})
 """What nobody expects an effect of."""
+_IN_VAIN: Final = frozenset({Waits.ESC_1, Waits.SHARED_ADDRESS})
+"""What will have no effect in any later version either."""
 
 
 def _below(parent: str, *leaves: str) -> tuple[str, ...]:
@@ -217,7 +219,8 @@ def unheeded(kind: Kind, entry: etree._Element) -> Iterator[str]:
     found: dict[Waits, dict[str, None]] = {}
     _look(entry, "", kind, found)
     for why, paths in found.items():
-        yield f"kept without effect: {', '.join(paths)}; waits for {why}"
+        reason = why if why in _IN_VAIN else f"waits for {why}"
+        yield f"kept without effect: {', '.join(paths)}; {reason}"
 
 
 def _look(

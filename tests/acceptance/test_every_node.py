@@ -69,6 +69,17 @@ def test_whatever_has_no_effect_is_warned_of(datastore: Datastore) -> None:
             assert (why in warnings) is (why not in UNSPOKEN), why
 
 
+def test_what_will_never_have_an_effect_is_not_said_to_wait(datastore: Datastore) -> None:
+    warnings = datastore.edit(whole()).warnings
+
+    in_vain = {Waits.ESC_1, Waits.SHARED_ADDRESS}
+    for why in {
+        why for leaves in ACCEPTED_NO_EFFECT.values() for why in leaves.values()
+    } - UNSPOKEN:
+        (text,) = {each.partition("; ")[2] for each in warnings if why in each}
+        assert text == (why if why in in_vain else f"waits for {why}")
+
+
 def test_the_order_of_start_reaches_the_intent(datastore: Datastore) -> None:
     intents = [intent for _, intent in datastore.edit(whole()).intents]
 
