@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.ids import DEFAULT_VIM, RecordId, VimId
 from esc_daemon.domain.intent import DefaultVimConnector, VimConnector
-from esc_daemon.domain.record import ConnectorRecord, DefaultConnectorRecord
+from esc_daemon.domain.record import ConnectorRecord, DefaultConnectorRecord, Record
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
@@ -33,11 +33,14 @@ def connecting(*vims: VimId) -> Edit:
 
 def known(engine: Engine, *vims: VimId) -> None:
     """Let *engine* know *vims*, the first as the default, without records: they are not checked."""
+    engine._connectors.take(records_of(*vims))
+
+
+def records_of(*vims: VimId) -> list[Record]:
+    """Return the records of *vims* and of the choice of the first as the default."""
     id_ = RecordId("00000000-0000-4000-8000-00000000c0de")
     named = DefaultVimConnector(vim_id=vims[0])
-    engine._connectors.take(
-        [
-            *(ConnectorRecord(key=connector_key(v), id=id_, intent=connector(v)) for v in vims),
-            DefaultConnectorRecord(key=DEFAULT_VIM, id=id_, intent=named),
-        ]
-    )
+    return [
+        *(ConnectorRecord(key=connector_key(v), id=id_, intent=connector(v)) for v in vims),
+        DefaultConnectorRecord(key=DEFAULT_VIM, id=id_, intent=named),
+    ]

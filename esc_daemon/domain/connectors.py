@@ -131,13 +131,14 @@ def _objection(
 def check_connectors(
     before: Connectors,
     after: Connectors,
-    records: Iterable[Record],
+    records: Callable[[], Iterable[Record]],
     needs_users: Callable[[str], bool],
 ) -> None:
     """
     Refuse a change of connectors that would cut off what lives in them.
 
-    *records* are all there are once the edit is taken; *needs_users* tells of a type of connector.
+    *records* returns all there are once the edit is taken, and is called for a change that might;
+    *needs_users* tells of a type of connector.
 
     Raises:
         Refused: A connector in use would go, become another one or lose its last user; or the
@@ -145,17 +146,25 @@ def check_connectors(
 
     """
     _check_named(before, after)
-    there = tuple(records)
-    for vim, intent in before.intents.items():
-        deed = _deed(intent, after.intents.get(vim), needs_users)
-        tenants = [each for each in there if _lives_at(each, vim, before)] if deed else []
+    deeds = {
+        vim: deed
+        for vim, intent in before.intents.items()
+        if (deed := _deed(intent, after.intents.get(vim), needs_users))
+    }
+    default = after.default if after.default != before.default else None
+    if not deeds and default is None:
+        return
+    there = tuple(records())
+    for vim, deed in deeds.items():
+        tenants = [each for each in there if _lives_at(each, vim, before)]
         if tenants:
             text = (
                 f"VIM connector {vim} is in use: {_first_of(tenants)} lives there; {deed} when "
                 "that is gone"
             )
             raise Refused("in-use", text, key=connector_key(vim))
-    _check_default(before, after, there)
+    if default is not None:
+        _check_default(before, default, there)
 
 
 def _deed(
@@ -187,11 +196,8 @@ def _check_named(before: Connectors, after: Connectors) -> None:
     raise Refused("data-missing", after.absent(after.named), key=DEFAULT_VIM)
 
 
-def _check_default(before: Connectors, after: Connectors, records: tuple[Record, ...]) -> None:
+def _check_default(before: Connectors, default: VimId, records: tuple[Record, ...]) -> None:
     """What is made outside deployments lives in the default VIM, all of it."""
-    default = after.default
-    if default is None or default == before.default:
-        return
     left = [
         record
         for record in records

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from esc_daemon.domain.connectors import (
@@ -95,12 +96,17 @@ class ConnectorGuard:
         after = self.after(edit)
         check_creations(steps.values(), after, lambda vim: self._status(vim, steps))
         if edit.moves_connectors:
-            left = {record.key: record for record in self._records()}
-            for key, step in steps.items():
-                left.pop(key, None)
-                if step.record is not None:
-                    left[key] = step.record
-            check_connectors(self._there, after, left.values(), self._vims.needs_users)
+            left = partial(self._left, steps)
+            check_connectors(self._there, after, left, self._vims.needs_users)
+
+    def _left(self, steps: Mapping[Key, Step]) -> Iterable[Record]:
+        """Return all records as they are once *steps* are taken; there may be very many."""
+        left = {record.key: record for record in self._records()}
+        for key, step in steps.items():
+            left.pop(key, None)
+            if step.record is not None:
+                left[key] = step.record
+        return left.values()
 
     def _status(self, vim: VimId, steps: Mapping[Key, Step]) -> VimStatus | None:
         key = connector_key(vim)

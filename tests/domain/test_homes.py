@@ -319,12 +319,12 @@ def living() -> list[Record]:
 
 def judged(before: Connectors, after: Connectors, records: list[Record]) -> Refused:
     with pytest.raises(Refused) as refused:
-        check_connectors(before, after, records, lambda _: True)
+        check_connectors(before, after, lambda: records, lambda _: True)
     return refused.value
 
 
 def accepted(before: Connectors, after: Connectors, records: list[Record]) -> None:
-    check_connectors(before, after, records, lambda _: True)
+    check_connectors(before, after, lambda: records, lambda _: True)
 
 
 def test_a_connector_in_which_something_lives_stays() -> None:
@@ -371,7 +371,7 @@ def test_the_last_user_stays_where_one_is_needed() -> None:
     with_user = there(VIM, users=(VimUser(name="u"),))
 
     assert "its last user" in judged(with_user, there(VIM), living()).text
-    check_connectors(with_user, there(VIM), living(), lambda _: False)
+    check_connectors(with_user, there(VIM), living, lambda _: False)
 
 
 def test_the_default_that_is_named_is_not_deleted() -> None:

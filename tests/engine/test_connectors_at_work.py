@@ -29,13 +29,14 @@ from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.vim.base import BadConnector, VimUnreachable
-from tests.connectors import connecting, connector
+from tests.connectors import connecting, connector, records_of
 from tests.dayzero.shelf import Shelf
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
@@ -404,6 +405,47 @@ async def test_what_goes_at_once_may_go_together_with_its_connector(type_, store
         await engine.apply(edit(*gone))
 
         assert engine.record(MOON_KEY) is None
+
+
+class Counted:
+    """No records, and how often they were looked through."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self):
+        self.times += 1
+        return ()
+
+
+A_DEFAULT = Change(key=DEFAULT_VIM, intent=DefaultVimConnector(vim_id=MOON))
+USERS = (VimUser(name="u", credentials=(("os_password", "new"),)),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "times"),
+    [
+        ((configuring(LAB, users=USERS),), 0),
+        ((configuring(MOON),), 0),
+        ((Change(key=DEFAULT_VIM, intent=None),), 0),
+        ((configuring(LAB, type="OTHER"),), 1),
+        ((configuring(MOON), A_DEFAULT), 1),
+        ((Change(key=LAB_KEY, intent=None), Change(key=DEFAULT_VIM, intent=None)), 1),
+        ((Change(key=LAB_KEY, intent=None), configuring(MOON), A_DEFAULT), 1),
+    ],
+    ids=["login", "one-more", "still-the-only-one", "type", "default", "delete", "replace"],
+)
+async def test_records_are_looked_through_only_for_what_might_cut_them_off(type_, changes, times):
+    # given: one connector, which is the default
+    vims = Vims({"SIMULATOR": type_, "OTHER": type_}, call_timeout=CALL_TIMEOUT)
+    records = Counted()
+    guard = ConnectorGuard(vims, {}.get, records)
+    guard.take(records_of(LAB))
+    # when
+    guard.check(edit(*changes), {})
+    # then
+    assert records.times == times
+    await vims.close()
 
 
 # ------------------------------------------------------------------ who waits for whom
