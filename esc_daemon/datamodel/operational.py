@@ -50,15 +50,16 @@ class Part:
     """
     A part of opdata; None stands for any. A filter is still to be applied.
 
-    *tenants* false: only what lies beside them.
+    *tenants* false: only what lies beside them. With *leftovers* every record is looked at.
     """
 
     tenants: bool = True
     tenant: str | None = None
     deployment: str | None = None
+    leftovers: bool = False
 
 
-EVERYTHING: Final = Part()
+EVERYTHING: Final = Part(leftovers=True)
 
 
 def part_of(path: Sequence[Step]) -> Part | None:
@@ -68,14 +69,21 @@ def part_of(path: Sequence[Step]) -> Part | None:
     names = [step.name for step in path]
     if any(name != known for name, known in zip(names, _WAY, strict=False)):
         return None
-    if len(names) > 2 and names[2] != "tenants":
-        return Part(tenants=False)
+    if len(names) < 3 or _compares_more_than_status(path[1]):
+        return EVERYTHING
+    if names[2] != "tenants":
+        return Part(tenants=False, leftovers=names[2] == "leftovers")
     if len(names) > 3 and names[3] != "tenant":
         return None
     tenant = dict(path[3].keys).get("name") if len(names) > 3 else None
     if len(names) > 4 and names[4] == "deployments":
         return Part(tenant=tenant, deployment=dict(path[4].keys).get("deployment_name"))
     return Part(tenant=tenant)
+
+
+def _compares_more_than_status(step: Step) -> bool:
+    """Tell whether a container is compared as if it were a leaf: it is to be whole then."""
+    return any(name != "status" for name, _ in step.keys)
 
 
 class Operational:
@@ -102,7 +110,7 @@ class Operational:
             yield from self._beside_tenants()
         tenants = (self._tenant(TenantName(name), part.deployment) for name in self._named(part))
         yield from _contained("tenants", chain.from_iterable(tenants))
-        if part.tenant is None:
+        if part.leftovers:
             left = filter(_holds_leftovers, self._records.records())
             yield from _contained("leftovers", (partial(_leftovers, each) for each in left))
         yield "</opdata>"

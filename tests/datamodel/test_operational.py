@@ -59,12 +59,14 @@ class Kept:
     def __init__(self, records: Iterable[Any]) -> None:
         self._kept: dict[Key, Any] = {record.key: record for record in records}
         self.asked: list[Key] = []
+        self.scans = 0
 
     def record(self, key: Key) -> Record | None:
         self.asked.append(key)
         return self._kept.get(key)
 
     def records(self) -> Iterable[Record]:
+        self.scans += 1
         return list(self._kept.values())
 
     def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
@@ -277,6 +279,22 @@ def test_what_a_vim_would_not_remove_is_shown(schema: Schema) -> None:
         (
             (
                 Hint(None, "esc_datamodel"),
+                Hint(None, "opdata", (("leftovers", "x"),)),
+                Hint(None, "tenants"),
+            ),
+            EVERYTHING,
+        ),
+        (
+            (
+                Hint(None, "esc_datamodel"),
+                Hint(None, "opdata", (("status", "OPER_UP"),)),
+                Hint(None, "leftovers"),
+            ),
+            Part(tenants=False, leftovers=True),
+        ),
+        (
+            (
+                Hint(None, "esc_datamodel"),
                 Hint(None, "opdata"),
                 Hint(None, "tenants"),
                 Hint(None, "nothing"),
@@ -342,6 +360,34 @@ def test_a_resource_that_stands_is_no_leftover() -> None:
 
     assert tree is not None
     assert names(tree, "e:leftovers/e:leftover/e:name") == []
+
+
+OPDATA = (Hint(None, "esc_datamodel"), Hint(None, "opdata"))
+
+
+@pytest.mark.parametrize(
+    ("path", "scans"),
+    [
+        ((), 1),
+        (OPDATA, 1),
+        ((*OPDATA, Hint(None, "leftovers")), 1),
+        ((*OPDATA, Hint(None, "vim_connectors")), 0),
+        ((*OPDATA, Hint(None, "tenants")), 0),
+        ((*OPDATA, Hint(None, "tenants"), Hint(None, "tenant", (("name", "t"),))), 0),
+    ],
+)
+def test_every_record_is_looked_at_only_where_leftovers_are_asked_for(
+    path: tuple[Hint, ...], scans: int
+) -> None:
+    record, network, *_ = deployment("t")
+    assert isinstance(network, ResourceRecord)
+    left = replace(network, state=ResourceState.LEFTOVER, intent=None, error="locked")
+    records = Kept([tenant("t"), record, left])
+
+    tree = read(records, part_of(path))
+
+    assert records.scans == scans
+    assert len(names(tree, "e:leftovers/e:leftover")) == scans
 
 
 VIM = "e:vim_connectors/e:vim_connector"
