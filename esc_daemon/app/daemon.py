@@ -86,7 +86,7 @@ async def serve(
         ports: dict[str, int] = {}  # known when the listeners are there
         # the engine, whose records are asked for file servers, comes after what it reads with
         servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
-        day_zero = reader_of_day_zero(settings, stack, servers, ports.values())
+        day_zero = reader_of_day_zero(settings, servers, ports.values())
         engine = await engine_of(settings, stack, store, vault, day_zero)
         registry = CollectorRegistry()
         readiness = Readiness([_STARTING])

@@ -6,9 +6,7 @@ A new VIM driver and a new collector are named here.
 
 import asyncio
 from collections.abc import Container
-from contextlib import (
-    AsyncExitStack,
-)
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -39,10 +37,10 @@ SIMULATOR_STATE: Final = "simulator.state"
 
 
 def reader_of_day_zero(
-    settings: Settings, stack: AsyncExitStack, servers: FileServers, own_ports: Container[int]
+    settings: Settings, servers: FileServers, own_ports: Container[int]
 ) -> DayZeroReader:
     """Return what reads day-0 files; it does not ask the daemon itself, at *own_ports*."""
-    reader = day_zero_reader(
+    return day_zero_reader(
         settings.data_dir,
         directories=settings.day0.directories,
         servers=servers,
@@ -50,8 +48,6 @@ def reader_of_day_zero(
         timeout=settings.day0.timeout,
         own_ports=own_ports,
     )
-    stack.callback(reader.close)
-    return reader
 
 
 async def engine_of(

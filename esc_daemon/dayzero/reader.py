@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Container, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -15,13 +15,12 @@ from esc_daemon.dayzero.base import (
     FileServers,
 )
 from esc_daemon.dayzero.files import LocalFiles
+from esc_daemon.dayzero.threads import ReaderThreads
 from esc_daemon.dayzero.web import Login, WebFiles
 from esc_daemon.domain.checksum import checksum_of
 from esc_daemon.domain.day_zero import LocalSource, WebSource, below, source_of
 from esc_daemon.domain.intent import DayZero, RemoteFile
 
-_READERS: Final = 4
-"""Threads that read files of this machine: a file system that hangs must not hold up the rest."""
 _OWNER_ONLY: Final = 0o700
 
 
@@ -72,7 +71,7 @@ class SourceReader:
         self._web = web
         self._servers = servers
         self._timeout = timeout
-        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="day-0")
+        self._threads = ReaderThreads()
 
     async def texts(self, files: Sequence[DayZero]) -> tuple[str, ...]:
         """See DayZeroReader."""
@@ -122,12 +121,7 @@ class SourceReader:
             case WebSource(url=url):
                 return await self._web.fetch(url, max_bytes, login)
             case LocalSource(path=path):
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, self._files.read, path, max_bytes)
-
-    def close(self) -> None:
-        """Let go of the threads, also of one that hangs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+                return await self._threads.run(partial(self._files.read, path, max_bytes))
 
 
 def _inline(file: DayZero, max_bytes: int) -> bytes:

@@ -3,11 +3,14 @@
 import asyncio
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from web_server import WebServer, a_web_server, basic
 
 from esc_daemon.dayzero.base import (
@@ -16,6 +19,7 @@ from esc_daemon.dayzero.base import (
     DayZeroUnknown,
 )
 from esc_daemon.dayzero.reader import SourceReader, day_zero_reader
+from esc_daemon.dayzero.threads import READERS
 from esc_daemon.domain.intent import DayZero, FileServer, RemoteFile
 from tests.dayzero.shelf import Shelf
 
@@ -96,21 +100,13 @@ class Servers:
         return FileServer(name=name, base_url=self._urls[name], user="u", password="secret")
 
 
-@pytest.fixture
-def opened() -> Iterator[list[SourceReader]]:
-    readers: list[SourceReader] = []
-    yield readers
-    for reader in readers:
-        reader.close()
-
-
 Make = Callable[..., SourceReader]
 
 
 @pytest.fixture
-def make(tmp_path: Path, opened: list[SourceReader]) -> Make:
+def make(tmp_path: Path) -> Make:
     def made(*, timeout: float = 10, **servers: str) -> SourceReader:
-        reader = day_zero_reader(
+        return day_zero_reader(
             tmp_path,
             directories=[Path("day0")],
             servers=Servers(**servers),
@@ -118,8 +114,6 @@ def make(tmp_path: Path, opened: list[SourceReader]) -> Make:
             timeout=timeout,
             own_ports=(),
         )
-        opened.append(reader)
-        return reader
 
     return made
 
@@ -195,23 +189,86 @@ async def test_all_files_of_a_vm_have_one_time_out(make: Make, web: WebServer) -
     assert text == "day-0 file b: not read within 0.3 s"
 
 
-async def test_a_file_system_that_hangs_is_given_up(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader = make(timeout=0.2)
-    (tmp_path / "day0" / "a").write_text("text")
-    hanging = threading.Event()
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Until it is set, no file of this machine can be read."""
+    event = threading.Event()
     read = os.read
 
     def slow(file: int, size: int) -> bytes:
-        hanging.wait(20)
+        event.wait(20)
         return read(file, size)
 
     monkeypatch.setattr(os, "read", slow)
+    yield event
+    event.set()
+
+
+@pytest.mark.usefixtures("hanging")
+async def test_a_file_system_that_hangs_is_given_up(make: Make, tmp_path: Path) -> None:
+    reader = make(timeout=0.2)
+    (tmp_path / "day0" / "a").write_text("text")
+
+    assert "not read within 0.2 s" in await unknown(reader.texts([a_file("a")]))
+
+
+async def test_when_all_readers_hang_it_is_told_at_once_until_one_ends(
+    make: Make, tmp_path: Path, hanging: threading.Event
+) -> None:
+    # given a reader whose threads all hang in files that were given up
+    reader = make(timeout=0.1)
+    (tmp_path / "day0" / "a").write_text("text")
+    with capture_logs() as logs:
+        for _ in range(READERS):
+            assert "not read within" in await unknown(reader.texts([a_file("a")]))
+
+    # then it is logged once and the next file is not waited for
+    assert [line["event"] for line in logs] == ["day_zero.all_readers_hang"]
+    assert "day-0 file file: all readers hang" in await unknown(reader.texts([a_file("a")]))
+
+    # and when the file system is back, so are they
+    hanging.set()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert await reader.texts([a_file("a")]) == ("text",)
+                break
+            except DayZeroUnknown:
+                await asyncio.sleep(0.01)
+
+
+HANGS = """
+import asyncio, os, pathlib, sys, threading
+from esc_daemon.dayzero.base import DayZeroUnknown
+from esc_daemon.dayzero.reader import day_zero_reader
+from esc_daemon.domain.intent import DayZero
+
+async def main(folder):
+    reader = day_zero_reader(
+        folder, directories=[folder], servers=None, max_bytes=9, timeout=0.1, own_ports=()
+    )
     try:
-        assert "not read within 0.2 s" in await unknown(reader.texts([a_file("a")]))
-    finally:
-        hanging.set()
+        await reader.texts([DayZero(dst="a", file="a")])
+    except DayZeroUnknown:
+        print("given up")
+
+os.read = lambda *_: threading.Event().wait()
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+def test_a_process_ends_while_a_file_system_hangs(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("text")
+
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "given up\n"), done.stderr
 
 
 async def test_a_source_that_acceptance_would_refuse_today_is_refused(make: Make) -> None:
