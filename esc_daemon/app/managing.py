@@ -59,7 +59,7 @@ async def engine_of(
 ) -> Engine:
     """Return the engine, nothing restored yet."""
     vims = Vims(
-        {SIMULATOR: _simulator_type(settings, stack)},
+        {SIMULATOR: _simulator_type(settings, stack, vault)},
         call_timeout=settings.vim.call_timeout,
         opened=partial(opened_connector, unseal=vault.unseal),
     )
@@ -81,7 +81,7 @@ async def engine_of(
     return engine
 
 
-def _simulator_type(settings: Settings, stack: AsyncExitStack) -> SimulatorType:
+def _simulator_type(settings: Settings, stack: AsyncExitStack, vault: Vault) -> SimulatorType:
     """Return the type SIMULATOR: connectors without an address are doors to one cloud."""
     timeout = settings.vim.call_timeout
     if settings.vim.simulator_address is not None:
@@ -91,7 +91,7 @@ def _simulator_type(settings: Settings, stack: AsyncExitStack) -> SimulatorType:
             timeout_seconds=timeout,
         )
     faults = settings.vim.faults_file
-    state = stack.enter_context(StateFile(settings.data_dir / SIMULATOR_STATE))
+    state = stack.enter_context(StateFile(settings.data_dir / SIMULATOR_STATE, vault=vault))
     cloud = Cloud(
         CloudSettings(
             build_seconds=settings.vim.build_seconds, boot_seconds=settings.vim.boot_seconds

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,11 @@ from pathlib import Path
 from threading import Thread
 
 from programs import Program, a_daemon, run
+
+from esc_daemon.access.vault_key import vault_key
+from esc_daemon.vault import Vault
+from esc_daemon.vim.simulator.rows import ServerRow
+from esc_daemon.vim.simulator.state import read_rows
 
 PASSWORD = "correct horse"
 TEMPLATE = b"hostname $NAME\naddress ${NICID_0_IP_ADDRESS}\n"
@@ -78,9 +82,11 @@ def client(daemon: Program, *words: str) -> tuple[int, str]:
 
 
 def guests(data: Path) -> list[str]:
-    """Return the day-0 texts of the servers that the embedded simulator has made so far."""
-    rows = [json.loads(line) for line in (data / "simulator.state").read_text().splitlines()]
-    return [file["text"] for row in rows for file in row.get("files", ())]
+    """Return the day-0 texts of the servers of the embedded simulator."""
+    state = data / "simulator.state"
+    vault = Vault(vault_key(data / "keys" / "vault.key", in_use=True))
+    rows, _ = read_rows(state.read_bytes(), state, vault)
+    return [file.text for row in rows if isinstance(row, ServerRow) for file in row.files]
 
 
 def test_a_file_of_a_file_server_reaches_the_guest_once_the_login_is_right(tmp_path: Path) -> None:

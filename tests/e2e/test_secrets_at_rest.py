@@ -5,8 +5,7 @@ from pathlib import Path
 from programs import Program, a_daemon, run
 
 SECRET = "enable-secret-of-day-0"
-SEARCHED = ("esc.db*", "*.log")
-"""Not the simulator's state: that is the VIM, which is handed the day-0 data."""
+SEARCHED = ("esc.db*", "*.log", "simulator.state")
 
 
 def deployment(folder: Path) -> Path:
@@ -29,8 +28,9 @@ def client(daemon: Program, *words: str) -> str:
 
 
 def found_in(data: Path) -> list[str]:
-    files = [file for pattern in SEARCHED for file in data.glob(pattern)]
-    assert files
+    matches = [list(data.glob(pattern)) for pattern in SEARCHED]
+    assert all(matches)
+    files = [file for each in matches for file in each]
     return [file.name for file in files if SECRET.encode() in file.read_bytes()]
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VimId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import ServerFile
+from esc_daemon.vault import KEY_BYTES, MARK, Vault, is_sealed
 from esc_daemon.vim.base import VimRefused, VimUnknown
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -132,6 +135,83 @@ async def test_a_server_of_a_state_file_from_before_there_were_files_has_none(tm
         assert driver.cloud.files(server.key) == ()
 
 
+VAULT = Vault(bytes(range(KEY_BYTES)))
+SECRET = "enable secret of day 0"
+
+
+async def with_files(driver: SimulatorDriver) -> ServerKey:
+    """Return the server that *driver* made with two files of one text."""
+    key = ServerKey(a_vm(), 1)
+    files = tuple(ServerFile(dst=dst, text=SECRET) for dst in ("a", "b"))
+    await driver.ensure_server(key, replace(a_server(), files=files), ())
+    return key
+
+
+async def test_with_a_vault_the_texts_of_files_are_sealed_each_for_its_place(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path, vault=VAULT) as state:
+        driver = a_driver(state)
+        keys = [await with_files(driver), await with_files(driver)]
+        # the guest has it in clear, before and after
+        assert {file.text for key in keys for file in driver.cloud.files(key)} == {SECRET}
+    with StateFile(path, vault=VAULT) as state:
+        again = a_driver(state).cloud
+        assert {file.text for key in keys for file in again.files(key)} == {SECRET}
+        state.rewrite(again.rows())
+        assert driver.cloud.rows() == again.rows()
+
+    assert SECRET not in path.read_text()
+    sealed = re.findall(r'"text":"(.+?)"', path.read_text())
+    assert len(set(sealed)) == len(sealed) == 4
+    assert all(map(is_sealed, sealed))
+
+
+async def test_a_plain_file_is_sealed_whole_when_a_vault_opens_it(tmp_path):
+    # given a plain file, with a server that is gone and text that looks like sealed text
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        gone, kept = await with_files(driver), ServerKey(a_vm(), 1)
+        await driver.remove_server(gone)
+        odd = ServerFile(dst="odd", text=MARK)
+        await driver.ensure_server(kept, replace(a_server(), files=(odd,)), ())
+    assert SECRET in path.read_text()
+
+    # when
+    with StateFile(path, vault=VAULT) as state:
+        cloud = a_driver(state).cloud
+        length = path.stat().st_size
+        state.write(cloud.rows())
+
+    # then
+    assert cloud.files(kept) == (odd,)
+    assert SECRET not in path.read_text()
+    assert f'"{MARK}"' not in path.read_text()
+    # and what was written behind it counts
+    rows, counted = read_rows(path.read_bytes(), path, VAULT)
+    assert counted == path.stat().st_size > length
+    assert set(map(repr, rows)) == set(map(repr, cloud.rows()))
+
+
+@pytest.mark.parametrize(
+    ("vault", "message"),
+    [
+        (None, "state: line 1: it is sealed"),
+        (Vault(bytes(KEY_BYTES)), "state: simulator/.*/1/a: sealed by another key.*move the file"),
+    ],
+)
+async def test_a_sealed_file_without_its_key_is_left_alone(tmp_path, vault, message):
+    path = tmp_path / "state"
+    with StateFile(path, vault=VAULT) as state:
+        await with_files(a_driver(state))
+    content = path.read_bytes()
+
+    with pytest.raises(StateError, match=message):
+        StateFile(path, vault=vault)
+
+    assert path.read_bytes() == content
+
+
 async def test_a_removal_goes_on_while_nobody_runs(tmp_path):
     with StateFile(tmp_path / "state") as state:
         driver = a_driver(state)
@@ -197,15 +277,16 @@ async def test_a_line_that_was_cut_off_is_left_out_and_the_file_goes_on(tmp_path
         assert await listed(a_driver(state)) == [second.key]
 
 
-async def test_any_prefix_of_the_file_can_be_read(tmp_path):
+@pytest.mark.parametrize("vault", [None, VAULT])
+async def test_any_prefix_of_the_file_can_be_read(tmp_path, vault):
     path = tmp_path / "state"
-    with StateFile(path) as state:
+    with StateFile(path, vault=vault) as state:
         driver = a_driver(state)
         server = await deploy(driver, a_vm())
         await driver.remove_server(server.key)
     content = path.read_bytes()
     for length in range(len(content)):
-        rows, counted = read_rows(content[:length], path)
+        rows, counted = read_rows(content[:length], path, vault)
         assert counted <= length
         Cloud(SETTINGS, rows=rows)
 
