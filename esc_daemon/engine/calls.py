@@ -6,7 +6,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
-from esc_daemon.dayzero.base import TOO_LONG, DayZeroReader, DayZeroRefused
+import structlog
+
+from esc_daemon.dayzero.base import (
+    TOO_LONG,
+    DayZeroError,
+    DayZeroReader,
+    DayZeroRefused,
+    DayZeroUnknown,
+)
 from esc_daemon.domain.commands import (
     AwaitServer,
     EnsureResource,
@@ -17,7 +25,7 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
 from esc_daemon.domain.ids import Kind
-from esc_daemon.domain.intent import FileServer, Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
 from esc_daemon.domain.specs import Port, ResourceHandle, ServerFile, ServerStatus
 from esc_daemon.domain.triggers import (
@@ -28,6 +36,8 @@ from esc_daemon.domain.triggers import (
     Trigger,
 )
 from esc_daemon.vim.base import VimDriver, VimNotSupported
+
+log = structlog.get_logger()
 
 FIRST_LOOK_SECONDS: Final = 0.5
 LONGEST_LOOK_SECONDS: Final = 5.0
@@ -75,7 +85,7 @@ async def perform(
 async def _ensure_server(
     driver: VimDriver, call: EnsureServer, asking: Asking, day_zero: DayZeroReader
 ) -> Trigger:
-    texts = await day_zero.texts(call.day_zero) if call.day_zero else ()
+    texts = await _texts(day_zero, call.day_zero) if call.day_zero else ()
     ports = []
     for port in call.spec.ports:
         async with asking():
@@ -86,6 +96,17 @@ async def _ensure_server(
     async with asking():
         server = await driver.ensure_server(call.key, spec, tuple(ports))
     return ServerSeen(server=server)
+
+
+async def _texts(day_zero: DayZeroReader, files: Sequence[DayZero]) -> tuple[str, ...]:
+    try:
+        return await day_zero.texts(files)
+    except DayZeroError:
+        raise
+    except Exception as error:  # no driver was asked: it must not be told as the driver's
+        log.exception("day_zero.reading_broke", files=[file.dst for file in files])
+        text = f"internal error in the reading of day-0 files: {type(error).__name__}"
+        raise DayZeroUnknown(text) from error
 
 
 def _files(

@@ -180,3 +180,24 @@ async def test_no_text_of_a_file_is_logged_or_told(shelf):
     assert any(line["event"] == "vim.call_broke" for line in lines)
     assert SECRET not in repr(lines)
     assert SECRET not in repr(events)
+
+
+class BrokenShelf(Shelf):
+    """A reader with a bug, which the first reading meets."""
+
+    async def texts(self, files):
+        if not self.reads:
+            self.reads += 1
+            raise KeyError("a bug")
+        return await super().texts(files)
+
+
+async def test_a_reader_that_breaks_is_not_told_as_the_vim_driver(vim, shelf):
+    with structlog.testing.capture_logs() as lines:
+        async with an_engine(vim, ShakyStore(), day_zero=BrokenShelf(shelf.files)) as engine:
+            assert await deployed(engine, a_service()) is ServiceState.ACTIVE
+
+    assert [line["error"] for line in lines if line["event"] == "vim.call_failed"] == [
+        "internal error in the reading of day-0 files: KeyError"
+    ]
+    assert "day_zero.reading_broke" in [line["event"] for line in lines]
