@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 CALLS_AT_A_TIME: Final = 256
 """Calls in flight to one VIM; the rest wait their turn in order."""
+CLOSING_SECONDS: Final = 5.0
+"""How long a driver may take to close."""
 
 
 class Connection:
@@ -43,7 +45,6 @@ class Connection:
         self.turns = turns
         self.problem = ""
         self.calls = 0
-        self.retired = False
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
 
@@ -78,9 +79,14 @@ class Connection:
             yield
 
     async def close(self) -> None:
-        """Close the driver, if there is one."""
-        if self._driver is not None:
-            await self._driver.close()
+        """Close the driver, if there is one; whether it breaks or hangs, that is logged only."""
+        if self._driver is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self._driver.close()
+        except Exception:
+            log.exception("vim.close_broke", vim=self.connector.name)
 
 
 class Vims:
@@ -104,6 +110,7 @@ class Vims:
         self._calls_at_a_time = calls_at_a_time
         self._there = Connectors()
         self._connections: dict[VimId, Connection] = {}
+        self._retired: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
         self.call_timeout = call_timeout
 
@@ -166,14 +173,18 @@ class Vims:
         return not connector.users and self.needs_users(connector.type)
 
     def _retire(self, connection: Connection) -> None:
-        connection.retired = True
+        self._retired.append(connection)
         self._close_unused(connection)
 
     def _close_unused(self, connection: Connection) -> None:
-        if connection.retired and not connection.calls:
-            closing = asyncio.create_task(connection.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        if not connection.calls and connection in self._retired:
+            self._retired.remove(connection)
+            self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        closing = asyncio.create_task(connection.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     # ---------------------------------------------------------------- asking
 
@@ -222,9 +233,11 @@ class Vims:
         return vim or self._there.default or vim
 
     async def close(self) -> None:
-        """Let go of every connection."""
-        for connection in self._connections.values():
-            await connection.close()
+        """Let go of every connection, also of those with calls under way."""
+        for connection in (*self._connections.values(), *self._retired):
+            self._close(connection)
+        self._connections.clear()
+        self._retired.clear()
         if self._closing:
             await asyncio.wait(self._closing)
 

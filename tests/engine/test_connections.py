@@ -1,0 +1,95 @@
+"""How the connections to a VIM end, and what the next one to it keeps of the one before."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from engine_bench import VIM
+from engine_world import WatchedVim
+from structlog.testing import capture_logs
+
+from esc_daemon.domain.connectors import Connectors
+from esc_daemon.domain.ids import VimId
+from esc_daemon.domain.intent import VimConnector
+from esc_daemon.engine.vims import Vims
+from tests.connectors import connector, vims_of
+
+pytestmark = pytest.mark.looptime(start=0, end=3600)
+
+OTHER = VimId("other")
+
+
+class EndingVim(WatchedVim):
+    """A VIM whose connection ends as *end* does."""
+
+    def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.closed = 0
+        self._end = end
+
+    async def close(self) -> None:
+        self.closed += 1
+        await super().close()
+        await self._end()
+
+
+async def well() -> None:
+    pass
+
+
+async def never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def badly() -> None:
+    raise RuntimeError("a bug")
+
+
+def follow(vims: Vims, *connectors: VimConnector) -> None:
+    vims.follow(Connectors(intents={VimId(each.name): each for each in connectors}))
+
+
+@pytest.mark.parametrize("end", [never, badly])
+async def test_a_driver_that_does_not_close_holds_up_neither_the_stop_nor_the_others(end):
+    drivers = {VIM: EndingVim(end), OTHER: EndingVim(well)}
+    vims = vims_of(drivers, call_timeout=30)
+    follow(vims, connector(VIM), connector(OTHER))
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(60):
+            await vims.close()
+
+    assert [driver.closed for driver in drivers.values()] == [1, 1]
+    assert [(line["event"], line["vim"]) for line in logs] == [("vim.close_broke", VIM)]
+
+
+@pytest.mark.parametrize("end", [never, badly])
+async def test_a_connection_that_went_before_the_stop_does_not_hold_it_up_either(end):
+    vims = vims_of({VIM: EndingVim(end)}, call_timeout=30)
+    follow(vims, connector(VIM))
+
+    with capture_logs() as logs:
+        follow(vims)
+        async with asyncio.timeout(60):
+            await vims.close()
+
+    assert [line["event"] for line in logs] == ["vim.close_broke"]
+
+
+async def test_what_was_replaced_is_closed_at_the_stop_also_with_calls_under_way():
+    drivers = {VIM: EndingVim(well)}
+    old, new = drivers[VIM], EndingVim(well)
+    vims = vims_of(drivers, call_timeout=30)
+    follow(vims, connector(VIM))
+
+    with vims.using(VIM):
+        drivers[VIM] = new
+        follow(vims, connector(VIM, properties=(("a", "b"),)))
+        await asyncio.sleep(1)
+        assert old.closed == 0
+        await vims.close()
+        assert (old.closed, new.closed) == (1, 1)
+
+    # and once only, when the call ends after all
+    await asyncio.sleep(1)
+    assert (old.closed, new.closed) == (1, 1)
