@@ -93,3 +93,37 @@ async def test_what_was_replaced_is_closed_at_the_stop_also_with_calls_under_way
     # and once only, when the call ends after all
     await asyncio.sleep(1)
     assert (old.closed, new.closed) == (1, 1)
+
+
+async def test_old_and_new_connection_share_the_turns_of_their_vim():
+    # given a connection all of whose turns are held
+    vims = vims_of({VIM: EndingVim(well)}, call_timeout=30, calls_at_a_time=1)
+    follow(vims, connector(VIM))
+    ended = asyncio.Event()
+
+    async def ask() -> None:
+        with vims.using(VIM) as connection:
+            async with connection.asking():
+                await ended.wait()
+
+    first = asyncio.create_task(ask())
+    await asyncio.sleep(1)
+
+    # when its connector is edited and the new one is asked
+    follow(vims, connector(VIM, properties=(("a", "b"),)))
+    reached = asyncio.Event()
+
+    async def ask_anew() -> None:
+        with vims.using(VIM) as connection:
+            async with connection.asking():
+                reached.set()
+
+    second = asyncio.create_task(ask_anew())
+    await asyncio.sleep(1)
+
+    # then it waits for a turn of the old one
+    assert not reached.is_set()
+    ended.set()
+    await asyncio.gather(first, second)
+    assert reached.is_set()
+    await vims.close()
