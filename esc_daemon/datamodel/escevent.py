@@ -101,7 +101,7 @@ def _addresses(port: InterfaceRecord) -> str:
 
 def _options(port: InterfaceRecord) -> str:
     return (
-        leaf("port_security_enabled", None if port.port_security_enabled else False)
+        leaf("port_security_enabled", False if port.port_security_enabled is False else None)
         + "".join(leaf("security_groups", name) for name in port.security_groups)
         + inner(
             "allowed_address_pairs",

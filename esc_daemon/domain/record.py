@@ -29,7 +29,8 @@ class InterfaceRecord:
     """
     An interface as it is; ids and addresses are None until the VIM has told them.
 
-    The fields of `Address` are those of its first address, the others are in *more_addresses*.
+    So is *port_security_enabled*, whatever was asked for. The fields of `Address` are those of its
+    first address, the others are in *more_addresses*.
     """
 
     nicid: int
@@ -46,7 +47,7 @@ class InterfaceRecord:
     gateway: str | None = None
     subnet: str | None = None
     more_addresses: tuple[Address, ...] = ()
-    port_security_enabled: bool = True
+    port_security_enabled: bool | None = None
     security_groups: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
 

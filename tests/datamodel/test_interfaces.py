@@ -203,9 +203,16 @@ def test_an_event_tells_every_address_and_not_what_a_port_may_send(schema: Schem
     assert schema.validate_event(event) == []
 
 
-def test_a_port_with_one_address_shows_no_list(schema: Schema) -> None:
-    text = opdata.deployment(RECORD)
+@pytest.mark.parametrize("security", [None, True])
+def test_a_port_with_one_address_and_nothing_unusual_shows_no_options(
+    schema: Schema,
+    security: bool | None,  # noqa: FBT001
+) -> None:
+    """True is the default of the YANG; None: the VIM has told nothing yet."""
+    ports = tuple(replace(port, port_security_enabled=security) for port in VM.interfaces)
+    text = opdata.deployment(replace(RECORD, vms={VM.id: replace(VM, interfaces=ports)}))
 
+    assert ports
     assert "<addresses>" not in text
     assert "port_security_enabled" not in text
     assert schema.validate_state(in_tenant(text)) == []

@@ -81,6 +81,16 @@ def test_a_network_that_a_port_may_speak_for_is_waited_for() -> None:
     assert net_key("own") not in networks
 
 
+def test_of_port_security_nothing_is_recorded_before_the_vim_has_told_it() -> None:
+    interface = Interface(nicid=0, network="net", port_security_enabled=False)
+    group = replace(a_group("web", watched=False), interfaces=(interface,))
+    world = World()
+    world.apply({SHOP: a_deployment(group)})
+
+    (vm,) = world.deployment(SHOP).vms.values()
+    assert vm.interfaces[0].port_security_enabled is None
+
+
 def test_what_the_vim_tells_of_a_port_is_recorded() -> None:
     world, _ = asked_for(Interface(nicid=0, network="net"))
 
