@@ -100,8 +100,9 @@ class GroupPools:
         Return the addresses that *interface* asks for in the VM number *index*.
 
         A fixed one is the first VM's. The others, and addresses of which only the subnet is
-        named, come from the pool of the network, one of each IP version that the pool has; what
-        it has not is left to the VIM.
+        named, come from the pool of the network; a version that it has not is left to the VIM.
+        An interface that names no subnet and lists nothing gets one of each IP version that the
+        pool has.
 
         Raises:
             Refused: The pool is exhausted.
@@ -121,7 +122,8 @@ class GroupPools:
                 found.append(self._draw(network, version, each.subnet))
             elif each.subnet is not None:
                 found.append(Address(subnet=each.subnet))
-        found.extend(self._draw(network, version) for version in unclaimed)
+        if interface.subnet is None and not interface.addresses:
+            found.extend(self._draw(network, version) for version in unclaimed)
         return tuple(found)
 
     def mac(self, interface: Interface, index: int) -> str | None:

@@ -174,7 +174,33 @@ def test_a_subnet_of_a_version_that_the_pool_has_not_is_left_to_the_vim() -> Non
     six = Subnet(name="six", network="net", address="x", netmask="x", ip_version="ipv6")
     web = group(listed(FixedAddress(subnet="six")), pools=(pool(*FOUR),))
     (only,) = interfaces(a_deployment(web, networks=(Network(name="net", subnets=(six,)),)))
-    assert only.addresses == (Address(subnet="six"), Address(ip_address=FOUR[0]))
+    assert only.addresses == (Address(subnet="six"),)
+
+
+DUAL: Final = Network(
+    name="net",
+    subnets=tuple(
+        Subnet(name=name, network="net", address="x", netmask="x", ip_version=version)
+        for name, version in (("four", "ipv4"), ("six", "ipv6"))
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "interface",
+    [Interface(nicid=0, network="net", subnet="six"), listed(FixedAddress(subnet="six"))],
+)
+def test_an_interface_that_names_a_subnet_draws_nothing_of_the_other_version(
+    interface: Interface,
+) -> None:
+    web = group(interface, vms=3, pools=(pool(FOUR[0], *SIX),))
+    assert texts(a_deployment(web, networks=(DUAL,))) == [(each,) for each in SIX]
+
+
+def test_an_interface_that_lists_an_address_draws_nothing_beside_it() -> None:
+    fixed = listed(FixedAddress(ip_address=FOUR[0]))
+    web = group(fixed, vms=2, pools=(pool(*FOUR, SIX[0]),))
+    assert texts(a_deployment(web)) == [(FOUR[0],), (FOUR[1],)]
 
 
 NUMBERS = st.integers(1, 24)
