@@ -269,6 +269,41 @@ async def test_a_strange_server_at_the_other_end_makes_the_answer_unknown(answer
 
 
 @virtual
+@pytest.mark.parametrize("start", [b"", b'{"id":1,"result":', b'{"id":1,"more":'])
+async def test_an_answer_nested_too_deeply_ends_its_connection_and_no_more(start):
+    answers = [start + b"[" * 100_000 + b"\n", b'{"id":1,"result":null}\n']
+    connections = []
+
+    async def strange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readline()
+        writer.write(answers[len(connections) - 1])
+        with suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(strange, "127.0.0.1", 0)
+    client = RemoteSimulator("127.0.0.1", listener.sockets[0].getsockname()[1])
+    with pytest.raises(VimUnknown, match="connection was lost"):
+        await client.find_server(ServerKey(a_vm(), 1))
+    assert await client.find_server(ServerKey(a_vm(), 1)) is None
+    await client.close()
+    listener.close()
+    await listener.wait_closed()
+
+
+@virtual
+async def test_whatever_broke_a_connection_its_client_can_be_closed():
+    async with Lab() as lab:
+        client = lab.client()
+        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+        client._link._reader.set_exception(ZeroDivisionError("a bug"))
+        await asyncio.sleep(1)
+        await client.close()
+        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+
+
+@virtual
 async def test_many_calls_share_one_connection():
     async with Lab(CloudSettings(latency_seconds=10, delete_seconds=0)) as lab:
         client = lab.client()

@@ -57,8 +57,9 @@ class _Link:
                 waiting = self._waiting.pop(reply.id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(reply)
-        except (OSError, ValueError):
-            # Lost, or not a simulator at the other end: the same to those who wait.
+        except (OSError, ValueError, RecursionError):
+            # Lost, or not a simulator at the other end (msgspec raises RecursionError for what is
+            # nested too deeply): the same to those who wait.
             pass
         finally:
             self.is_open = False
@@ -87,8 +88,7 @@ class _Link:
     async def close(self) -> None:
         """Cut the connection; who still waits gets ConnectionResetError."""
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait((self._task,))  # which, unlike awaiting it, raises nothing of its own
         with suppress(OSError):
             await self._writer.wait_closed()
 
@@ -159,7 +159,7 @@ class RemoteSimulator:
             raise kind(f"{self.vim}: {reply.text}" if self.vim else reply.text)
         try:
             return verb.result.decode(reply.result)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise VimUnknown(f"{what}: the answer cannot be read: {error}") from error
 
     async def _handle(self, verb: WireVerb[ResourceHandle], *arguments: Any) -> ResourceHandle:
