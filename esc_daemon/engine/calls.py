@@ -24,10 +24,10 @@ from esc_daemon.domain.commands import (
     VimCall,
 )
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
-from esc_daemon.domain.ids import Kind
+from esc_daemon.domain.ids import Kind, ServerKey
 from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
-from esc_daemon.domain.specs import Port, ResourceHandle, ServerFile, ServerStatus
+from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerFile, ServerStatus
 from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
@@ -35,7 +35,7 @@ from esc_daemon.domain.triggers import (
     ServerSeen,
     Trigger,
 )
-from esc_daemon.vim.base import VimDriver, VimNotSupported
+from esc_daemon.vim.base import VimDriver, VimNotSupported, VimUnknown
 
 log = structlog.get_logger()
 
@@ -95,6 +95,7 @@ async def _ensure_server(
         spec = replace(spec, files=_files(call, texts, ports, day_zero.max_bytes))
     async with asking():
         server = await driver.ensure_server(call.key, spec, tuple(ports))
+    _check_key(server, call.key)
     return ServerSeen(server=server)
 
 
@@ -126,11 +127,18 @@ async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) ->
             server = await driver.find_server(call.key)
         if server is None:
             return ServerGone(key=call.key, looked=True)
+        _check_key(server, call.key)
         if server.status is not ServerStatus.BUILD or waited >= LOOKING_SECONDS:
             return ServerSeen(server=server)
         await asyncio.sleep(pause)
         waited += pause
         pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+
+def _check_key(server: Server, key: ServerKey) -> None:
+    """No record takes news of another server: the call would be made again without a pause."""
+    if server.key != key:
+        raise VimUnknown(f"server {key.vm}: the VIM answered about another server")
 
 
 async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceHandle:

@@ -15,7 +15,7 @@ from esc_daemon.domain.ids import Key, RecordId, ServerKey
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import Record
-from esc_daemon.domain.specs import ResourceHandle, Server
+from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
@@ -41,6 +41,8 @@ class WatchedVim(SimulatorDriver):
         self.gate = asyncio.Event()
         self.gate.set()
         self.breaks: Exception | None = None
+        self.mistaken: Server | None = None
+        """What it answers whichever server it is asked about."""
         self.asked: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
 
@@ -64,7 +66,12 @@ class WatchedVim(SimulatorDriver):
 
     async def find_server(self, key: ServerKey) -> Server | None:
         await self._passed("find_server")
-        return await super().find_server(key)
+        return self.mistaken or await super().find_server(key)
+
+    async def ensure_server(
+        self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
+    ) -> Server:
+        return self.mistaken or await super().ensure_server(key, want, ports)
 
 
 class WatchfulMonitor(Monitor):

@@ -20,14 +20,16 @@ from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
     EnsureResource,
+    EnsureServer,
     RemoveResource,
     RemoveServer,
     Until,
     Watch,
 )
 from esc_daemon.domain.connectors import Connectors, connector_key
-from esc_daemon.domain.ids import VimId
+from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.specs import Server, ServerSpec, ServerStatus
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.triggers import (
     CallFailed,
@@ -50,6 +52,9 @@ ID = record_id(1)
 MAKE = EnsureResource(vim=VIM, key=TENANT, id=ID, want=Tenant(name=T))
 REMOVE = RemoveResource(vim=VIM, key=TENANT, id=ID, made=Tenant(name=T))
 LOOK = AwaitServer(vim=VIM, key=SERVER)
+MAKE_SERVER = EnsureServer(
+    vim=VIM, key=SERVER, spec=ServerSpec(name="s", project="p", image=None, flavor=None)
+)
 REMOVE_SERVER = RemoveServer(vim=VIM, key=SERVER)
 WAIT = Await(until=Until.READY, waiter=ID, neighbours=((NETWORK, None),))
 WATCH = Watch(vim=VIM, server=SERVER, server_id="s", addresses=(), kpis=())
@@ -278,6 +283,20 @@ async def test_a_look_that_failed_leaves_nothing_unknown_in_the_vim(bench):
     await settled()
 
     failed = CallFailed(subject=SERVER, removal=False, error="no", final=False, reached=False)
+    assert bench.told == [(DEPLOYMENT, failed)]
+
+
+@pytest.mark.parametrize(("call", "reached"), [(MAKE_SERVER, True), (LOOK, False)])
+@pytest.mark.parametrize("status", [ServerStatus.BUILD, ServerStatus.ACTIVE])
+@pytest.mark.parametrize("other", [ServerKey(VmId("another"), 1), ServerKey(SERVER.vm, 2)])
+async def test_an_answer_about_another_server_is_none(bench, call, reached, status, other):
+    bench.vim.mistaken = Server(key=other, server_id="x", name="x", project="p", status=status)
+
+    bench.ensure(call, key=DEPLOYMENT)
+    await settled()
+
+    text = "server vm: the VIM answered about another server"
+    failed = CallFailed(subject=SERVER, removal=False, error=text, reached=reached)
     assert bench.told == [(DEPLOYMENT, failed)]
 
 
