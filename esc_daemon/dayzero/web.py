@@ -20,12 +20,15 @@ from typing import Final
 import httpx
 
 from esc_daemon.dayzero.base import TOO_LONG, DayZeroRefused, DayZeroUnknown
+from esc_daemon.domain.errors import excerpt
 
 AT_A_TIME: Final = 16
 """Fetches under way; the others wait, within their time-out."""
 _REDIRECTS: Final = 3
 _ADDRESSES: Final = 4
 """Addresses of one host that are tried."""
+_LONGEST_SHOWN: Final = 500
+"""Characters of a URL in an error's text, so that what is said about it has its place too."""
 _LATER: Final = frozenset({408, 425, 429})
 """Answers below 500 that mean: not now."""
 _METADATA: Final = frozenset(
@@ -177,8 +180,8 @@ def _port(url: httpx.URL) -> int:
 
 
 def shown(url: httpx.URL) -> str:
-    """Return *url* without what may be secret: its login and its query."""
-    return f"{url.scheme}://{url.netloc.decode()}{url.path}"
+    """Return *url*, shortened, without what may be secret: its login and its query."""
+    return excerpt(f"{url.scheme}://{url.netloc.decode()}{url.path}", _LONGEST_SHOWN)
 
 
 def _check_certificate(error: BaseException, url: httpx.URL) -> None:

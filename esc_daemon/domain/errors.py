@@ -6,7 +6,17 @@ DomainError
  + Refused             a northbound request that cannot be taken now
 """
 
+from typing import Final
+
 from esc_daemon.domain.ids import Key
+
+LONGEST_TEXT: Final = 1000
+"""Characters of what a VIM or a server says that go into records, events and the log."""
+
+
+def excerpt(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return *text*, or its beginning with an ellipsis: at most *longest* characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 class DomainError(Exception):

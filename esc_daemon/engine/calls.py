@@ -24,6 +24,7 @@ from esc_daemon.domain.commands import (
     VimCall,
 )
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
+from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Kind, ServerKey
 from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
@@ -95,8 +96,7 @@ async def _ensure_server(
         spec = replace(spec, files=_files(call, texts, ports, day_zero.max_bytes))
     async with asking():
         server = await driver.ensure_server(call.key, spec, tuple(ports))
-    _check_key(server, call.key)
-    return ServerSeen(server=server)
+    return _seen(server, call.key)
 
 
 async def _texts(day_zero: DayZeroReader, files: Sequence[DayZero]) -> tuple[str, ...]:
@@ -127,18 +127,19 @@ async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) ->
             server = await driver.find_server(call.key)
         if server is None:
             return ServerGone(key=call.key, looked=True)
-        _check_key(server, call.key)
+        seen = _seen(server, call.key)
         if server.status is not ServerStatus.BUILD or waited >= LOOKING_SECONDS:
-            return ServerSeen(server=server)
+            return seen
         await asyncio.sleep(pause)
         waited += pause
         pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 
 
-def _check_key(server: Server, key: ServerKey) -> None:
+def _seen(server: Server, key: ServerKey) -> ServerSeen:
     """No record takes news of another server: the call would be made again without a pause."""
     if server.key != key:
         raise VimUnknown(f"server {key.vm}: the VIM answered about another server")
+    return ServerSeen(server=replace(server, fault=excerpt(server.fault)))
 
 
 async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceHandle:

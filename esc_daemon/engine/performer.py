@@ -27,6 +27,7 @@ from esc_daemon.domain.commands import (
     Watch,
 )
 from esc_daemon.domain.connectors import connector_key
+from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
@@ -189,7 +190,7 @@ class Performer:
         except TimeoutError:
             detail = f"no answer within {self._vims.call_timeout:g} s"
         except VimError as error:
-            detail = str(error)
+            detail = excerpt(str(error))
         except Exception as error:
             log.exception("vim.check_broke", vim=check.vim)
             detail = f"internal error in the VIM driver: {type(error).__name__}"
@@ -247,7 +248,7 @@ def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = 
     return CallFailed(
         subject=subject,
         removal=isinstance(call, RemoveServer | RemoveResource),
-        error=error,
+        error=excerpt(error),
         final=final and not looked,
         reached=reached and not looked,
     )

@@ -206,6 +206,16 @@ async def test_a_login_in_the_url_is_used_and_never_told(web: WebServer, files: 
     assert "secret" not in text
 
 
+async def test_of_a_long_url_an_error_tells_the_beginning(web: WebServer, files: WebFiles) -> None:
+    web.put("/a", b"", f"Location: /{'b' * 60_000}", status="302 Found")
+
+    text = await refusal(files, web.url("/a"))
+
+    assert text.startswith(web.url("/bbb"))
+    assert text.endswith("b…: the server answers 404; put the file there and deploy anew")
+    assert len(text) < 600
+
+
 @pytest.mark.parametrize(
     ("location", "word"),
     [

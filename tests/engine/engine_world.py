@@ -15,7 +15,7 @@ from esc_daemon.domain.ids import Key, RecordId, ServerKey
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import Record
-from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec
+from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, VimStatus
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
@@ -34,14 +34,14 @@ CALL_TIMEOUT = 30.0
 
 
 class WatchedVim(SimulatorDriver):
-    """The simulator, whose verbs about tenants and removals wait at a gate or break."""
+    """The simulator, whose checks and verbs about tenants and removals wait at a gate or break."""
 
     def __init__(self) -> None:
         super().__init__(Cloud(CloudSettings()), vim=VIM)
         self.gate = asyncio.Event()
         self.gate.set()
         self.breaks: Exception | None = None
-        self.mistaken: Server | None = None
+        self.always: Server | None = None
         """What it answers whichever server it is asked about."""
         self.asked: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
@@ -56,6 +56,10 @@ class WatchedVim(SimulatorDriver):
         if self.breaks is not None:
             raise self.breaks
 
+    async def check(self) -> VimStatus:
+        await self._passed("check")
+        return await super().check()
+
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
         await self._passed("ensure_tenant")
         return await super().ensure_tenant(key, want)
@@ -66,12 +70,12 @@ class WatchedVim(SimulatorDriver):
 
     async def find_server(self, key: ServerKey) -> Server | None:
         await self._passed("find_server")
-        return self.mistaken or await super().find_server(key)
+        return self.always or await super().find_server(key)
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
     ) -> Server:
-        return self.mistaken or await super().ensure_server(key, want, ports)
+        return self.always or await super().ensure_server(key, want, ports)
 
 
 class WatchfulMonitor(Monitor):

@@ -19,6 +19,7 @@ from engine_world import CALL_TIMEOUT, WatchedVim, WatchfulMonitor
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
+    CheckVim,
     EnsureResource,
     EnsureServer,
     RemoveResource,
@@ -290,7 +291,7 @@ async def test_a_look_that_failed_leaves_nothing_unknown_in_the_vim(bench):
 @pytest.mark.parametrize("status", [ServerStatus.BUILD, ServerStatus.ACTIVE])
 @pytest.mark.parametrize("other", [ServerKey(VmId("another"), 1), ServerKey(SERVER.vm, 2)])
 async def test_an_answer_about_another_server_is_none(bench, call, reached, status, other):
-    bench.vim.mistaken = Server(key=other, server_id="x", name="x", project="p", status=status)
+    bench.vim.always = Server(key=other, server_id="x", name="x", project="p", status=status)
 
     bench.ensure(call, key=DEPLOYMENT)
     await settled()
@@ -298,6 +299,36 @@ async def test_an_answer_about_another_server_is_none(bench, call, reached, stat
     text = "server vm: the VIM answered about another server"
     failed = CallFailed(subject=SERVER, removal=False, error=text, reached=reached)
     assert bench.told == [(DEPLOYMENT, failed)]
+
+
+async def test_of_a_long_text_of_a_vim_the_beginning_is_kept(bench):
+    bench.vim.breaks = VimRefused("no" * 1_500_000)
+
+    bench.ensure(MAKE)
+    await settled()
+
+    assert bench.told[-1][1].error == "no" * 499 + "n…"
+
+
+async def test_of_a_long_fault_of_a_server_the_beginning_is_kept(bench):
+    error, fault = ServerStatus.ERROR, "no" * 1_500_000
+    bench.vim.always = Server(
+        key=SERVER, server_id="x", name="x", project="p", status=error, fault=fault
+    )
+
+    bench.ensure(LOOK, key=DEPLOYMENT)
+    await settled()
+
+    assert bench.told[-1][1].server.fault == "no" * 499 + "n…"
+
+
+async def test_of_a_long_text_of_a_check_the_beginning_is_kept(bench):
+    bench.vim.breaks = VimRefused("no" * 1_500_000)
+
+    bench.ensure(CheckVim(vim=VIM, connector=connector(VIM)), key=connector_key(VIM))
+    await settled()
+
+    assert bench.told[-1][1].detail == "no" * 499 + "n…"
 
 
 async def test_a_connector_that_there_is_not_refuses(bench):
