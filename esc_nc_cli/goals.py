@@ -50,6 +50,20 @@ class Goal:
             return None
         return event.succeeded
 
+    def concerns(self, event: Event) -> bool:
+        """Return whether *event* tells of this entry, or of what goes with it."""
+        if self.outcome(event) is not None:
+            return True
+        if self.wish is not Wish.DELETE:
+            return False
+        match self.kind:
+            case Kind.TENANT:
+                return event.tenant == self.name
+            case Kind.NETWORK:  # the events of its subnets name it too
+                return event.type == "DELETE_SUBNET" and self._is_named_by(event)
+            case _:
+                return False
+
     def _final_events(self) -> frozenset[str]:
         if self.kind is not Kind.DEPLOYMENT:
             return frozenset({f"{self.wish}_{self.kind}"})

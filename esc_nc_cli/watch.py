@@ -34,7 +34,7 @@ class Waiting:
 
     def concerns(self, event: Event) -> bool:
         """Return whether *event* belongs to what was asked for."""
-        if any(goal.outcome(event) is not None for goal in self.goals):
+        if any(goal.concerns(event) for goal in self.goals):
             return True
         services = {(g.tenant, g.name) for g in self.goals if g.kind is Kind.DEPLOYMENT}
         if event.deployment is not None:

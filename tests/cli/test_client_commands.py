@@ -226,6 +226,24 @@ def test_a_tenant_is_deleted_and_waited_for(esc: Esc, server: FakeServer) -> Non
     assert tenant.get(qname(BASE, "operation")) == "delete"
 
 
+def test_a_removal_that_fails_shows_why_below(esc: Esc, server: FakeServer) -> None:
+    # given
+    server.answers = {"get-config": [a_configuration("d"), EMPTY], "get": [EMPTY]}
+    below = {"tenant": "t", "depname": "d", "status": "FAILURE"}
+    server.after_edit = [
+        a_notification("VM_UNDEPLOYED", **below, message="refused"),
+        a_notification("SERVICE_UNDEPLOYED", **below),
+        a_notification("DELETE_TENANT", tenant="t", status="FAILURE"),
+    ]
+    # when
+    result = esc("delete-tenant", "t", "--wait")
+    # then
+    assert result.exit_code == 1
+    told = [line.split()[1:] for line in result.stdout.splitlines() if " FAILURE " in line]
+    assert [words[0] for words in told] == ["VM_UNDEPLOYED", "SERVICE_UNDEPLOYED", "DELETE_TENANT"]
+    assert told[0][-1] == "refused"
+
+
 def test_a_configuration_is_deleted_and_said_to_be(esc: Esc, server: FakeServer, file: str) -> None:
     # when
     result = esc("delete-config", file, "--operation", "remove")

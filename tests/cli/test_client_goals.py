@@ -262,3 +262,34 @@ def test_a_living_service_closes_its_tenant_and_a_failure_ends_all() -> None:
 )
 def test_only_what_belongs_to_the_edit_is_shown(event: Event, *, shown: bool) -> None:
     assert Waiting([TENANT, SERVICE]).concerns(event) is shown
+
+
+TENANT_GOING = Goal(kind=Kind.TENANT, wish=Wish.DELETE, name="t")
+NETWORK_GOING = Goal(kind=Kind.NETWORK, wish=Wish.DELETE, name="n", tenant="t")
+
+
+@pytest.mark.parametrize(
+    ("goal", "event", "shown"),
+    [
+        (TENANT_GOING, an_event("VM_UNDEPLOYED", tenant="t", depname="d", status="FAILURE"), True),
+        (TENANT_GOING, an_event("SERVICE_UNDEPLOYED", tenant="t", depname="d"), True),
+        (TENANT_GOING, an_event("DELETE_SUBNET", tenant="t", network="tn", subnet="tns"), True),
+        (TENANT_GOING, an_event("DELETE_NETWORK", tenant="t", network="tn"), True),
+        (TENANT_GOING, an_event("VM_UNDEPLOYED", tenant="u", depname="d"), False),
+        (NETWORK_GOING, an_event("DELETE_SUBNET", tenant="t", network="tn", subnet="tns"), True),
+        (NETWORK_GOING, an_event("DELETE_SUBNET", tenant="t", network="to", subnet="tos"), False),
+        (GOING, an_event("VM_UNDEPLOYED", tenant="t", depname="d"), True),
+        (GOING, an_event("DELETE_NETWORK", tenant="t", depname="d", network="tdn"), True),
+    ],
+)
+def test_a_removal_shows_what_happens_to_all_that_goes_along_and_is_decided_by_its_own_end(
+    goal: Goal, event: Event, *, shown: bool
+) -> None:
+    # given
+    waiting = Waiting([goal])
+    # when
+    waiting.observe(event)
+    # then
+    assert waiting.concerns(event) is shown
+    assert waiting.open == [goal]
+    assert not waiting.failures
