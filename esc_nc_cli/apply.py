@@ -20,6 +20,8 @@ from esc_nc_cli.watch import OutOfTime, Waiting, events
 from esc_nc_cli.xmltree import BASE, child, qname
 
 Show = Callable[[Event], None]
+_TELLING = frozenset({Kind.DEPLOYMENT, Kind.VIM_CONNECTOR})
+"""Of these an edit that changes nothing says how they are."""
 
 
 class Failed(Exception):
@@ -86,7 +88,7 @@ def send_and_wait(
     _settle(waiting, before, after, opdata)
     doing = "waiting for " + ", ".join(str(goal) for goal in goals)
     with event_screen(doing, shown_as) as show:
-        _follow(waiting, listener, show, deadline)
+        _follow(waiting, listener, show, deadline, silent=lambda: _look_again(waiting, session))
     if waiting.failures:
         raise Failed("\n".join(waiting.failures))
 
@@ -111,12 +113,41 @@ def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standin
             waiting.failed(text)
             continue
         waiting.reached(goal)
-        if not changed and (goal.kind is Kind.DEPLOYMENT or goal.wish is Wish.DELETE):
+        if not changed and (goal.kind in _TELLING or goal.wish is Wish.DELETE):
             click.echo(text, err=True)
 
 
-def _follow(waiting: Waiting, listener: Session, show: Show, deadline: float) -> None:
-    coming = events(listener.take, clock=time.monotonic, deadline=deadline, over=waiting.over)
+def _look_again(waiting: Waiting, session: Session) -> None:
+    """Decide the connectors that were checked: a check that finds what it found tells nothing."""
+    made = tuple(
+        goal for goal in waiting.open if (goal.kind, goal.wish) == (Kind.VIM_CONNECTOR, Wish.CREATE)
+    )
+    opdata = _ask(session, "get", made)
+    for goal in made:
+        match outcome_now(goal, changed=False, opdata=opdata):
+            case True, _:
+                waiting.reached(goal)
+            case False, text:
+                waiting.failed(text)
+            case None:
+                pass
+
+
+def _follow(
+    waiting: Waiting,
+    listener: Session,
+    show: Show,
+    deadline: float,
+    *,
+    silent: Callable[[], None],
+) -> None:
+    def take(seconds: float) -> str | None:
+        notification = listener.take(seconds)
+        if notification is None and not waiting.over():
+            silent()
+        return notification
+
+    coming = events(take, clock=time.monotonic, deadline=deadline, over=waiting.over)
     try:
         for event in coming:
             if waiting.concerns(event):

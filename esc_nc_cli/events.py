@@ -10,7 +10,15 @@ from esc_nc_cli.forms import row_of
 from esc_nc_cli.xmltree import ESC, NOTIFICATION, XmlRefused, leaf, parse, qname
 
 STREAM = "escEvent"
-_COLUMNS = {"TIME": 8, "EVENT": 24, "STATUS": 7, "TENANT": 16, "DEPLOYMENT": 16, "GROUP": 12}
+_COLUMNS = {
+    "TIME": 8,
+    "EVENT": 28,
+    "STATUS": 7,
+    "TENANT": 16,
+    "DEPLOYMENT": 16,
+    "GROUP": 12,
+    "RESOURCE": 16,
+}
 """What a table shows before the message, and how wide: rows are printed as they come."""
 TABLE_HEAD = row_of((*_COLUMNS, "MESSAGE"), (*_COLUMNS.values(), 0))
 
@@ -35,6 +43,22 @@ class Event:
     subnet: str | None = None
     image: str | None = None
     flavor: str | None = None
+    connector: str | None = None
+
+    @property
+    def resource(self) -> str | None:
+        """What is told of where it is no service: the innermost that has a name."""
+        return self.subnet or self.network or self._without_tenant
+
+    @property
+    def subject(self) -> str:
+        """Tenant and deployment; of what belongs to no tenant, its own name."""
+        named = "/".join(part for part in (self.tenant, self.deployment) if part)
+        return named or self._without_tenant or ""
+
+    @property
+    def _without_tenant(self) -> str | None:
+        return self.image or self.flavor or self.connector
 
     @property
     def succeeded(self) -> bool:
@@ -67,26 +91,28 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
         subnet=leaf(body, "subnet"),
         image=leaf(body, "image"),
         flavor=leaf(body, "flavor"),
+        connector=leaf(body, "vim_connector_id"),
     )
 
 
 def line(event: Event, zone: tzinfo | None = None) -> str:
     """
-    Return *event* as one line: time, type, status, tenant/deployment, group, message.
+    Return *event* as one line: time, type, status, subject, group, message.
+
+    The subject is tenant/deployment, or the image, flavor or VIM connector.
 
     Fields are separated by one space and a missing one is "-", so that scripts can cut
     them; only the message, which is last, holds spaces. The time is that of *zone*, by
     default the local one.
     """
-    subject = "/".join(part for part in (event.tenant, event.deployment) if part)
-    fields = (_clock(event.time, zone), event.type, event.status, subject, event.group)
+    fields = (_clock(event.time, zone), event.type, event.status, event.subject, event.group)
     return " ".join([*(_word(field) for field in fields), printable(event.message)]).rstrip()
 
 
 def as_row(event: Event, zone: tzinfo | None = None) -> str:
     """Return *event* as a row below TABLE_HEAD; the time is as for line."""
     fields = (_clock(event.time, zone), event.type, event.status)
-    subject = (event.tenant, event.deployment, event.group)
+    subject = (event.tenant, event.deployment, event.group, event.resource)
     row = [*(_word(field) for field in (*fields, *subject)), printable(event.message)]
     return row_of(row, (*_COLUMNS.values(), 0))
 

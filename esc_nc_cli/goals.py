@@ -10,6 +10,11 @@ from esc_nc_cli.events import Event
 from esc_nc_cli.xmltree import BASE, ESC, leaf, qname
 
 _REMOVING = frozenset({"delete", "remove"})
+_MAKING_A_CONNECTOR = frozenset(
+    f"{verb}_VIM_{what}"
+    for verb in ("CREATE", "UPDATE", "DELETE")
+    for what in ("CONNECTOR", "USER")
+)
 
 
 class Kind(StrEnum):
@@ -21,6 +26,8 @@ class Kind(StrEnum):
     SUBNET = "SUBNET"
     IMAGE = "IMAGE"
     FLAVOR = "FLAVOR"
+    VIM_CONNECTOR = "VIM_CONNECTOR"
+    DEFAULT_VIM_CONNECTOR = "DEFAULT_VIM_CONNECTOR"
 
 
 class Wish(StrEnum):
@@ -46,25 +53,36 @@ class Goal:
 
     def outcome(self, event: Event) -> bool | None:
         """Return whether *event* fulfils (True) or fails (False) this goal; None: neither."""
-        if event.type not in self._final_events() or not self._is_named_by(event):
+        if not self._is_named_by(event):
             return None
-        return event.succeeded
+        if event.type in self._final_events():
+            return event.succeeded
+        # Nothing is checked of a connector that could not be made.
+        broken = event.type in _MAKING_A_CONNECTOR and not event.succeeded
+        return False if broken and self._is_a_new_connector() else None
 
     def concerns(self, event: Event) -> bool:
         """Return whether *event* tells of this entry, or of what goes with it."""
         if self.outcome(event) is not None:
             return True
         if self.wish is not Wish.DELETE:
-            return False
+            return self._is_a_new_connector() and self._is_named_by(event)
         match self.kind:
             case Kind.TENANT:
                 return event.tenant == self.name
+            case Kind.VIM_CONNECTOR:
+                return self._is_named_by(event)
             case Kind.NETWORK:  # the events of its subnets name it too
                 return event.type == "DELETE_SUBNET" and self._is_named_by(event)
             case _:
                 return False
 
+    def _is_a_new_connector(self) -> bool:
+        return self.kind is Kind.VIM_CONNECTOR and self.wish is Wish.CREATE
+
     def _final_events(self) -> frozenset[str]:
+        if self._is_a_new_connector():
+            return frozenset({"VIM_OPERATIONAL_STATE"})
         if self.kind is not Kind.DEPLOYMENT:
             return frozenset({f"{self.wish}_{self.kind}"})
         if self.wish is Wish.DELETE:
@@ -94,15 +112,22 @@ class Goal:
                 return event.image == self.name
             case Kind.FLAVOR:
                 return event.flavor == self.name
+            case Kind.VIM_CONNECTOR:
+                return event.connector == self.name
+            case Kind.DEFAULT_VIM_CONNECTOR:  # who takes the choice back need not say which it was
+                return event.connector is not None and self.name in {event.connector, ""}
 
 
 def goals_of(edit_config: etree._Element) -> tuple[Goal, ...]:
     """Return what *edit_config* creates, changes and deletes, outermost first."""
     default = leaf(edit_config, "default-operation", namespace=BASE) or "merge"
-    path = "/".join((qname(BASE, "config"), qname(ESC, "esc_datamodel")))
     found: list[Goal] = []
-    for datamodel in edit_config.iterfind(path):
-        found += _datamodel_goals(datamodel, _operation(datamodel, default))
+    for name, goals_in in (
+        ("esc_datamodel", _datamodel_goals),
+        ("esc_system_config", _connector_goals),
+    ):
+        for root in edit_config.iterfind(f"{qname(BASE, 'config')}/{qname(ESC, name)}"):
+            found += goals_in(root, _operation(root, default))
     return tuple(dict.fromkeys(found))
 
 
@@ -114,6 +139,20 @@ def _datamodel_goals(datamodel: etree._Element, inherited: str) -> Iterator[Goal
         for entry, operation, name in _entries(datamodel, inherited, container, kind.lower()):
             if (wish := _wish(entry, operation)) is not None:
                 yield Goal(kind=kind, wish=wish, name=name)
+
+
+def _connector_goals(system: etree._Element, inherited: str) -> Iterator[Goal]:
+    for entry, operation, name in _entries(
+        system, inherited, "vim_connectors", "vim_connector", key="id"
+    ):
+        if (wish := _wish(entry, operation)) is not None:
+            yield Goal(kind=Kind.VIM_CONNECTOR, wish=wish, name=name)
+    for holder in system.iterfind(qname(ESC, "vim_connectors")):
+        for choice in holder.iterfind(qname(ESC, "default_vim_connector")):
+            wish = _wish(choice, _operation(choice, _operation(holder, inherited)))
+            if wish is not None:
+                name = (choice.text or "").strip()
+                yield Goal(kind=Kind.DEFAULT_VIM_CONNECTOR, wish=wish, name=name)
 
 
 def _tenant_goals(tenant: etree._Element, operation: str, name: str) -> Iterator[Goal]:
@@ -143,11 +182,11 @@ def _network_goals(parent: etree._Element, inherited: str, tenant: str | None) -
 
 
 def _entries(
-    parent: etree._Element, inherited: str, container: str, entry: str
+    parent: etree._Element, inherited: str, container: str, entry: str, *, key: str = "name"
 ) -> Iterator[tuple[etree._Element, str, str]]:
     for holder in parent.iterfind(qname(ESC, container)):
         for element in holder.iterfind(qname(ESC, entry)):
-            name = leaf(element, "name")
+            name = leaf(element, key)
             if name is not None:  # without its key the server refuses it
                 yield element, _operation(element, _operation(holder, inherited)), name
 

@@ -18,6 +18,8 @@ _VIM_ID = {
     Kind.FLAVOR: "flavor_id",
 }
 _FAILED = "SERVICE_ERROR_STATE"
+_CONNECTED = "CONNECTION_SUCCESSFUL"
+_OF_A_CONNECTOR = frozenset({Kind.VIM_CONNECTOR, Kind.DEFAULT_VIM_CONNECTOR})
 # A service in one of these tells nothing more until somebody asks for something.
 _RESTING = frozenset({_FAILED, "SERVICE_STOPPED_STATE"})
 
@@ -37,6 +39,8 @@ class Standing:
 
 
 def entry_key(goal: Goal) -> tuple[str, ...]:
+    if goal.kind is Kind.DEFAULT_VIM_CONNECTOR:  # one leaf, whatever it names
+        return (goal.kind, "", "", "")
     return (goal.kind, goal.tenant or "", goal.network or "", goal.name)
 
 
@@ -51,6 +55,10 @@ def outcome_now(goal: Goal, *, changed: bool, opdata: Standing) -> tuple[bool, s
     state = opdata.states.get(entry_key(goal))
     if goal.wish is Wish.DELETE:
         return None if changed or here else (True, f"{goal} is not there")
+    if goal.kind is Kind.VIM_CONNECTOR:
+        return None if changed or state is None else (state == _CONNECTED, f"{goal} is in {state}")
+    if goal.kind is Kind.DEFAULT_VIM_CONNECTOR:
+        return None if changed else (True, f"{goal} is there")
     if goal.kind is not Kind.DEPLOYMENT:
         if entry_key(goal) in opdata.made:
             return True, f"{goal} is there"
@@ -79,9 +87,16 @@ def opdata_filter(goals: Iterable[Goal]) -> etree._Element:
 
 def _filter(goals: Iterable[Goal], *, operational: bool) -> etree._Element:
     element = etree.Element(qname(BASE, "filter"), {"type": "subtree"}, nsmap={None: BASE})
+    wanted = tuple(goals)
+    if not operational and any(goal.kind in _OF_A_CONNECTOR for goal in wanted):
+        system = etree.SubElement(element, qname(ESC, "esc_system_config"), nsmap={None: ESC})
+        child(system, "vim_connectors")
+    wanted = tuple(g for g in wanted if operational or g.kind not in _OF_A_CONNECTOR)
+    if not wanted:
+        return element
     datamodel = etree.SubElement(element, qname(ESC, "esc_datamodel"), nsmap={None: ESC})
     root = child(datamodel, "opdata") if operational else datamodel
-    for goal in goals:  # one entry a tenant, however many goals it holds
+    for goal in wanted:  # one entry a tenant, however many goals it holds
         name = goal.tenant or (goal.name if goal.kind is Kind.TENANT else None)
         parent = root if name is None else _keyed(root, "tenants", "tenant", name)
         match goal.kind:
@@ -94,6 +109,9 @@ def _filter(goals: Iterable[Goal], *, operational: bool) -> etree._Element:
                 child(child(entry, "state_machine"), "state")
             case Kind.NETWORK | Kind.SUBNET:
                 _keyed(parent, "networks", "network", goal.network or goal.name)
+            case Kind.VIM_CONNECTOR | Kind.DEFAULT_VIM_CONNECTOR:
+                if root.find(qname(ESC, "vim_connectors")) is None:
+                    child(root, "vim_connectors")
             case _:
                 _keyed(parent, f"{goal.kind.lower()}s", goal.kind.lower(), goal.name)
     return element
@@ -116,7 +134,7 @@ def standing(reply: etree._Element) -> Standing:
     entries: dict[tuple[str, ...], bytes] = {}
     states: dict[tuple[str, ...], str] = {}
     made: set[tuple[str, ...]] = set()
-    for datamodel in reply.iterfind(f"{qname(BASE, 'data')}/{qname(ESC, 'esc_datamodel')}"):
+    for datamodel in reply.iterfind(f"{qname(BASE, 'data')}/*"):
         opdata = datamodel.find(qname(ESC, "opdata"))
         root = datamodel if opdata is None else opdata
         for key, entry in _standing_entries(root):
@@ -133,6 +151,7 @@ def _standing_entries(root: etree._Element) -> Iterator[tuple[tuple[str, ...], e
     for kind in (Kind.IMAGE, Kind.FLAVOR):
         for entry in root.iterfind(f"{qname(ESC, kind.lower() + 's')}/{qname(ESC, kind.lower())}"):
             yield (kind, "", "", leaf(entry, "name") or ""), entry
+    yield from _standing_connectors(root)
     yield from _standing_networks(root, "")
     for tenant in root.iterfind(f"{qname(ESC, 'tenants')}/{qname(ESC, 'tenant')}"):
         name = leaf(tenant, "name") or ""
@@ -144,6 +163,16 @@ def _standing_entries(root: etree._Element) -> Iterator[tuple[tuple[str, ...], e
                 own = leaf(entry, "name") or leaf(entry, "deployment_name")
                 if own is not None:
                     yield (Kind.DEPLOYMENT, name, "", own), entry
+
+
+def _standing_connectors(
+    root: etree._Element,
+) -> Iterator[tuple[tuple[str, ...], etree._Element]]:
+    for holder in root.iterfind(qname(ESC, "vim_connectors")):
+        for choice in holder.iterfind(qname(ESC, "default_vim_connector")):
+            yield (Kind.DEFAULT_VIM_CONNECTOR, "", "", ""), choice
+        for entry in holder.iterfind(qname(ESC, "vim_connector")):
+            yield (Kind.VIM_CONNECTOR, "", "", leaf(entry, "id") or ""), entry
 
 
 def _standing_networks(

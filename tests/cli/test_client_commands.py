@@ -244,6 +244,52 @@ def test_a_removal_that_fails_shows_why_below(esc: Esc, server: FakeServer) -> N
     assert told[0][-1] == "refused"
 
 
+CONNECTOR = f"""<esc_system_config xmlns="{ESC}"><vim_connectors><vim_connector><id>lab</id>
+  <type>SIMULATOR</type></vim_connector></vim_connectors></esc_system_config>"""
+
+
+def of_connector(status: str) -> str:
+    entry = f"<vim_connector><id>lab</id>{status and f'<status>{status}</status>'}</vim_connector>"
+    holder = f"<vim_connectors>{entry}</vim_connectors>"
+    return f'<data><esc_datamodel xmlns="{ESC}"><opdata>{holder}</opdata></esc_datamodel></data>'
+
+
+@pytest.mark.parametrize(("status", "code"), [("SUCCESS", 0), ("FAILURE", 1)])
+def test_a_connector_is_waited_for_until_its_vim_was_looked_at(
+    esc: Esc, server: FakeServer, status: str, code: int
+) -> None:
+    # given
+    there = f"<data>{CONNECTOR}</data>"
+    server.answers = {"get-config": [EMPTY, there], "get": [of_connector("")]}
+    server.after_edit = [
+        a_notification("CREATE_VIM_CONNECTOR", vim_connector_id="lab"),
+        a_notification("VIM_OPERATIONAL_STATE", vim_connector_id="lab", status=status),
+    ]
+    # when
+    result = esc("edit-config", "-", "--wait", stdin=CONNECTOR)
+    # then
+    assert result.exit_code == code, result.output
+    assert f" VIM_OPERATIONAL_STATE {status} lab " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("CONNECTION_SUCCESSFUL", 0), ("CONNECTION_FAILED", 1)]
+)
+def test_a_check_that_tells_nothing_new_is_seen_in_the_operational_data(
+    esc: Esc, server: FakeServer, status: str, code: int
+) -> None:
+    # given
+    changed = f"<data>{CONNECTOR}</data>".replace("SIMULATOR", "OTHER")
+    server.answers = {
+        "get-config": [f"<data>{CONNECTOR}</data>", changed],
+        "get": [of_connector(""), of_connector(status)],
+    }
+    # when
+    result = esc("edit-config", "-", "--wait", stdin=CONNECTOR)
+    # then
+    assert result.exit_code == code, result.output
+
+
 def test_a_configuration_is_deleted_and_said_to_be(esc: Esc, server: FakeServer, file: str) -> None:
     # when
     result = esc("delete-config", file, "--operation", "remove")
@@ -393,10 +439,10 @@ def test_watched_events_are_rows_below_a_head(esc: Esc, server: FakeServer) -> N
     result = esc("watch", "--count", "2", "-f", "table")
     # then
     head, first, second = result.stdout.splitlines()
-    names = ["TIME", "EVENT", "STATUS", "TENANT", "DEPLOYMENT", "GROUP", "MESSAGE"]
+    names = ["TIME", "EVENT", "STATUS", "TENANT", "DEPLOYMENT", "GROUP", "RESOURCE", "MESSAGE"]
     assert head.split() == names
-    assert first.split()[1:] == ["CREATE_TENANT", "SUCCESS", "t", "-", "-", "as", "asked"]
-    assert second.split()[1:] == ["SERVICE_ALIVE", "SUCCESS", "t", "d", "-", "all", "up"]
+    assert first.split()[1:] == ["CREATE_TENANT", "SUCCESS", "t", *"---", "as", "asked"]
+    assert second.split()[1:] == ["SERVICE_ALIVE", "SUCCESS", "t", "d", *"--", "all", "up"]
     assert first.index("as asked") == second.index("all up") == head.index("MESSAGE")
 
 

@@ -8,7 +8,7 @@ from client_world import a_notification
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esc_nc_cli.events import Event, line, printable, read_event
+from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable, read_event
 from esc_nc_cli.watch import OutOfTime, events, since
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -27,6 +27,25 @@ def test_a_line_holds_time_type_status_subject_group_and_message() -> None:
 def test_missing_fields_are_dashes_and_a_bad_time_is_shown_as_none() -> None:
     event = Event(time="soon", type="CREATE_FLAVOR", status="FAILURE", message="")
     assert line(event, UTC) == "--:--:-- CREATE_FLAVOR FAILURE - -"
+
+
+@pytest.mark.parametrize(
+    ("leaves", "in_line", "in_row"),
+    [
+        ({"image": "i"}, "i", "i"),
+        ({"flavor": "f"}, "f", "f"),
+        ({"vim_connector_id": "lab"}, "lab", "lab"),
+        ({"tenant": "t", "network": "tn", "subnet": "tns"}, "t", "tns"),
+    ],
+)
+def test_what_an_event_is_about_is_named(leaves: dict[str, str], in_line: str, in_row: str) -> None:
+    # when
+    event = read_event(a_notification("CREATE", **leaves))
+    # then
+    assert event is not None
+    assert line(event, UTC) == f"10:20:30 CREATE SUCCESS {in_line} - as asked"
+    at = TABLE_HEAD.index("RESOURCE")
+    assert as_row(event, UTC)[at:].split() == [in_row, "as", "asked"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,16 @@ def a_network(leaves: str) -> str:
     return f"<networks><network><name>n</name>{leaves}</network></networks>"
 
 
+CONNECTOR = Goal(kind=Kind.VIM_CONNECTOR, wish=Wish.CREATE, name="lab")
+CONNECTOR_GOING = Goal(kind=Kind.VIM_CONNECTOR, wish=Wish.DELETE, name="lab")
+DEFAULT = Goal(kind=Kind.DEFAULT_VIM_CONNECTOR, wish=Wish.CREATE, name="lab")
+
+
+def a_connector(status: str = "") -> str:
+    entry = f"<id>lab</id><type>SIMULATOR</type>{status and f'<status>{status}</status>'}"
+    return f"<vim_connectors><vim_connector>{entry}</vim_connector></vim_connectors>"
+
+
 def goals(inside: str, operation: DefaultOperation | None = None) -> list[str]:
     document = f'<esc_datamodel xmlns="{ESC}" xmlns:nc="{BASE}">{inside}</esc_datamodel>'
     edit = read_edit(document.encode(), default_operation=operation).operation
@@ -165,6 +175,13 @@ def test_images_and_flavors_are_known_by_their_leaf() -> None:
         (NETWORK, False, in_opdata(a_network("<status>BUILD</status>")), None),
         (NETWORK, False, in_opdata(a_network("<netid>1</netid><status>ACTIVE</status>")), True),
         (IMAGE, True, in_opdata("<images><image><name>i</name></image></images>"), None),
+        (CONNECTOR, True, in_opdata(a_connector("CONNECTION_SUCCESSFUL")), None),
+        (CONNECTOR, False, in_opdata(a_connector("CONNECTION_SUCCESSFUL")), True),
+        (CONNECTOR, False, in_opdata(a_connector("AUTHENTICATION_FAILED")), False),
+        (CONNECTOR, False, in_opdata(a_connector()), None),
+        (CONNECTOR_GOING, False, EMPTY, True),
+        (DEFAULT, True, in_opdata(a_connector()), None),
+        (DEFAULT, False, in_opdata(a_connector()), True),
         (FLAVOR, True, in_opdata("<flavors><flavor><name>f</name></flavor></flavors>"), None),
     ],
 )
@@ -293,3 +310,55 @@ def test_a_removal_shows_what_happens_to_all_that_goes_along_and_is_decided_by_i
     assert waiting.concerns(event) is shown
     assert waiting.open == [goal]
     assert not waiting.failures
+
+
+def test_connectors_and_the_choice_among_them_are_goals() -> None:
+    # given
+    document = f"""<esc_system_config xmlns="{ESC}" xmlns:nc="{BASE}"><vim_connectors>
+      <default_vim_connector nc:operation="delete"/>
+      <vim_connector><id>new</id></vim_connector>
+      <vim_connector nc:operation="delete"><id>old</id></vim_connector>
+    </vim_connectors></esc_system_config>"""
+    # when
+    found = goals_of(read_edit(document.encode()).operation)
+    # then
+    assert [(goal.wish, goal.kind, goal.name) for goal in found] == [
+        ("CREATE", "VIM_CONNECTOR", "new"),
+        ("DELETE", "VIM_CONNECTOR", "old"),
+        ("DELETE", "DEFAULT_VIM_CONNECTOR", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("goal", "event", "status", "outcome"),
+    [
+        (CONNECTOR, "CREATE_VIM_CONNECTOR", "SUCCESS", None),
+        (CONNECTOR, "CREATE_VIM_CONNECTOR", "FAILURE", False),
+        (CONNECTOR, "UPDATE_VIM_USER", "FAILURE", False),
+        (CONNECTOR, "VIM_OPERATIONAL_STATE", "SUCCESS", True),
+        (CONNECTOR, "VIM_OPERATIONAL_STATE", "FAILURE", False),
+        (CONNECTOR_GOING, "DELETE_VIM_USER", "SUCCESS", None),
+        (CONNECTOR_GOING, "DELETE_VIM_CONNECTOR", "SUCCESS", True),
+        (DEFAULT, "CREATE_DEFAULT_VIM_CONNECTOR", "SUCCESS", True),
+    ],
+)
+def test_a_connector_is_decided_by_the_first_look_at_its_vim(
+    goal: Goal, event: str, status: str, outcome: object
+) -> None:
+    own = an_event(event, vim_connector_id="lab", status=status)
+    other = an_event(event, vim_connector_id="other", status=status)
+    assert goal.outcome(own) is outcome
+    assert goal.outcome(other) is None
+    assert (goal.concerns(own), goal.concerns(other)) == (True, False)
+
+
+def test_a_default_that_is_taken_back_need_not_be_named() -> None:
+    going = Goal(kind=Kind.DEFAULT_VIM_CONNECTOR, wish=Wish.DELETE, name="")
+    assert going.outcome(an_event("DELETE_DEFAULT_VIM_CONNECTOR", vim_connector_id="lab")) is True
+
+
+def test_connectors_are_asked_for_in_their_own_root() -> None:
+    wanted = [CONNECTOR, DEFAULT]
+    assert [child.tag for child in config_filter(wanted)] == [qname(ESC, "esc_system_config")]
+    assert len(list(opdata_filter(wanted).iter(qname(ESC, "vim_connectors")))) == 1
+    assert len(config_filter([*wanted, TENANT])) == 2
