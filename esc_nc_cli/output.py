@@ -16,7 +16,8 @@ from esc_nc_cli.client import Reply
 from esc_nc_cli.discover import Endpoint
 from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable
 from esc_nc_cli.forms import Format, as_object, columns, pretty
-from esc_nc_cli.xmltree import BASE, ESC, child, leaf, local_name, parse, qname
+from esc_nc_cli.tables import LEAF_HEAD, VM_HEAD, leaf_rows, vm_rows
+from esc_nc_cli.xmltree import BASE, ESC, child, parse, qname
 
 # Steps of opdata down to the deployments: who asks for one of them is shown VMs.
 _ABOVE_VMS = frozenset({"opdata", "tenants", "tenant", "deployments"})
@@ -105,7 +106,7 @@ def as_json(reply: Reply) -> str:
 
 def as_table(reply: Reply, xpath: str | None = None) -> str:
     """
-    Return a row for each VM, or for data without deployments a row for each leaf.
+    Return a row for each VM and leftover, or for data without deployments a row for each leaf.
 
     *xpath* is what was asked for; it tells "no deployments" from "something else". An ok and
     errors are tables of their own.
@@ -116,11 +117,11 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
         return columns([("REPLY",), ("ok",)])
     data = reply.root.find(qname(BASE, "data"))
     if data is None:
-        return columns([("PATH", "VALUE"), *_leaf_rows(reply.root, "")])
-    rows = list(_vm_rows(data))
+        return columns([LEAF_HEAD, *leaf_rows(reply.root)])
+    rows = list(vm_rows(data))
     if rows or _may_hold_deployments(data, xpath):
-        return columns([("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP"), *rows])
-    return columns([("PATH", "VALUE"), *_leaf_rows(data, "")])
+        return columns([VM_HEAD, *rows])
+    return columns([LEAF_HEAD, *leaf_rows(data)])
 
 
 def _error_rows(reply: Reply) -> Iterator[tuple[str, ...]]:
@@ -134,39 +135,6 @@ def _may_hold_deployments(data: etree._Element, xpath: str | None) -> bool:
         return next(data.iter(qname(ESC, "opdata")), None) is not None
     steps = [step.removeprefix("esc:") for step in _PREDICATE.sub("", xpath).strip("/ ").split("/")]
     return "opdata" in steps and steps[-1] in _ABOVE_VMS
-
-
-def _vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
-    for deployment in data.iter(qname(ESC, "deployments")):
-        name, tenant = leaf(deployment, "deployment_name"), deployment.getparent()
-        if name is None or tenant is None:
-            continue
-        service = (leaf(tenant, "name"), name, leaf(deployment, "state_machine", "state"))
-        states = {
-            leaf(machine, "vm_name"): leaf(machine, "state")
-            for machine in deployment.iter(qname(ESC, "vm_state_machine"))
-        }
-        vms: list[tuple[str | None, ...]] = [
-            (leaf(group, "name"), leaf(vm, "name"), states.get(leaf(vm, "name")), _addresses(vm))
-            for group in deployment.iterfind(qname(ESC, "vm_group"))
-            for vm in group.iterfind(qname(ESC, "vm_instance"))
-        ]
-        for row in vms or [(None,) * 4]:
-            yield tuple(printable(field or "-") for field in (*service, *row))
-
-
-def _addresses(vm: etree._Element) -> str:
-    return ",".join(address.text or "" for address in vm.iter(qname(ESC, "ip_address")))
-
-
-def _leaf_rows(element: etree._Element, path: str) -> Iterator[tuple[str, ...]]:
-    for below in element:
-        here = f"{path}/{local_name(below)}"
-        name = leaf(below, "name")
-        if len(below):
-            yield from _leaf_rows(below, here if name is None else f"{here}[{printable(name)}]")
-        else:
-            yield here, printable(below.text or "")
 
 
 @contextmanager

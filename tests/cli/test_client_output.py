@@ -50,12 +50,81 @@ def test_other_data_are_a_table_of_paths() -> None:
 def test_a_deployment_without_vms_has_a_row_too() -> None:
     inside = """<opdata><tenants><tenant><name>t</name><deployments>
       <deployment_name>d</deployment_name></deployments></tenant></tenants></opdata>"""
-    assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", "-", "-", "-", "-", "-"]
+    assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", *"--------"]
+
+
+def test_a_vm_that_the_vim_has_not_made_has_a_row_with_the_error_of_its_deployment() -> None:
+    # given: of two groups that both begin like the name the longer one is meant
+    inside = """<opdata><tenants><tenant><name>t</name><deployments>
+      <deployment_name>d</deployment_name><error>no such image</error>
+      <vm_group><name>g</name><vm_instance><vm_id>1</vm_id><name>d_g_0_x</name>
+        <hostname>h1</hostname><vim_id>lab</vim_id></vm_instance></vm_group>
+      <vm_group><name>g_0</name></vm_group>
+      <state_machine><state>SERVICE_ERROR_STATE</state><vm_state_machines>
+        <vm_state_machine><vm_name>d_g_0_0_y</vm_name><state>VM_UNDEF_STATE</state></vm_state_machine>
+        <vm_state_machine><vm_name>d_g_0_x</vm_name><state>VM_ALIVE_STATE</state></vm_state_machine>
+      </vm_state_machines></state_machine></deployments></tenant></tenants></opdata>"""
+    # when
+    _, made, missing = as_table(data(inside)).splitlines()
+    # then
+    service = ["t", "d", "SERVICE_ERROR_STATE"]
+    error = ["no", "such", "image"]
+    assert made.split() == [
+        *(*service, "g", "d_g_0_x", "VM_ALIVE_STATE", "-", "lab", "h1", *error),
+    ]
+    assert missing.split() == [*service, "g_0", "d_g_0_0_y", "VM_UNDEF_STATE", *"---", *error]
+
+
+def test_an_address_is_told_once_and_all_of_a_port_are() -> None:
+    # given
+    inside = """<opdata><tenants><tenant><name>t</name><deployments>
+      <deployment_name>d</deployment_name><vm_group><name>g</name><vm_instance><name>v</name>
+      <interfaces><interface><nicid>0</nicid><ip_address>192.0.2.5</ip_address><addresses>
+        <address><address_id>0</address_id><ip_address>192.0.2.5</ip_address></address>
+        <address><address_id>1</address_id><ip_address>2001:db8::5</ip_address></address>
+      </addresses></interface></interfaces></vm_instance></vm_group></deployments></tenant></tenants>
+      </opdata>"""
+    # then
+    assert " 192.0.2.5,2001:db8::5 " in as_table(data(inside))
+
+
+def test_leftovers_have_rows_too() -> None:
+    inside = """<opdata><leftovers>
+      <leftover><kind>vm</kind><name>v</name><tenant>t</tenant>
+        <deployment_name>d</deployment_name><vim_id>lab</vim_id><error>refused</error></leftover>
+      <leftover><kind>network</kind><name>n</name><tenant>t</tenant></leftover>
+      </leftovers></opdata>"""
+    _, vm, network = as_table(data(inside)).splitlines()
+    assert vm.split() == ["t", "d", "-", "-", "v", "LEFTOVER", "-", "lab", "-", "refused"]
+    assert network.split() == ["t", "-", "-", "-", "network/n", "LEFTOVER", *"----"]
+
+
+def test_entries_in_a_table_of_paths_are_told_apart_by_their_own_keys() -> None:
+    # given
+    inside = """<a><interface><nicid>1</nicid><x>1</x></interface>
+      <vim_connector><id>lab</id><x>2</x></vim_connector>
+      <kept><state>s</state></kept>
+      <pair><start>1</start></pair><pair><start>2</start></pair></a>"""
+    # when
+    paths = [row.split()[0] for row in as_table(data(inside)).splitlines()[1:]]
+    # then
+    above = "/esc_datamodel/a"
+    assert paths == [
+        f"{above}/interface[1]/nicid",
+        f"{above}/interface[1]/x",
+        f"{above}/vim_connector[lab]/id",
+        f"{above}/vim_connector[lab]/x",
+        f"{above}/kept/state",
+        f"{above}/pair[1]/start",
+        f"{above}/pair[2]/start",
+    ]
 
 
 def test_all_data_without_deployments_are_a_table_of_no_vms() -> None:
     table = as_table(data("<opdata><status>OPER_UP</status></opdata>"))
-    assert table.split() == ["TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP"]
+    assert table.split() == [
+        *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP", "VIM", "HOST", "ERROR"),
+    ]
 
 
 def test_the_command_line_holds_no_password_and_quotes_paths() -> None:

@@ -1,0 +1,95 @@
+"""The rows of the tables that data are shown as; pure."""
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from esc_nc_cli.events import printable
+from esc_nc_cli.xmltree import ESC, leaf, local_name, qname
+
+VM_HEAD = (
+    *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP", "VIM", "HOST", "ERROR"),
+)
+LEAF_HEAD = ("PATH", "VALUE")
+# Keys stand first in an entry (RFC 7950 section 7.8.5). These begin no container.
+_KEYS = frozenset(
+    {
+        *("name", "id", "nicid", "deployment_name", "vm_id", "vm_name", "dst", "event_name"),
+        *("address_id", "device", "target_vm_group_ref", "vm_group_ref", "ip_address"),
+    }
+)
+
+
+def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each VM, asked for or made; then one for each that should be gone."""
+    for deployment in data.iter(qname(ESC, "deployments")):
+        name, tenant = leaf(deployment, "deployment_name"), deployment.getparent()
+        if name is None or tenant is None:
+            continue
+        service = (leaf(tenant, "name"), name, leaf(deployment, "state_machine", "state"))
+        error = leaf(deployment, "error")
+        for vm in tuple(_vms(deployment, name)) or ((None,) * 6,):
+            yield _row(*service, *vm, error)
+    for leftover in data.iter(qname(ESC, "leftover")):
+        kind, name = leaf(leftover, "kind"), leaf(leftover, "name")
+        what = name if kind == "vm" else f"{kind}/{name}"
+        place = (leaf(leftover, "tenant"), leaf(leftover, "deployment_name"))
+        vim, error = leaf(leftover, "vim_id"), leaf(leftover, "error")
+        yield _row(*place, None, None, what, "LEFTOVER", None, vim, None, error)
+
+
+def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:
+    """Yield group, VM, state, addresses, VIM and host; the VIM may not have made it yet."""
+    states = {
+        leaf(machine, "vm_name"): leaf(machine, "state")
+        for machine in deployment.iter(qname(ESC, "vm_state_machine"))
+    }
+    groups = []
+    for group in deployment.iterfind(qname(ESC, "vm_group")):
+        groups.append(leaf(group, "name") or "")
+        for instance in group.iterfind(qname(ESC, "vm_instance")):
+            vm = leaf(instance, "name")
+            host = leaf(instance, "hostname") or leaf(instance, "host_id")
+            state = states.pop(vm, None)
+            yield groups[-1], vm, state, _addresses(instance), leaf(instance, "vim_id"), host
+    for vm, state in states.items():
+        yield _group_of(vm or "", name, groups), vm, state, None, None, None
+
+
+def _group_of(vm: str, deployment: str, groups: list[str]) -> str | None:
+    """Read the group in a generated name, which is all that is known of a VM not made yet."""
+    fitting = [group for group in groups if vm.startswith(f"{deployment}_{group}_")]
+    return max(fitting, key=len, default=None)
+
+
+def _addresses(vm: etree._Element) -> str:
+    found: dict[str, None] = {}
+    for address in vm.iter(qname(ESC, "ip_address")):
+        found[address.text or ""] = None
+    return ",".join(found)
+
+
+def _row(*fields: str | None) -> tuple[str, ...]:
+    return tuple(printable(field or "-") for field in fields)
+
+
+def leaf_rows(element: etree._Element, path: str = "") -> Iterator[tuple[str, ...]]:
+    """Yield the path and the value of each leaf; entries of lists are told apart by their keys."""
+    for below in element:
+        here = f"{path}/{local_name(below)}"
+        if len(below):
+            key = _key_of(below)
+            yield from leaf_rows(below, here if key is None else f"{here}[{printable(key)}]")
+        else:
+            yield here, printable(below.text or "")
+
+
+def _key_of(entry: etree._Element) -> str | None:
+    """Return what tells *entry* from its like; None for a container."""
+    first = entry[0]
+    if len(first):
+        return None
+    beside = (entry.getprevious(), entry.getnext())
+    is_repeated = any(other is not None and other.tag == entry.tag for other in beside)
+    is_entry = is_repeated or local_name(first) in _KEYS
+    return (first.text or "").strip() if is_entry else None
