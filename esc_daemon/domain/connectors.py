@@ -15,9 +15,7 @@ from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of
 from esc_daemon.domain.intent import DefaultVimConnector, Intent, VimConnector
 from esc_daemon.domain.placing import home_of
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
-from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.step import Step
-from esc_daemon.domain.tell import vim_status_text
 
 
 def connector_key(vim: VimId) -> Key:
@@ -91,13 +89,13 @@ def _homes_of_deployment(record: DeploymentRecord) -> Iterator[Home]:
 
 
 def check_creations(
-    steps: Iterable[Step], after: Connectors, status: Callable[[VimId], VimStatus | None]
+    steps: Iterable[Step], after: Connectors, problem: Callable[[VimId], str]
 ) -> None:
     """
     Refuse what cannot be made where it would be made (ruling 13).
 
-    *status* is what is known of a connector once the edit is taken; one that was not checked yet
-    is believed.
+    *problem* says what keeps a connector from working once the edit is taken, as far as is known:
+    "" for one that works, and for one that was not checked yet.
 
     Raises:
         Refused: No such connector, no default, or one that does not work; *key* is the record's.
@@ -107,25 +105,20 @@ def check_creations(
         there = {home.id for home in homes(step.before)}
         for home in homes(step.record):
             if home.id not in there:
-                text = _objection(home.vim, after, status)
+                text = _objection(home.vim, after, problem)
                 if text is not None:
                     place = f"{home.what}: " if home.what else ""
                     raise Refused("operation-failed", place + text, key=step.key)
 
 
-def _objection(
-    vim: VimId, after: Connectors, status: Callable[[VimId], VimStatus | None]
-) -> str | None:
+def _objection(vim: VimId, after: Connectors, problem: Callable[[VimId], str]) -> str | None:
     if not vim:
         known = ", ".join(sorted(after.intents)) or "none"
         return f"no VIM is named and there is no default: set default_vim_connector (to: {known})"
     if vim not in after.intents:
         return after.absent(vim)
-    match status(vim):
-        case None | VimStatus.CONNECTION_SUCCESSFUL:
-            return None
-        case found:
-            return f"nothing can be made in VIM connector {vim} now: {vim_status_text(found)}"
+    why = problem(vim)
+    return f"nothing can be made in VIM connector {vim} now: {why}" if why else None
 
 
 def check_connectors(

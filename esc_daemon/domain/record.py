@@ -220,8 +220,8 @@ class ConnectorRecord:
     A VIM connector.
 
     *status* is what the last check of the connector as it now is found, None before the first;
-    *message* says it in words. *told* is the status that was told last. *checked* is when the
-    last check ended, *next_check* when it is looked at again.
+    *message* says it in words, and why. *told* is the status that was told last. *checked* is when
+    the last check ended, *next_check* when it is looked at again.
     """
 
     key: Key

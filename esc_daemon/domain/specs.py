@@ -154,3 +154,15 @@ class VimStatus(StrEnum):
     CONNECTION_FAILED = "CONNECTION_FAILED"
     AUTHENTICATION_FAILED = "AUTHENTICATION_FAILED"
     NO_CREDENTIALS = "NO_CREDENTIALS"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VimCheck:
+    """
+    What a check of the connection found.
+
+    *detail* says why where the VIM cannot be used: which address, what happened; never a secret.
+    """
+
+    status: VimStatus
+    detail: str = ""

@@ -224,9 +224,10 @@ def tenant_id(record: DeploymentRecord) -> str | None:
     return record.tenant.resource_id or record.key.tenant
 
 
-def vim_status_text(status: VimStatus) -> str:
-    """Return what a check found, in words."""
-    return _VIM_STATUS[status]
+def vim_status_text(status: VimStatus, detail: str = "") -> str:
+    """Return what a check found, in words: the status's own, then why."""
+    text = _VIM_STATUS[status]
+    return f"{text}: {detail}" if detail else text
 
 
 def vim_operational_state(vim: VimId, status: VimStatus, detail: str = "") -> Event:

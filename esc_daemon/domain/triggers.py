@@ -126,7 +126,7 @@ class VimChecked:
     """
     The check of *connector*, as it was when the check began, found *status*.
 
-    *detail* says more where the check itself went wrong.
+    *detail* says why where it found that the VIM cannot be used.
     """
 
     connector: VimConnector

@@ -94,7 +94,7 @@ class ConnectorGuard:
         if edit.moves_connectors:
             self._check_types(edit.changes)
         after = self.after(edit)
-        check_creations(steps.values(), after, lambda vim: self._status(vim, steps))
+        check_creations(steps.values(), after, lambda vim: self._problem(vim, steps))
         if edit.moves_connectors:
             left = partial(self._left, steps)
             check_connectors(self._there, after, left, self._vims.needs_users)
@@ -108,10 +108,13 @@ class ConnectorGuard:
                 left[key] = step.record
         return left.values()
 
-    def _status(self, vim: VimId, steps: Mapping[Key, Step]) -> VimStatus | None:
+    def _problem(self, vim: VimId, steps: Mapping[Key, Step]) -> str:
         key = connector_key(vim)
         record = steps[key].record if key in steps else self._record(key)
-        return record.status if isinstance(record, ConnectorRecord) else None
+        if not isinstance(record, ConnectorRecord):
+            return ""
+        believed = record.status in {None, VimStatus.CONNECTION_SUCCESSFUL}
+        return "" if believed else record.message
 
     def _check_types(self, changes: Sequence[Change]) -> None:
         for change in changes:

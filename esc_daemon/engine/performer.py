@@ -29,7 +29,6 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId
-from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.neighbours import Neighbours
@@ -184,17 +183,9 @@ class Performer:
 
     async def _checked(self, check: CheckVim) -> VimChecked:
         """Return what the check found, whatever happens."""
-        detail, status = "", VimStatus.CONNECTION_FAILED
-        try:
-            status = await self._vims.status(check.vim)
-        except TimeoutError:
-            detail = f"no answer within {self._vims.call_timeout:g} s"
-        except VimError as error:
-            detail = excerpt(str(error))
-        except Exception as error:
-            log.exception("vim.check_broke", vim=check.vim)
-            detail = f"internal error in the VIM driver: {type(error).__name__}"
-        return VimChecked(connector=check.connector, status=status, detail=detail)
+        found = await self._vims.checked(check.vim)
+        detail = excerpt(found.detail)
+        return VimChecked(connector=check.connector, status=found.status, detail=detail)
 
     def _crossed(self, server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's signature
         key = self._watched.get(server.vm)

@@ -13,15 +13,17 @@ from typing import Final
 
 import structlog
 
+from esc_daemon.domain import tell
 from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.intent import VimConnector
-from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.specs import VimCheck, VimStatus
 from esc_daemon.vim.base import (
     BadConnector,
     GuestProbe,
     Opened,
     VimDriver,
+    VimError,
     VimRefused,
     VimType,
     VimUnreachable,
@@ -36,7 +38,11 @@ CLOSING_SECONDS: Final = 5.0
 
 
 class Connection:
-    """A driver as it was made for *connector*; where none could be made, *problem* says why."""
+    """
+    A driver as it was made for *connector*; where none could be made, *problem* says why.
+
+    *found* is what its last check found.
+    """
 
     def __init__(
         self, connector: VimConnector, turns: asyncio.Semaphore, call_timeout: float
@@ -44,6 +50,7 @@ class Connection:
         self.connector = connector
         self.turns = turns
         self.problem = ""
+        self.found: VimCheck | None = None
         self.calls = 0
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
@@ -214,20 +221,42 @@ class Vims:
             connection.calls -= 1
             self._close_unused(connection)
 
-    async def status(self, vim: VimId) -> VimStatus:
+    async def checked(self, vim: VimId) -> VimCheck:
         """
-        Return what a check of the connector *vim* finds; it waits for no turn.
+        Return what a check of the connector *vim* finds, whatever happens; it waits for no turn.
 
-        Raises:
-            VimError: It could not be asked.
-            TimeoutError: No answer came within the time-out of a call.
-
+        A finding that the VIM cannot be used goes into the log, the same again does not.
         """
-        with self.using(vim) as connection:
-            if self._lacks_user(connection.connector):
-                return VimStatus.NO_CREDENTIALS
+        try:
+            with self.using(vim) as connection:
+                found = await self._found(connection)
+                well = found.status is VimStatus.CONNECTION_SUCCESSFUL
+                if not well and found != connection.found:
+                    log.warning(
+                        "vim.check_failed",
+                        vim=vim,
+                        status=found.status,
+                        error=tell.vim_status_text(found.status, found.detail),
+                    )
+                connection.found = found
+                return found
+        except VimRefused as error:
+            return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=str(error))
+
+    async def _found(self, connection: Connection) -> VimCheck:
+        if self._lacks_user(connection.connector):
+            return VimCheck(status=VimStatus.NO_CREDENTIALS)
+        try:
             async with asyncio.timeout(self.call_timeout):
                 return await connection.driver.check()
+        except TimeoutError:
+            detail = f"no answer within {self.call_timeout:g} s"
+        except VimError as error:
+            detail = str(error)
+        except Exception as error:
+            log.exception("vim.check_broke", vim=connection.connector.name)
+            detail = f"internal error in the VIM driver: {type(error).__name__}"
+        return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=detail)
 
     def _known(self, vim: VimId) -> VimId:
         return vim or self._there.default or vim

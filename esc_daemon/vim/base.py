@@ -26,7 +26,7 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
-    VimStatus,
+    VimCheck,
 )
 
 
@@ -84,8 +84,8 @@ class VimDriver(Protocol):
 
     capabilities: frozenset[Capability]
 
-    async def check(self) -> VimStatus:
-        """Tell whether the VIM can be reached and lets us in; never raises."""
+    async def check(self) -> VimCheck:
+        """Tell whether the VIM can be reached and lets us in, and if not, why; never raises."""
         ...
 
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:

@@ -101,11 +101,13 @@ def test_a_status_is_told_when_it_is_another_one_than_before(statuses: list[VimS
 def test_the_event_names_the_connector_and_what_went_wrong(well) -> None:
     found = VimChecked(connector=CONNECTOR, status=DOWN, detail="no answer within 30 s")
 
-    (event,) = advance(KEY, well, found, START).events
+    step = advance(KEY, well, found, START)
+    (event,) = step.events
 
     assert event.vim_connector_id == LAB
     assert (event.status_code, event.message) == (500, "Unable to establish VIM connection")
     assert event.details == "no answer within 30 s"
+    assert step.record.message == "Unable to establish VIM connection: no answer within 30 s"
 
 
 def test_a_connector_that_works_is_left_alone_for_the_pause(well) -> None:

@@ -1,95 +1,48 @@
 """Connectors in a running engine: what follows them, what they stop, and who waits for whom."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from engine_bench import BEGAN, DEPLOYMENT, TENANT, record_id
-from engine_world import CALL_TIMEOUT, ShakyStore, WatchedVim
+from connector_bench import (
+    CALL_TIMEOUT,
+    LAB,
+    LAB_KEY,
+    MOON,
+    MOON_KEY,
+    ONE_LAB,
+    TENANT_CHANGE,
+    Type,
+    an_engine,
+    configuring,
+    connected,
+    deploying,
+    edit,
+    refused,
+    status,
+    told,
+)
+from engine_bench import BEGAN, DEPLOYMENT, TENANT
+from engine_world import ShakyStore
 from structlog.testing import capture_logs
 
-from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.events import Stream
-from esc_daemon.domain.ids import DEFAULT_VIM, NO_VIM, DeploymentName, RecordId, VimId, VmGroupName
+from esc_daemon.domain.ids import DEFAULT_VIM, NO_VIM
 from esc_daemon.domain.intent import (
     DefaultVimConnector,
-    Deployment,
-    Locator,
-    Scaling,
     Tenant,
-    VimConnector,
     VimUser,
-    VmGroup,
 )
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.step import Step
-from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.connectors import ConnectorGuard
-from esc_daemon.engine.edit import Change, Edit
-from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.edit import Change
 from esc_daemon.engine.vims import Vims
-from esc_daemon.monitor.base import select
-from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.vim.base import BadConnector, VimUnreachable
-from tests.connectors import connecting, connector, records_of
-from tests.dayzero.shelf import Shelf
+from esc_daemon.vim.base import VimUnreachable
+from tests.connectors import records_of
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
-
-LAB, MOON = VimId("lab"), VimId("moon")
-LAB_KEY, MOON_KEY = connector_key(LAB), connector_key(MOON)
-ONE_LAB = connecting(LAB)
-TENANT_CHANGE = Change(key=TENANT, intent=Tenant(name="t"))
-
-
-class CheckedVim(WatchedVim):
-    """A VIM whose check finds what the test says; its other verbs are those of `WatchedVim`."""
-
-    def __init__(self, connector: VimConnector, status: VimStatus | None) -> None:
-        super().__init__()
-        self.connector = connector
-        self.status = status
-        self.checks = 0
-        self.closed = False
-
-    async def check(self) -> VimStatus:
-        self.checks += 1
-        if self.status is None:
-            await asyncio.get_running_loop().create_future()
-        return self.status
-
-    async def close(self) -> None:
-        self.closed = True
-        await super().close()
-
-
-class Type:
-    """A type of connector that remembers the drivers it made, by connector."""
-
-    def __init__(self, *, needs_users: bool = False) -> None:
-        self.needs_users = needs_users
-        self.made: dict[str, list[CheckedVim]] = {}
-        self.found: dict[str, VimStatus | None] = {}
-
-    def check(self, connector: VimConnector) -> None:
-        if dict(connector.properties).get("colour") == "blue":
-            raise BadConnector("property colour: blue is taken", property_name="colour")
-
-    def driver(self, connector: VimConnector, opened) -> CheckedVim:
-        assert opened() == connector
-        self.check(connector)
-        status = self.found.get(connector.name, VimStatus.CONNECTION_SUCCESSFUL)
-        made = self.made.setdefault(connector.name, [])
-        made.append(CheckedVim(connector, status))
-        return made[-1]
-
-    def last(self, vim: VimId) -> CheckedVim:
-        return self.made[vim][-1]
 
 
 @pytest.fixture
@@ -100,69 +53,6 @@ def type_():
 @pytest.fixture
 async def store():
     return ShakyStore()
-
-
-@asynccontextmanager
-async def an_engine(types: dict[str, Type], store: ShakyStore) -> AsyncIterator[Engine]:
-    numbers = itertools.count(1)
-    loop = asyncio.get_running_loop()
-    vims = Vims(types, call_timeout=CALL_TIMEOUT)
-    engine = Engine(
-        store=store,
-        vims=vims,
-        now=Clock(loop, BEGAN).now,
-        monitor=lambda crossed: Monitor(select(), crossed),
-        day_zero=Shelf(),
-        new_id=lambda: RecordId(record_id(next(numbers))),
-        last_event=await store.store.last_event(),
-    )
-    try:
-        yield engine
-    finally:
-        for made in (each for type_ in types.values() for each in type_.made.values()):
-            for vim in made:
-                vim.gate.set()
-        await engine.close()
-        await vims.close()
-
-
-@asynccontextmanager
-async def connected(type_: Type, store: ShakyStore) -> AsyncIterator[Engine]:
-    """Yield an engine with the connector `LAB`, which is the default."""
-    async with an_engine({"SIMULATOR": type_}, store) as engine:
-        await engine.restore(lambda: ONE_LAB)
-        await asyncio.sleep(1)
-        yield engine
-
-
-def deploying(vim: str = "") -> Change:
-    group = VmGroup(
-        name=VmGroupName("g"), locator=Locator(vim_id=vim), scaling=Scaling(min_active=1)
-    )
-    return Change(key=DEPLOYMENT, intent=Deployment(name=DeploymentName("d"), groups=(group,)))
-
-
-def configuring(vim: VimId, **fields) -> Change:
-    return Change(key=connector_key(vim), intent=connector(vim, **fields))
-
-
-def edit(*changes: Change) -> Edit:
-    return Edit(changes=changes)
-
-
-async def refused(engine: Engine, *changes: Change) -> Refused:
-    with pytest.raises(Refused) as refusal:
-        await engine.apply(edit(*changes))
-    return refusal.value
-
-
-def status(engine: Engine, vim: VimId) -> VimStatus | None:
-    return engine.record(connector_key(vim)).status
-
-
-async def told(store: ShakyStore) -> list[str]:
-    events = await store.store.events(after=0, limit=1000, stream=Stream.ESC_EVENT)
-    return [f"{logged.event.type} {logged.event.status}" for logged in events]
 
 
 # ------------------------------------------------------------------ the first start
@@ -481,57 +371,3 @@ async def test_a_deployment_is_not_placed_in_a_connector_that_goes(type_, store)
 
         await going
         assert "there is no VIM connector moon" in (await placing).text
-
-
-# ------------------------------------------------------------------ checks
-
-
-async def test_a_call_that_did_not_arrive_has_the_connector_checked_at_once(type_, store):
-    async with connected(type_, store) as engine:
-        vim = type_.last(LAB)
-        vim.breaks, vim.status = VimUnreachable("connection refused"), VimStatus.CONNECTION_FAILED
-        await asyncio.sleep(10)
-
-        await engine.apply(edit(TENANT_CHANGE))
-        await asyncio.sleep(0.5)
-
-        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
-
-
-async def test_calls_that_do_not_arrive_ask_for_no_more_than_a_check_a_second(type_, store):
-    async with connected(type_, store) as engine:
-        vim = type_.last(LAB)
-        vim.breaks = VimUnreachable("connection refused")
-        before = vim.checks
-        tenants = [Change(key=TENANT._replace(name=f"t{n}"), intent=Tenant(name=f"t{n}"))
-                   for n in range(50)]  # fmt: skip
-
-        await engine.apply(edit(*tenants))
-        await asyncio.sleep(5)
-
-        assert 2 <= vim.checks - before <= 6
-
-
-async def test_a_check_without_an_answer_is_a_failure_that_holds_nobody_up(type_, store):
-    type_.found[LAB] = None
-    async with connected(type_, store) as engine:
-        assert engine.at_rest
-        await asyncio.sleep(CALL_TIMEOUT)
-
-        (event,) = await store.store.events(after=0, limit=9, stream=Stream.ESC_EVENT)
-        assert event.event.details == "no answer within 30 s"
-        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
-        await asyncio.sleep(10)  # the next one is under way
-        began = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - began < 1
-
-
-async def test_a_driver_that_breaks_in_a_check_is_a_failure_too(type_, store):
-    async with connected(type_, store) as engine:
-        type_.last(LAB).check = None
-
-        with capture_logs() as logs:
-            await asyncio.sleep(60)
-
-        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
-        assert "vim.check_broke" in [line["event"] for line in logs]

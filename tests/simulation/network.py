@@ -22,6 +22,7 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimCheck,
     VimStatus,
 )
 from esc_daemon.vim.base import (
@@ -101,13 +102,13 @@ class LossyVim:
         task.add_done_callback(self._tasks.discard, context=self._world)
         return await answer
 
-    async def check(self) -> VimStatus:
+    async def check(self) -> VimCheck:
         try:
             return await self._send(self.cloud.check)
-        except VimRefused:
-            return VimStatus.AUTHENTICATION_FAILED
-        except VimUnknown:
-            return VimStatus.CONNECTION_FAILED
+        except VimRefused as error:
+            return VimCheck(status=VimStatus.AUTHENTICATION_FAILED, detail=str(error))
+        except VimUnknown as error:
+            return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=str(error))
 
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
         return await self._send(lambda: self.cloud.ensure_tenant(key, want))

@@ -105,7 +105,7 @@ async def test_latencies_add_up_and_do_not_hide_the_next_rule():
     with pytest.raises(VimRefused):
         await make(driver)
     assert asyncio.get_running_loop().time() - began == 12
-    assert await driver.check() is VimStatus.CONNECTION_SUCCESSFUL
+    assert (await driver.check()).status is VimStatus.CONNECTION_SUCCESSFUL
     assert asyncio.get_running_loop().time() - began == 17
 
 
@@ -198,9 +198,11 @@ async def test_a_silent_boot_is_mended_by_the_next_one():
         (Fault.UNREACHABLE, VimStatus.CONNECTION_FAILED),
     ],
 )
-async def test_a_check_never_raises(fault, status):
-    driver = a_driver(Rule(fault=fault))
-    assert await driver.check() is status
+async def test_a_check_never_raises_and_says_why(fault, status):
+    driver = a_driver(Rule(fault=fault, text="maintenance"))
+    found = await driver.check()
+    assert found.status is status
+    assert found.detail.endswith("check: maintenance")
 
 
 async def test_an_unexpected_failure_reaches_the_caller():

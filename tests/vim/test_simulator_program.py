@@ -97,13 +97,16 @@ async def test_a_hanging_call_leaves_its_slot_when_nobody_waits_any_more(monkeyp
         for _ in range(6):
             with pytest.raises(VimUnknown):
                 await client.ensure_server(ServerKey(a_vm(), 1), a_server(), ())
-        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await client.check()).status is VimStatus.CONNECTION_SUCCESSFUL
 
 
 @virtual
 async def test_where_nobody_listens_the_vim_is_unreachable():
-    client = RemoteSimulator("127.0.0.1", a_free_port(), vim=VimId("far"))
-    assert await client.check() is VimStatus.CONNECTION_FAILED
+    port = a_free_port()
+    client = RemoteSimulator("127.0.0.1", port, vim=VimId("far"))
+    found = await client.check()
+    assert found.status is VimStatus.CONNECTION_FAILED
+    assert f"no simulator at 127.0.0.1 port {port}: Connection refused" in found.detail
     with pytest.raises(VimUnreachable, match="far: answers: no simulator at 127"):
         await client.answers(ServerKey(a_vm(), 1), "10.0.0.1")
     await client.close()
@@ -178,9 +181,9 @@ async def test_a_request_that_makes_no_sense_is_refused(request_line, text):
 async def test_what_is_no_request_ends_the_connection_and_no_other(line):
     async with Lab() as lab:
         client = lab.client()
-        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await client.check()).status is VimStatus.CONNECTION_SUCCESSFUL
         assert await raw(lab.port, line) == []
-        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await client.check()).status is VimStatus.CONNECTION_SUCCESSFUL
 
 
 @virtual
@@ -236,11 +239,11 @@ async def test_connections_are_bounded(monkeypatch):
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 1)
     async with Lab() as lab:
         first, second = lab.client(), lab.client()
-        assert await first.check() is VimStatus.CONNECTION_SUCCESSFUL
-        assert await second.check() is VimStatus.CONNECTION_FAILED
+        assert (await first.check()).status is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await second.check()).status is VimStatus.CONNECTION_FAILED
         await first.close()
         await asyncio.sleep(1)
-        assert await second.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await second.check()).status is VimStatus.CONNECTION_SUCCESSFUL
 
 
 @virtual

@@ -95,7 +95,7 @@ class VimContract:
 
     async def test_a_vim_that_answers_is_reported_as_such(self, start: Start):
         driver = await start(Conditions())
-        assert await driver.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await driver.check()).status is VimStatus.CONNECTION_SUCCESSFUL
 
     async def test_a_server_ensured_twice_is_one(self, start: Start):
         driver = await start(Conditions())

@@ -73,7 +73,7 @@ def _checked(record: ConnectorRecord, found: VimChecked, now: datetime, policy: 
     known = replace(
         record,
         status=found.status,
-        message=tell.vim_status_text(found.status),
+        message=tell.vim_status_text(found.status, found.detail),
         told=found.status,
         checked=now,
         next_check=now + pause,

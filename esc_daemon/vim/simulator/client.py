@@ -1,6 +1,7 @@
 """The VIM port over a simulator that is a program of its own."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimCheck,
     VimStatus,
 )
 from esc_daemon.vim.base import (
@@ -149,7 +151,7 @@ class RemoteSimulator:
                 sent = True
                 reply = await link.call(verb.name, data)
         except OSError as error:  # and TimeoutError, which is one
-            why = str(error) or "time-out"
+            why = _why(error)
             if sent:
                 raise VimUnknown(f"{what}: no answer: {why}") from error
             where = f"{self._host} port {self._port}"
@@ -165,12 +167,12 @@ class RemoteSimulator:
     async def _handle(self, verb: WireVerb[ResourceHandle], *arguments: Any) -> ResourceHandle:
         return replace(await self._call(verb, *arguments), vim=self.vim)
 
-    async def check(self) -> VimStatus:
+    async def check(self) -> VimCheck:
         """See VimDriver."""
         try:
             return await self._call(wire.CHECK)
-        except VimError:
-            return VimStatus.CONNECTION_FAILED
+        except VimError as error:
+            return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=str(error))
 
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
         """See VimDriver."""
@@ -259,3 +261,10 @@ class RemoteSimulator:
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+
+
+def _why(error: OSError) -> str:
+    """Return the system's words: those of asyncio repeat the address as a tuple."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or "time-out"

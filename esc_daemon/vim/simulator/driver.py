@@ -21,6 +21,7 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
+    VimCheck,
     VimStatus,
 )
 from esc_daemon.vim.base import (
@@ -88,7 +89,8 @@ class SimulatorDriver:
         answer: asyncio.Future[ResultT] = loop.create_future()
         self._pending.add(answer)
         answer.add_done_callback(self._pending.discard)
-        what = f"{verb} of {vm or name}"
+        about = vm or name
+        what = f"{verb} of {about}" if about else str(verb)
         delay = latency + verdict.delay
         if delay > 0:
             loop.call_later(delay, self._arrive, effect, verdict.rule, what, answer)
@@ -152,15 +154,15 @@ class SimulatorDriver:
     def _handle(self, row: NetworkRow | SubnetRow | ImageRow | FlavorRow) -> ResourceHandle:
         return ResourceHandle(vim=self.vim, resource_id=row.id, project=row.project, name=row.name)
 
-    async def check(self) -> VimStatus:
+    async def check(self) -> VimCheck:
         """Return what the faults make of it."""
         try:
             await self._ask(Verb.CHECK, "", _nothing)
-        except VimRefused:
-            return VimStatus.AUTHENTICATION_FAILED
-        except VimUnknown:
-            return VimStatus.CONNECTION_FAILED
-        return VimStatus.CONNECTION_SUCCESSFUL
+        except VimRefused as error:
+            return VimCheck(status=VimStatus.AUTHENTICATION_FAILED, detail=str(error))
+        except VimUnknown as error:
+            return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=str(error))
+        return VimCheck(status=VimStatus.CONNECTION_SUCCESSFUL)
 
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
         """See VimDriver."""

@@ -20,7 +20,7 @@ from esc_daemon.domain.specs import (
     ResourceHandle,
     Server,
     ServerSpec,
-    VimStatus,
+    VimCheck,
 )
 from esc_daemon.vim.base import (
     VimError,
@@ -90,7 +90,7 @@ def _ensure_subnet(
 
 _Driver = SimulatorDriver
 
-CHECK = WireVerb[VimStatus]("check", tuple[()], VimStatus, _Driver.check)
+CHECK = WireVerb[VimCheck]("check", tuple[()], VimCheck, _Driver.check)
 ENSURE_TENANT = WireVerb[ResourceHandle](
     "ensure_tenant", tuple[Key, Tenant], ResourceHandle, _Driver.ensure_tenant
 )

@@ -1,0 +1,110 @@
+"""Checks of VIM connectors: when, what they find, who is told why."""
+
+import asyncio
+
+import pytest
+from connector_bench import (
+    LAB,
+    TENANT_CHANGE,
+    Type,
+    connected,
+    edit,
+    status,
+)
+from engine_bench import TENANT
+from engine_world import CALL_TIMEOUT, ShakyStore
+from structlog.testing import capture_logs
+
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Stream
+from esc_daemon.domain.intent import (
+    Tenant,
+)
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.engine.edit import Change
+from esc_daemon.vim.base import VimUnreachable
+
+pytestmark = pytest.mark.looptime(start=0, end=7200)
+
+
+@pytest.fixture
+def type_():
+    return Type()
+
+
+@pytest.fixture
+async def store():
+    return ShakyStore()
+
+
+async def test_a_call_that_did_not_arrive_has_the_connector_checked_at_once(type_, store):
+    async with connected(type_, store) as engine:
+        vim = type_.last(LAB)
+        vim.breaks, vim.status = VimUnreachable("connection refused"), VimStatus.CONNECTION_FAILED
+        await asyncio.sleep(10)
+
+        await engine.apply(edit(TENANT_CHANGE))
+        await asyncio.sleep(0.5)
+
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+
+
+async def test_calls_that_do_not_arrive_ask_for_no_more_than_a_check_a_second(type_, store):
+    async with connected(type_, store) as engine:
+        vim = type_.last(LAB)
+        vim.breaks = VimUnreachable("connection refused")
+        before = vim.checks
+        tenants = [Change(key=TENANT._replace(name=f"t{n}"), intent=Tenant(name=f"t{n}"))
+                   for n in range(50)]  # fmt: skip
+
+        await engine.apply(edit(*tenants))
+        await asyncio.sleep(5)
+
+        assert 2 <= vim.checks - before <= 6
+
+
+async def test_a_check_without_an_answer_is_a_failure_that_holds_nobody_up(type_, store):
+    type_.found[LAB] = None
+    async with connected(type_, store) as engine:
+        assert engine.at_rest
+        await asyncio.sleep(CALL_TIMEOUT)
+
+        (event,) = await store.store.events(after=0, limit=9, stream=Stream.ESC_EVENT)
+        assert event.event.details == "no answer within 30 s"
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+        await asyncio.sleep(10)  # the next one is under way
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_why_a_connector_is_down_is_logged_once_for_each_cause_and_named_in_a_refusal(
+    type_, store
+):
+    async with connected(type_, store) as engine:
+        vim = type_.last(LAB)
+        vim.status, vim.why = VimStatus.CONNECTION_FAILED, "192.0.2.1: connection refused"
+        with capture_logs() as logs:
+            await asyncio.sleep(300)
+            with pytest.raises(Refused) as refused:
+                await engine.apply(edit(TENANT_CHANGE))
+            vim.why = "192.0.2.1: time-out"
+            await asyncio.sleep(300)
+
+    told_ = "Unable to establish VIM connection: 192.0.2.1: connection refused"
+    assert told_ in refused.value.text
+    lines = [line for line in logs if line["event"] == "vim.check_failed"]
+    assert [(line["log_level"], line["vim"], line["error"]) for line in lines] == [
+        ("warning", LAB, told_),
+        ("warning", LAB, "Unable to establish VIM connection: 192.0.2.1: time-out"),
+    ]
+
+
+async def test_a_driver_that_breaks_in_a_check_is_a_failure_too(type_, store):
+    async with connected(type_, store) as engine:
+        type_.last(LAB).check = None
+
+        with capture_logs() as logs:
+            await asyncio.sleep(60)
+
+        assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
+        assert "vim.check_broke" in [line["event"] for line in logs]
