@@ -299,7 +299,7 @@ async def test_an_answer_nested_too_deeply_ends_its_connection_and_no_more(start
 async def test_whatever_broke_a_connection_its_client_can_be_closed():
     async with Lab() as lab:
         client = lab.client()
-        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await client.check()).status is VimStatus.CONNECTION_SUCCESSFUL
         client._link._reader.set_exception(ZeroDivisionError("a bug"))
         await asyncio.sleep(1)
         await client.close()
