@@ -34,6 +34,7 @@ from esc_daemon.app.process import forget_ports, let_the_collector_in, ports_tol
 from esc_daemon.datamodel import entries as configuration
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.events import EventStatus
 from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.file_servers import RecordedFileServers
@@ -180,15 +181,19 @@ async def _log_events(listener: Listener) -> None:
     while True:
         for logged in await listener.batch():
             event = logged.event
-            log.info(
+            tell = log.warning if event.status is EventStatus.FAILURE else log.info
+            tell(
                 "event.told",
                 seq=logged.seq,
                 type=event.type,
                 status=event.status,
                 tenant=event.tenant,
                 deployment=event.deployment,
-                vim=event.vim_connector_id,
+                vm_group=event.vm_group,
+                vm=event.source and event.source.generated_vmname,
+                vim=event.vim_connector_id or (event.source and event.source.vim_id),
                 message=event.message,
+                details=event.details,
             )
 
 

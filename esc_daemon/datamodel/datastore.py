@@ -59,8 +59,8 @@ class PendingEdit:
 
     *changes* are the entries that differ, VIM connectors and file servers first, parents before
     what stands in them. *intents* are what these ask of their records, one each and in the same
-    order, None for what is to go. *warnings* are for the log. Two that do not collide may be
-    committed side by side.
+    order, None for what is to go. *warnings* are for the log, each with the path of its entry.
+    Two that do not collide may be committed side by side.
     """
 
     changes: tuple[EntryChange, ...]
@@ -178,7 +178,12 @@ class Datastore:
                 (change.path.key(), None if binding is None else binding.intent)
                 for change, binding in zip(ordered, bindings, strict=True)
             ),
-            warnings=tuple(chain.from_iterable(each.warnings for each in bindings if each)),
+            warnings=tuple(
+                f"{change.path.instance_path()}: {warning}"
+                for change, binding in zip(ordered, bindings, strict=True)
+                if binding is not None
+                for warning in binding.warnings
+            ),
         )
 
     def faults(self, entry: Entry) -> list[RpcError]:

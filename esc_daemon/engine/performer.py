@@ -28,7 +28,7 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import excerpt
-from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId
+from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId, parts_of
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.neighbours import Neighbours
@@ -215,12 +215,20 @@ def _told(call: VimCall, failure: CallFailed) -> CallFailed:
     log.warning(
         "vim.call_failed",
         call=type(call).__name__,
-        about=str(failure.subject),
+        **_about(call),
         vim=call.vim,
         error=failure.error,
         refused=failure.final,
     )
     return failure
+
+
+def _about(call: VimCall) -> dict[str, object]:
+    match call.key:
+        case ServerKey(vm=vm, generation=generation):
+            return {"vm": vm, "generation": generation}
+        case Key(kind=kind, tenant=tenant, name=name):
+            return {"kind": kind.value, "tenant": tenant, "name": "/".join(parts_of(name))}
 
 
 def _slot(command: Command) -> str:

@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 _A_TURN: Final = 50
 """Entries looked at in one go, 0.1 ms each, when all of running is validated."""
+_PATHS_LOGGED: Final = 5
+"""Of an edit's entries, the first so many are named in the log."""
 
 Prepare = Callable[[], PendingEdit]
 Undoing = Callable[[PendingEdit], Sequence[Undo]]
@@ -104,7 +106,12 @@ class Editing:
             return
         for warning in pending.warnings:
             log.warning("edit.accepted_with_warning", user=user, warning=warning)
-        log.info("edit.accepted", user=user, entries=len(pending.changes))
+        log.info(
+            "edit.accepted",
+            user=user,
+            entries=len(pending.changes),
+            paths=[change.path.instance_path() for change in pending.changes[:_PATHS_LOGGED]],
+        )
 
     async def _prepared(self, prepare: Prepare) -> PendingEdit:
         """

@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from esc_daemon.app import daemon, process
-from esc_daemon.domain.events import Event, EventStatus, EventType
-from esc_daemon.domain.ids import DeploymentName, TenantName
+from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
+from esc_daemon.domain.ids import DeploymentName, TenantName, VmGroupName
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.logs import configure_log
 from esc_daemon.northbound.http.listener import create_app, http_listener
@@ -138,6 +138,8 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
         status=EventStatus.FAILURE,
         tenant=TenantName("t"),
         deployment=DeploymentName("d"),
+        vm_group=VmGroupName("g"),
+        source=VmRef(vmid=None, vmname="g_0", generated_vmname="d_g_0_id", vim_id="lab"),
     )
     with structlog.testing.capture_logs() as lines:
         telling = asyncio.create_task(daemon._log_events(broadcast.listen()))
@@ -147,6 +149,7 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
         telling.cancel()
 
     (line,) = lines
-    assert line["event"] == "event.told"
+    assert (line["event"], line["log_level"]) == ("event.told", "warning")
+    assert (line["vm_group"], line["vm"], line["vim"]) == ("g", "d_g_0_id", "lab")
     assert (line["type"], line["status"]) == ("SERVICE_ALIVE", "FAILURE")
     assert (line["tenant"], line["deployment"], line["message"]) == ("t", "d", "it failed")

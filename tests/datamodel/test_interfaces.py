@@ -31,6 +31,11 @@ DUAL = InterfaceRecord(
     allowed_addresses=("10.0.0.0/8", "203.0.113.7"),
 ).with_addresses((FIRST, SECOND))
 
+DEPLOYMENT_PATH = (
+    "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']"
+    "/esc:deployments/esc:deployment[esc:name='d']: "
+)
+
 
 def with_interface(body: str) -> str:
     """Return a group whose one interface has *body*."""
@@ -48,7 +53,10 @@ def bound(datastore: Datastore, body: str) -> Deployment:
 
 
 def warnings(datastore: Datastore, body: str) -> tuple[str, ...]:
-    return datastore.edit(config(service(body))).warnings
+    """Return the warnings, each without the path of the deployment, which it begins with."""
+    found = datastore.edit(config(service(body))).warnings
+    assert all(warning.startswith(DEPLOYMENT_PATH) for warning in found)
+    return tuple(warning.removeprefix(DEPLOYMENT_PATH) for warning in found)
 
 
 def shown(text: str) -> etree._Element:

@@ -263,8 +263,20 @@ async def test_a_call_that_failed_is_a_line_of_the_log(bench):
         await settled()
 
     (line,) = (line for line in lines if line["event"] == "vim.call_failed")
-    assert (line["call"], line["vim"], line["about"]) == ("EnsureResource", VIM, ID)
+    assert (line["call"], line["vim"]) == ("EnsureResource", VIM)
+    assert (line["kind"], line["tenant"], line["name"]) == ("tenant", None, T)
     assert (line["error"], line["refused"]) == ("connection refused", False)
+
+
+async def test_a_call_about_a_server_that_failed_names_the_vm(bench):
+    bench.vim.breaks = VimRefused("no")
+
+    with structlog.testing.capture_logs() as lines:
+        bench.ensure(LOOK, key=DEPLOYMENT)
+        await settled()
+
+    (line,) = (line for line in lines if line["event"] == "vim.call_failed")
+    assert (line["vm"], line["generation"]) == (SERVER.vm, SERVER.generation)
 
 
 async def test_a_call_without_an_answer_fails_after_its_time_and_may_have_taken_effect(bench):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 from lxml import etree
 from managed import ESC, GROUP, Managed, errors_of, managed, service, tenants
+from structlog.testing import capture_logs
 
 from esc_daemon.datamodel.entries import Entry, EntryPath
 from esc_daemon.datamodel.schema import Schema
@@ -25,6 +26,16 @@ def schema() -> Schema:
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema) as everything:
         yield everything
+
+
+async def test_an_edit_that_is_taken_is_logged_with_its_first_paths(it: Managed):
+    with capture_logs() as lines:
+        await it.edit(tenants(*"abcdefg"))
+
+    (line,) = (line for line in lines if line["event"] == "edit.accepted")
+    assert line["entries"] == 7
+    assert len(line["paths"]) == 5
+    assert line["paths"][0] == "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='a']"
 
 
 # RFC 6241 section 7.2, test-option
