@@ -37,12 +37,13 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.events import EventStatus
 from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.broadcast import Listener
+from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.first_connector import first_connector
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.northbound.http.metrics import VimMetrics, metrics_router
+from esc_daemon.northbound.http.metrics import EngineMetrics, VimMetrics, metrics_router
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.hostkeys import host_keys
@@ -95,7 +96,7 @@ async def serve(
         telling = asyncio.create_task(_log_events(engine.broadcast.listen()), name="event log")
         stack.callback(telling.cancel)
         await engine.restore(partial(first_connector, datastore, SIMULATOR))
-        VimMetrics(registry, lambda: [each.status for each in engine.connectors()])
+        _measure(registry, engine)
         changing = Configuration(datastore=datastore, engine=engine)
         stack.push_async_callback(changing.close)
         await changing.take_back(await store.undo())
@@ -130,6 +131,11 @@ def _login(settings: Settings, stack: AsyncExitStack, password_file: Path | None
     throttle = LoginThrottle(failures=settings.limits.login_failures)
     users = Users(settings.data_dir / USERS_FILE)
     return Login(users=users, passwords=passwords, throttle=throttle)
+
+
+def _measure(registry: CollectorRegistry, engine: Engine) -> None:
+    VimMetrics(registry, lambda: [each.status for each in engine.connectors()])
+    EngineMetrics(registry, engine.records, engine.vim_calls)
 
 
 def vault_of(settings: Settings) -> Vault:

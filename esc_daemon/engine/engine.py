@@ -23,7 +23,7 @@ from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import NO_VIM, Key, RecordId, TenantName
+from esc_daemon.domain.ids import NO_VIM, Key, RecordId, TenantName, VimId
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import ConnectorRecord, Record
@@ -111,6 +111,10 @@ class Engine:
             for key in self._children.get(tenant, ())
             if (record := self.record(key)) is not None
         )
+
+    def vim_calls(self) -> Iterable[tuple[VimId, str, str, int]]:
+        """Return the calls since the start: connector, kind of call, result, how many."""
+        return self._vims.outcomes()
 
     def connectors(self) -> Iterable[ConnectorRecord]:
         """Return the records of the VIM connectors."""

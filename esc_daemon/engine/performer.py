@@ -159,7 +159,15 @@ class Performer:
         self._tell(key, trigger)
 
     async def _outcome(self, call: VimCall) -> Trigger:
-        """Return the call's one answer, whatever happens."""
+        """Return the call's one answer, whatever happens, and count it."""
+        trigger = await self._performed(call)
+        result = "ok"
+        if isinstance(trigger, CallFailed):
+            result = "refused" if trigger.final else "failed"
+        self._vims.count(call.vim, type(call).__name__, result)
+        return trigger
+
+    async def _performed(self, call: VimCall) -> Trigger:
         try:
             with self._vims.using(call.vim) as connection:
                 driver, asking = connection.driver, connection.asking

@@ -6,6 +6,7 @@ takes the place of, or whose connector is gone, is closed when the last call thr
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -41,7 +42,7 @@ class Connection:
     """
     A driver as it was made for *connector*; where none could be made, *problem* says why.
 
-    *found* is what its last check found.
+    *found* is what its last check found, *outcomes* counts calls by their kind and result.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Connection:
         self.turns = turns
         self.problem = ""
         self.found: VimCheck | None = None
+        self.outcomes: Counter[tuple[str, str]] = Counter()
         self.calls = 0
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
@@ -149,6 +151,7 @@ class Vims:
                 self._connections[vim] = self._made(connector, turns)
             elif old.connector != connector:
                 self._connections[vim] = self._made(connector, old.turns)
+                self._connections[vim].outcomes = old.outcomes
                 self._retire(old)
         self._there = there
 
@@ -220,6 +223,18 @@ class Vims:
         finally:
             connection.calls -= 1
             self._close_unused(connection)
+
+    def count(self, vim: VimId, call: str, result: str) -> None:
+        """Count a call through *vim*; nothing where there is no such connector (any more)."""
+        connection = self._connections.get(self._known(vim))
+        if connection is not None:
+            connection.outcomes[call, result] += 1
+
+    def outcomes(self) -> Iterator[tuple[VimId, str, str, int]]:
+        """Yield for each connector that there is: its id, a kind of call, a result, how many."""
+        for vim, connection in self._connections.items():
+            for (call, result), number in connection.outcomes.items():
+                yield vim, call, result, number
 
     async def checked(self, vim: VimId) -> VimCheck:
         """

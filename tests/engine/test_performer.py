@@ -268,6 +268,19 @@ async def test_a_call_that_failed_is_a_line_of_the_log(bench):
     assert (line["error"], line["refused"]) == ("connection refused", False)
 
 
+async def test_calls_are_counted_by_connector_kind_and_result(bench):
+    bench.ensure(MAKE)
+    await settled()
+    bench.vim.breaks = VimRefused("no")
+    bench.ensure(MAKE)
+    await settled()
+
+    assert sorted(bench.vims.outcomes()) == [
+        (VIM, "EnsureResource", "ok", 1),
+        (VIM, "EnsureResource", "refused", 1),
+    ]
+
+
 async def test_a_call_about_a_server_that_failed_names_the_vm(bench):
     bench.vim.breaks = VimRefused("no")
 

@@ -12,7 +12,14 @@ from esc_daemon.domain.specs import VimStatus
 from esc_daemon.northbound.http import listener
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.northbound.http.metrics import NetconfMetrics, VimMetrics, metrics_router
+from esc_daemon.northbound.http.metrics import (
+    EngineMetrics,
+    NetconfMetrics,
+    VimMetrics,
+    metrics_router,
+)
+from tests.domain.pure_world import World
+from tests.domain.stories import SHOP, a_deployment
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -78,6 +85,24 @@ async def test_connectors_are_counted_by_their_status(port: int, registry: Colle
     assert 'esc_vim_connectors{status="CONNECTION_FAILED"} 2.0' in body
     assert 'esc_vim_connectors{status="UNCHECKED"} 1.0' in body
     assert 'esc_vim_connectors{status="CONNECTION_SUCCESSFUL"} 0.0' in body
+
+
+async def test_deployments_vms_leftovers_and_calls_are_counted(
+    port: int, registry: CollectorRegistry
+):
+    world = World()
+    world.apply({SHOP: a_deployment()})
+    world.rest()
+    calls = [("lab", "EnsureServer", "ok", 3)]
+    EngineMetrics(registry, lambda: list(world.records.values()), lambda: calls)
+
+    _, body = await get(port, "/metrics")
+
+    state = world.records[SHOP].state
+    assert f'esc_deployments{{state="{state}"}} 1.0' in body
+    assert f'esc_vms{{state="{next(iter(world.records[SHOP].vms.values())).state}"}} ' in body
+    assert "esc_leftovers 0.0" in body
+    assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="lab"} 3.0' in body
 
 
 async def test_the_api_describes_itself(port: int):
