@@ -17,13 +17,11 @@ USERS_FILE: Final = "users.json"
 KEYS_DIRECTORY: Final = "keys"
 
 
-def prepare(data_dir: Path, passwords: Passwords, *, admin_password: str | None) -> str | None:
+def prepare(data_dir: Path, passwords: Passwords, *, admin_password: str | None) -> None:
     """
-    Make what is missing and return the password of *admin* if one was made up, to be shown once.
+    Make what is missing: the key pair of the local client, in ``keys/``, and its user.
 
-    The key pair of the local client lies in ``keys/``; *admin_password* sets or resets the
-    password of *admin*. There is no built-in password: one is made up only when none is given
-    and there is no user but the local client. Safe to repeat.
+    *admin_password* sets or resets the password of *admin*. Safe to repeat.
 
     Raises:
         BadPassword: *admin_password* cannot be used.
@@ -35,7 +33,20 @@ def prepare(data_dir: Path, passwords: Passwords, *, admin_password: str | None)
     _ensure_local_client(users, data_dir / KEYS_DIRECTORY / LOCAL_CLIENT)
     if admin_password is not None:
         _set_admin(users, passwords.hash(admin_password))
-        return None
+
+
+def first_password(data_dir: Path, passwords: Passwords) -> str | None:
+    """
+    Make up a password of *admin* if there is no user but the local client; to be shown once.
+
+    There is no built-in password. To be called when nothing can fail any more: a start that
+    fails leaves none that nobody has seen.
+
+    Raises:
+        DamagedUsersFile: The users cannot be read.
+
+    """
+    users = Users(data_dir / USERS_FILE)
     if users.all().keys() - {LOCAL_CLIENT}:
         return None
     made_up = secrets.token_urlsafe(18)

@@ -9,6 +9,7 @@ the store is closed last.
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -22,7 +23,13 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from esc_daemon.access.first_start import KEYS_DIRECTORY, USERS_FILE, password_from_file, prepare
+from esc_daemon.access.first_start import (
+    KEYS_DIRECTORY,
+    USERS_FILE,
+    first_password,
+    password_from_file,
+    prepare,
+)
 from esc_daemon.access.login import Login
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
@@ -73,7 +80,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT; *port_file* tells the ports once everything is ready."""
     stopping = stop_event()
     async with AsyncExitStack() as stack:
-        login = _login(settings, stack, admin_password_file)
+        login, passwords = _login(settings, stack, admin_password_file)
         vault = vault_of(settings)
         store = await open_store(settings.data_dir / DATABASE, vault=vault)
         stack.push_async_callback(store.close)
@@ -109,7 +116,7 @@ async def serve(
             store=store,
         )
         services = services_of(settings, registry, schema, manager, changing, store)
-        netconf = await stack.enter_async_context(_netconf(settings, services, login))
+        netconf = await stack.enter_async_context(_netconf(settings, services, login, passwords))
         let_the_collector_in()
         readiness.clear(_STARTING)
         ports.update(netconf=netconf, http=http)
@@ -121,16 +128,23 @@ async def serve(
         log.info("daemon.stopping")
 
 
-def _login(settings: Settings, stack: AsyncExitStack, password_file: Path | None) -> Login:
+def _login(
+    settings: Settings, stack: AsyncExitStack, password_file: Path | None
+) -> tuple[Login, Passwords]:
     passwords = Passwords()
     stack.callback(passwords.close)
     wanted = password_from_file(password_file) if password_file else None
-    made_up = prepare(settings.data_dir, passwords, admin_password=wanted)
-    if made_up is not None:
-        print(f"password of the user admin, shown this once: {made_up}", flush=True)  # noqa: T201
+    prepare(settings.data_dir, passwords, admin_password=wanted)
     throttle = LoginThrottle(failures=settings.limits.login_failures)
     users = Users(settings.data_dir / USERS_FILE)
-    return Login(users=users, passwords=passwords, throttle=throttle)
+    return Login(users=users, passwords=passwords, throttle=throttle), passwords
+
+
+def _show_first_password(settings: Settings, passwords: Passwords) -> None:
+    made_up = first_password(settings.data_dir, passwords)
+    if made_up is not None:
+        text = f"password of the user admin, shown this once: {made_up}"
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  never in the log
 
 
 def _measure(registry: CollectorRegistry, engine: Engine) -> None:
@@ -157,7 +171,9 @@ def _http(
 
 
 @asynccontextmanager
-async def _netconf(settings: Settings, services: Services, login: Login) -> AsyncIterator[int]:
+async def _netconf(
+    settings: Settings, services: Services, login: Login, passwords: Passwords
+) -> AsyncIterator[int]:
     keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
     host, port = settings.host, settings.netconf_port
     async with _listening(
@@ -165,6 +181,7 @@ async def _netconf(settings: Settings, services: Services, login: Login) -> Asyn
         "netconf_port (--netconf-port; 0 takes any free port)",
         netconf_listener(host, port, services=services, login=login, host_keys=keys),
     ) as taken:
+        _show_first_password(settings, passwords)  # both listeners are there: it is not used up
         yield taken
 
 

@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from esc_daemon.access.errors import BadPassword, BadPublicKey
-from esc_daemon.access.first_start import password_from_file, prepare
+from esc_daemon.access.first_start import first_password, password_from_file, prepare
 from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
 from esc_daemon.access.login import Login
 from esc_daemon.access.passwords import Passwords
@@ -77,24 +77,27 @@ def test_what_is_no_key_is_no_key(login: Login):
 
 
 async def test_the_first_start_makes_a_password_once(tmp_path: Path, passwords: Passwords):
-    made_up = prepare(tmp_path / "d", passwords, admin_password=None)
+    prepare(tmp_path / "d", passwords, admin_password=None)
+    made_up = first_password(tmp_path / "d", passwords)
     assert made_up is not None
     users = Users(tmp_path / "d" / "users.json")
     assert await passwords.verify(users.all()["admin"].password, made_up)
-    assert prepare(tmp_path / "d", passwords, admin_password=None) is None
+    assert first_password(tmp_path / "d", passwords) is None
     assert await passwords.verify(users.all()["admin"].password, made_up)
 
 
 async def test_a_given_admin_password_is_set_and_reset(tmp_path: Path, passwords: Passwords):
     users = Users(tmp_path / "users.json")
     for password in ("first", "second"):
-        assert prepare(tmp_path, passwords, admin_password=password) is None
+        prepare(tmp_path, passwords, admin_password=password)
+        assert first_password(tmp_path, passwords) is None
         assert await passwords.verify(users.all()["admin"].password, password)
 
 
 def test_no_password_is_made_up_when_there_are_users(tmp_path: Path, passwords: Passwords):
     Users(tmp_path / "users.json").add("operator", User())
-    assert prepare(tmp_path, passwords, admin_password=None) is None
+    prepare(tmp_path, passwords, admin_password=None)
+    assert first_password(tmp_path, passwords) is None
     assert "admin" not in Users(tmp_path / "users.json").all()
 
 

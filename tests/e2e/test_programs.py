@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -258,3 +259,16 @@ def test_a_file_that_makes_its_connector_the_default_can_be_taken_back(tmp_path:
         assert taken.returncode == 0, taken.stderr
         assert "to be deleted: default_vim_connector chosen, vim_connector chosen" in taken.stderr
         assert "chosen" not in run(*client, "get-config").stdout
+
+
+def test_a_start_that_fails_uses_up_no_first_password(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = ("esc_daemon", "run", "--data-dir", str(tmp_path), "--http-port", "0")
+        failed = run(*words, "--netconf-port", port)
+    with a_daemon(tmp_path) as daemon:
+        log = daemon.log.read_text()
+
+    assert failed.returncode == 1
+    assert "password of the user" not in failed.stdout + failed.stderr
+    assert log.count("password of the user admin, shown this once: ") == 1

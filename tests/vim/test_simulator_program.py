@@ -303,7 +303,7 @@ async def test_whatever_broke_a_connection_its_client_can_be_closed():
         client._link._reader.set_exception(ZeroDivisionError("a bug"))
         await asyncio.sleep(1)
         await client.close()
-        assert await client.check() is VimStatus.CONNECTION_SUCCESSFUL
+        assert (await client.check()).status is VimStatus.CONNECTION_SUCCESSFUL
 
 
 @virtual
