@@ -1,14 +1,17 @@
 """The file that holds the key of what is sealed."""
 
 import base64
+import fcntl
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from esc_daemon.access.errors import DamagedKey, LostKey
+from esc_daemon.access.files import locked, replace_file
 from esc_daemon.access.vault_key import vault_key
-from esc_daemon.vault import KEY_BYTES
+from esc_daemon.vault import KEY_BYTES, new_key
 
 
 def test_the_first_start_makes_a_key_that_only_the_owner_can_read(tmp_path: Path):
@@ -52,3 +55,28 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path):
         vault_key(tmp_path / "volume" / "vault.key", in_use=False)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_daemons_that_start_together_have_one_key(tmp_path: Path, monkeypatch):
+    # given one that is about to make the key, and another that starts meanwhile
+    path, found = tmp_path / "vault.key", []
+    asked = threading.Event()
+    lock = fcntl.flock
+
+    def asking(handle: int, how: int) -> None:
+        asked.set()
+        lock(handle, how)
+
+    other = threading.Thread(target=lambda: found.append(vault_key(path, in_use=False)))
+    with locked(tmp_path):
+        monkeypatch.setattr(fcntl, "flock", asking)
+        other.start()
+        while other.is_alive() and not asked.wait(0.01):
+            pass
+        # when the first makes it
+        first = new_key()
+        replace_file(path, base64.b64encode(first))
+    other.join(20)
+
+    # then the other has it too
+    assert found == [first]
