@@ -42,8 +42,8 @@ SECRET = "enable-secret-of-day-0"
 XML = f"<deployment><name>web</name><data>{SECRET}</data></deployment>"
 
 
-def configured(name: str = "web") -> Deployment:
-    group = VmGroup(name=VmGroupName("g"), day_zero=(DayZero(dst="/day0", data=SECRET),))
+def configured(name: str = "web", *, times: int = 1) -> Deployment:
+    group = VmGroup(name=VmGroupName("g"), day_zero=(DayZero(dst="/day0", data=SECRET * times),))
     return Deployment(name=name, groups=(group,))
 
 
@@ -153,8 +153,9 @@ async def test_the_database_of_an_earlier_version_is_sealed_to_its_last_page(tmp
     earlier = tmp_path / "earlier"
     earlier.mkdir()
     store = await open_store(earlier / "esc.db")
+    raw(store).execute("PRAGMA secure_delete = OFF")  # a build of SQLite may have it on
     records = await with_secrets(store)
-    gone = a_deployment("gone", intent=configured("gone"))
+    gone = a_deployment("gone", intent=configured("gone", times=10_000))  # pages of its own
     await store.commit([beginning(gone)], time=NOW)
     await store.commit([ending(gone)], time=NOW)
     if end == "stopped":
