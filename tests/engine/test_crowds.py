@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from engine_bench import T
+from engine_bench import TENANT, T
 from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.errors import Refused
@@ -45,6 +45,43 @@ async def test_edits_of_overlapping_records_do_not_wait_for_each_other_for_ever(
         await asyncio.gather(*(engine.apply(any_edit()) for _ in range(200)))
 
     assert {record.key.name for record in engine.records()} <= set(names)
+
+
+async def test_an_edit_whose_records_became_more_while_it_waited_has_the_turn_of_each():
+    # given a network that gets a subnet, and an edit that deletes it and waits for its turn
+    network, subnet = Key(Kind.NETWORK, T, "n"), Key(Kind.SUBNET, T, "n/s")
+    store = ShakyStore()
+    async with an_engine(WatchedVim(), store) as engine:
+        await engine.apply(Edit(changes=(Change(key=TENANT, intent=Tenant(name=T)),)))
+        store.held.clear()
+        making = asyncio.create_task(
+            engine.apply(Edit(changes=(Change(key=network, intent=NETWORK),)))
+        )
+        await asyncio.sleep(1)
+        deleting = asyncio.create_task(
+            engine.apply(Edit(changes=(Change(key=network, intent=None),)))
+        )
+        await asyncio.sleep(1)
+
+        # when somebody else has the turn of the subnet next
+        given_back = asyncio.Event()
+
+        async def hold() -> None:
+            async with engine._turn(subnet):
+                await given_back.wait()
+
+        holding = asyncio.create_task(hold())
+        await asyncio.sleep(1)
+        store.held.set()
+        await making
+        await asyncio.sleep(1)
+        waits = not deleting.done()
+        given_back.set()
+        await asyncio.gather(deleting, holding)
+
+        # then the edit, which knew of no subnet when it began, waited for that too
+        assert waits
+        assert engine.record(subnet) is None or engine.record(subnet).intent is None
 
 
 @pytest.mark.parametrize(
