@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ SHOWN = (
     *("SERVICE_ACTIVE_STATE", "SERVICE_ACTIVE_STATE", "<name>hello-dep</name>"),
 )
 """What every recipe for a client prints, in this order."""
+WAITING = ("ncclient", "netconf_client", "scrapli-netconf")
+"""Their recipes hear the events of their own edit."""
+HELLO = ROOT / "examples" / "01-hello" / "hello.xml"
 RUN = {
     "python": (sys.executable, "-"),
     "sh": ("bash", "-eu", "-s"),
@@ -39,9 +43,18 @@ def blocks(page: str) -> dict[str, list[tuple[str, str]]]:
 
 def printed(language: str, text: str, door: Door, folder: Path) -> str:
     """Run a block in a folder that looks like the checkout; return what it printed."""
+    done = ended(language, text, door, folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ended(language: str, text: str, door: Door, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a block in a folder that looks like the checkout; what is there already stays."""
     for name in ("examples", "yang"):
-        (folder / name).symlink_to(ROOT / name)
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
     programs = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    before = set(folder.iterdir())
     done = subprocess.run(
         RUN[language],
         input=re.sub(r"\b2022\b", str(door.port), text),
@@ -54,8 +67,8 @@ def printed(language: str, text: str, door: Door, folder: Path) -> str:
         timeout=3 * SECONDS,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert set(folder.iterdir()) == before, "a recipe leaves files in the checkout"
+    return done
 
 
 def assert_in_order(words: tuple[str, ...], text: str) -> None:
@@ -66,13 +79,25 @@ def assert_in_order(words: tuple[str, ...], text: str) -> None:
         at = found + len(word)
 
 
-@pytest.fixture(scope="module")
-def deployed(door: Door) -> None:
-    """Have the example live before the first recipe, so that none has to wait for it."""
-    hello = str(ROOT / "examples" / "01-hello" / "hello.xml")
-    client = ("esc_nc_cli", "--data-dir", str(door.daemon.folder), "--timeout", str(SECONDS))
-    done = run(*client, "edit-config", "--wait", hello)
+def client(door: Door, *words: str) -> None:
+    """Run our own client, which waits."""
+    login = ("--data-dir", str(door.daemon.folder), "--timeout", str(SECONDS))
+    done = run("esc_nc_cli", *login, *words, "--wait")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def deployed(door: Door) -> None:
+    """Have the example live, so that a recipe that does not wait finds it."""
+    client(door, "edit-config", str(HELLO))
+
+
+@pytest.fixture
+def deployed_once(deployed: None, door: Door) -> Iterator[None]:
+    """Have in the event log that the example lived, and nothing of it any more."""
+    client(door, "delete-tenant", "hello")
+    yield
+    client(door, "delete-tenant", "hello")
 
 
 def test_every_client_of_the_page_has_a_recipe_that_can_be_run() -> None:
@@ -81,8 +106,38 @@ def test_every_client_of_the_page_has_a_recipe_that_can_be_run() -> None:
     ]
 
 
+@pytest.mark.usefixtures("deployed_once", "ssh")
+@pytest.mark.parametrize("title", WAITING)
+def test_a_recipe_that_waits_takes_no_earlier_deployment_for_its_own(
+    title: str, door: Door, tmp_path: Path
+) -> None:
+    ((language, text),) = blocks("clients.md")[title]
+    shown = printed(language, text, door, tmp_path)
+    assert_in_order(SHOWN, shown)
+    assert shown.count("CREATE_TENANT") == 1
+
+
+@pytest.mark.usefixtures("deployed_once", "ssh")
+@pytest.mark.parametrize("title", WAITING)
+def test_a_recipe_that_waits_ends_with_the_reason_of_a_failure(
+    title: str, door: Door, tmp_path: Path
+) -> None:
+    # given: a day-0 file that there is not
+    folder = tmp_path / "examples" / "01-hello"
+    folder.mkdir(parents=True)
+    day_zero = """<config_data><configuration><dst>iosxe_config.txt</dst>
+      <file>file://not/there.txt</file></configuration></config_data></vm_group>"""
+    (folder / "hello.xml").write_text(HELLO.read_text().replace("</vm_group>", day_zero))
+    ((language, text),) = blocks("clients.md")[title]
+    # when
+    done = ended(language, text, door, tmp_path)
+    # then
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("Service group deployment failed: ")
+
+
 @pytest.mark.usefixtures("deployed", "ssh")
-@pytest.mark.parametrize("title", blocks("clients.md"))
+@pytest.mark.parametrize("title", [each for each in blocks("clients.md") if each not in WAITING])
 def test_a_recipe_shows_what_it_promises(title: str, door: Door, tmp_path: Path) -> None:
     ((language, text),) = blocks("clients.md")[title]
     assert_in_order(SHOWN, printed(language, text, door, tmp_path))
