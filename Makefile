@@ -21,6 +21,8 @@ $(STAMP): setup.cfg pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[test]'
+	mkdir -p $(VENV)/share/man/man1   # an editable install leaves data files out
+	ln -sf ../../../../docs/esc_nc_cli.1 $(VENV)/share/man/man1/esc_nc_cli.1
 	@touch $@
 
 lock:  ## Try the newest versions that setup.cfg allows and write requirements.lock

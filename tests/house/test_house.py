@@ -189,6 +189,25 @@ def phony() -> set[str]:
     }
 
 
+def test_an_installation_has_the_manual_page_where_man_looks_for_it(tmp_path: Path) -> None:
+    # given
+    page = tmp_path / "docs" / "esc_nc_cli.1"
+    page.parent.mkdir()
+    page.write_text((ROOT / "docs" / page.name).read_text())
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    make = shutil.which("make")
+    assert make is not None
+    # when: of what make would do, what has to do with the page
+    asked = [make, "-n", "-W", "setup.cfg", "install"]
+    steps = subprocess.run(
+        asked, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+    script = "\n".join(step for step in steps if "man1" in step)
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=env, check=True, timeout=60)
+    # then
+    assert (tmp_path / ".venv/share/man/man1/esc_nc_cli.1").resolve() == page.resolve()
+
+
 def test_make_help_lists_every_target() -> None:
     # given: a make of its own, not a child of the one that runs the tests
     env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
