@@ -30,6 +30,13 @@ class Text(click.ParamType[str]):
         return value
 
 
+class Word(click.Argument):
+    """An argument that the usage shows by its words, and an error by its name."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click gives it
+        return f"'{self.human_readable_name}'"
+
+
 class Words(click.Choice[E]):
     """Words that ESC writes in capitals; the user may write them in any case."""
 

@@ -121,7 +121,10 @@ def since(text: str, now: datetime) -> str:
         except OverflowError as error:
             raise ValueError(f"{text} is too long ago") from error
     else:
-        moment = datetime.fromisoformat(text)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no time") from error
         if moment.tzinfo is None:
             moment = moment.astimezone()
     if moment > now:

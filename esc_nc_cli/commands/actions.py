@@ -12,7 +12,7 @@ import click
 
 from esc_nc_cli.compose import action_rpc
 from esc_nc_cli.forms import Format
-from esc_nc_cli.options import FILE_OR_STDIN, TEXT, Words, answered, content_of
+from esc_nc_cli.options import FILE_OR_STDIN, TEXT, Word, Words, answered, content_of
 from esc_nc_cli.output import esc_error
 from esc_nc_cli.payload import read_input
 from esc_nc_cli.shell import Shell, warn
@@ -53,7 +53,7 @@ _file = click.argument("file", type=FILE_OR_STDIN, required=False)
 
 
 @click.command("svc-action")
-@click.argument("action", type=Words(Action))
+@click.argument("action", cls=Word, type=Words(Action))
 @click.argument("tenant", type=TEXT)
 @click.argument("deployment", type=TEXT)
 @answered
@@ -64,7 +64,7 @@ def svc_action(shell: Shell, *, action: Action, tenant: str, deployment: str) ->
 
 
 @click.command("vm-action")
-@click.argument("action", type=Words(Action))
+@click.argument("action", cls=Word, type=Words(Action))
 @_vm_name
 @_file
 @click.option("--force", is_flag=True, help="Even if fewer VMs than min_active are left.")
@@ -101,7 +101,9 @@ def recovery_vm_action(
 @click.command("vm-backup-action")
 @_vm_name
 @click.argument("backup_name", type=TEXT)
-@click.argument("action", type=Words(BackupAction), required=False, default=BackupAction.SNAPSHOT)
+@click.argument(
+    "action", cls=Word, type=Words(BackupAction), required=False, default=BackupAction.SNAPSHOT
+)
 @_file
 @answered
 def vm_backup_action(
@@ -143,7 +145,7 @@ def snapshot_action(shell: Shell, *, words: tuple[str, ...]) -> None:
 
 
 @click.command("host-action")
-@click.argument("action", type=Words(HostAction))
+@click.argument("action", cls=Word, type=Words(HostAction))
 @click.argument("host", type=TEXT)
 @click.option("--vim-id", type=TEXT, help="VIM connector that has it.  [default: the default one]")
 @answered

@@ -108,7 +108,10 @@ def test_an_action_that_the_server_does_not_support_ends_with_1_and_says_so(
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("svc-action", "halt", "t", "d"), "'halt' is not one of 'START', 'STOP', 'REBOOT'"),
+        (
+            ("svc-action", "halt", "t", "d"),
+            "Invalid value for 'ACTION': 'halt' is not one of 'START', 'STOP', 'REBOOT'",
+        ),
         (("vm-action", "halt", "v"), "'ENABLE_MONITOR', 'DISABLE_MONITOR'"),
         (("recovery-vm-action", "redo", "v"), "'redo' is not 'DO'"),
         (("vm-backup-action", "v", "b", "copy"), "'copy' is not one of 'SNAPSHOT', 'EXPORT'"),

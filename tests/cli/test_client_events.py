@@ -87,7 +87,7 @@ def test_a_replay_starts_at_a_time_or_an_age(text: str, start: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "5 m", "2026-11-22T12:00:01Z", "999999999d"])
 def test_a_replay_from_nowhere_or_the_future_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"Invalid isoformat|in the future|too long ago"):
+    with pytest.raises(ValueError, match=r"is no time$|in the future|too long ago"):
         since(text, NOW)
 
 
