@@ -9,6 +9,7 @@ from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.connector import SimulatorType
 from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.settings import host_and_port
 
 
 @pytest.fixture
@@ -38,7 +39,10 @@ def test_without_an_address_it_leads_home(simulators: SimulatorType, cloud: Clou
     assert (driver.cloud, driver.vim) == (cloud, VimId("lab"))
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9900", "sim.example:1", "[::1]:65535"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:9900", "sim.example:1", "[::1]:65535", "[fe80::1%eth0]:1", "my_sim-1.example.:80"],
+)
 async def test_with_an_address_it_leads_there(simulators: SimulatorType, address: str) -> None:
     connector = a_connector(address=address)
 
@@ -49,10 +53,23 @@ async def test_with_an_address_it_leads_there(simulators: SimulatorType, address
     await driver.close()
 
 
-@pytest.mark.parametrize("address", ["", "9900", ":9900", "host:", "host:0", "host:65536", "h:٣"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *["", "9900", ":9900", "host:", "host:0", "host:65536", "h:٣", "host:-1", "host: 1"],
+        *["a..b:1", "..:1", ".:1", ".a:1", "-a:1", "a-:1", f"{'a' * 64}:1", f"{'a.' * 127}:1"],
+        *["h\u202e:1", "é:1", "a b:80", "/unix:80", "h:1\n", "user@h:1"],
+        *["http://127.0.0.1:80", "127.0.0.1:80:80", "h:" + "1" * 5000],
+        *["::1:80", "[::1]", "[]:80", "[127.0.0.1]:80", "[::1:80", "[::1]]:80", "[::1%a b]:80"],
+    ],
+)
 def test_an_address_that_is_none_is_told_by_its_property(
     simulators: SimulatorType, address: str
 ) -> None:
     with pytest.raises(BadConnector, match="address: should be host:port") as error:
         simulators.check(a_connector(address=address))
     assert error.value.property_name == "address"
+
+
+def test_brackets_are_no_part_of_a_host() -> None:
+    assert host_and_port("[::1]:80") == ("::1", 80)

@@ -113,6 +113,14 @@ async def test_where_nobody_listens_the_vim_is_unreachable():
 
 
 @virtual
+@pytest.mark.parametrize("host", ["a..b", "a" * 300, "nul\0"])
+async def test_where_a_name_cannot_be_looked_up_the_vim_is_unreachable(host):
+    client = RemoteSimulator(host, 1)
+    with pytest.raises(VimUnreachable, match="answers: no simulator at"):
+        await client.answers(ServerKey(a_vm(), 1), "10.0.0.1")
+
+
+@virtual
 async def test_a_client_connects_again_after_the_simulator_came_back():
     async with Lab() as lab:
         client = lab.client()

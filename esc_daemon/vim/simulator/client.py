@@ -133,9 +133,12 @@ class RemoteSimulator:
                 await self._link.close()
                 self._link = None
             async with asyncio.timeout(self._connect_seconds):
-                reader, writer = await asyncio.open_connection(
-                    self._host, self._port, limit=MAX_LINE + 1
-                )
+                try:
+                    reader, writer = await asyncio.open_connection(
+                        self._host, self._port, limit=MAX_LINE + 1
+                    )
+                except ValueError as error:  # of a name that cannot be looked up
+                    raise ConnectionError(str(error)) from error
             self._link = _Link(reader, writer)
             return self._link
 

@@ -1,10 +1,15 @@
 """How a simulated cloud behaves when nothing goes wrong, and where it is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from typing import Final
 
 _LAST_PORT: Final = 65535
+_LONGEST_NAME: Final = 253
+_HOST_AND_PORT: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})")
+_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -46,13 +51,31 @@ class CloudSettings:
 
 def host_and_port(text: str) -> tuple[str, int]:
     """
-    Return the two parts of ``host:port``.
+    Return the two parts of ``host:port``; a host of IPv6 stands in brackets (RFC 3986).
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is something else, or no host can have that name (RFC 1123).
 
     """
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= _LAST_PORT:
+    parts = _HOST_AND_PORT.fullmatch(text)
+    if parts is None:
         raise ValueError("should be host:port")
-    return host, int(port)
+    in_brackets, host, port = parts.groups()
+    known = _is_ipv6(in_brackets) if in_brackets else _is_name(host)
+    if not known or not 0 < int(port) <= _LAST_PORT:
+        raise ValueError("should be host:port")
+    return in_brackets or host, int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        scope = IPv6Address(text).scope_id
+    except ValueError:
+        return False
+    return scope is None or _LABEL.fullmatch(scope) is not None
+
+
+def _is_name(text: str) -> bool:
+    """Tell whether *text* is an IPv4 address or a name; an underscore is taken (Docker's names)."""
+    labels = text.removesuffix(".").split(".")
+    return len(text) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels))
