@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -74,8 +74,8 @@ def check(deployment: Deployment, element: etree._Element) -> None:
 
     Raises:
         Objection: As `check_network`; more VMs than a deployment may have, a threshold that is no
-            number, a day-0 source that is neither a path nor a URI, or groups that wait for each
-            other.
+            number, a pool whose mask has holes, a day-0 source that is neither a path nor a URI,
+            or groups that wait for each other.
 
     """
     most = sum(
@@ -90,6 +90,7 @@ def check(deployment: Deployment, element: etree._Element) -> None:
     groups = element.findall(steps("vm_group"))
     for group, at in zip(deployment.groups, groups, strict=True):
         _check_thresholds(group, at)
+        _check_pools(at)
         _check_sources(at)
     _check_startup(deployment, element)
 
@@ -116,6 +117,12 @@ def _check_thresholds(group: VmGroup, element: etree._Element) -> None:
             raise Objection(_child(at, "metric_value"), text)
 
 
+def _check_pools(element: etree._Element) -> None:
+    for netmask in element.findall(steps("scaling/static_ip_address_pool/netmask")):
+        if prefix_length(netmask.text or "") is None:
+            raise Objection(netmask, "netmask has holes")
+
+
 def _check_sources(element: etree._Element) -> None:
     """Look at the form only: the source is read at activation (ruling 11)."""
     for source in element.findall(steps("config_data/configuration/file")):
@@ -130,6 +137,7 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
     fixed_in: dict[str, set[str]] = {}
     for group in deployment.groups:
         yield from _short_variables(group)
+        yield from _not_beside_their_gateway(group)
         fixed = [
             (interface.network, address.ip_address)
             for interface in group.interfaces
@@ -149,6 +157,26 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
                     f" of {pool.network}"
                 )
     yield from _overlaps(deployment)
+
+
+def _not_beside_their_gateway(group: VmGroup) -> Iterator[str]:
+    """The pool's gateway and mask are told to the VM, which reaches nobody when they do not fit."""
+    for pool in group.scaling.address_pools:
+        if pool.gateway is None or pool.netmask is None:
+            continue
+        gateway, mask = ip_address(pool.gateway), ip_address(pool.netmask)
+        if gateway.version != mask.version:
+            continue
+        network = ip_network(f"{gateway}/{prefix_length(pool.netmask)}", strict=False)
+        addresses = map(ip_address, pool.addresses)
+        outside = [
+            each for each in addresses if each.version == network.version and each not in network
+        ]
+        if outside:
+            yield (
+                f"vm_group {group.name}: {len(outside)} in its address pool of {pool.network},"
+                f" {outside[0]} the first, are outside {network}, where the pool's gateway is"
+            )
 
 
 def _overlaps(deployment: Deployment) -> Iterator[str]:

@@ -296,6 +296,19 @@ def test_a_range_that_holds_nothing_is_refused(datastore: Datastore, end: str) -
     )
 
 
+@pytest.mark.parametrize("netmask", ["255.0.255.0", "ffff:0:ffff::"])
+def test_a_mask_of_a_pool_that_has_holes_is_refused(datastore: Datastore, netmask: str) -> None:
+    inside = f"<network>n</network><netmask>{netmask}</netmask><ip_address>10.0.0.4</ip_address>"
+    pool = f"<static_ip_address_pool>{inside}</static_ip_address_pool>"
+
+    error = refusal(datastore, service(scaled(pool)))
+
+    assert (error.tag, error.message) == ("invalid-value", "netmask has holes")
+    assert error.path == (
+        f"{IN_GROUP}/esc:scaling/esc:static_ip_address_pool[esc:network='n']/esc:netmask"
+    )
+
+
 def test_a_deployment_has_500_vms_at_most(datastore: Datastore) -> None:
     full = GROUP.replace("<max_active>2<", "<max_active>500<")
     other = "<vm_group><name>h</name><bootup_time>1</bootup_time></vm_group>"

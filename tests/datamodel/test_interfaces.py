@@ -37,6 +37,12 @@ DEPLOYMENT_PATH = (
 )
 
 
+OUTSIDE = (
+    "vm_group g: 2 in its address pool of n, 10.0.0.4 the first, are outside 192.0.2.0/24,"
+    " where the pool's gateway is"
+)
+
+
 def with_interface(body: str) -> str:
     """Return a group whose one interface has *body*."""
     return GROUP.replace("<network>n</network>", f"<network>n</network>{body}")
@@ -169,6 +175,29 @@ def test_pools_that_overlap_are_taken_with_a_warning_that_names_both(datastore: 
         "vm_group h: its address pool of n shares 2 with that of vm_group g, which draws first",
         "vm_group h: its MAC pool of n shares 1 with that of vm_group g, which draws first",
     )
+
+
+@pytest.mark.parametrize(
+    ("gateway", "netmask", "told"),
+    [
+        ("192.0.2.1", "255.255.255.0", (OUTSIDE,)),
+        ("10.0.0.1", "255.255.255.0", ()),
+        ("fd00::1", "ffff:ffff:ffff:ffff::", ()),
+        ("192.0.2.1", "ffff::", ()),
+        ("192.0.2.1", "", ()),
+    ],
+)
+def test_an_address_of_a_pool_that_does_not_reach_its_gateway_is_warned_of(
+    datastore: Datastore, gateway: str, netmask: str, told: tuple[str, ...]
+) -> None:
+    mask = f"<netmask>{netmask}</netmask>" if netmask else ""
+    pool = (
+        f"<static_ip_address_pool><network>n</network><gateway>{gateway}</gateway>{mask}"
+        "<ip_address>10.0.0.4</ip_address><ip_address>10.0.0.5</ip_address>"
+        "<ip_address>fd00::4</ip_address></static_ip_address_pool>"
+    )
+
+    assert warnings(datastore, with_pools(pool)) == told
 
 
 def test_an_address_that_another_group_has_fixed_is_warned_of(datastore: Datastore) -> None:
