@@ -119,6 +119,8 @@ _RULES: Final = (
     _rule(r"^Too many", ErrorTag.OPERATION_FAILED, "too-many-elements"),
 )
 _MUST: Final = _rule("", ErrorTag.OPERATION_FAILED, "must-violation")
+_LEFT_OUT: Final = frozenset({ErrorTag.INVALID_VALUE, ErrorTag.BAD_ELEMENT})
+"""What keeps a node out of the tree in which libyang looks for the rest."""
 
 
 def schema_errors(
@@ -130,13 +132,20 @@ def schema_errors(
     *document* is what libyang has judged, *roots* are what may be its top-level node.
     """
     errors = list(dict.fromkeys(_error(finding, document, roots) for finding in findings))
-    bad_values = {error.path for error in errors if error.tag is ErrorTag.INVALID_VALUE}
-    # a value that is refused leaves its node out, which libyang then finds missing
-    return [
-        error
-        for error in errors
-        if error.tag is not ErrorTag.DATA_MISSING or error.path not in bad_values
-    ]
+    left_out = [error for error in errors if error.tag in _LEFT_OUT]
+    return [error for error in errors if not any(_follows(error, bad) for bad in left_out)]
+
+
+def _follows(error: SchemaError, bad: SchemaError) -> bool:
+    """
+    Tell whether *error* may be there only because libyang has left out the node of *bad*.
+
+    It then finds the node missing, counts too few or too many of it, and leaves out the defaults
+    beside it as well, so that a must compares what is not there.
+    """
+    if error.tag is ErrorTag.OPERATION_FAILED:
+        return f"{bad.path}/".startswith((f"{error.path}/", f"{error.path}["))
+    return error.tag is ErrorTag.DATA_MISSING and error.path == bad.path
 
 
 def _error(

@@ -18,6 +18,7 @@ DEPLOYMENT = (
     "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']/esc:deployments"
     "/esc:deployment[esc:name='d']"
 )
+ADDRESS = "<ip_address>192.0.2.1</ip_address>"
 IN_GROUP = DEPLOYMENT + "/esc:vm_group[esc:name='g']"
 
 
@@ -145,6 +146,34 @@ def test_several_faults_are_told_at_once(schema: Schema) -> None:
         "invalid-value",
         "operation-failed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("scaling", "tag", "below"),
+    [
+        ("<elastic>maybe</elastic>", "invalid-value", "/esc:elastic"),
+        ("<min_active>x</min_active>", "invalid-value", "/esc:min_active"),
+        (
+            f"<static_ip_address_pool><network>n</network>{2 * ADDRESS}</static_ip_address_pool>",
+            "bad-element",
+            "/esc:static_ip_address_pool[esc:network='n']/esc:ip_address[.='192.0.2.1']",
+        ),
+    ],
+)
+def test_defaults_that_a_fault_keeps_out_break_no_must(
+    schema: Schema, scaling: str, tag: str, below: str
+) -> None:
+    group = GROUP.replace("<min_active>1</min_active><max_active>2</max_active>", scaling)
+
+    assert faults(schema, service(group)) == [(tag, None, IN_GROUP + "/esc:scaling" + below)]
+
+
+def test_a_refused_value_of_a_list_is_not_one_too_few(schema: Schema) -> None:
+    rule = "<target_vm_group_ref>g</target_vm_group_ref><type>affinity</type><vm_group_ref/>"
+
+    found = faults(schema, service(f"{GROUP}<placement>{rule}</placement>"))
+
+    assert [(tag, app_tag) for tag, app_tag, _ in found] == [("invalid-value", None)]
 
 
 def test_a_deployment_needs_a_group(schema: Schema) -> None:
