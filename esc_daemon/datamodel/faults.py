@@ -15,6 +15,13 @@ from esc_daemon.netconf.xml import YANG_NS, name_of, qualified
 _STEP: Final = re.compile(r"/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\[[^/]*\])?")
 """A step of libyang's, of a node that the document has not."""
 _QUOTED: Final = re.compile(r'"[^"]*"')
+_NO_TYPE: Final = re.compile(
+    r'^Invalid union value (".*?") - no matching subtype found:', re.DOTALL
+)
+_NO_TARGET: Final = re.compile(
+    r'^Invalid leafref value (".*")( - no target instance "[^"]*" with the same value\.)$',
+    re.DOTALL,
+)
 _LONGEST_QUOTE: Final = 64
 """Characters of a refused value that an error may repeat; day-0 data may hold secrets."""
 _MISSING_CHOICE: Final = qualified(YANG_NS, "missing-choice")
@@ -163,16 +170,27 @@ def _error(
     bad = {"bad-element": named.get("bad"), _MISSING_CHOICE: named.get("choice")}
     return SchemaError(
         tag=rule.tag,
-        message=_QUOTED.sub(_shortened, finding.message),
+        message=_plain(finding.message),
         path=path,
         app_tag=finding.app_tag or rule.app_tag,
         bad=tuple((name, text) for name, text in bad.items() if text),
     )
 
 
-def _shortened(quoted: re.Match[str]) -> str:
-    long = len(quoted[0]) > _LONGEST_QUOTE + 2
-    return f"of {len(quoted[0]) - 2} characters" if long else quoted[0]
+def _plain(message: str) -> str:
+    """Return libyang's *message* in one line and without long values."""
+    if found := _NO_TYPE.search(message):
+        value = _shortened(found[1])
+        return f"Invalid value {value} - it is of none of the types that may stand here."
+    if found := _NO_TARGET.search(message):
+        # the path is the schema's: it says what has to be there
+        return f"Invalid leafref value {_shortened(found[1])}{found[2]}"
+    return _QUOTED.sub(lambda quoted: _shortened(quoted[0]), message)
+
+
+def _shortened(quoted: str) -> str:
+    long = len(quoted) > _LONGEST_QUOTE + 2
+    return f"of {len(quoted) - 2} characters" if long else quoted
 
 
 def _instance_path(path: str, document: etree._Element, roots: Mapping[str, SchemaNode]) -> str:

@@ -251,6 +251,39 @@ def test_an_error_does_not_repeat_a_long_value(schema: Schema) -> None:
     assert "s3cret" not in str(error.rpc_error())
 
 
+def test_a_dangling_reference_tells_what_has_to_be_there(schema: Schema) -> None:
+    awaited = "<vm_group_ref>g</vm_group_ref><kpi_event_ref>XX</kpi_event_ref>"
+    rule = f"<target_vm_group_ref>h</target_vm_group_ref><depends_on>{awaited}"
+    policies = f"<policies><startup>{rule}</depends_on></startup></policies>"
+    groups = GROUP + GROUP.replace("<name>g<", "<name>h<")
+
+    (error,) = schema.validate(datamodel(service(groups + policies)).encode())
+
+    assert '"XX"' in error.message
+    assert "vm_group[name = current()/../vm_group_ref]/kpi_data/kpi/event_name" in error.message
+
+
+def test_a_value_of_none_of_several_types_is_told_in_one_line(schema: Schema) -> None:
+    group = GROUP.replace("<nicid>0</nicid>", "<nicid>0</nicid><ip_address>1.2.3</ip_address>", 1)
+
+    (error,) = schema.validate(datamodel(service(group)).encode())
+
+    told = 'Invalid value "1.2.3" - it is of none of the types that may stand here.'
+    assert error.message == told
+
+
+@pytest.mark.parametrize("words", [" - no matching subtype found:", " - no target instance "])
+def test_no_long_value_gets_out_with_words_of_libyang_in_it(schema: Schema, words: str) -> None:
+    value = escape(f'{"s3cret" * 300}"{words}{"s3cret" * 300}')
+    group = GROUP.replace(
+        "<nicid>0</nicid>", f"<nicid>0</nicid><ip_address>{value}</ip_address>", 1
+    )
+
+    (error,) = schema.validate(datamodel(service(group)).encode())
+
+    assert "s3cret" not in error.message
+
+
 HOSTILE = [
     service(GROUP).replace("<name>d</name>", ""),
     service(GROUP).replace("<name>d</name>", "<name/>"),
