@@ -40,7 +40,6 @@ class Story:
             assert b"<ok/>" in reply
             await daemon.rest()
             self._look(daemon)
-        reader.close()
 
     def _look(self, daemon: Daemon) -> None:
         for notification in daemon.told:
