@@ -192,7 +192,11 @@ class Vims:
             self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        closing = asyncio.create_task(connection.close())
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a call is thrown away after the end of its loop: nobody can wait
+            return
+        closing = loop.create_task(connection.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 

@@ -1,7 +1,9 @@
 """How the connections to a VIM end, and what the next one to it keeps of the one before."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from engine_bench import VIM
@@ -127,3 +129,20 @@ async def test_old_and_new_connection_share_the_turns_of_their_vim():
     await asyncio.gather(first, second)
     assert reached.is_set()
     await vims.close()
+
+
+def test_a_call_that_is_thrown_away_after_its_loop_leaves_nobody_to_close_for():
+    async def begin() -> AbstractContextManager[object]:
+        vims = vims_of({VIM: EndingVim(well)}, call_timeout=30)
+        follow(vims, connector(VIM))
+        call = vims.using(VIM)
+        call.__enter__()
+        follow(vims)
+        return call
+
+    with asyncio.Runner() as runner:
+        call = runner.run(begin())
+
+    call.__exit__(None, None, None)
+
+    gc.collect()  # a coroutine that nobody awaited would be told here
