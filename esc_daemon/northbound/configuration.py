@@ -196,7 +196,7 @@ class Configuration:
             self._check_owner(persist_id, session)
             if self._trial is None:
                 raise RpcError.operation_failed("there is no confirmed commit to cancel")
-            await self._take_back()
+            await self._take_back(f"session {session} cancelled it")
             if self._trial is not None:
                 raise RpcError.rollback_failed(
                     "a part of it was refused and is tried again; the log says why"
@@ -206,7 +206,7 @@ class Configuration:
         """Take back what *session* has not confirmed (RFC 6241 section 8.4.1)."""
         self._committing.discard(session)
         if self._trial is not None and self._trial.session == session:
-            self._soon(self._overdue(self._trial))
+            self._soon(self._overdue(self._trial, f"session {session} ended"))
 
     async def take_back(self, undo: Iterable[stored.Undo]) -> None:
         """Take back what an earlier run of the daemon had on trial; before anybody is served."""
@@ -219,7 +219,7 @@ class Configuration:
         if before:
             self._trial = _Trial(undo=before)
             async with self._turn:
-                await self._take_back()
+                await self._take_back("the daemon was started anew")
 
     async def close(self) -> None:
         """Let what is on trial be taken back by the next start."""
@@ -276,18 +276,18 @@ class Configuration:
 
     # ---------------------------------------------------------------- the way back
 
-    async def _overdue(self, trial: _Trial) -> None:
+    async def _overdue(self, trial: _Trial, why: str) -> None:
         async with self._turn:
             if self._trial is trial:  # nobody has confirmed or prolonged it meanwhile
-                await self._take_back()
+                await self._take_back(why)
 
-    async def _take_back(self) -> None:
+    async def _take_back(self, why: str) -> None:
         """Edit back to the old entries; together, or what is refused alone and later again."""
         trial = self._trial
         assert trial is not None
         self._wake_at(None)
         trial.ending = True
-        log.warning("commit.taken_back", entries=len(trial.undo))
+        log.warning("commit.taken_back", why=why, entries=len(trial.undo))
         self.candidate.let_go()
         left = await self._edited_back(trial.undo, {})
         if left and len(trial.undo) > 1:
@@ -324,7 +324,8 @@ class Configuration:
         trial = self._trial
         if seconds is not None and trial is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, lambda: self._soon(self._overdue(trial)))
+            why = "a part was refused before" if trial.ending else "nobody confirmed it in time"
+            self._timer = loop.call_later(seconds, lambda: self._soon(self._overdue(trial, why)))
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

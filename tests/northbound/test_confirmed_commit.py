@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from managed import ESC, GROUP, SPARE, Managed, managed, operation, service, tenants
+from structlog.testing import capture_logs
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
@@ -67,6 +68,22 @@ async def test_what_is_confirmed_in_time_stays(it: Managed):
     await asyncio.sleep(600)
     assert await names(it) == ["t"]
     assert await it.store.undo() == []
+
+
+async def test_the_log_says_why_a_commit_was_taken_back(it: Managed):
+    told = []
+    for ending in ("time", "session", "cancel"):
+        await it.edit(tenants("t"), target="candidate")
+        await commit(it, confirm_timeout=60)
+        with capture_logs() as lines:
+            if ending == "session":
+                it.configuration.session_ended(MINE)
+            elif ending == "cancel":
+                await it.configuration.cancel_commit(None, MINE)
+            await asyncio.sleep(61)
+        told += [line["why"] for line in lines if line["event"] == "commit.taken_back"]
+
+    assert told == ["nobody confirmed it in time", "session 1 ended", "session 1 cancelled it"]
 
 
 async def test_what_nobody_confirms_is_taken_back(it: Managed):
