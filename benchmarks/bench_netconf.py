@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import asyncssh
+from client import run
 
 HELLO = (
     b'<hello xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><capabilities>'
@@ -127,7 +128,7 @@ def main() -> int:
     parser.add_argument("--select", default="esc_datamodel/none", help="what is asked for")
     options = parser.parse_args()
     options.password = Path(options.password_file).read_text().splitlines()[0]
-    return asyncio.run(bench(options))
+    return run(bench(options))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from client import Notification, Refusal, Session, SessionLost, connected, notification_of
+from client import Notification, Refusal, Session, SessionLost, connected, notification_of, run
 from lxml import etree
 from payloads import deletion, deployment, inside, without_tenant
 from processes import Program, daemon, simulator
@@ -369,7 +369,7 @@ async def main() -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(asyncio.run(main()))
+        sys.exit(run(main()))
     except (Refusal, ExceptionGroup) as error:
         print(f"VIOLATION: {error!r}", file=sys.stderr)
         raise

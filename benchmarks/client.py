@@ -7,14 +7,16 @@ callback that brings its last byte.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 from xml.sax.saxutils import escape
 
 import asyncssh
+import uvloop
 from lxml import etree
 
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
@@ -26,6 +28,9 @@ HELLO = (
 END_OF_HELLO = b"]]>]]>"
 LOGIN_SECONDS = 15
 PATIENCE_SECONDS = 60
+
+
+T = TypeVar("T")
 
 
 class SessionLost(Exception):
@@ -205,3 +210,9 @@ def notification_of(message: bytes) -> Notification:
     root = etree.fromstring(message)
     time, payload = root
     return Notification(time=time.text or "", payload=etree.tostring(payload, with_tail=False))
+
+
+def run(work: Coroutine[None, None, T]) -> T:
+    """Run *work* on the loop that takes least: what a client takes, the daemon lacks."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client import Session, connected
+from client import Session, connected, run
 from payloads import NAMESPACE
 
 ROUNDS = 5
@@ -131,4 +131,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

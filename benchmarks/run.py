@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from client import Session, connected
+from client import Session, connected, run
 from everything import REQUESTS, beside
 from payloads import deletion, deployment, inside
 from processes import Program, daemon
@@ -359,4 +359,4 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(run(main()))

@@ -1,4 +1,4 @@
-"""What the daemon does to its process: garbage collection, open files, signals, its ports."""
+"""What the daemon does to its process: its loop, garbage collection, open files, signals, ports."""
 
 import asyncio
 import gc
@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import (
     contextmanager,
 )
@@ -15,12 +15,23 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+import uvloop
 
 log = structlog.get_logger()
 
 _TURN_SECONDS: Final = 0.0005
 _COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
 """Objects made and not yet freed before a search of the youngest; of these before an older one."""
+
+
+def run(work: Coroutine[None, None, None]) -> None:
+    """
+    Run *work* to its end on uvloop, which is asyncio's loop in C: half as many requests again.
+
+    Its clock counts milliseconds; it gathers what a tick writes to a socket.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
 
 
 def switch_threads_soon() -> None:

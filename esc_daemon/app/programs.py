@@ -1,6 +1,5 @@
 """The programs: the daemon, the simulated VIM, the upgrade of the database."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -8,7 +7,12 @@ from typing import Any, Final
 
 from esc_daemon.access.errors import AccessError
 from esc_daemon.app.daemon import DATABASE, ListenerRefused, serve, vault_of
-from esc_daemon.app.process import allow_open_files, keep_the_collector_off, switch_threads_soon
+from esc_daemon.app.process import (
+    allow_open_files,
+    keep_the_collector_off,
+    run,
+    switch_threads_soon,
+)
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.logs import configure_log
 from esc_daemon.settings import LogSettings, Settings
@@ -72,7 +76,7 @@ def simulate_vim(
 
 def _run(work: Coroutine[None, None, None]) -> int:
     try:
-        asyncio.run(work)
+        run(work)
     except (AccessError, FaultFileError, StoreSealed) as error:
         print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_BAD_SETTINGS
