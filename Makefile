@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 200
 EFFORT ?= 20
+SECONDS ?= 300
+FUZZED ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock run lint type test cover golden docs states simulate compare bench chaos \
-	demo check clean
+.PHONY: help install lock run lint type test cover golden docs states simulate compare fuzz bench \
+	chaos demo check clean
 
 help:  ## Show this list (default)
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +29,7 @@ $(STAMP): setup.cfg pyproject.toml requirements.lock
 
 lock:  ## Try the newest versions that setup.cfg allows and write requirements.lock
 	$(PYTHON) -m venv --clear build/lock
-	build/lock/bin/pip install --quiet --editable '.[test]'
+	build/lock/bin/pip install --quiet --editable '.[test,fuzz]'
 	build/lock/bin/pip freeze --exclude-editable > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 
@@ -67,6 +69,10 @@ simulate: install  ## Deterministic simulation over SEEDS seeds (SEEDS=200)
 
 compare: install  ## The data model against other implementations, EFFORT times as long (EFFORT=20)
 	ESC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest -q -n 2 -m whole_model
+
+fuzz: install  ## Fuzz what peers and files bring in, SECONDS in all (300), or FUZZED="edits filters"
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[test,fuzz]'
+	$(BIN)/python -m tests.fuzz.fuzzing --seconds $(SECONDS) $(FUZZED)
 
 bench: install  ## Measure
 	$(BIN)/python benchmarks/run.py

@@ -23,7 +23,8 @@ from esc_nc_cli.xmltree import (
 )
 
 # What may stand before the root element's name: a byte order mark, declaration, comments.
-_PROLOG = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->)*<[^\s<>/!?]+", re.DOTALL)
+# Nothing is taken back (++, *+): a run of blanks could else be cut up in endless ways.
+_PROLOG = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:\s++|<\?.*?\?>|<!--.*?-->)*+<[^\s<>/!?]+", re.DOTALL)
 # A declaration after blank lines; UTF-8 is what XML is read as without it.
 _LATE_DECLARATION = re.compile(rb"\A\s+<\?xml\s[^>]*?\?>", re.IGNORECASE)
 _OTHER_ENCODING = re.compile(rb"encoding\s*=\s*[\"'](?!utf-8|us-ascii)", re.IGNORECASE)

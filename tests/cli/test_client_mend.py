@@ -36,6 +36,13 @@ def test_source_in_place_of_target() -> None:
     assert "<source> stands where <target> is meant" in payload.warnings[0]
 
 
+def test_a_file_of_blanks_and_nothing_to_mend_is_refused_at_once() -> None:
+    # what matches nothing at its end must not be tried in every way (found by fuzzing)
+    for document in (b" " * 100_000, b"\0" * 9 + b"\n" * 1000 + b"<nr", b"<?a?>" * 20_000):
+        with pytest.raises(PayloadRefused, match="not well-formed"):
+            read_edit(document)
+
+
 def test_a_source_beside_a_target_is_the_servers_business() -> None:
     document = EDIT.format(DEPLOY).replace("<target>", "<source><running/></source><target>")
     assert read_edit(document.encode()).warnings == ()
