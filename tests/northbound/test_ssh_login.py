@@ -91,16 +91,22 @@ async def test_who_does_not_log_in_in_time_is_cut_off(serving: Serving):
         writer.close()
 
 
-async def test_strangers_beyond_the_limit_are_hung_up_on(serving: Serving):
+async def test_the_stranger_who_came_first_makes_room_for_the_one_too_many(serving: Serving):
     async with serving(sessions=1) as server, asyncio.timeout(PATIENCE):
         strangers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(101)]
         for reader, _ in strangers:
             await reader.readline()
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        with pytest.raises((ConnectionResetError, EOFError, asyncio.IncompleteReadError)):
-            await reader.readuntil(b"never")
-        for _, other in [*strangers, (reader, writer)]:
-            other.close()
+        # when somebody comes who has an account
+        async with connected(server.port) as client:
+            # then the first one is hung up on
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await strangers[0][0].readuntil(b"never")
+            # and however many come then, who has logged in stays
+            for _ in range(120):
+                strangers.append(await asyncio.open_connection("127.0.0.1", server.port))  # noqa: PERF401
+            await client.ok(CLOSE)
+        for _, writer in strangers:
+            writer.close()
 
 
 async def test_wrong_passwords_on_one_connection_have_an_end(serving: Serving):

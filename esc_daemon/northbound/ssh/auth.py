@@ -22,8 +22,11 @@ _MOST_CHANNELS: Final = 64
 class Connections(Protocol):
     """Who keeps the connections."""
 
-    def made(self, connection: "NetconfSshServer") -> bool:
-        """Count a connection; False when there are too many."""
+    def made(self, connection: "NetconfSshServer") -> None:
+        """Count a connection; one of them is cut off when there are too many."""
+
+    def logged_in(self, connection: "NetconfSshServer") -> None:
+        """Keep a connection from now on."""
 
     def lost(self, connection: "NetconfSshServer") -> None:
         """Forget a connection; no error if it was not counted."""
@@ -50,13 +53,16 @@ class NetconfSshServer(asyncssh.SSHServer):
         self._channels = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def peer(self) -> str:
+        """The client's host."""
+        return self._peer
+
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
         cork(conn)
         self._peer = str(conn.get_extra_info("peername", ("unknown",))[0])
-        if not self._connections.made(self):
-            _log.warning("connection.refused", peer=self._peer, reason="too many connections")
-            conn.abort()
+        self._connections.made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not isinstance(exc, asyncssh.Error | OSError):
@@ -98,6 +104,7 @@ class NetconfSshServer(asyncssh.SSHServer):
         return right
 
     def auth_completed(self) -> None:
+        self._connections.logged_in(self)
         self._services.metrics.logins.labels("ok").inc()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._services.limits.hello_seconds, self._close_if_idle)

@@ -40,18 +40,39 @@ the library composes it of many calls for each packet, AES-GCM of one.
 
 
 class _Connections:
+    """
+    The connections there are; when one is too many, the stranger who came first makes room.
+
+    Who logs in takes a moment, who is silent stays until its time is over: so a thousand silent
+    connections keep nobody out.
+    """
+
     def __init__(self, most: int) -> None:
         self._most = most
+        self._crowded = False
+        self._strangers: dict[NetconfSshServer, None] = {}
+        """Who has not logged in, in the order in which they came."""
         self.open: set[NetconfSshServer] = set()
 
-    def made(self, connection: NetconfSshServer) -> bool:
-        if len(self.open) >= self._most:
-            return False
+    def made(self, connection: NetconfSshServer) -> None:
         self.open.add(connection)
-        return True
+        self._strangers[connection] = None
+        if len(self.open) > self._most:
+            if not self._crowded:  # once: a line for each would let strangers fill the log
+                _log.warning("listener.crowded", connections=self._most, peer=connection.peer)
+            self._crowded = True
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            self.open.discard(oldest)
+            oldest.abort()
+
+    def logged_in(self, connection: NetconfSshServer) -> None:
+        self._strangers.pop(connection, None)
 
     def lost(self, connection: NetconfSshServer) -> None:
+        self._strangers.pop(connection, None)
         self.open.discard(connection)
+        self._crowded = self._crowded and len(self.open) > self._most // 2
 
 
 @asynccontextmanager
