@@ -114,6 +114,11 @@ class LimitSettings(_Section):
     output_seconds: Seconds = Field(
         default=60, description="time a client may take to read a large reply's next part, seconds"
     )
+    replies_bytes: int = Field(
+        default=256 * 2**20,
+        ge=2**20,
+        description="large answers that wait for their readers, of all sessions together, bytes",
+    )
     events_kept: int = Field(
         default=1_000_000, ge=1, description="events kept for replay; the oldest are forgotten"
     )

@@ -19,6 +19,7 @@ from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.management import STREAMS, Manager
+from esc_daemon.northbound.replies import HeldReplies
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.locks import Locks
@@ -80,7 +81,7 @@ def services_of(
         stream_list(STREAMS, oldest, started),
     )
     return Services(
-        management=manager(state=state, library=library),
+        management=manager(state=state, library=library, held=HeldReplies(given.replies_bytes)),
         configuration=changing,
         sessions=sessions,
         locks=locks,

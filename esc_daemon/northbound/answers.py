@@ -6,7 +6,7 @@ The pieces come in as they are kept, serialised, or are made when they are taken
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final
 
@@ -17,28 +17,31 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
 from esc_daemon.netconf.filters import Filter, apply_filter, is_whole_root
 from esc_daemon.netconf.xml import name_of
+from esc_daemon.northbound.replies import SMALL, HeldReplies, serialised
 
-_SMALL: Final = 128 * 1024
-"""Bytes that are parsed and filtered within some milliseconds."""
+_AT_A_TIME: Final = 2
+"""Large answers that are made side by side: each takes several times its size while it is."""
 
 
 class Answers:
     """Chooses by the data model."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, held: HeldReplies) -> None:
         self._schema = schema
+        self._held = held
+        self._turn = asyncio.Semaphore(_AT_A_TIME)
 
     async def whole(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> Iterable[bytes]:
         """Return all of *pieces*, with or without default data (RFC 6243 section 3)."""
         if with_defaults is WithDefaults.EXPLICIT:
             return pieces
-        return await _off_the_loop(pieces, lambda some: self._all(some, with_defaults))
+        return await self._made(pieces, lambda some: self._all(some, with_defaults))
 
-    def _all(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> Sequence[bytes]:
+    def _all(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> list[bytes]:
         data = self._with_defaults(data_of(pieces), with_defaults)
         if with_defaults is WithDefaults.TRIM:
             trim_defaults(data, self._schema.data_root)
-        return [etree.tostring(child) for child in data]
+        return serialised(data)
 
     async def filtered(
         self,
@@ -50,7 +53,7 @@ class Answers:
         """Return what *filter_* chooses of *pieces*, whose roots are those that it may mean."""
         if is_whole_root(filter_):
             return await self.whole(pieces, with_defaults)
-        return await _off_the_loop(
+        return await self._made(
             pieces, lambda some: self._chosen(some, filter_, with_defaults, default_namespace)
         )
 
@@ -60,12 +63,30 @@ class Answers:
         filter_: Filter,
         with_defaults: WithDefaults,
         default_namespace: str | None,
-    ) -> Sequence[bytes]:
+    ) -> list[bytes]:
         data = self._with_defaults(data_of(pieces), with_defaults)
         apply_filter(data, filter_, default_namespace=default_namespace, key_names=self._key_names)
         if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
             trim_defaults(data, self._schema.data_root)
-        return [etree.tostring(child) for child in data]
+        return serialised(data)
+
+    async def _made(
+        self, pieces: Iterable[bytes], work: Callable[[Iterable[bytes]], list[bytes]]
+    ) -> Iterable[bytes]:
+        """Do *work* here on what is small, and in a thread on what would hold the sessions up."""
+        coming = iter(pieces)
+        taken: list[bytes] = []
+        size = 0
+        for piece in coming:
+            taken.append(piece)
+            size += len(piece)
+            if size >= SMALL:
+                break
+        else:
+            return self._held.hold(work(taken))
+        async with self._turn:
+            made = await asyncio.to_thread(work, chain(taken, coming))
+        return self._held.hold(made)
 
     def _with_defaults(self, data: etree._Element, mode: WithDefaults) -> etree._Element:
         """Put default data in where *mode* reports it, so that a filter can choose it."""
@@ -89,21 +110,6 @@ class Answers:
                 return ()
             node = node.child(namespace, name)
         return node.keys if node is not None else ()
-
-
-async def _off_the_loop(
-    pieces: Iterable[bytes], work: Callable[[Iterable[bytes]], Sequence[bytes]]
-) -> Sequence[bytes]:
-    """Do *work* here on what is small, and in a thread on what would hold the sessions up."""
-    coming = iter(pieces)
-    taken: list[bytes] = []
-    size = 0
-    for piece in coming:
-        taken.append(piece)
-        size += len(piece)
-        if size >= _SMALL:
-            return await asyncio.to_thread(work, chain(taken, coming))
-    return work(taken)
 
 
 def data_of(pieces: Iterable[bytes]) -> etree._Element:

@@ -38,6 +38,7 @@ from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
 from esc_daemon.netconf.messages import Datastore as Datastores
 from esc_daemon.netconf.xml import YANG_LIBRARY_NS, name_of
 from esc_daemon.northbound.answers import Answers
+from esc_daemon.northbound.replies import HeldReplies
 from esc_daemon.northbound.ssh.services import (
     FeedOverrun,
     LoggedNotification,
@@ -106,10 +107,11 @@ class Manager:
         store: Store,
         library: YangLibrary,
         state: Sequence[StateTree] = (),
+        held: HeldReplies | None = None,
     ) -> None:
         """Make one; *state* is what a get shows beside the data model and the YANG *library*."""
         self._schema = schema
-        self._answers = Answers(schema)
+        self._answers = Answers(schema, held or HeldReplies())
         if unhandled := schema.rpcs().keys() - NOT_YET:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
         self._datastore = datastore
