@@ -208,6 +208,7 @@ async def _log_events(listener: Listener) -> None:
             tell(
                 "event.told",
                 seq=logged.seq,
+                operation=event.operation,
                 type=event.type,
                 status=event.status,
                 tenant=event.tenant,

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VimId, VmGroupName
+from esc_daemon.domain.ids import (
+    DeploymentId,
+    DeploymentName,
+    OperationId,
+    TenantName,
+    VimId,
+    VmGroupName,
+)
 from esc_daemon.domain.record import InterfaceRecord
 
 
@@ -73,7 +80,11 @@ class VmRef:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Event:
-    """One escEvent (ESC-WORKFLOWS section 0); empty and None fields are left out."""
+    """
+    One escEvent (ESC-WORKFLOWS section 0); empty and None fields are left out.
+
+    *operation* is what it belongs to (`operation_of`); it is no part of the escEvent.
+    """
 
     type: EventType
     message: str
@@ -94,3 +105,4 @@ class Event:
     source: VmRef | None = None
     target: VmRef | None = None
     details: str | None = None
+    operation: OperationId | None = None

@@ -15,10 +15,12 @@ from esc_daemon.domain.ids import (
     parts_of,
 )
 from esc_daemon.domain.intent import DefaultVimConnector, VimConnector
+from esc_daemon.domain.operations import operation_id, operation_of
 from esc_daemon.domain.record import (
     AnyResourceRecord,
     DeploymentRecord,
     InterfaceRecord,
+    OperationType,
     VmRecord,
 )
 from esc_daemon.domain.specs import VimStatus
@@ -88,6 +90,7 @@ def _of_resource(record: AnyResourceRecord, kind: EventType, text: str, error: s
         flavor=key.name if key.kind is Kind.FLAVOR else None,
         deployment=DeploymentName(record.owner[0].name) if record.owner else None,
         deployment_id=record.owner[1] if record.owner else None,
+        operation=operation_of(record),
     )
 
 
@@ -192,6 +195,7 @@ def _of_vm(
         deployment_id=record.id,
         vm_group=vm.group,
         source=vm_ref(vm, interfaces=interfaces),
+        operation=operation_of(record),
     )
 
 
@@ -214,6 +218,7 @@ def _of_service(
         deployment=DeploymentName(record.key.name),
         deployment_id=id_ or record.id,
         source=source,
+        operation=operation_id(id_, OperationType.INSTANTIATE) if id_ else operation_of(record),
     )
 
 

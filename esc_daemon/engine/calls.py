@@ -45,8 +45,8 @@ LONGEST_LOOK_SECONDS: Final = 5.0
 LOOKING_SECONDS: Final = 30.0
 """After that a look answers BUILD again, so that the record can give up in time."""
 
-Asking: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
-"""Stands around each single verb: a turn at the VIM, and a bound for its answer."""
+Asking: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
+"""Stands around each single verb, which it names: a turn at the VIM, a bound for its answer."""
 
 
 async def perform(
@@ -67,16 +67,16 @@ async def perform(
         case AwaitServer():
             return await _await_server(driver, call, asking)
         case RemoveServer():
-            async with asking():
+            async with asking("remove_server"):
                 await driver.remove_server(call.key)
-            async with asking():
+            async with asking("remove_ports"):
                 await driver.remove_ports(call.key.vm)
             return ServerGone(key=call.key)
         case EnsureResource():
-            async with asking():
+            async with asking(f"ensure_{call.key.kind}"):
                 return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
         case RemoveResource():
-            async with asking():
+            async with asking(f"remove_{call.key.kind}"):
                 await _remove_resource(driver, call)
             return ResourceGone(id=call.id)
         case _:
@@ -89,12 +89,12 @@ async def _ensure_server(
     texts = await _texts(day_zero, call.day_zero) if call.day_zero else ()
     ports = []
     for port in call.spec.ports:
-        async with asking():
+        async with asking("ensure_port"):
             ports.append(await driver.ensure_port(port))
     spec = call.spec
     if call.day_zero:
         spec = replace(spec, files=_files(call, texts, ports, day_zero.max_bytes))
-    async with asking():
+    async with asking("ensure_server"):
         server = await driver.ensure_server(call.key, spec, tuple(ports))
     return _seen(server, call.key)
 
@@ -123,7 +123,7 @@ def _files(
 async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) -> Trigger:
     pause, waited = FIRST_LOOK_SECONDS, 0.0
     while True:
-        async with asking():
+        async with asking("find_server"):
             server = await driver.find_server(call.key)
         if server is None:
             return ServerGone(key=call.key, looked=True)

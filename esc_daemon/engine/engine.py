@@ -9,11 +9,13 @@ The engine: one serial mailbox a record, one transaction a step (DESIGN, laws 3,
 """
 
 import asyncio
+import contextvars
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -23,7 +25,8 @@ from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import NO_VIM, Key, RecordId, TenantName, VimId
+from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, TenantName, VimId
+from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import ConnectorRecord, Record
@@ -42,7 +45,7 @@ from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
-from esc_daemon.engine.performer import Performer
+from esc_daemon.engine.performer import Performer, parts
 from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -55,6 +58,7 @@ _STORE_PAUSE_SECONDS: Final = 1.0
 
 
 _NO_EDIT: Final = Edit(changes=())
+ResultT = TypeVar("ResultT")
 
 
 class Engine:
@@ -79,8 +83,13 @@ class Engine:
         self._new_id = new_id
         self._boxes: dict[Key, Mailbox] = {}
         self._children: dict[TenantName | None, dict[Key, None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.steps = 0
+        self.broken = 0
+        self.not_stored = 0
         self._closed = False
+        # What a request binds to its log lines stays outside: what follows bears the operation.
+        self._context = contextvars.copy_context()
         self._connectors = ConnectorGuard(vims, self.record, self.records)
         self.broadcast = Broadcast(last_event)
         self._neighbours = Neighbours(self.record, self.records_under, self.tell)
@@ -155,9 +164,11 @@ class Engine:
             else:
                 self._follow(box)
 
-    async def apply(self, edit: Edit) -> None:
+    async def apply(self, edit: Edit) -> Sequence[OperationId]:
         """
         Take an edit: all touched records and entries, or none; durable when it returns.
+
+        Returns the operations that it began, in the order of the edit.
 
         A caller that is cancelled does not learn how it ended; the edit itself is not cut off.
 
@@ -166,7 +177,7 @@ class Engine:
             StoreError: It could not be stored; nothing changed.
 
         """
-        await asyncio.shield(self._task(self._apply(edit)))
+        return await asyncio.shield(self._task(self._apply(edit)))
 
     def check(self, edit: Edit) -> None:
         """
@@ -178,7 +189,7 @@ class Engine:
         """
         self._steps(self._told(edit), edit)
 
-    async def _apply(self, edit: Edit) -> None:
+    async def _apply(self, edit: Edit) -> Sequence[OperationId]:
         async with self._connectors.turn(edit):
             while True:
                 keys = {key for key, _ in self._told(edit)}
@@ -187,8 +198,7 @@ class Engine:
                         await turns.enter_async_context(self._turn(key))
                     told = self._told(edit)
                     if keys.issuperset(key for key, _ in told):
-                        await self._taken(told, edit)
-                        return
+                        return await self._taken(told, edit)
 
     def _told(self, edit: Edit) -> list[tuple[Key, IntentChanged]]:
         """Return what each touched record is told, as the records stand now."""
@@ -201,11 +211,14 @@ class Engine:
             )
         ]
 
-    async def _taken(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> None:
+    async def _taken(
+        self, told: list[tuple[Key, IntentChanged]], edit: Edit
+    ) -> Sequence[OperationId]:
         moved = self._steps(told, edit)
         await self._commit(moved, edit)
         for step in moved:
             self._follow_when_read(self._box(step.key))
+        return [operation for step in moved if (operation := begun_by(step)) is not None]
 
     def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
         steps: dict[Key, Step] = {}
@@ -241,8 +254,8 @@ class Engine:
 
     # ---------------------------------------------------------------- one step
 
-    def _task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _task(self, work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
+        task = asyncio.create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -292,12 +305,14 @@ class Engine:
             try:
                 self._advance(steps, box.key, trigger)
             except Exception:
-                log.exception("trigger.broke", key=str(box.key), trigger=type(trigger).__name__)
+                self.broken += 1
+                log.exception("trigger.broke", **_about(box), trigger=type(trigger).__name__)
         moved = [step for step in steps.values() if step.moved]
         try:
             await self._commit(moved)
         except StoreError as error:
-            log.error("step.not_stored", key=str(box.key), error=str(error))  # noqa: TRY400
+            self.not_stored += 1
+            log.error("step.not_stored", **_about(box), error=str(error))  # noqa: TRY400
             return False
         return True
 
@@ -321,10 +336,15 @@ class Engine:
             logged = await self._store.commit(
                 sealed, edit.entries, time=self._now(), undo=edit.undo
             )
+        self.steps += len(sealed)
         for step in sealed:
             box = self._box(step.key)
             box.record = step.record
             self._index(box)
+        if sealed and log.is_enabled_for(logging.DEBUG):
+            for step in sealed:
+                told = [event.type.value for event in step.events]
+                log.debug("step.taken", **_about(self._box(step.key)), events=told)
         self._connectors.committed(sealed)
         try:
             edit.on_committed()
@@ -349,7 +369,7 @@ class Engine:
             self._timers.wake(key, None)
         else:
             todo = plan(record, self._now())
-            self._performer.ensure(key, todo.commands)
+            self._performer.ensure(key, todo.commands, operation_of(record))
             self._timers.wake(key, todo.wake_at)
         self._neighbours.changed(key)
 
@@ -378,6 +398,14 @@ class Engine:
 
     def _wake(self, key: Key) -> None:
         self.tell(key, Woken())
+
+
+def _about(box: Mailbox) -> dict[str, str | None]:
+    """Return what a line about the record of *box* is found by."""
+    return {
+        **parts(box.key),
+        "operation": None if box.record is None else operation_of(box.record),
+    }
 
 
 def _in_order(key: Key) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ call answers with exactly one trigger, after which the engine plans again.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -28,13 +29,13 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import excerpt
-from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId, parts_of
+from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey, VmId, parts_of
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.vim.base import VimError, VimRefused, VimUnreachable
+from esc_daemon.vim.base import OPERATION, VimError, VimRefused, VimUnreachable
 
 log = structlog.get_logger()
 
@@ -78,8 +79,14 @@ class Performer:
             for run in slots.values()
         )
 
-    def ensure(self, key: Key, commands: Iterable[Command]) -> None:
-        """Make *commands* the ones that are under way for the record of *key*."""
+    def ensure(
+        self, key: Key, commands: Iterable[Command], operation: OperationId | None = None
+    ) -> None:
+        """
+        Make *commands* the ones that are under way for the record of *key*.
+
+        What is started now belongs to *operation*, in the log and in the VIM's.
+        """
         if self._closed:
             return
         # in a fixed order, which a set has not: a simulated run must repeat exactly
@@ -97,7 +104,7 @@ class Performer:
             else:
                 running.pop(slot, None)
         for slot, command in wanted.items():
-            self._start(key, slot, command, running)
+            self._start(key, slot, command, running, operation)
         if not running:
             self._running.pop(key, None)
 
@@ -117,7 +124,14 @@ class Performer:
             case _:
                 return False
 
-    def _start(self, key: Key, slot: str, command: Command, running: dict[str, _Running]) -> None:
+    def _start(
+        self,
+        key: Key,
+        slot: str,
+        command: Command,
+        running: dict[str, _Running],
+        operation: OperationId | None,
+    ) -> None:
         match command:
             case Await():
                 running[slot] = _Running(command)
@@ -125,13 +139,13 @@ class Performer:
             case Watch():
                 running[slot] = _Running(command)
                 self._watched[command.server.vm] = key
-                self._monitor.arm(command)
+                self._monitor.arm(command, {"operation": operation, **parts(key)})
             case EnsureServer() | AwaitServer() | RemoveServer():
-                self._call(key, slot, command, running)
+                self._call(key, slot, command, running, operation)
             case EnsureResource() | RemoveResource():
-                self._call(key, slot, command, running)
+                self._call(key, slot, command, running, operation)
             case CheckVim():
-                self._call(key, slot, command, running)
+                self._call(key, slot, command, running, operation)
             case _:
                 assert_never(command)
 
@@ -140,11 +154,19 @@ class Performer:
         self._running.get(key, {}).pop("await", None)
 
     def _call(
-        self, key: Key, slot: str, call: VimCall | CheckVim, running: dict[str, _Running]
+        self,
+        key: Key,
+        slot: str,
+        call: VimCall | CheckVim,
+        running: dict[str, _Running],
+        operation: OperationId | None,
     ) -> None:
         run = _Running(call)
         running[slot] = run
-        run.task = asyncio.create_task(self._answer(key, slot, call, run))
+        context = contextvars.copy_context()
+        if operation is not None and not isinstance(call, CheckVim):
+            context.run(_belong, operation, key)
+        run.task = asyncio.create_task(self._answer(key, slot, call, run), context=context)
 
     async def _answer(self, key: Key, slot: str, call: VimCall | CheckVim, run: _Running) -> None:
         if isinstance(call, CheckVim):
@@ -237,6 +259,20 @@ def _about(call: VimCall) -> dict[str, object]:
             return {"vm": vm, "generation": generation}
         case Key(kind=kind, tenant=tenant, name=name):
             return {"kind": kind.value, "tenant": tenant, "name": "/".join(parts_of(name))}
+
+
+def parts(key: Key) -> dict[str, str | None]:
+    """Return what a log line calls the record of *key*."""
+    name = "/".join(parts_of(key.name))
+    if key.kind is Kind.DEPLOYMENT:
+        return {"tenant": key.tenant, "deployment": name}
+    return {"kind": key.kind.value, "tenant": key.tenant, "name": name}
+
+
+def _belong(operation: OperationId, key: Key) -> None:
+    """Bind to this context what each line of a call is found by, and tell the driver."""
+    OPERATION.set(operation)
+    structlog.contextvars.bind_contextvars(operation=operation, **parts(key))
 
 
 def _slot(command: Command) -> str:

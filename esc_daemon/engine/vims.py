@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from time import perf_counter
 from typing import Final
 
 import structlog
@@ -19,6 +20,7 @@ from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.intent import VimConnector
 from esc_daemon.domain.specs import VimCheck, VimStatus
+from esc_daemon.histogram import Histogram
 from esc_daemon.vim.base import (
     BadConnector,
     GuestProbe,
@@ -34,6 +36,8 @@ log = structlog.get_logger()
 
 CALLS_AT_A_TIME: Final = 256
 """Calls in flight to one VIM; the rest wait their turn in order."""
+VERB_BOUNDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds; upper bounds of the histograms."""
 CLOSING_SECONDS: Final = 5.0
 """How long a driver may take to close."""
 
@@ -42,7 +46,8 @@ class Connection:
     """
     A driver as it was made for *connector*; where none could be made, *problem* says why.
 
-    *found* is what its last check found, *outcomes* counts calls by their kind and result.
+    *found* is what its last check found, *outcomes* counts calls by their kind and result,
+    *seconds* holds how long single verbs took, by verb and result.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Connection:
         self.problem = ""
         self.found: VimCheck | None = None
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.seconds: dict[tuple[str, str], Histogram] = {}
         self.calls = 0
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
@@ -76,16 +82,33 @@ class Connection:
         self._driver = type_.driver(self.connector, opened)
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[None]:
+    async def asking(self, verb: str) -> AsyncIterator[None]:
         """
-        Hold one of the VIM's turns for a single verb, and bound the wait for its answer.
+        Hold one of the VIM's turns for a single *verb*, and bound and time the wait for its answer.
 
         Raises:
             TimeoutError: The answer did not come within the time-out of a call.
 
         """
-        async with self.turns, asyncio.timeout(self._call_timeout):
-            yield
+        async with self.turns:
+            began = perf_counter()
+            result = "unknown"
+            try:
+                async with asyncio.timeout(self._call_timeout):
+                    yield
+                result = "ok"
+            except VimRefused:
+                result = "refused"
+                raise
+            finally:
+                self._timed(verb, result, perf_counter() - began)
+
+    def _timed(self, verb: str, result: str, seconds: float) -> None:
+        histogram = self.seconds.get((verb, result))
+        if histogram is None:
+            histogram = self.seconds[verb, result] = Histogram(VERB_BOUNDS)
+        histogram.observe(seconds)
+        log.debug("vim.call", vim=self.connector.name, verb=verb, result=result, seconds=seconds)
 
     async def close(self) -> None:
         """Close the driver, if there is one; whether it breaks or hangs, that is logged only."""
@@ -152,6 +175,7 @@ class Vims:
             elif old.connector != connector:
                 self._connections[vim] = self._made(connector, old.turns)
                 self._connections[vim].outcomes = old.outcomes
+                self._connections[vim].seconds = old.seconds
                 self._retire(old)
         self._there = there
 
@@ -239,6 +263,12 @@ class Vims:
         for vim, connection in self._connections.items():
             for (call, result), number in connection.outcomes.items():
                 yield vim, call, result, number
+
+    def durations(self) -> Iterator[tuple[VimId, str, str, Histogram]]:
+        """Yield for each connector that there is: its id, a verb, a result, how long it took."""
+        for vim, connection in self._connections.items():
+            for (verb, result), seconds in connection.seconds.items():
+                yield vim, verb, result, seconds
 
     async def checked(self, vim: VimId) -> VimCheck:
         """

@@ -10,10 +10,11 @@ a virtual clock repeats exactly.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from math import ceil, floor
+from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
@@ -36,6 +37,8 @@ SAMPLE_LIMIT: Final = 5.0
 
 WORKERS: Final = 512
 """Samples that one collector takes at a time; the others wait for their turn."""
+
+_NOTHING: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 OnCrossing = Callable[[ServerKey, str, bool, str], None]
 """Told of a crossing: the server, the KPI's event name, whether it holds, the value as text."""
@@ -67,6 +70,7 @@ class _Probe:
     busy: bool = False
     armed: bool = True
     trouble: str | None = None
+    about: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class _Nobody:
@@ -105,12 +109,13 @@ class Monitor:
         """Return the number of servers under watch."""
         return len(self._watches)
 
-    def arm(self, watch: Watch) -> None:
+    def arm(self, watch: Watch, about: Mapping[str, str | None] = _NOTHING) -> None:
         """
         Watch the server's KPIs from now on, in place of whatever was watched of its VM.
 
         The same watch again changes nothing; any other one starts with fresh counters. The
         first poll comes within a second, so that a VM that is up is soon known to be alive.
+        *about* is what lines of the log about it are found by.
         """
         vm = watch.server.vm
         standing = self._watches.get(vm)
@@ -123,7 +128,7 @@ class Monitor:
             server_id=watch.server_id,
             addresses=dict(watch.addresses),
         )
-        probes = tuple(self._probe(target, one) for one in watch.kpis)
+        probes = tuple(self._probe(target, one, about) for one in watch.kpis)
         self._watches[vm] = (watch, probes)
         for probe in probes:
             self._place(probe)
@@ -149,10 +154,11 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _probe(self, target: Target, kpi: Kpi) -> _Probe:
+    def _probe(self, target: Target, kpi: Kpi, about: Mapping[str, str | None]) -> _Probe:
         if kpis.unreadable(kpi):
             log.warning(
                 "monitor.threshold_unreadable",
+                **about,
                 vm=target.server.vm,
                 kpi=kpi.event_name,
                 threshold=kpi.threshold,
@@ -163,7 +169,7 @@ class Monitor:
         interval = float(max(1, kpi.collector.poll_seconds))
         soon = min(interval, FIRST_POLL) - TICK
         due = self._loop.time() + soon * _share(target.server, kpi)
-        return _Probe(target=target, kpi=kpi, lane=lane, due=due, interval=interval)
+        return _Probe(target=target, kpi=kpi, lane=lane, due=due, interval=interval, about=about)
 
     def _place(self, probe: _Probe) -> None:
         slot = probe.slot = ceil(probe.due / TICK)
@@ -286,7 +292,12 @@ def _note(probe: _Probe, trouble: str | None, detail: str) -> None:
         return
     probe.trouble = trouble
     server = probe.target.server
-    bound = log.bind(vm=server.vm, kpi=probe.kpi.event_name, metric=probe.kpi.collector.type)
+    bound = log.bind(
+        **probe.about,
+        vm=server.vm,
+        kpi=probe.kpi.event_name,
+        metric=probe.kpi.collector.type,
+    )
     if trouble is None:
         bound.info("monitor.sampled_again")
     else:

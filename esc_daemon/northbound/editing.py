@@ -14,6 +14,7 @@ import structlog
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, PendingEdit
 from esc_daemon.datamodel.names import NAMESPACES, PREFIX
 from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import OperationId
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
@@ -25,6 +26,8 @@ _A_TURN: Final = 50
 """Entries looked at in one go, 0.1 ms each, when all of running is validated."""
 _PATHS_LOGGED: Final = 5
 """Of an edit's entries, the first so many are named in the log."""
+_OPERATIONS_LOGGED: Final = 50
+"""In one line; each is named, for a line about it is found by that alone."""
 
 Prepare = Callable[[], PendingEdit]
 Undoing = Callable[[PendingEdit], Sequence[Undo]]
@@ -76,6 +79,7 @@ class Editing:
         self, prepare: Prepare, user: str, *, undo: Undoing | None, only_test: bool
     ) -> None:
         pending = await self._prepared(prepare)
+        begun: Sequence[OperationId] = ()
         if not pending.changes and undo is None:
             return
         stored = asyncio.Event()
@@ -87,7 +91,7 @@ class Editing:
             if only_test:
                 self._engine.check(edit)
             else:
-                await self._engine.apply(edit)
+                begun = await self._engine.apply(edit)
         except Refused as refused:
             raise RpcError(
                 ErrorType.APPLICATION,
@@ -111,7 +115,11 @@ class Editing:
             user=user,
             entries=len(pending.changes),
             paths=[change.path.instance_path() for change in pending.changes[:_PATHS_LOGGED]],
+            operations=begun[:_OPERATIONS_LOGGED],
         )
+        for first in range(_OPERATIONS_LOGGED, len(begun), _OPERATIONS_LOGGED):
+            rest = begun[first : first + _OPERATIONS_LOGGED]
+            log.info("edit.accepted_more", user=user, operations=rest)
 
     async def _prepared(self, prepare: Prepare) -> PendingEdit:
         """

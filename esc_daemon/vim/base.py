@@ -14,8 +14,9 @@ BadConnector         a connector that no driver can be made for
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from esc_daemon.domain.ids import Key, ServerKey, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, VimConnector
@@ -28,6 +29,9 @@ from esc_daemon.domain.specs import (
     ServerSpec,
     VimCheck,
 )
+
+OPERATION: Final = ContextVar("OPERATION", default="")
+"""What the calls of this task belong to; a driver tells its VIM, where that takes such a thing."""
 
 
 class VimError(Exception):

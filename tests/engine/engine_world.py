@@ -87,9 +87,9 @@ class WatchfulMonitor(Monitor):
         self.armed: list[Watch] = []
         self.disarmed: list[str] = []
 
-    def arm(self, watch: Watch) -> None:
+    def arm(self, watch: Watch, *about: object) -> None:
         self.armed.append(watch)
-        super().arm(watch)
+        super().arm(watch, *about)
 
     def disarm(self, vm: str) -> None:
         self.disarmed.append(vm)

@@ -105,7 +105,7 @@ async def test_old_and_new_connection_share_the_turns_of_their_vim():
 
     async def ask() -> None:
         with vims.using(VIM) as connection:
-            async with connection.asking():
+            async with connection.asking("check"):
                 await ended.wait()
 
     first = asyncio.create_task(ask())
@@ -117,7 +117,7 @@ async def test_old_and_new_connection_share_the_turns_of_their_vim():
 
     async def ask_anew() -> None:
         with vims.using(VIM) as connection:
-            async with connection.asking():
+            async with connection.asking("check"):
                 reached.set()
 
     second = asyncio.create_task(ask_anew())

@@ -63,7 +63,7 @@ async def test_a_trigger_that_breaks_is_logged_and_the_others_are_taken(engine, 
         vim.gate.set()
         await asyncio.sleep(1)
 
-    assert [line["event"] for line in logs] == ["trigger.broke"]
+    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["trigger.broke"]
     assert engine.record(key).state is ResourceState.ACTIVE
 
 

@@ -11,6 +11,7 @@ from esc_daemon.domain import tell
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, VimId
 from esc_daemon.domain.intent import DefaultVimConnector, VimConnector
+from esc_daemon.domain.operations import operation_of
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import ConnectorRecord, DefaultConnectorRecord
 from esc_daemon.domain.specs import VimStatus
@@ -23,12 +24,12 @@ def advance_connector(
 ) -> Step:
     """Return the step of a VIM connector; see `advance`."""
     if isinstance(trigger, IntentChanged):
-        return _wanted(key, record, trigger, now)
+        return _named(_wanted(key, record, trigger, now))
     after = record
     if record is not None:
         match trigger:
             case VimChecked():
-                return _checked(record, trigger, now, policy)
+                return _named(_checked(record, trigger, now, policy))
             case VimDoubted():
                 after = _doubted(record, now, policy)
             case Restarted():
@@ -36,6 +37,16 @@ def advance_connector(
             case _:
                 pass
     return Step(key=key, before=record, record=after)
+
+
+def _named(step: Step) -> Step:
+    """Let the events say what they belong to."""
+    record = step.record or step.before
+    if record is None or not step.events:
+        return step
+    operation = operation_of(record)
+    events = tuple(replace(event, operation=operation) for event in step.events)
+    return replace(step, events=events)
 
 
 def presumed_well(record: ConnectorRecord) -> ConnectorRecord:
@@ -98,10 +109,10 @@ def advance_default(key: Key, record: DefaultConnectorRecord | None, trigger: Tr
         return Step(key=key, before=record, record=record)
     if trigger.intent is None:
         gone = (tell.default_connector_deleted(record.intent),) if record and record.intent else ()
-        return Step(key=key, before=record, record=None, events=gone)
+        return _named(Step(key=key, before=record, record=None, events=gone))
     assert isinstance(trigger.intent, DefaultVimConnector)
     named = DefaultConnectorRecord(key=key, id=trigger.id, intent=trigger.intent)
     if record is not None:
         named = replace(record, intent=trigger.intent)
     events = (tell.default_connector_created(trigger.intent),)
-    return Step(key=key, before=record, record=named, events=events)
+    return _named(Step(key=key, before=record, record=named, events=events))

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from esc_daemon.domain import tell
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import NO_VIM, Key, Kind, OperationId, RecordId, VimId, derived
+from esc_daemon.domain.ids import NO_VIM, Key, Kind, RecordId, VimId
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.operations import operation_id
 from esc_daemon.domain.placing import (
     group_of,
     lives_in,
@@ -106,7 +107,7 @@ def succeed(
 def operation(id_: RecordId, kind: OperationType, now: datetime) -> OperationOccurrence:
     """Return the occurrence of a request that was just accepted."""
     return OperationOccurrence(
-        id=OperationId(derived(id_, "operation", kind)),
+        id=operation_id(id_, kind),
         type=kind,
         state=OperationState.STARTING,
         started=now,

@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
+from secrets import token_hex
 from time import perf_counter
 from typing import Final
-from uuid import uuid4
 
 import asyncssh
 import structlog
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
 from esc_daemon.netconf.messages import CreateSubscription, Failure, Reply, Rpc
@@ -34,6 +35,8 @@ from esc_daemon.northbound.ssh.services import FeedOverrun
 _BIG_PIECE: Final = 64 * KIB
 """After sending one of these the others get a turn."""
 _SUBSYSTEM: Final = "netconf"
+_REQUEST_BYTES: Final = 6
+"""Of the id that all lines of the log about one request bear."""
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 
@@ -222,6 +225,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
 
     async def _work(self) -> None:
         end = End.OTHER
+        bind_contextvars(session=self._id)
         try:
             end = await self._answer_all()
         except TimeoutError:
@@ -259,7 +263,10 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
 
     async def _answer(self, rpc: Rpc) -> None:
         began = perf_counter()
-        reply = await self._reply_to(rpc)
+        request = token_hex(_REQUEST_BYTES)
+        bind_contextvars(request=request)
+        reply = await self._reply_to(rpc, request)
+        unbind_contextvars("request")
         await self._send(self._netconf.reply(rpc, reply))
         metrics = self._services.metrics
         metrics.rpc_done(label(rpc.operation, self._services), perf_counter() - began)
@@ -272,19 +279,16 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
                 self._listen(self._listener), name=f"netconf subscription of {self._id}"
             )
 
-    async def _reply_to(self, rpc: Rpc) -> Reply:
+    async def _reply_to(self, rpc: Rpc, request: str) -> Reply:
         try:
             return await dispatch(rpc.operation, self, self._services)
         except (RpcError, RpcErrors) as error:
             return Failure.of(error)
         except Exception:  # noqa: BLE001  whatever it is, the session goes on
-            reference = uuid4().hex[:12]
-            self._log.exception(
-                "rpc.failed", operation=label(rpc.operation, self._services), reference=reference
-            )
+            self._log.exception("rpc.failed", rpc=label(rpc.operation, self._services))
             return Failure.of(
                 RpcError.operation_failed(
-                    f"internal error; the log of the daemon has it under {reference}"
+                    f"internal error; the log of the daemon has it under {request}"
                 )
             )
 

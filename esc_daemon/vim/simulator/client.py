@@ -23,6 +23,7 @@ from esc_daemon.domain.specs import (
     VimStatus,
 )
 from esc_daemon.vim.base import (
+    OPERATION,
     Capability,
     VimError,
     VimRefused,
@@ -74,7 +75,10 @@ class _Link:
     async def call(self, verb: str, arguments: bytes) -> Reply:
         """Return the reply; OSError when the connection is lost first."""
         number = next(self._numbers)
-        self._write(Request(id=number, verb=verb, arguments=msgspec.Raw(arguments)))
+        request = Request(
+            id=number, verb=verb, arguments=msgspec.Raw(arguments), operation=OPERATION.get()
+        )
+        self._write(request)
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting
         try:

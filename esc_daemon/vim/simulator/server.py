@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
@@ -25,10 +26,14 @@ from esc_daemon.vim.simulator.settings import CloudSettings
 from esc_daemon.vim.simulator.state import StateFile
 from esc_daemon.vim.simulator.wire import CANCEL, MAX_LINE, VERBS, Reply, Request
 
+log = structlog.get_logger()
+
 MAX_IN_FLIGHT: Final = 1024
 """Requests of one connection; when they are all in flight no more is read from it."""
 MAX_CONNECTIONS: Final = 64
 """When there are so many, another one is closed at once."""
+_LOOKS: Final = ("find_", "check", "servers", "answers")
+_LONGEST_ID: Final = 64
 _WRITE_SECONDS: Final = 30.0
 """A client that does not read its replies for so long is cut off."""
 
@@ -151,6 +156,8 @@ class _Connection:
 
     async def _answer(self, request: Request) -> None:
         reply = await self._reply(request)
+        if request.operation:
+            _log_call(request, reply)
         data = self._encoder.encode(reply) + b"\n"
         if len(data) > MAX_LINE:
             text = f"the answer to {request.verb} is too long"
@@ -175,6 +182,17 @@ class _Connection:
         except VimError as error:
             return Reply(id=request.id, error=type(error).__name__, text=str(error))
         return Reply(id=request.id, result=msgspec.Raw(self._encoder.encode(result)))
+
+
+def _log_call(request: Request, reply: Reply) -> None:
+    """Tell of a call that belongs to an operation; whoever only looks looks again and again."""
+    looks = request.verb.startswith(_LOOKS)
+    (log.debug if looks else log.info)(
+        "simulator.call",
+        verb=request.verb,
+        operation=request.operation[:_LONGEST_ID],
+        error=reply.text or None,
+    )
 
 
 def _refusal(request: Request, text: str) -> Reply:

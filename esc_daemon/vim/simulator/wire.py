@@ -43,12 +43,17 @@ ERRORS: Final[dict[str, type[VimError]]] = {
 }
 
 
-class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is asked; *arguments* in the order of the verb."""
+class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """
+    What is asked; *arguments* in the order of the verb.
+
+    *operation* is the asker's own id of what the request belongs to; it stands in the log.
+    """
 
     id: int
     verb: str
     arguments: msgspec.Raw = msgspec.Raw(b"[]")
+    operation: str = ""
 
 
 class Reply(msgspec.Struct, kw_only=True, omit_defaults=True):
