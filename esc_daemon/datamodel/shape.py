@@ -114,11 +114,32 @@ class Shape(Generic[T]):
 
     make: Callable[..., T]
     fields: Mapping[str, Field]
+    _own: Mapping[str, tuple[str, Callable[[str], object]]] = field(init=False, repr=False)
+    """The leaves right below, by tag: found in one go, not looked for one by one."""
+    _rest: tuple[tuple[str, Field], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        own = {
+            each.steps: (name, each.convert)
+            for name, each in self.fields.items()
+            if isinstance(each, Leaf) and "/" not in each.path
+        }
+        taken = {name for name, _ in own.values()}
+        rest = tuple((name, each) for name, each in self.fields.items() if name not in taken)
+        object.__setattr__(self, "_own", own)
+        object.__setattr__(self, "_rest", rest)
 
     def read(self, element: etree._Element) -> T:
-        """Return *element* as the dataclass."""
-        values = {name: each.read(element) for name, each in self.fields.items()}
-        return self.make(**{name: each for name, each in values.items() if each is not ABSENT})
+        """Return *element*, in which a leaf stands once, as the dataclass."""
+        values: dict[str, object] = {}
+        for child in element:
+            if found := self._own.get(str(child.tag)):
+                name, convert = found
+                values[name] = convert(child.text or "")
+        for name, each in self._rest:
+            if (value := each.read(element)) is not ABSENT:
+                values[name] = value
+        return self.make(**values)
 
     def leaves(self) -> Iterator[str]:
         """Yield the paths of all leaves that the fields take in."""

@@ -111,6 +111,8 @@ class Walk:
         tenant: str | None,
     ) -> Operation:
         """Obey the operation on a container that holds *kinds*; return it."""
+        if inherited is Operation.MERGE and not edit.attrib and _stray_text(edit) is None:
+            return inherited  # whether it is there or not
         there = any(True for _ in self._live(kinds, tenant))
         target = etree.Element(edit.tag) if there else None
         shell = etree.Element(edit.tag, dict(edit.attrib))
@@ -206,14 +208,16 @@ class Walk:
         if entry.kind is Kind.TENANT:
             _look_for_services(edit, schema, parent + instance_step(schema, (entry.name,)))
             own, nested = _parted(edit, schema)
-        after = apply_edit(
-            self._now(entry),
-            own,
-            schema,
-            default_operation=self._default,
-            inherited=inherited,
-            path=parent,
-        )
+        after = self._now(entry)
+        if after is None or inherited is not Operation.MERGE or not _only_named(own, schema):
+            after = apply_edit(
+                after,
+                own,
+                schema,
+                default_operation=self._default,
+                inherited=inherited,
+                path=parent,
+            )
         if after is None:
             self._drop(entry)
             return
@@ -290,6 +294,12 @@ def _look_for_services(edit: etree._Element, schema: Node, path: str) -> None:
     for child in edit:
         if schema.child(*name_of(child)) is None and instead(name_of(child)[1]) is not None:
             raise _unknown(child, path)
+
+
+def _only_named(edit: etree._Element, schema: Node) -> bool:
+    """Tell whether the edit of an entry says its key and no more: merged, that changes nothing."""
+    plain = len(schema.keys) == len(edit) == 1 and not edit.attrib and _stray_text(edit) is None
+    return plain and not edit[0].attrib and not len(edit[0])
 
 
 def _stray_text(element: etree._Element) -> str | None:

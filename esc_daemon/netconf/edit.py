@@ -7,13 +7,15 @@ What an edit says is made canonical (RFC 7950 section 9.1); the target is expect
 """
 
 import re
+from contextlib import suppress
 from copy import deepcopy
 from enum import StrEnum
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NoReturn
 
 from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.fresh import Identity, NotPlain, blank, fresh, new_leaf
 from esc_daemon.netconf.schema import LEAVES, Path, Place
 from esc_daemon.netconf.schema import NodeKind as NodeKind
 from esc_daemon.netconf.schema import SchemaNode as SchemaNode
@@ -35,9 +37,6 @@ _POINT: Final = {"list": qualified(YANG_NS, "key"), "leaf-list": qualified(YANG_
 _PREDICATE: Final = re.compile(
     r"""\[\s*(?:[\w.-]+:)?(?P<name>[\w.-]+)\s*=\s*(?:'(?P<a>[^']*)'|"(?P<b>[^"]*)")\s*\]\s*"""
 )
-
-Identity: TypeAlias = tuple[str, tuple[str, ...]]
-"""What tells a node from its siblings: its tag, and the keys of a list or a leaf-list's value."""
 
 
 class Operation(StrEnum):
@@ -130,6 +129,9 @@ class _Edit:
                 pass
         if schema.kind in LEAVES:
             return self.leaf(target, edit, schema, operation, path)
+        if target is None and operation in _SETS:
+            with suppress(NotPlain):
+                return fresh(edit, schema)
         return self.inner(target, edit, schema, operation, path)
 
     def leaf(
@@ -149,7 +151,7 @@ class _Edit:
             return None
         if operation is Operation.NONE and target is not None:
             return _copy(target)
-        return _new_leaf(edit, schema)
+        return new_leaf(edit, schema)
 
     def inner(
         self,
@@ -173,7 +175,7 @@ class _Edit:
                 )
             if schema.kind is NodeKind.LIST and child_schema.name in schema.keys:
                 self.check_key(child, path)
-                children.put(identity, child_schema, _new_leaf(child, child_schema))
+                children.put(identity, child_schema, new_leaf(child, child_schema))
                 continue
             now = children.now(identity)
             after = self.node(now, child, child_schema, identity, operation, path)
@@ -404,18 +406,5 @@ def _copy(node: etree._Element) -> etree._Element:
     return copied
 
 
-def _new_leaf(edit: etree._Element, schema: SchemaNode) -> etree._Element:
-    """Return a leaf without the edit's attributes; a prefix that its text uses stays bound."""
-    text = schema.canonical(edit.text or "")
-    bound: dict[str | None, str] = {None: schema.namespace}
-    if ":" in text:
-        bound |= {
-            prefix: uri for prefix, uri in edit.nsmap.items() if prefix and f"{prefix}:" in text
-        }
-    leaf = etree.Element(qualified(schema.namespace, schema.name), nsmap=bound)
-    leaf.text = text or None
-    return leaf
-
-
 def _has_stray_text(node: etree._Element) -> bool:
-    return any(text and text.strip() for text in (node.text, *(child.tail for child in node)))
+    return not blank(node.text) or not all(blank(child.tail) for child in node)

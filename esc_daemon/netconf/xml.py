@@ -8,6 +8,7 @@ Errors of this room:
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from lxml import etree
@@ -94,6 +95,7 @@ def qualified(namespace: str, name: str) -> str:
     return f"{{{namespace}}}{name}" if namespace else name
 
 
+@lru_cache(maxsize=2048)  # the data model's few hundred names, and some of a peer's own
 def split_name(tag: str) -> tuple[str, str]:
     """Return (namespace, local name) of a tag of lxml; the namespace may be empty."""
     if tag.startswith("{"):

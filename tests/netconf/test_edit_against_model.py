@@ -1,5 +1,6 @@
 """apply_edit against plain values on random schemas: shapes that the data model has not."""
 
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import event, given, settings
@@ -136,3 +137,22 @@ def test_an_operation_given_by_the_parent_is_as_good_as_a_written_one(data):
         return None if made is None else etree.tostring(made)
 
     assert result(as_edit(change), Operation.CREATE) == result(written, None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_what_is_new_becomes_the_same_by_the_short_way_as_by_the_long_one(data):
+    schema = data.draw(schemas())
+    edit = as_edit(data.draw(changes(schema, PLAIN)))
+    marked = deepcopy(edit)
+    for node in marked.iter():
+        node.set("{urn:nobody}seen", "true")  # means nothing, and sends each node the long way
+
+    def result(given_edit: etree._Element) -> bytes | str | None:
+        try:
+            made = apply_edit(None, given_edit, schema, default_operation=DefaultOperation.MERGE)
+        except RpcError as error:
+            return str(error)
+        return None if made is None else etree.tostring(made)
+
+    assert result(edit) == result(marked)
