@@ -63,7 +63,7 @@ async def test_much_is_answered_as_little_is(
     expected = await it.get_config(asked)
 
     # when each answer counts as one that would hold the others up
-    monkeypatch.setattr(answers, "_SMALL", 0)
+    monkeypatch.setattr(answers, "SMALL", 0)
 
     # then
     assert await it.get_config(asked) == expected
