@@ -154,6 +154,61 @@ async def test_who_does_not_finish_a_request_is_hung_up_on(
     writer.close()
 
 
+async def test_who_asks_on_and_on_and_reads_nothing_is_hung_up_on(
+    port: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(listener, "_ANSWER_SECONDS", 0.2)
+    question = b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as deaf:
+        deaf.setblocking(False)
+        async with asyncio.timeout(10):
+            # more questions than all buffers on the way hold, and answers to them
+            with pytest.raises(ConnectionError):
+                await asyncio.get_running_loop().sock_sendall(deaf, question * 500_000)
+    assert (await get(port, "/healthz"))[0] == 200
+
+
+async def test_idle_connections_keep_nobody_out(port: int):
+    async with asyncio.timeout(5):
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(600)]
+        assert (await get(port, "/healthz"))[0] == 200
+        # the first ones made room
+        with suppress(ConnectionResetError):
+            assert await idle[0][0].read() == b""
+        for _, writer in idle:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 200_000, b"400"),
+        (b"GET /healthz HTTP/1.1\r\nHost: h\r\n" + b"X: x\r\n" * 20_000, b"400"),
+        (b"GET /" + b"x" * 200_000, b"400"),
+        (b"\x16\x03\x01\x00\xa5", b"400"),
+        (b"GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\nx", b"405"),
+    ],
+    ids=["long-header", "many-headers", "long-path", "tls", "bad-length", "long-body"],
+)
+async def test_a_request_that_is_none_is_refused_and_the_connection_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+):
+    monkeypatch.setattr(listener, "_REQUEST_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    writer.write(sent)
+
+    async with asyncio.timeout(5):
+        answer = b""
+        with suppress(ConnectionError):  # what was sent too much may reset it before it is read
+            while part := await reader.read(1000):
+                answer += part
+    assert answer.startswith(b"HTTP/1.1 " + status) or not answer
+    writer.close()
+    assert (await get(port, "/healthz"))[0] == 200
+
+
 async def test_a_second_request_on_a_connection_is_answered_too(port: int):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(5):

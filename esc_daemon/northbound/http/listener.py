@@ -6,19 +6,21 @@ Errors of this file: OSError when the address cannot be bound.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Final
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 _BACKLOG: Final = 128
 _STOP_SECONDS: Final = 5
 _REQUEST_SECONDS: Final = 20.0
 """From the connection, or the last answer, to the whole head of the next request."""
+_ANSWER_SECONDS: Final = 60.0
+"""From the head of a request until its answer is sent and taken."""
 _CONCURRENT_REQUESTS: Final = 256
 """Connections and requests at a time; more are answered 503."""
 
@@ -33,43 +35,78 @@ def create_app(routers: Sequence[APIRouter]) -> FastAPI:
 
 class _PatientProtocol(H11Protocol):
     """
-    One HTTP connection, closed when a request does not come whole in time.
+    One HTTP connection, closed when a request does not come, or its answer is not taken, in time.
 
-    uvicorn times only the pause after an answer: a client that sends nothing, or half a head,
-    would keep its place among the *_CONCURRENT_REQUESTS* for ever.
+    uvicorn times only the pause after an answer: a client that sends nothing, or half a head, or
+    that asks and does not read, would keep its place among the *_CONCURRENT_REQUESTS* for ever.
+    When all places are taken, the connection that has been idle for longest makes room.
     """
 
     _timer: asyncio.TimerHandle | None = None
+    _waited_for: RequestResponseCycle | None = None
+    """The request whose answer is under way; None while the next request is waited for."""
+    _since: float = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        if len(self.connections) > 2 * _CONCURRENT_REQUESTS:
-            transport.abort()
-            return
         self._wait()
+        if len(self.connections) >= _CONCURRENT_REQUESTS:
+            _make_room(self.connections)
 
     def data_received(self, data: bytes) -> None:
         """Take *data*; wait on unless it completes the head of a request."""
         super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
-            self._wait()
-        else:
-            self._stop_waiting()
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or answer the one that came behind this."""
+        super().on_response_complete()
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()
         super().connection_lost(exc)
 
+    @property
+    def idle_since(self) -> float | None:
+        """Since when no request is under way, in the loop's time; None while one is."""
+        return None if self._waited_for is not None else self._since
+
+    def give_up(self) -> None:
+        """Close at once; its place is free from now on."""
+        self.connections.discard(self)
+        self._stop_waiting()
+        self.transport.abort()
+
     def _wait(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(_REQUEST_SECONDS, self.transport.abort)
+        """Begin to count when what is waited for is another than before."""
+        if self.transport.is_closing():
+            return
+        under_way = None if self.cycle is None or self.cycle.response_complete else self.cycle
+        if self._timer is not None and under_way is self._waited_for:
+            return
+        self._stop_waiting()
+        self._waited_for = under_way
+        self._since = self.loop.time()
+        seconds = _REQUEST_SECONDS if under_way is None else _ANSWER_SECONDS
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _make_room(connections: Iterable[object]) -> None:
+    idle = [
+        (since, each)
+        for each in connections
+        if isinstance(each, _PatientProtocol) and (since := each.idle_since) is not None
+    ]
+    if idle:
+        min(idle, key=lambda pair: pair[0])[1].give_up()
 
 
 class _Server(uvicorn.Server):
