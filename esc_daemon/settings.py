@@ -15,9 +15,16 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -37,6 +44,8 @@ _NOT_OURS: Final = ("ESC_NC_",)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Patience = Annotated[float, Field(gt=0, le=365 * 86400, allow_inf_nan=False)]
+"""Seconds that end before the calendar does."""
 
 
 class BadSettings(Exception):
@@ -138,13 +147,32 @@ class VimSettings(_Section):
         default=None, description="faults that the embedded simulator plays, a file"
     )
     call_timeout: Seconds = Field(default=30, description="one call of a VIM, seconds")
-    check_seconds: Seconds = Field(
+    check_seconds: Patience = Field(
         default=60, description="time between two checks of a connector that works, seconds"
     )
-    give_up_after: Seconds = Field(
+    recheck_seconds: Patience = Field(
+        default=10,
+        description="time between two checks of one that does not work, at most check_seconds",
+    )
+    first_pause: Patience = Field(
+        default=1,
+        description="longest time between the first two tries of a call, then doubled, seconds",
+    )
+    longest_pause: Patience = Field(
+        default=60, description="longest time between two tries of a call, seconds"
+    )
+    give_up_after: Patience = Field(
         default=1200, description="time from the first try to giving up, seconds"
     )
-    settle: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    removal_tries: int = Field(
+        default=5,
+        ge=1,
+        description="tries of a removal that the VIM refuses; what stays is a leftover",
+    )
+    leftover_pause: Patience = Field(
+        default=300, description="longest time between two tries of a leftover, seconds"
+    )
+    settle: Annotated[float, Field(ge=0, le=365 * 86400, allow_inf_nan=False)] = Field(
         default=10,
         description="time after which an unanswered request can no longer take effect, seconds",
     )
@@ -161,6 +189,14 @@ class VimSettings(_Section):
         if value is not None:
             host_and_port(value)
         return value
+
+    @model_validator(mode="after")
+    def _patience(self) -> Self:
+        """The first pause is the shortest of all times, or it would never be the first."""
+        for longer in ("longest_pause", "give_up_after", "leftover_pause"):
+            if self.first_pause > getattr(self, longer):
+                raise ValueError(f"first_pause is longer than {longer}")
+        return self
 
 
 class Day0Settings(_Section):

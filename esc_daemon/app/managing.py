@@ -21,7 +21,7 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.settings import Settings
+from esc_daemon.settings import Settings, VimSettings
 from esc_daemon.store.base import Store
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -50,6 +50,20 @@ def reader_of_day_zero(
     )
 
 
+def policy_of(vim: VimSettings) -> Policy:
+    """Return how patient the operator wants us to be with a VIM."""
+    return Policy(
+        give_up_after=timedelta(seconds=vim.give_up_after),
+        first_pause=timedelta(seconds=vim.first_pause),
+        longest_pause=timedelta(seconds=vim.longest_pause),
+        removal_tries=vim.removal_tries,
+        leftover_pause=timedelta(seconds=vim.leftover_pause),
+        settle=timedelta(seconds=vim.settle),
+        check_pause=timedelta(seconds=vim.check_seconds),
+        recheck_pause=timedelta(seconds=vim.recheck_seconds),
+    )
+
+
 async def engine_of(
     settings: Settings,
     stack: AsyncExitStack,
@@ -70,11 +84,7 @@ async def engine_of(
         now=Clock(asyncio.get_running_loop()).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
         day_zero=day_zero,
-        policy=Policy(
-            give_up_after=timedelta(seconds=settings.vim.give_up_after),
-            settle=timedelta(seconds=settings.vim.settle),
-            check_pause=timedelta(seconds=settings.vim.check_seconds),
-        ),
+        policy=policy_of(settings.vim),
         last_event=await store.last_event(),
     )
     stack.push_async_callback(engine.close)

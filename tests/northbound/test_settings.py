@@ -82,12 +82,21 @@ def test_variables_of_the_client_program_are_left_alone(monkeypatch: pytest.Monk
         ("[vim]\ncall_timeout = 0", "vim.call_timeout"),
         ("[vim]\ncall_timeout = inf", "vim.call_timeout"),
         ("[vim]\nsimulator_address = 'nowhere'", "vim.simulator_address"),
+        ("[vim]\nremoval_tries = 0", "vim.removal_tries"),
+        ("[vim]\nleftover_pause = 1e15", "vim.leftover_pause"),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("vim = 3", "vim"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_key(tmp_path: Path, text: str, key: str):
     assert [problem.split(":")[0] for problem in problems(a_file(tmp_path, text))] == [key]
+
+
+@pytest.mark.parametrize("longer", ["longest_pause", "give_up_after", "leftover_pause"])
+def test_a_first_pause_that_is_longer_than_the_others_is_refused(tmp_path: Path, longer: str):
+    (problem,) = problems(a_file(tmp_path, f"[vim]\nfirst_pause = 40\n{longer} = 30"))
+
+    assert problem == f"vim: value error, first_pause is longer than {longer}"
 
 
 def test_a_wrong_value_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
