@@ -216,9 +216,10 @@ def leftover_resource(record: AnyResourceRecord) -> str:
         leaf("tenant", record.key.tenant),
         leaf("deployment_name", owner and owner.name),
         leaf("deployment_id", owner_id),
-        leaf("vim_id", handle and handle.vim),
+        leaf("vim_id", record.vim or (handle and handle.vim)),
         leaf("vim_project", handle and handle.project),
-        leaf("error", record.error),
+        leaf("error", (attempt and attempt.error) or record.error),
+        leaf("tries", attempt and attempt.tries),
         leaf("next_try", attempt and attempt.next.isoformat()),
     )
 
@@ -236,5 +237,6 @@ def _leftover(record: DeploymentRecord, leftover: Leftover) -> str:
         leaf("vim_id", vm.vim),
         leaf("vim_project", vm.project),
         leaf("error", leftover.attempt.error),
+        leaf("tries", leftover.attempt.tries),
         leaf("next_try", leftover.attempt.next.isoformat()),
     )

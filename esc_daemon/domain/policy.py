@@ -1,7 +1,8 @@
 """How patient we are with a VIM: the numbers behind attempts, back-off and give-up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from zlib import crc32
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -45,16 +46,30 @@ def begin(now: datetime, policy: Policy) -> Attempt:
     return Attempt(tries=0, first=now, next=now, give_up=now + policy.give_up_after)
 
 
-def failed(attempt: Attempt, error: str, now: datetime, policy: Policy) -> Attempt:
-    """Return *attempt* after one more try without success; pauses double up to the longest."""
+def failed(attempt: Attempt, error: str, now: datetime, policy: Policy, *, subject: str) -> Attempt:
+    """
+    Return *attempt* after one more try without success; pauses double up to the longest.
+
+    *subject* is the id of what was tried: each has pauses of its own (`_apart`).
+    """
     pause = min(policy.first_pause * 2 ** min(attempt.tries, 16), policy.longest_pause)
-    return Attempt(
-        tries=attempt.tries + 1,
-        first=attempt.first,
-        next=now + pause,
-        give_up=attempt.give_up,
-        error=error,
-    )
+    tries = attempt.tries + 1
+    return replace(attempt, tries=tries, next=now + _apart(pause, subject, tries), error=error)
+
+
+def left(attempt: Attempt, now: datetime, policy: Policy, *, subject: str) -> Attempt:
+    """Return *attempt* of what is left in the VIM: tried again after the long pause."""
+    return replace(attempt, next=now + _apart(policy.leftover_pause, subject, attempt.tries))
+
+
+def _apart(pause: timedelta, subject: str, tries: int) -> timedelta:
+    """
+    Return between a half of *pause* and the whole of it.
+
+    What failed together at one VIM must not come back together; that depends on the id and the try
+    alone, so that a run repeats exactly.
+    """
+    return pause * (1 - crc32(f"{subject} {tries}".encode()) / 2**33)
 
 
 def exhausted(attempt: Attempt, now: datetime) -> bool:

@@ -3,6 +3,7 @@ The order in which groups start: whose turn has come, and whose never will (poli
 
 A group waits until the KPI events that it depends on have come true in every VM of the groups
 that it names. A VM notes in its record what came true in it, so the order outlives a restart.
+Once a VM has failed nothing more begins: what is under way beside it ends, then all has failed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ class Turn(StrEnum):
     COME = "come"
     LATER = "later"
     NEVER = "never"
-    """What it waits for has failed."""
+    """What it waits for, or anything else, failed before it began."""
 
 
 def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
@@ -37,8 +38,12 @@ def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
         vms.setdefault(vm.group, []).append(vm)
     waits = {each.group: each.depends_on for each in record.intent.startup}
     order = TopologicalSorter({group: [on.group for on in waits[group]] for group in waits})
+    failed = any(vm.state is VmState.ERROR for vm in record.vms.values())
     found: dict[VmGroupName, Turn] = {}
     for group in order.static_order():
+        if failed and group in waits and _unbegun(vms.get(group, ())):
+            found[group] = Turn.NEVER
+            continue
         found[group] = _last(
             [
                 _after(vms.get(on.group, ()), on.event_name, found[on.group])
@@ -46,6 +51,10 @@ def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
             ]
         )
     return found
+
+
+def _unbegun(vms: Sequence[VmRecord]) -> bool:
+    return bool(vms) and all(vm.state is VmState.UNDEF for vm in vms)
 
 
 def _last(each: list[Turn]) -> Turn:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from esc_daemon.domain.causes import vm_and
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
 from esc_daemon.domain.ids import (
     ADMIN_TENANT,
@@ -131,9 +132,9 @@ def vm_deployed(record: DeploymentRecord, vm: VmRecord) -> Event:
     return _of_vm(record, vm, EventType.VM_DEPLOYED, text, interfaces=True)
 
 
-def vm_not_deployed(record: DeploymentRecord, vm: VmRecord, error: str) -> Event:
+def vm_not_deployed(record: DeploymentRecord, vm: VmRecord, cause: str) -> Event:
     """Return VM_DEPLOYED FAILURE; NSO expects no vm_group in it."""
-    text = f"VIM Driver: VM creation failed, VM Name: [{vm.name}]: {error}"
+    text = f"VIM Driver: VM creation failed, VM Name: {vm_and(vm, cause)}"
     return _of_service(
         record, EventType.VM_DEPLOYED, text, source=vm_ref(vm), status=EventStatus.FAILURE
     )
@@ -145,12 +146,12 @@ def vm_alive(record: DeploymentRecord, vm: VmRecord) -> Event:
     return _of_vm(record, vm, EventType.VM_ALIVE, text, interfaces=True)
 
 
-def vm_undeployed(record: DeploymentRecord, vm: VmRecord, error: str | None = None) -> Event:
-    """Return VM_UNDEPLOYED; FAILURE where there is an *error*."""
+def vm_undeployed(record: DeploymentRecord, vm: VmRecord, cause: str | None = None) -> Event:
+    """Return VM_UNDEPLOYED; FAILURE where there is a *cause*."""
     text = "VIM Driver: VM successfully deleted"
-    if error is not None:
-        text = f"VIM Driver: VM deletion failed, VM Name: [{vm.name}]: {error}"
-    return _of_vm(record, vm, EventType.VM_UNDEPLOYED, text, error=error)
+    if cause is not None:
+        text = f"VIM Driver: VM deletion failed, VM Name: {vm_and(vm, cause)}"
+    return _of_vm(record, vm, EventType.VM_UNDEPLOYED, text, error=cause)
 
 
 def service_alive(record: DeploymentRecord, error: str | None = None) -> Event:

@@ -26,6 +26,7 @@ from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, TenantName, VimId
+from esc_daemon.domain.leftovers import departed
 from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
@@ -341,6 +342,8 @@ class Engine:
             box = self._box(step.key)
             box.record = step.record
             self._index(box)
+            for kind, name, vim in departed(step):
+                log.info("leftover.gone", kind=kind, name=name, vim=vim)
         if sealed and log.is_enabled_for(logging.DEBUG):
             for step in sealed:
                 told = [event.type.value for event in step.events]

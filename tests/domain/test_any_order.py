@@ -247,6 +247,8 @@ class AnyOrder(RuleBasedStateMachine):
             if isinstance(record, DeploymentRecord):
                 assert record.state in {ServiceState.ACTIVE, ServiceState.ERROR}
                 assert not record.leftovers
+                failures = [e for e in world.told(EventType.SERVICE_ALIVE) if _failed(e, record.id)]
+                assert len(failures) == (1 if record.state is ServiceState.ERROR else 0)
                 settled = {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.ERROR, VmState.UNDEF}
                 assert {vm.state for vm in record.vms.values()} <= settled
             else:
@@ -258,6 +260,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert not world.vim.ports
         assert not world.vim.resources
         self.events_told_the_story()
+        assert not [e for e in world.log if _failed(e) and "VIM sim: " not in e.message]
 
     def rest(self) -> None:
         world = self.world
@@ -281,6 +284,10 @@ class AnyOrder(RuleBasedStateMachine):
                 _check_undeploy(events)
 
 
+def _failed(event: Event, id_: RecordId | None = None) -> bool:
+    return event.status is EventStatus.FAILURE and id_ in {None, event.deployment_id}
+
+
 def _wanted_id(record: object) -> RecordId | None:
     if not isinstance(record, DeploymentRecord):
         return None
@@ -295,7 +302,11 @@ def _wanted(record: object) -> Intent:
     return intent
 
 
+_MADE_BEFORE_ITS_VMS: Final = {EventType.CREATE_NETWORK: 0, EventType.CREATE_SUBNET: 1}
+
+
 def _check_deploy(events: list[Event]) -> None:
+    _check_order([e for e in events if e.type in _MADE_BEFORE_ITS_VMS], _MADE_BEFORE_ITS_VMS)
     alive = [i for i, e in enumerate(events) if e.type is EventType.SERVICE_ALIVE]
     assert len(alive) <= 1
     up: set[str] = set()
@@ -308,7 +319,7 @@ def _check_deploy(events: list[Event]) -> None:
         elif event.type is EventType.VM_ALIVE:
             assert event.source.vmname in up
     for index in alive:
-        late = {EventType.VM_DEPLOYED, EventType.VM_ALIVE}
+        late = {EventType.VM_DEPLOYED, EventType.VM_ALIVE, *_MADE_BEFORE_ITS_VMS}
         assert not [e for e in events[index:] if e.type in late]
         if events[index].status is EventStatus.SUCCESS:
             assert not [e for e in events[:index] if e.status is EventStatus.FAILURE]
@@ -321,9 +332,7 @@ def _check_undeploy(events: list[Event]) -> None:
         EventType.DELETE_NETWORK: 2,
         EventType.SERVICE_UNDEPLOYED: 3,
     }
-    for network in {e.network for e in events}:  # None: the VMs before the end, networks or not
-        told = [e for e in events if e.network == network or e.network is None]
-        _check_order([e for e in told if e.type in order], order)
+    _check_order([e for e in events if e.type in order], order)
     removed = Counter(
         e.source.vmname for e in events if e.source and e.type is EventType.VM_UNDEPLOYED
     )

@@ -248,7 +248,7 @@ def test_a_removal_that_the_vim_refuses_ends_in_a_leftover() -> None:
     assert left.vm.server is not None
     assert left.vm.server.resource_id == server
     assert left.deployment == record.id
-    assert "is left in the VIM" in world.log[-1].message
+    assert "is left in VIM sim: gave up after" in world.log[-1].message
 
 
 def test_a_vim_that_never_answers_a_removal_is_given_up_after_twenty_minutes() -> None:
@@ -273,7 +273,8 @@ def test_a_leftover_is_tried_again_with_long_pauses_until_it_goes() -> None:
     world.log.clear()
     for _ in range(3):
         pause = world.wakes[SHOP] - world.now
-        assert pause == DEFAULT_POLICY.leftover_pause
+        longest = DEFAULT_POLICY.leftover_pause
+        assert longest / 2 <= pause <= longest
         world.sleep(pause.total_seconds())
         (leaving,) = list(world.flights)
         world.perform(leaving, Luck.DONE)

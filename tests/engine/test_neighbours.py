@@ -25,6 +25,7 @@ from esc_daemon.engine.neighbours import Neighbours
 
 ID, OTHER_ID, WAITER = record_id(1), record_id(2), record_id(3)
 READY, GONE = Until.READY, Until.GONE
+THERE = "network n in the default VIM"
 SUCCESSOR = ResourceSuccessor(id=OTHER_ID, intent=None, owner=None)
 
 
@@ -70,13 +71,13 @@ def gone(*failures) -> NeighboursGone:
         (network(ResourceState.ACTIVE), OTHER_ID, None),
         (network(ResourceState.CREATING), ID, None),
         (network(ResourceState.ERROR, error="quota"), ID, failed(NETWORK, "quota")),
-        (network(ResourceState.ERROR), None, failed(NETWORK, "it could not be created")),
+        (network(ResourceState.ERROR), None, failed(NETWORK, f"{THERE}: it could not be created")),
         # the failure of another incarnation is not ours
         (network(ResourceState.ERROR, error="quota"), OTHER_ID, None),
-        (network(ResourceState.DELETING), None, failed(NETWORK, "it is being removed")),
+        (network(ResourceState.DELETING), None, failed(NETWORK, f"{THERE}: it is being removed")),
         # ... but the next one is on its way
         (network(ResourceState.DELETING, successor=SUCCESSOR), None, None),
-        (network(ResourceState.LEFTOVER), None, failed(NETWORK, "it is being removed")),
+        (network(ResourceState.LEFTOVER), None, failed(NETWORK, f"{THERE}: it is being removed")),
     ],
 )
 def test_one_that_must_be_ready(record, wanted, expected):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from esc_daemon.domain import tell
+from esc_daemon.domain import causes, tell
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import NO_VIM, Key, Kind, RecordId, VimId
@@ -220,7 +220,7 @@ def server_seen(
     )
     if server.status is ServerStatus.BUILD:
         if vm.attempt is not None and exhausted(vm.attempt, now):
-            error = f"the VIM was still building it after {policy.give_up_after}"
+            error = causes.given_up(vm.vim, vm.attempt, "the VIM is still building it", now)
             return _not_deployed(record, seen, error, now)
         if seen == vm:
             return Step(key=record.key, before=record, record=record)
@@ -292,9 +292,10 @@ def server_missing(record: DeploymentRecord, vm: VmRecord, now: datetime, policy
     """
     assert vm.attempt is not None
     error = "the server vanished while it was built" if vm.server else vm.attempt.error
-    attempt = failed(vm.attempt, error or "no such server", now, policy)
+    error = error or "no such server"
+    attempt = failed(vm.attempt, error, now, policy, subject=vm.id)
     if exhausted(attempt, now):
-        return _not_deployed(record, vm, attempt.error or "no such server", now)
+        return _not_deployed(record, vm, causes.given_up(vm.vim, attempt, error, now), now)
     return Step(
         key=record.key,
         before=record,
@@ -313,23 +314,25 @@ def call_failed(
     assert vm.attempt is not None
     if failure.final:
         return _not_deployed(record, vm, failure.error, now)
-    attempt = failed(vm.attempt, failure.error, now, policy)
+    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
     unsure = now + policy.settle if failure.reached and vm.server is None else vm.unsure_until
     tried = replace(vm, attempt=attempt, unsure_until=unsure)
     if exhausted(attempt, now):
-        return _not_deployed(record, tried, failure.error, now)
+        return _not_deployed(
+            record, tried, causes.given_up(vm.vim, attempt, failure.error, now), now
+        )
     return Step(key=record.key, before=record, record=with_vm(record, tried))
 
 
-def _not_deployed(record: DeploymentRecord, vm: VmRecord, error: str, now: datetime) -> Step:
+def _not_deployed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
     broken = replace(
         vm,
         state=next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED),
         attempt=None,
-        error=error,
+        error=causes.of_vm(vm, cause),
     )
     moved = with_vm(record, broken)
-    return settled(record, moved, (tell.vm_not_deployed(moved, broken, error),), now)
+    return settled(record, moved, (tell.vm_not_deployed(moved, broken, cause),), now)
 
 
 def kpi_crossed(
@@ -373,16 +376,18 @@ def boot_deadlines(record: DeploymentRecord, now: datetime) -> Step:
     moved = record
     for vm in late:
         state = next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED)
-        error = _too_late(vm, awaited_of(record.intent, vm.group))
-        moved = with_vm(moved, replace(vm, state=state, deadline=None, error=error))
+        cause = _too_late(vm, awaited_of(record.intent, vm.group))
+        cause = f"{cause} of {group_of(record, vm).bootup_time} s"
+        broken = replace(vm, state=state, deadline=None, error=causes.of_vm(vm, cause))
+        moved = with_vm(moved, broken)
     return settled(record, moved, (), now)
 
 
 def _too_late(vm: VmRecord, awaited: frozenset[str]) -> str:
     if vm.state is VmState.INERT:
-        return f"VM [{vm.name}] did not answer within its bootup_time"
+        return "it did not answer within its bootup_time"
     missing = ", ".join(sorted(awaited.difference(vm.came_true)))
-    return f"VM [{vm.name}] answered, but {missing} did not come true within its bootup_time"
+    return f"it answered, but {missing} did not come true within its bootup_time"
 
 
 def with_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:

@@ -77,8 +77,8 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
     match trigger:
         case ResourcesReady(handles=handles):
             return deploy.resources_ready(record, handles, now, policy)
-        case ResourceFailed(key=failed, error=error):
-            return deploy.resource_failed(record, f"{failed.kind} {failed.name}: {error}", now)
+        case ResourceFailed(error=error):
+            return deploy.resource_failed(record, error, now)
         case NeighboursGone(failures=failures):
             return undeploy.neighbours_gone(record, failures, now)
         case ServerSeen() | ServerGone() | CallFailed() | KpiCrossed():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, assert_never
 
-from esc_daemon.domain import tell
+from esc_daemon.domain import causes, tell
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import NO_VIM, Key, RecordId, VimId
@@ -22,7 +22,7 @@ from esc_daemon.domain.intent import (
     Tenant,
 )
 from esc_daemon.domain.machine import next_state
-from esc_daemon.domain.policy import Policy, exhausted, failed
+from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import AnyResourceRecord, ResourceRecord, ResourceSuccessor
 from esc_daemon.domain.specs import ResourceHandle
@@ -88,12 +88,12 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
     match trigger:
         case ResourcesReady(handles=handles):
             return _neighbours_ready(record, next(iter(handles.values()), None), now, policy)
-        case ResourceFailed(key=failed_key, error=error):
+        case ResourceFailed(error=error):
             if not waits(record) or record.state is not ResourceState.CREATING:
                 return _unmoved(record)
-            return _not_created(record, f"{failed_key.kind} {failed_key.name}: {error}")
-        case NeighboursGone():
-            return _may_go(record, now, policy)
+            return _not_created(record, causes.not_asked(error))
+        case NeighboursGone(failures=failures):
+            return _may_go(record, failures, now, policy)
         case ResourceMade(id=id_, handle=handle):
             return _made(record, id_, handle)
         case ResourceGone(id=id_):
@@ -271,12 +271,21 @@ def _neighbours_ready(
     return Step(key=record.key, before=record, record=ready)
 
 
-def _may_go(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
+def _may_go(
+    record: AnyResourceRecord,
+    failures: tuple[tuple[Key, str], ...],
+    now: datetime,
+    policy: Policy,
+) -> Step:
+    """Kinds leave one after the other: while something of the kind before stays, this stays too."""
     if record.state is not ResourceState.DELETING or not waits(record):
         return _unmoved(record)
     if not in_vim(record.made):
         return _ended(record, record, (tell.resource_deleted(record),))
-    going = replace(record, attempt=begin_attempt(now, policy))
+    attempt = begin_attempt(now, policy)
+    if failures:
+        return _left_behind(record, attempt, causes.not_asked(failures[0][1]), now, policy)
+    going = replace(record, attempt=attempt)
     return Step(key=record.key, before=record, record=going)
 
 
@@ -300,7 +309,8 @@ def _made(record: AnyResourceRecord, id_: RecordId, handle: ResourceHandle) -> S
     return _unmoved(record)
 
 
-def _not_created(record: AnyResourceRecord, error: str) -> Step:
+def _not_created(record: AnyResourceRecord, cause: str) -> Step:
+    error = causes.of_resource(record, cause)
     broken = replace(
         record,
         state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.FAILED),
@@ -354,14 +364,14 @@ def _creation_failed(
     assert record.attempt is not None
     if failure.final:
         return _not_created(record, failure.error)
-    attempt = failed(record.attempt, failure.error, now, policy)
+    attempt = failed(record.attempt, failure.error, now, policy, subject=record.id)
     unsure = record.unsure_until
     if failure.reached:  # it may still turn up: ask again only when looking will find it
         unsure = now + policy.settle
         attempt = replace(attempt, next=max(attempt.next, unsure))
     tried = replace(record, attempt=attempt, unsure_until=unsure)
     if exhausted(attempt, now):
-        step = _not_created(tried, failure.error)
+        step = _not_created(tried, causes.given_up(record.vim, attempt, failure.error, now))
         return replace(step, before=record)
     return Step(key=record.key, before=record, record=tried)
 
@@ -370,25 +380,34 @@ def _removal_failed(
     record: AnyResourceRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     assert record.attempt is not None
-    attempt = failed(record.attempt, failure.error, now, policy)
+    attempt = failed(record.attempt, failure.error, now, policy, subject=record.id)
     if record.state is ResourceState.LEFTOVER:
-        later = replace(attempt, next=now + policy.leftover_pause)
+        later = left(attempt, now, policy, subject=record.id)
         return Step(key=record.key, before=record, record=replace(record, attempt=later))
     if record.state is not ResourceState.DELETING:
         return _unmoved(record)
     refused = failure.final and attempt.tries >= policy.removal_tries
     if not refused and not exhausted(attempt, now):
         return Step(key=record.key, before=record, record=replace(record, attempt=attempt))
-    events = (tell.resource_deleted(record, failure.error),)
+    cause = causes.given_up(record.vim, attempt, failure.error, now)
+    return _left_behind(record, attempt, cause, now, policy)
+
+
+def _left_behind(
+    record: AnyResourceRecord, attempt: Attempt, cause: str, now: datetime, policy: Policy
+) -> Step:
+    events = (tell.resource_deleted(record, causes.of_resource(record, cause)),)
     if record.successor is not None:  # the next one adopts what would not go
         return _ended(record, record, events)
-    left = replace(
+    remaining = replace(
         record,
         state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.LEFT_BEHIND),
-        attempt=replace(attempt, next=now + policy.leftover_pause),
-        error=failure.error,
+        attempt=left(
+            replace(attempt, error=attempt.error or cause), now, policy, subject=record.id
+        ),
+        error=causes.resource_left(record, cause),
     )
-    return Step(key=record.key, before=record, record=left, events=events)
+    return Step(key=record.key, before=record, record=remaining, events=events)
 
 
 def _restarted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 
-from esc_daemon.domain import tell
+from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance import deploy
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, ServerKey
 from esc_daemon.domain.machine import next_state
-from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
@@ -117,19 +117,20 @@ def call_failed(
         known = replace(vm, unsure_until=now + policy.settle)
         return Step(key=record.key, before=record, record=deploy.with_vm(record, known))
     assert vm.attempt is not None
-    attempt = failed(vm.attempt, failure.error, now, policy)
+    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
     given_up = exhausted(attempt, now) or (failure.final and attempt.tries >= policy.removal_tries)
     if not given_up:
         tried = replace(vm, attempt=attempt)
         return Step(key=record.key, before=record, record=deploy.with_vm(record, tried))
-    later = replace(attempt, next=now + policy.leftover_pause)
-    left = replace(
+    cause = causes.given_up(vm.vim, attempt, failure.error, now)
+    later = left(attempt, now, policy, subject=vm.id)
+    remaining = replace(
         _without(record, vm),
         leftovers=(*record.leftovers, Leftover(vm=vm, deployment=record.id, attempt=later)),
-        error=record.error or f"VM [{vm.name}] is left in the VIM: {failure.error}",
+        error=record.error or causes.vm_left(vm, cause),
     )
-    events = (tell.vm_undeployed(record, vm, failure.error),)
-    return _ended_if_empty(record, left, events, now)
+    events = (tell.vm_undeployed(record, vm, cause),)
+    return _ended_if_empty(record, remaining, events, now)
 
 
 def _ended_if_empty(
@@ -150,8 +151,8 @@ def neighbours_gone(
     if record.state is not ServiceState.UNDEPLOYING or record.vms:
         return Step(key=record.key, before=record, record=record)
     if failures and record.error is None:
-        key, error = failures[0]
-        record_left = replace(record, error=f"{key.kind} {key.name} is left: {error}")
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        record_left = replace(record, error=causes.first_of(failures) + more)
     else:
         record_left = record
     return _ended(record, record_left, (), now)
@@ -181,7 +182,7 @@ def _ended(
 
 def leftover_gone(record: DeploymentRecord, key: ServerKey) -> Step:
     """A leftover has left at last; its names and addresses are free again."""
-    rest = tuple(left for left in record.leftovers if not _is(left, key))
+    rest = tuple(each for each in record.leftovers if not _is(each, key))
     if len(rest) == len(record.leftovers):
         return Step(key=record.key, before=record, record=record)
     if not rest and record.state is ServiceState.UNDEF:
@@ -193,23 +194,19 @@ def leftover_stays(
     record: DeploymentRecord, key: ServerKey, error: str, now: datetime, policy: Policy
 ) -> Step:
     """A leftover would not go: again after a long pause, for as long as it takes."""
-    if not any(_is(left, key) for left in record.leftovers):
+    if not any(_is(each, key) for each in record.leftovers):
         return Step(key=record.key, before=record, record=record)
     again = tuple(
-        replace(
-            left,
-            attempt=replace(
-                left.attempt,
-                tries=left.attempt.tries + 1,
-                next=now + policy.leftover_pause,
-                error=error,
-            ),
-        )
-        if _is(left, key)
-        else left
-        for left in record.leftovers
+        replace(each, attempt=_again(each, error, now, policy)) if _is(each, key) else each
+        for each in record.leftovers
     )
     return Step(key=record.key, before=record, record=replace(record, leftovers=again))
+
+
+def _again(leftover: Leftover, error: str, now: datetime, policy: Policy) -> Attempt:
+    subject = leftover.vm.id
+    tried = failed(leftover.attempt, error, now, policy, subject=subject)
+    return left(tried, now, policy, subject=subject)
 
 
 def _is(leftover: Leftover, key: ServerKey) -> bool:
