@@ -1,0 +1,78 @@
+import pytest
+from asyncssh.crypto import GCMCipher
+from hypothesis import given
+from hypothesis import strategies as st
+from netconf_server import Server
+from raw_client import connected
+
+from esc_daemon.northbound.ssh.transport import LeanConnection, ReadyCipher
+
+KEY = bytes(range(16))
+
+
+def a_cipher(counter: int) -> GCMCipher:
+    return GCMCipher("aes128-gcm", KEY, b"\1\2\3\4" + counter.to_bytes(8, "big"))
+
+
+@given(
+    counter=st.sampled_from([0, 255, 2**32 - 1, 2**64 - 2]),
+    packets=st.lists(st.tuples(st.binary(max_size=64), st.booleans()), max_size=8),
+)
+def test_packets_are_sealed_and_opened_as_the_library_does(
+    counter: int, packets: list[tuple[bytes, bool]]
+):
+    theirs, opened = a_cipher(counter), ReadyCipher(a_cipher(counter))
+    ours = ReadyCipher(a_cipher(counter))
+    for packet, rests in packets:
+        header = len(packet).to_bytes(4, "big")
+        sealed = ours.encrypt_and_sign(header, packet)
+        assert sealed == theirs.encrypt_and_sign(header, packet)
+        assert opened.verify_and_decrypt(header, sealed[0][4:], sealed[1]) == packet
+        if rests:
+            ours.rest()
+            opened.rest()
+
+
+def test_a_packet_that_was_changed_is_not_opened():
+    data, mac = a_cipher(0).encrypt_and_sign(b"size", b"text")
+    opened = ReadyCipher(a_cipher(0))
+    assert opened.verify_and_decrypt(b"sizf", data[4:], mac) is None
+
+
+async def test_a_key_exchange_in_the_middle_of_a_session_breaks_nothing(server: Server):
+    # given: new keys after each 2 KiB that the client sends
+    async with connected(server.port, rekey_bytes=2048) as client:
+        # when
+        for _ in range(40):
+            await client.rpc("<get/>")
+        # then: it is a lean connection that answered
+        (session,) = server.services.sessions.open.values()
+        connection = session._channel.get_connection()
+        assert isinstance(connection, LeanConnection)
+        assert isinstance(connection._send_encryption._cipher, ReadyCipher)
+
+
+@pytest.mark.parametrize("cipher", ["aes256-gcm@openssh.com", "aes128-ctr"])
+async def test_each_kind_of_cipher_answers(server: Server, cipher: str):
+    async with connected(server.port, encryption_algs=[cipher]) as client:
+        await client.rpc("<get/>")
+
+
+async def test_a_silent_client_is_asked_whether_it_is_there(server: Server):
+    # given
+    async with connected(server.port) as client:
+        (session,) = server.services.sessions.open.values()
+        connection = session._channel.get_connection()
+        await client.rpc("<get/>")
+        timer = connection._keepalive_timer
+        # when: its time comes after something was heard
+        connection._keepalive_timer_callback()
+        # then: it is not asked
+        assert connection._keepalive_timer is not timer
+        assert connection._keepalive_count == 0
+        # when: nothing was heard since
+        connection._keepalive_timer_callback()
+        assert connection._keepalive_count == 1
+        # then: its answer is as good as a request
+        await server.until(lambda: not connection._keepalive_count)
+        await client.rpc("<get/>")
