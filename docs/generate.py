@@ -19,9 +19,11 @@ from manual import program as esc_nc_cli
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from esc_daemon.app.measuring import NOT_YET
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
 from esc_daemon.domain.ids import Kind
+from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
 from esc_daemon.settings import Settings
 
@@ -112,11 +114,25 @@ def commands() -> Iterator[str]:
         yield f"| `{words}` | {command.get_short_help_str(limit=80)} |"
 
 
+def metrics() -> Iterator[str]:
+    """The metrics of a new catalogue."""
+    yield "| metric | runs | properties | measured |"
+    yield "|---|---|---|---|"
+    for metric in CORE:
+        properties = ", ".join(
+            f"`{each.name}` {f'`{each.value}`' if each.value else 'empty'}"
+            for each in metric.properties
+        )
+        measured = "not yet" if metric.measure in NOT_YET else "yes"
+        yield f"| `{metric.name}` | `{metric.measure}` | {properties} | {measured} |"
+
+
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "capabilities": capabilities,
     "commands": commands,
     "idle": idle,
     "later": later,
+    "metrics": metrics,
     "settings": settings,
     "tree": tree,
 }

@@ -1,7 +1,7 @@
 """
 The rooms below the doors: the engine with its VIMs, its monitor and its reader of day-0 files.
 
-A new VIM driver and a new collector are named here.
+A new VIM driver is named here.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from esc_daemon.app.measuring import measuring
 from esc_daemon.dayzero.base import DayZeroReader, FileServers
 from esc_daemon.dayzero.reader import day_zero_reader
 from esc_daemon.domain.policy import Policy
@@ -18,8 +19,6 @@ from esc_daemon.domain.secrets import opened_connector
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
-from esc_daemon.monitor.base import select
-from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.settings import Settings, VimSettings
 from esc_daemon.store.base import Store
@@ -82,7 +81,7 @@ async def engine_of(
         store=store,
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
-        monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+        monitor=partial(Monitor, measuring(vims)),
         day_zero=day_zero,
         policy=policy_of(settings.vim),
         last_event=await store.last_event(),

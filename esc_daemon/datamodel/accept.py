@@ -112,9 +112,8 @@ def _check_startup(deployment: Deployment, element: etree._Element) -> None:
 
 def _check_thresholds(group: VmGroup, element: etree._Element) -> None:
     for kpi, at in zip(group.kpis, element.findall(steps("kpi_data/kpi")), strict=True):
-        if unreadable(kpi):
-            text = f"metric_value is no number, as metric_type {kpi.metric_type} asks for"
-            raise Objection(_child(at, "metric_value"), text)
+        if wrong := unreadable(kpi):
+            raise Objection(_child(at, "metric_value"), wrong)
 
 
 def _check_pools(element: etree._Element) -> None:

@@ -41,7 +41,6 @@ class Waits(StrEnum):
     HEALING = "healing: VMs that fell silent are rebooted or made anew"
     SCALING = "scaling: VMs that are added to a group and taken away"
     DRIVERS = "kept for the VIM drivers that will use them; the simulator needs none of them"
-    COLLECTORS = "collectors that measure other than the simulator's"
 
 
 _SILENT: Final = frozenset({Waits.CLIENT, Waits.DESCRIPTION})
@@ -180,7 +179,6 @@ _DEPLOYMENT_LATER: Final[Mapping[Waits, Iterable[str]]] = {
         *_below("recovery_policy", "recovery_type", "action_on_recovery", "max_retries"),
     ),
     Waits.SCALING: _below("vm_group/scaling", "max_active", "elastic"),
-    Waits.COLLECTORS: _below("vm_group/kpi_data/kpi/metric_collector", *_PROPERTY),
 }
 BOUND_FOR_LATER: Final[Mapping[Kind, Mapping[str, Waits]]] = {
     Kind.NETWORK: _by_leaf({Waits.DRIVERS: _NETWORK_LATER}),

@@ -14,12 +14,13 @@ from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final
 
 import httpx
 
 from esc_daemon.dayzero.base import TOO_LONG, DayZeroRefused, DayZeroUnknown
+from esc_daemon.domain.addresses import Address, may_be_asked
 from esc_daemon.domain.errors import excerpt
 
 AT_A_TIME: Final = 16
@@ -31,14 +32,6 @@ _LONGEST_SHOWN: Final = 500
 """Characters of a URL in an error's text, so that what is said about it has its place too."""
 _LATER: Final = frozenset({408, 425, 429})
 """Answers below 500 that mean: not now."""
-_METADATA: Final = frozenset(
-    map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))
-)
-"""Metadata services of clouds whose addresses are not link-local."""
-_NAT64: Final = 0x0064_FF9B << 64
-"""What IPv6 addresses that stand for an IPv4 address begin with (RFC 6052)."""
-
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -145,23 +138,6 @@ class WebFiles:
     def _trust(self) -> ssl.SSLContext:
         """The certificate authorities of this machine (or of SSL_CERT_FILE)."""
         return ssl.create_default_context()
-
-
-def may_be_asked(address: Address) -> bool:
-    """Tell whether a file may be fetched from *address*: unicast, not link-local, no metadata."""
-    if isinstance(address, IPv6Address) and (inside := _embedded(address)) is not None:
-        return may_be_asked(inside)
-    if address in _METADATA or address.is_link_local:
-        return False
-    broadcast = address.version == 4 and address.is_reserved
-    return not (address.is_multicast or address.is_unspecified or broadcast)
-
-
-def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that *address* is another way of writing."""
-    if int(address) >> 32 == _NAT64:
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour
 
 
 def _is_ours(address: Address) -> bool:

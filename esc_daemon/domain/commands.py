@@ -137,7 +137,11 @@ class RemoveResource:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Watch:
-    """Keep the server's KPIs under watch for as long as this stands; answered by KpiCrossed."""
+    """
+    Keep the server's KPIs under watch for as long as this stands; answered by KpiCrossed.
+
+    *addresses* are (nicid, address), those of one nicid in their order.
+    """
 
     vim: VimId
     server: ServerKey

@@ -4,9 +4,15 @@ What samples mean: thresholds, occurrences, and which KPI speaks for a VM's life
 A KPI holds a sample against its threshold; so many equal outcomes in a row make a crossing, and
 the rules say what follows from it. ICMPPing yields 100 for a guest that answers, so that both
 ``GT 1`` and ``GT 50`` of the payloads in use hold on an answer.
+
+A sample is read as the metric type says: a whole number that is beyond the type's range counts as
+the end of that range (it never wraps), FLOAT is rounded to single precision, STRING is text. A
+threshold beyond the range is one that no sample could be held against: it is refused.
 """
 
 import math
+import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, assert_never
@@ -21,7 +27,17 @@ LIFE_EVENT: Final = "VM_ALIVE"
 
 _Comparable = TypeVar("_Comparable", float, str)
 _TEXT: Final = "STRING"
-_FRACTIONS: Final = frozenset({"FLOAT", "DOUBLE"})
+_SINGLE: Final = "FLOAT"
+_WHOLE: Final = {
+    "INT8": (-(2**7), 2**7 - 1),
+    "INT16": (-(2**15), 2**15 - 1),
+    "INT32": (-(2**31), 2**31 - 1),
+    "UINT8": (0, 2**8 - 1),
+    "UINT16": (0, 2**16 - 1),
+    "UINT32": (0, 2**32 - 1),
+}
+"""The whole numbers that each integer type has."""
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -57,15 +73,29 @@ def compare(kpi: Kpi, value: float | str) -> bool:
     Integer types compare whole numbers (a fraction is cut off), STRING compares by code point.
     What is no number where a number is due never meets a condition; see `unreadable`.
     """
-    if kpi.metric_type.upper() == _TEXT:
+    metric_type = kpi.metric_type.upper()
+    if metric_type == _TEXT:
         return _holds(kpi.condition, text(value), kpi.threshold)
-    sample, threshold = _number(kpi, value), _number(kpi, kpi.threshold)
-    return sample is not None and threshold is not None and _holds(kpi.condition, sample, threshold)
+    sample, threshold = _number(value), _number(kpi.threshold)
+    return (
+        sample is not None
+        and threshold is not None
+        and _holds(kpi.condition, _read_as(metric_type, sample), _read_as(metric_type, threshold))
+    )
 
 
-def unreadable(kpi: Kpi) -> bool:
-    """Tell whether the threshold is no number although the metric type asks for one."""
-    return kpi.metric_type.upper() != _TEXT and _number(kpi, kpi.threshold) is None
+def unreadable(kpi: Kpi) -> str:
+    """Return what is wrong with the threshold for the metric type; empty where nothing is."""
+    metric_type = kpi.metric_type.upper()
+    if metric_type == _TEXT:
+        return ""
+    number = _number(kpi.threshold)
+    if number is None or math.isinf(number):
+        return f"metric_value is no number, as metric_type {kpi.metric_type} asks for"
+    lowest, highest = _WHOLE.get(metric_type, (number, number))
+    if not lowest <= math.trunc(number) <= highest and metric_type in _WHOLE:
+        return f"metric_value is not one of metric_type {kpi.metric_type}, {lowest} to {highest}"
+    return ""
 
 
 def text(value: float | str | None) -> str:
@@ -74,7 +104,8 @@ def text(value: float | str | None) -> str:
         return ""
     if isinstance(value, str):
         return value
-    return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+    number = _finite_or_infinite(value)
+    return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)
 
 
 def observe(
@@ -136,16 +167,33 @@ def _says_booted(rule: Rule) -> bool:
     )
 
 
-def _number(kpi: Kpi, value: float | str) -> float | None:
+def _number(value: float | str) -> float | None:
+    """Return the number that *value* is or writes; digits of ASCII only, so no ``1_000``."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return None
+    number = float(value) if isinstance(value, str) else _finite_or_infinite(value)
+    return None if math.isnan(number) else number
+
+
+def _finite_or_infinite(value: float) -> float:
     try:
-        number = float(value)
-    except ValueError:
-        return None
-    if math.isnan(number):
-        return None
-    if kpi.metric_type.upper() in _FRACTIONS or math.isinf(number):
+        return float(value)
+    except OverflowError:  # an int of more than 308 digits
+        return math.inf if value > 0 else -math.inf
+
+
+def _read_as(metric_type: str, number: float) -> float:
+    """Return *number* as the type holds it, the end of its range for what is beyond."""
+    if (ends := _WHOLE.get(metric_type)) is not None:
+        inside = min(max(number, ends[0]), ends[1])
+        return math.trunc(inside)
+    if metric_type != _SINGLE:
         return number
-    return math.trunc(number)
+    try:
+        rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
+    except OverflowError:
+        return math.copysign(math.inf, number)
+    return rounded
 
 
 def _holds(condition: Condition, sample: _Comparable, threshold: _Comparable) -> bool:

@@ -170,7 +170,12 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
         vim=vm.vim,
         server=key,
         server_id=vm.server.resource_id,
-        addresses=tuple((i.nicid, i.ip_address) for i in vm.interfaces if i.ip_address),
+        addresses=tuple(
+            (interface.nicid, address.ip_address)
+            for interface in vm.interfaces
+            for address in interface.addresses
+            if address.ip_address
+        ),
         kpis=group_of(record, vm).kpis,
     )
 

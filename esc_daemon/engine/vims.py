@@ -226,6 +226,11 @@ class Vims:
 
     # ---------------------------------------------------------------- asking
 
+    def connector(self, vim: VimId) -> VimConnector | None:
+        """Return the connector *vim* as it is now, None where there is none."""
+        connection = self._connections.get(self._known(vim))
+        return None if connection is None else connection.connector
+
     def guests(self, vim: VimId) -> GuestProbe | None:
         """Return what asks the guests in *vim*; None where only their network can tell."""
         connection = self._connections.get(self._known(vim))

@@ -1,19 +1,18 @@
 """
 One wheel for all probes.
 
-A probe is one KPI of one server. Probes stand on a wheel of slots of `TICK` seconds with one
-timer for the whole wheel, so that an armed probe costs memory and nothing else until its turn.
-Every collector has a lane of its own with a bounded number of workers: a collector that hangs
-fills its own lane, never another's. Time is the loop's; nothing here is random, so a run under
-a virtual clock repeats exactly.
+A probe is one KPI of one server. Probes stand on a `Wheel`, so that an armed probe costs memory
+and nothing else until its turn. Every collector has a lane of its own with a bounded number of
+workers: a collector that hangs fills its own lane, never another's. What a batch collector has to
+do is handed to it at once, without a task for each. Time is the loop's; nothing here is random, so
+a run under a virtual clock repeats exactly.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
-from math import ceil, floor
 from types import MappingProxyType
 from typing import Final
 from zlib import crc32
@@ -24,19 +23,30 @@ from esc_daemon.domain import kpi as kpis
 from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.intent import Kpi
-from esc_daemon.monitor.base import Collector, CollectorError, Sample, Select, Target
-
-TICK: Final = 1 / 16
-"""Seconds a slot: a power of two, so that the sums of slots are exact."""
+from esc_daemon.monitor.base import (
+    AnyCollector,
+    BatchCollector,
+    Choice,
+    Collector,
+    CollectorError,
+    Question,
+    Sample,
+    Select,
+    Target,
+    interval_of,
+)
+from esc_daemon.monitor.wheel import TICK, Spoke, Wheel
 
 FIRST_POLL: Final = 1.0
 """The first poll of a probe comes within this many seconds, or within its poll interval."""
 
-SAMPLE_LIMIT: Final = 5.0
-"""The longest time in seconds that one sample may take."""
-
 WORKERS: Final = 512
-"""Samples that one collector takes at a time; the others wait for their turn."""
+"""Samples that one collector takes at a time, or fewer; the others wait for their turn."""
+
+OVERDUE_SECONDS: Final = 1.0
+"""How much later than it said a batch collector may answer before it counts as silence."""
+
+_LONGEST_DETAIL: Final = 200
 
 _NOTHING: Final[Mapping[str, str | None]] = MappingProxyType({})
 
@@ -46,46 +56,29 @@ OnCrossing = Callable[[ServerKey, str, bool, str], None]
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One collector's probes whose turn has come; bounded: a probe stands here at most once."""
-
-    collector: Collector
-    ready: "deque[_Probe]" = field(default_factory=deque)
-    workers: int = 0
-
-
 @dataclass(slots=True, eq=False)
-class _Probe:
-    """One KPI of one server; *busy* from its turn to its result, *due* in loop time."""
+class _Probe(Spoke):
+    """One KPI of one server; *turn* from its turn to its outcome."""
 
-    target: Target
-    kpi: Kpi
-    lane: _Lane
-    due: float
-    interval: float
+    target: Target = field(kw_only=True)
+    kpi: Kpi = field(kw_only=True)
+    interval: float = field(kw_only=True)
     counter: kpis.Counter = kpis.FRESH
-    slot: int = 0
     polls: int = 0
-    busy: bool = False
+    turn: "_Turn | None" = None
     armed: bool = True
+    held: bool = False
     trouble: str | None = None
     about: Mapping[str, str | None] = field(default_factory=dict)
-
-
-class _Nobody:
-    """Stands in where no collector serves a metric, so that the KPI goes FALSE and says why."""
-
-    async def sample(self, target: Target, kpi: Kpi) -> Sample:
-        raise CollectorError(f"no collector measures {kpi.collector.type} on VIM {target.vim}")
 
 
 class Monitor:
     """
     Keeps servers under watch and tells when one of their KPIs crosses.
 
-    To be made inside a running loop. *collectors* chooses who measures what, *on_crossing* is
-    called in the loop and must not block. Counters start at zero whenever a server is armed.
+    To be made inside a running loop. *collectors* chooses at each poll who measures what,
+    *on_crossing* is called in the loop and must not block. Counters start at zero whenever a
+    server is armed.
     """
 
     def __init__(
@@ -96,11 +89,8 @@ class Monitor:
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._watches: dict[VmId, tuple[Watch, tuple[_Probe, ...]]] = {}
-        self._lanes: dict[int, _Lane] = {}
-        self._nobody = _Nobody()
-        self._slots: dict[int, dict[_Probe, None]] = {}
-        self._order: list[int] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._lanes: dict[int, _Workers | _Batch] = {}
+        self._wheel: Wheel[_Probe] = Wheel(self._take_turns)
         # A dict keeps the order of arrival, which a set does not: a run must repeat exactly.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closed = False
@@ -122,33 +112,27 @@ class Monitor:
         if self._closed or (standing and standing[0] == watch and standing[0].kpis == watch.kpis):
             return
         self.disarm(vm)
-        target = Target(
-            server=watch.server,
-            vim=watch.vim,
-            server_id=watch.server_id,
-            addresses=dict(watch.addresses),
-        )
+        target = _target(watch)
         probes = tuple(self._probe(target, one, about) for one in watch.kpis)
         self._watches[vm] = (watch, probes)
         for probe in probes:
-            self._place(probe)
-        self._wind()
+            self._wheel.place(probe)
+        self._wheel.wind()
 
     def disarm(self, vm: VmId) -> None:
         """Watch the VM no longer; no error if nobody does. A sample under way is forgotten."""
         _, probes = self._watches.pop(vm, (None, ()))
         for probe in probes:
             probe.armed = False
-            self._unplace(probe)
+            probe.turn = None
+            self._wheel.take(probe)
 
     async def close(self) -> None:
         """Watch nothing any more and let go of the samples that are under way."""
         self._closed = True
         for vm in tuple(self._watches):
             self.disarm(vm)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wheel.stop()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -164,58 +148,54 @@ class Monitor:
                 threshold=kpi.threshold,
                 metric_type=kpi.metric_type,
             )
-        collector = self._select(target.vim, kpi.collector.type) or self._nobody
-        lane = self._lanes.setdefault(id(collector), _Lane(collector))
-        interval = float(max(1, kpi.collector.poll_seconds))
+        interval = interval_of(kpi)
         soon = min(interval, FIRST_POLL) - TICK
         due = self._loop.time() + soon * _share(target.server, kpi)
-        return _Probe(target=target, kpi=kpi, lane=lane, due=due, interval=interval, about=about)
+        return _Probe(due, target=target, kpi=kpi, interval=interval, about=about)
 
-    def _place(self, probe: _Probe) -> None:
-        slot = probe.slot = ceil(probe.due / TICK)
-        if slot not in self._slots:
-            self._slots[slot] = {}
-            heappush(self._order, slot)
-        self._slots[slot][probe] = None
+    def _take_turns(self, due: list[_Probe], now: float) -> None:
+        """Hand every probe that is due to its collector and give it its next turn."""
+        lanes: dict[int, _Workers | _Batch] = {}
+        for probe in due:
+            self._reschedule(probe, now)
+        for probe in due:
+            # What is told of one probe may disarm the next.
+            if not (probe.armed and _free(probe, now)):
+                continue
+            choice = self._choice(probe)
+            if choice is None:
+                continue
+            lane = lanes[id(choice.collector)] = self._lane(choice.collector)
+            ends = now + choice.question.seconds if isinstance(lane, _Batch) else math.inf
+            turn = probe.turn = _Turn(probe, choice.question, ends, self._hear)
+            lane.ready.append(turn)
+        for lane in lanes.values():
+            if isinstance(lane, _Batch):
+                _start(lane)
+            else:
+                self._hire(lane)
 
-    def _unplace(self, probe: _Probe) -> None:
-        slot = self._slots[probe.slot]
-        del slot[probe]
-        if slot:
-            return
-        del self._slots[probe.slot]
-        # Slots that were emptied stay in the heap until they are most of it.
-        if len(self._order) > 2 * len(self._slots) + 64:
-            self._order = list(self._slots)
-            heapify(self._order)
+    def _choice(self, probe: _Probe) -> Choice | None:
+        """Return who measures; where nobody can, the KPI goes FALSE and says why."""
+        try:
+            choice = self._select(probe.target, probe.kpi)
+        except CollectorError as error:
+            self._observe(probe, None, type(error).__name__, str(error))
+            return None
+        if choice is None:
+            text = f"no collector measures {probe.kpi.collector.type} on VIM {probe.target.vim}"
+            self._observe(probe, None, CollectorError.__name__, text)
+        return choice
 
-    def _wind(self) -> None:
-        """Set the one timer to the earliest slot."""
-        if not self._order:
-            return
-        when = self._order[0] * TICK
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._turn)
-
-    def _turn(self) -> None:
-        """Hand every probe that is due to its lane and give it its next turn."""
-        self._timer = None
-        now = self._loop.time()
-        waiting: dict[int, _Lane] = {}
-        # A timer may come early by the clock's resolution, never by half a tick.
-        while self._order and self._order[0] * TICK <= now + TICK / 2:
-            for probe in self._slots.pop(heappop(self._order), ()):
-                self._reschedule(probe, now)
-                if not probe.busy:
-                    probe.busy = True
-                    probe.lane.ready.append(probe)
-                    waiting[id(probe.lane)] = probe.lane
-        for lane in waiting.values():
-            self._hire(lane)
-        self._wind()
+    def _lane(self, collector: AnyCollector) -> "_Workers | _Batch":
+        lane = self._lanes.get(id(collector))
+        if lane is None:
+            if isinstance(collector, BatchCollector):
+                lane = _Batch(collector)
+            else:
+                lane = _Workers(collector, min(self._workers, collector.at_a_time))
+            self._lanes[id(collector)] = lane
+        return lane
 
     def _reschedule(self, probe: _Probe, now: float) -> None:
         """
@@ -231,37 +211,49 @@ class Monitor:
             room = probe.interval - min(probe.interval, FIRST_POLL)
             probe.due += (_share(probe.target.server, probe.kpi) - 0.5) * room
         if probe.due <= now:
-            probe.due += (floor((now - probe.due) / probe.interval) + 1) * probe.interval
-        self._place(probe)
+            probe.due += (math.floor((now - probe.due) / probe.interval) + 1) * probe.interval
+        self._wheel.place(probe)
 
-    def _hire(self, lane: _Lane) -> None:
-        for _ in range(min(self._workers - lane.workers, len(lane.ready))):
-            lane.workers += 1
+    def _hire(self, lane: "_Workers") -> None:
+        for _ in range(min(lane.most - lane.busy, len(lane.ready))):
+            lane.busy += 1
             task = self._loop.create_task(self._work(lane))
             self._tasks[task] = None
             task.add_done_callback(self._tasks.pop)
 
-    async def _work(self, lane: _Lane) -> None:
+    async def _work(self, lane: "_Workers") -> None:
         try:
             while lane.ready:
-                await self._poll(lane.ready.popleft())
+                turn = lane.ready.popleft()
+                if turn.wanted:
+                    turn.answer(await _measured(lane.collector, turn.question))
                 if lane.ready:
                     await asyncio.sleep(0)  # a collector that never waits must not hold the loop
         finally:
-            lane.workers -= 1
+            lane.busy -= 1
 
-    async def _poll(self, probe: _Probe) -> None:
-        try:
-            if not probe.armed:
-                return
-            value, trouble, detail = await _measure(probe)
-        finally:
-            probe.busy = False
-        if not probe.armed:
-            return
-        _note(probe, trouble, detail)
+    def _hear(self, turn: "_Turn", outcome: "Sample | Exception") -> None:
+        probe = turn.probe
+        if isinstance(outcome, Sample):
+            self._observe(probe, outcome.value, None, outcome.detail, turn.question)
+        else:
+            self._observe(probe, None, type(outcome).__name__, str(outcome), turn.question)
+
+    def _observe(
+        self,
+        probe: _Probe,
+        value: float | str | None,
+        trouble: str | None,
+        detail: str,
+        question: Question | None = None,
+    ) -> None:
+        if trouble != probe.trouble:
+            _note(probe, trouble, detail)
         probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value)
-        if crossing is not None:
+        if crossing is None:
+            return
+        probe.held = probe.held or crossing.holds
+        if probe.held or question is None or not question.after_success:
             self._tell(probe.target.server, crossing)
 
     def _tell(self, server: ServerKey, crossing: kpis.Crossing) -> None:
@@ -272,24 +264,90 @@ class Monitor:
             log.exception("monitor.crossing_lost", vm=server.vm, kpi=crossing.event_name)
 
 
-async def _measure(probe: _Probe) -> tuple[float | None, str | None, str]:
-    """Return the value, the kind of trouble if there was any, and the trouble's text."""
-    # A tick less than the interval: a probe that nobody answers is over before its next turn.
-    limit = min(probe.interval - TICK, SAMPLE_LIMIT)
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One poll of a probe; only the first answer to a poll that is still wanted is heard."""
+
+    probe: _Probe
+    question: Question
+    ends: float
+    told: "Callable[[_Turn, Sample | Exception], None]"
+
+    @property
+    def wanted(self) -> bool:
+        return self.probe.turn is self
+
+    def answer(self, outcome: Sample | Exception) -> None:
+        """See Turn."""
+        if self.probe.turn is self:
+            self.probe.turn = None
+            self.told(self, outcome)
+
+
+@dataclass(slots=True)
+class _Workers:
+    """A collector with at most *most* tasks; bounded: a probe stands here at most once."""
+
+    collector: Collector
+    most: int
+    ready: deque[_Turn] = field(default_factory=deque)
+    busy: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A collector that gets all that is due at once."""
+
+    collector: BatchCollector
+    ready: deque[_Turn] = field(default_factory=deque)
+
+
+def _target(watch: Watch) -> Target:
+    addresses: dict[int, tuple[str, ...]] = {}
+    for nicid, address in watch.addresses:
+        addresses[nicid] = (*addresses.get(nicid, ()), address)
+    return Target(
+        server=watch.server, vim=watch.vim, server_id=watch.server_id, addresses=addresses
+    )
+
+
+def _free(probe: _Probe, now: float) -> bool:
+    """Tell whether the poll before is over; one that a batch collector forgot is silence."""
+    turn = probe.turn
+    if turn is None:
+        return True
+    if now < turn.ends + OVERDUE_SECONDS:
+        return False
+    turn.answer(_silence(turn.question))
+    return True
+
+
+def _start(lane: _Batch) -> None:
+    turns = tuple(lane.ready)
+    lane.ready.clear()
     try:
-        async with asyncio.timeout(limit):
-            sample = await probe.lane.collector.sample(probe.target, probe.kpi)
+        lane.collector.start(turns)
+    except Exception as error:  # noqa: BLE001  # a collector's fault costs only its own KPIs
+        for turn in turns:
+            turn.answer(error)
+
+
+async def _measured(collector: Collector, question: Question) -> Sample | Exception:
+    try:
+        async with asyncio.timeout(question.seconds):
+            return await collector.sample(question)
     except TimeoutError:
-        return None, "TimeoutError", f"no sample within {limit:g} s"
+        return _silence(question)
     except Exception as error:  # noqa: BLE001  # a collector's fault costs only its own KPI
-        return None, type(error).__name__, str(error)
-    return sample.value, None, sample.detail
+        return error
+
+
+def _silence(question: Question) -> TimeoutError:
+    return TimeoutError(f"no sample within {question.seconds:g} s")
 
 
 def _note(probe: _Probe, trouble: str | None, detail: str) -> None:
-    """Log when a collector begins or ceases to fail, not at every poll."""
-    if trouble == probe.trouble:
-        return
+    """Log that a collector begins or ceases to fail."""
     probe.trouble = trouble
     server = probe.target.server
     bound = log.bind(
@@ -301,7 +359,7 @@ def _note(probe: _Probe, trouble: str | None, detail: str) -> None:
     if trouble is None:
         bound.info("monitor.sampled_again")
     else:
-        bound.warning("monitor.no_sample", trouble=trouble, detail=detail[:200])
+        bound.warning("monitor.no_sample", trouble=trouble, detail=detail[:_LONGEST_DETAIL])
 
 
 def _share(server: ServerKey, kpi: Kpi) -> float:

@@ -21,12 +21,8 @@ PACKAGE = Path(coverage.__file__).parents[1]
 ACTING = ("domain", "engine", "vim", "monitor", "dayzero")
 """The rooms in which something follows from an intent; the others check, keep and show it."""
 SAME_NAME = {
-    (kind, f"{parent}properties/property/{leaf}")
-    for kind, parent in (
-        (Kind.IMAGE, ""),
-        (Kind.FLAVOR, ""),
-        (Kind.DEPLOYMENT, "vm_group/kpi_data/kpi/metric_collector/"),
-    )
+    (kind, f"properties/property/{leaf}")
+    for kind in (Kind.IMAGE, Kind.FLAVOR)
     for leaf in ("name", "value")
 }
 """Not acted upon either, though the name of their field is read of other things."""

@@ -12,7 +12,8 @@ import pytest
 from web_server import WebServer, a_web_server, basic, certificate
 
 from esc_daemon.dayzero.base import DayZeroRefused, DayZeroUnknown
-from esc_daemon.dayzero.web import AT_A_TIME, Login, WebFiles, may_be_asked
+from esc_daemon.dayzero.web import AT_A_TIME, Login, WebFiles
+from esc_daemon.domain.addresses import may_be_asked
 
 LIMIT = 100_000
 DEADLINE = 20

@@ -1,9 +1,12 @@
 """Thresholds, occurrences, and the KPI that speaks for life."""
 
+import math
+import struct
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from esc_daemon.domain.ids import VmGroupName
@@ -17,6 +20,7 @@ from esc_daemon.domain.intent import (
     VmGroup,
 )
 from esc_daemon.domain.kpi import (
+    _WHOLE,
     FRESH,
     Crossing,
     actions,
@@ -108,17 +112,81 @@ def test_what_is_no_number_meets_no_condition(
     assert not compare(a_kpi(condition, threshold), value)
 
 
-def test_only_a_threshold_that_should_be_a_number_is_unreadable() -> None:
-    assert unreadable(a_kpi(threshold="many"))
-    assert not unreadable(a_kpi(threshold="1"))
-    assert not unreadable(a_kpi(threshold="many", metric_type="STRING"))
+@pytest.mark.parametrize("threshold", ["many", "", "nan", "inf", "1_000", "0x10", "١٢", "1e999"])
+@pytest.mark.parametrize("metric_type", ["INT8", "UINT32", "FLOAT", "DOUBLE"])
+def test_a_threshold_that_should_be_a_number_and_is_none_is_unreadable(
+    threshold: str, metric_type: str
+) -> None:
+    assert "is no number" in unreadable(a_kpi(threshold=threshold, metric_type=metric_type))
+    assert unreadable(a_kpi(threshold=threshold, metric_type="STRING")) == ""
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_a_threshold_has_to_be_within_the_range_of_its_type(bits: int) -> None:
+    for metric_type, lowest in ((f"INT{bits}", -(2 ** (bits - 1))), (f"UINT{bits}", 0)):
+        highest = lowest + 2**bits - 1
+        for inside in (lowest, highest):
+            assert unreadable(a_kpi(threshold=str(inside), metric_type=metric_type)) == ""
+        for outside in (lowest - 1, highest + 1):
+            wrong = unreadable(a_kpi(threshold=str(outside), metric_type=metric_type))
+            assert f"{metric_type}, {lowest} to {highest}" in wrong
+
+
+@given(
+    st.sampled_from(["INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32"]),
+    st.integers(-(10**400), 10**400) | st.floats(allow_nan=False),
+    st.data(),
+)
+def test_a_sample_beyond_its_type_never_wraps(
+    metric_type: str, value: float, data: st.DataObject
+) -> None:
+    # given: any threshold of the type
+    lowest, highest = _WHOLE[metric_type]
+    threshold = data.draw(st.integers(lowest, highest))
+    # when
+    held = {c for c in Condition if compare(a_kpi(c, str(threshold), metric_type), value)}
+    # then: it is where its nearest neighbour within the type is
+    nearest = math.trunc(min(max(value, lowest), highest))
+    assert (Condition.GT in held) == (nearest > threshold)
+    assert (Condition.LT in held) == (nearest < threshold)
+    assert (Condition.EQ in held) == (nearest == threshold)
+
+
+@given(st.floats(width=32, allow_nan=False))
+def test_a_single_precision_sample_equals_its_own_text(value: float) -> None:
+    assume(math.isfinite(value))
+    shown = str(printed(value))
+    assert compare(a_kpi(Condition.EQ, shown, "FLOAT"), value)
+
+
+def printed(value: float) -> float:
+    """The shortest decimal that a device would print for a value of single precision."""
+    for digits in range(1, 10):
+        shortest = float(f"{value:.{digits}g}")
+        with suppress(OverflowError):
+            if struct.pack("<f", shortest) == struct.pack("<f", value):
+                return shortest
+    return value
+
+
+def test_single_precision_is_no_reason_for_a_miss_and_double_tells_the_difference() -> None:
+    sampled = struct.unpack("<f", struct.pack("<f", 0.1))[0]
+    assert compare(a_kpi(Condition.EQ, "0.1", "FLOAT"), sampled)
+    assert not compare(a_kpi(Condition.EQ, "0.1", "DOUBLE"), sampled)
+    assert compare(a_kpi(Condition.GT, "1", "FLOAT"), 1e300)
+    assert compare(a_kpi(Condition.LT, "1", "FLOAT"), -1e300)
+
+
+@pytest.mark.parametrize("words", ["1_000", "١٢", "0x10", "12 %", "1e5e5", "", "-"])
+def test_words_that_only_look_like_a_number_meet_no_condition(words: str) -> None:
+    assert not [c for c in Condition if compare(a_kpi(c, "0", "DOUBLE"), words)]
 
 
 @given(
     st.sampled_from(["INT8", "UINT32", "FLOAT", "DOUBLE", "STRING", "?"]),
     st.sampled_from(Condition),
-    st.text(max_size=8) | st.floats().map(str),
-    st.floats() | st.text(max_size=8),
+    st.text(max_size=8) | st.floats().map(str) | st.integers().map(str),
+    st.floats() | st.text(max_size=8) | st.integers(-(10**400), 10**400),
 )
 def test_no_threshold_and_no_sample_is_an_error(
     metric_type: str, condition: Condition, threshold: str, value: float | str

@@ -7,8 +7,15 @@ from dataclasses import dataclass, field, replace
 from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Collector, Condition, Kpi
-from esc_daemon.monitor.base import Collector as CollectorPort
-from esc_daemon.monitor.base import Sample, Select, Target
+from esc_daemon.monitor.base import (
+    AnyCollector,
+    Choice,
+    Question,
+    Sample,
+    Select,
+    Target,
+    question_of,
+)
 from esc_daemon.monitor.monitor import Monitor
 
 VIM = VimId("default_sim_vim")
@@ -41,13 +48,14 @@ class Scripted:
 
     alive: Callable[[float], bool] = lambda _: True
     takes: float = 0.0
+    at_a_time: int = 512
     polls: list[tuple[str, float]] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
 
-    async def sample(self, target: Target, kpi: Kpi) -> Sample:
+    async def sample(self, question: Question) -> Sample:
         now = asyncio.get_running_loop().time()
-        self.polls.append((target.server.vm, now))
+        self.polls.append((question.target.server.vm, now))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -61,6 +69,16 @@ class Scripted:
         return [time for name, time in self.polls if name == vm]
 
 
+def by_metric(chosen: Callable[[str], AnyCollector | None]) -> Select:
+    """Let *chosen* choose by the collector's type; the catalogue knows none of them."""
+
+    def choice(target: Target, kpi: Kpi) -> Choice | None:
+        collector = chosen(kpi.collector.type)
+        return collector and Choice(collector=collector, question=question_of(target, kpi, None))
+
+    return choice
+
+
 @dataclass
 class Bench:
     """Makes monitors over one loop and keeps their crossings with the time of each."""
@@ -68,8 +86,8 @@ class Bench:
     crossings: list[tuple[float, ServerKey, str, bool, str]] = field(default_factory=list)
     made: list[Monitor] = field(default_factory=list)
 
-    def monitor(self, collector: CollectorPort | None, workers: int = 512) -> Monitor:
-        return self.monitor_of(lambda _vim, _metric: collector, workers)
+    def monitor(self, collector: AnyCollector | None, workers: int = 512) -> Monitor:
+        return self.monitor_of(by_metric(lambda _: collector), workers)
 
     def monitor_of(self, select: Select, workers: int = 512) -> Monitor:
         loop = asyncio.get_running_loop()

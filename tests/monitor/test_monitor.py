@@ -6,13 +6,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from monitor_bench import PING, Bench, Scripted, a_watch, polled_every
+from monitor_bench import PING, Bench, Scripted, a_watch, by_metric, polled_every
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import ServerKey, VmId
-from esc_daemon.domain.intent import Kpi
-from esc_daemon.monitor.base import CollectorError, Sample, Target
-from esc_daemon.monitor.monitor import TICK
+from esc_daemon.monitor.base import CollectorError, Question, Sample
+from esc_daemon.monitor.wheel import TICK
 
 pytestmark = pytest.mark.looptime(start=0)
 
@@ -112,7 +111,7 @@ async def test_probes_of_one_vm_keep_a_steady_interval(bench: Bench) -> None:
 async def test_a_collector_that_hangs_delays_no_other(bench: Bench) -> None:
     # given: more hanging probes than one collector has workers
     hangs, answers = Scripted(takes=10_000), Scripted()
-    monitor = bench.monitor_of(lambda _, metric: hangs if metric == "slow" else answers, 8)
+    monitor = bench.monitor_of(by_metric(lambda metric: hangs if metric == "slow" else answers), 8)
     slow = replace(
         PING, event_name="SLOW", collector=replace(PING.collector, type="slow", poll_seconds=30)
     )
@@ -186,8 +185,9 @@ class Broken:
 
     def __init__(self) -> None:
         self.polls = 0
+        self.at_a_time = 1
 
-    async def sample(self, target: Target, kpi: Kpi) -> Sample:
+    async def sample(self, question: Question) -> Sample:
         self.polls += 1
         if self.polls <= 3:
             raise CollectorError(f"no address, poll {self.polls}")
@@ -201,7 +201,7 @@ async def test_a_collector_that_raises_costs_its_own_kpi_and_one_line_a_change(
 ) -> None:
     # given
     broken, answers = Broken(), Scripted()
-    monitor = bench.monitor_of(lambda _, metric: broken if metric == "bad" else answers)
+    monitor = bench.monitor_of(by_metric(lambda metric: broken if metric == "bad" else answers))
     bad = replace(PING, event_name="BAD", collector=replace(PING.collector, type="bad"))
     # when
     with capture_logs() as lines:
@@ -318,8 +318,8 @@ async def test_arming_and_disarming_without_end_leaves_nothing_behind(bench: Ben
         await asyncio.sleep(1)
         monitor.disarm(VmId(f"vm-{n}"))
     # then
-    assert len(monitor._order) <= 66
-    assert monitor._slots == {}
+    assert len(monitor._wheel._order) <= 66
+    assert monitor._wheel._slots == {}
 
 
 async def test_a_closed_monitor_holds_no_task_and_arms_nothing(bench: Bench) -> None:
@@ -347,7 +347,7 @@ async def test_turns_that_a_busy_loop_missed_are_not_made_up(bench: Bench) -> No
     monitor.arm(a_watch())
     await asyncio.sleep(10)
     [probe] = monitor._watches[VmId("vm-1")][1]
-    monitor._unplace(probe)
+    monitor._wheel.take(probe)
     # when: the loop stood still over many intervals
     late = asyncio.get_running_loop().time() + 100
     monitor._reschedule(probe, late)

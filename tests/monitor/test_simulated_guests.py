@@ -11,9 +11,11 @@ from structlog.testing import capture_logs
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Condition, Kpi
 from esc_daemon.domain.kpi import compare
-from esc_daemon.monitor.base import CollectorError, Target, select
+from esc_daemon.monitor.base import CollectorError, Sample, Target, question_of, select
+from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import REMEMBERED_METRICS, SimulatedGuests
 
+CATALOGUE = Catalogue()
 SERVER = ServerKey(VmId("vm-1"), 0)
 
 
@@ -35,7 +37,7 @@ def a_target(**addresses: str) -> Target:
         server=SERVER,
         vim=VIM,
         server_id="server-1",
-        addresses={int(nic.removeprefix("nic")): address for nic, address in addresses.items()},
+        addresses={int(nic.removeprefix("nic")): (ip,) for nic, ip in addresses.items()},
     )
 
 
@@ -44,35 +46,39 @@ def a_kpi(metric: str, condition: Condition, threshold: str, nicid: int = 0) -> 
     return replace(PING, condition=condition, threshold=threshold, collector=collector)
 
 
+async def asked(guests: SimulatedGuests, target: Target, kpi: Kpi) -> Sample:
+    return await guests.sample(question_of(target, kpi, CATALOGUE.get(kpi.collector.type)))
+
+
 @pytest.mark.parametrize("metric", ["ICMPPing", "ICMPPING", "icmp4_ping", "http_ping", "UDPPing"])
 @pytest.mark.parametrize("threshold", ["0", "1", "50"])
 async def test_a_ping_of_any_kind_and_case_holds_on_an_answer(metric: str, threshold: str) -> None:
     kpi = a_kpi(metric, Condition.GT, threshold)
-    sample = await GUESTS.sample(a_target(nic0="10.0.0.1"), kpi)
+    sample = await asked(GUESTS, a_target(nic0="10.0.0.1"), kpi)
     assert sample.value == 100.0
     assert compare(kpi, sample.value)
 
 
 async def test_a_guest_that_does_not_answer_gives_no_value() -> None:
-    sample = await GUESTS.sample(a_target(nic0="10.9.9.9"), PING)
+    sample = await asked(GUESTS, a_target(nic0="10.9.9.9"), PING)
     assert (sample.value, sample.detail) == (None, "10.9.9.9 does not answer")
 
 
 async def test_the_address_of_the_kpi_s_nicid_is_asked() -> None:
     target = a_target(nic0="10.9.9.9", nic1="10.0.1.1")
-    sample = await GUESTS.sample(target, a_kpi("ICMPPing", Condition.GT, "1", nicid=1))
+    sample = await asked(GUESTS, target, a_kpi("ICMPPing", Condition.GT, "1", nicid=1))
     assert sample.value == 100.0
 
 
 async def test_a_nicid_without_an_address_is_an_error_that_names_it() -> None:
     with pytest.raises(CollectorError, match=r"VM_ALIVE of VM vm-1 polls nicid 0"):
-        await GUESTS.sample(a_target(), PING)
+        await asked(GUESTS, a_target(), PING)
 
 
 async def test_a_vim_that_is_gone_is_an_error_that_names_it() -> None:
     gone = replace(a_target(nic0="10.0.0.1"), vim=VimId("csp-1"))
     with pytest.raises(CollectorError, match="csp-1"):
-        await GUESTS.sample(gone, PING)
+        await asked(GUESTS, gone, PING)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +89,13 @@ async def test_an_unknown_metric_is_a_life_probe_in_the_words_of_its_kpi(
     condition: Condition, threshold: str
 ) -> None:
     kpi = a_kpi("ftdv_up.sh", condition, threshold)
-    sample = await GUESTS.sample(a_target(nic0="10.0.0.1"), kpi)
+    sample = await asked(GUESTS, a_target(nic0="10.0.0.1"), kpi)
     assert sample.value is not None
     assert compare(kpi, sample.value)
 
 
 async def test_an_unknown_metric_under_a_limit_is_not_taken_for_an_exit_status() -> None:
-    sample = await GUESTS.sample(a_target(nic0="10.0.0.1"), a_kpi("load", Condition.LT, "20"))
+    sample = await asked(GUESTS, a_target(nic0="10.0.0.1"), a_kpi("load", Condition.LT, "20"))
     assert sample.value == 100.0
 
 
@@ -101,22 +107,26 @@ async def test_an_unknown_metric_is_named_in_the_log_once() -> None:
         for n in range(2 * REMEMBERED_METRICS):
             for _ in range(2):
                 kpi = a_kpi(f"metric-{n}", Condition.EQ, "0")
-                await guests.sample(a_target(nic0="10.0.0.1"), kpi)
-        await guests.sample(a_target(nic0="10.0.0.1"), PING)
+                await asked(guests, a_target(nic0="10.0.0.1"), kpi)
+        await asked(guests, a_target(nic0="10.0.0.1"), PING)
     # then: and what users invent cannot fill the memory
     assert [line["metric"] for line in lines] == [f"metric-{n}" for n in range(REMEMBERED_METRICS)]
 
 
 def test_only_vms_of_simulators_are_served() -> None:
     chosen = select(GUESTS)
-    assert chosen(VIM, "icmpping") is GUESTS
-    assert chosen(VimId("csp-1"), "icmpping") is None
+    target, kpi = a_target(nic0="10.0.0.1"), a_kpi("icmpping", Condition.GT, "1")
+    served = chosen(target, kpi)
+    assert served is not None
+    assert served.collector is GUESTS
+    assert chosen(replace(target, vim=VimId("csp-1")), kpi) is None
 
 
-def test_the_first_collector_that_serves_is_chosen() -> None:
-    assert select(SimulatedGuests({}.get), GUESTS, SimulatedGuests(lambda _: None))(VIM, "x") is (
-        GUESTS
-    )
+def test_the_first_offer_that_serves_is_chosen() -> None:
+    offers = (SimulatedGuests({}.get), GUESTS, SimulatedGuests(lambda _: None))
+    served = select(*offers)(a_target(nic0="10.0.0.1"), a_kpi("x", Condition.GT, "1"))
+    assert served is not None
+    assert served.collector is GUESTS
 
 
 @pytest.mark.looptime(start=0)

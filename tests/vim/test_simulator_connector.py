@@ -1,5 +1,7 @@
 """Connectors of type SIMULATOR: which simulator they lead to."""
 
+from dataclasses import replace
+
 import pytest
 
 from esc_daemon.domain.ids import VimId
@@ -7,7 +9,7 @@ from esc_daemon.domain.intent import VimConnector, VimUser
 from esc_daemon.vim.base import BadConnector
 from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.cloud import Cloud
-from esc_daemon.vim.simulator.connector import SimulatorType
+from esc_daemon.vim.simulator.connector import SimulatorType, has_real_guests
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import host_and_port
 
@@ -73,3 +75,28 @@ def test_an_address_that_is_none_is_told_by_its_property(
 
 def test_brackets_are_no_part_of_a_host() -> None:
     assert host_and_port("[::1]:80") == ("::1", 80)
+
+
+@pytest.mark.parametrize(
+    ("properties", "real"),
+    [({}, False), ({"guests": "simulated"}, False), ({"guests": "real"}, True)],
+)
+def test_its_guests_are_simulated_unless_it_says_that_they_are_real(
+    simulators: SimulatorType, properties: dict[str, str], *, real: bool
+) -> None:
+    connector = a_connector(**properties)
+    simulators.check(connector)
+    assert has_real_guests(connector) is real
+
+
+def test_the_guests_of_other_vims_are_real() -> None:
+    assert has_real_guests(replace(a_connector(), type="OPENSTACK"))
+
+
+@pytest.mark.parametrize("guests", ["", "Real", "yes"])
+def test_guests_of_another_kind_are_told_by_their_property(
+    simulators: SimulatorType, guests: str
+) -> None:
+    with pytest.raises(BadConnector, match="guests: should be simulated or real") as error:
+        simulators.check(a_connector(guests=guests))
+    assert error.value.property_name == "guests"

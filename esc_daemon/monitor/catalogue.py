@@ -1,0 +1,177 @@
+"""
+The dynamic mapping of metrics: what stands behind a name that a KPI's collector type has.
+
+A metric is data: its kind says how its outcome is read, `Measure` what is done, its properties what
+it is done with; a KPI's own properties take the place of those of the same name. Names are compared
+without case, as ESC's payloads write ``ICMPPing`` and ``ICMPPING``.
+
+CatalogueError
+ + MetricExists    the name is taken
+ + MetricUnknown   there is no metric of that name
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+ADDRESS: Final = "vm_ip_address"
+"""The property with the address that is asked; empty: the VM's own."""
+
+EVENTS_AFTER_SUCCESS: Final = "enable_events_after_success"
+"""The property that, when it is true, holds back what a KPI has to tell until it first holds."""
+
+
+ANSWERED: Final = 100.0
+"""The value of a ping that was answered: per cent."""
+
+EXIT_OK: Final = 0.0
+"""What a custom script exits with when all is well."""
+
+
+class MetricKind(StrEnum):
+    """How an outcome is read (the dynamic mapping's type)."""
+
+    SUCCESS_FAILURE = "MONITOR_SUCCESS_FAILURE"
+    """It went well or not: 100 per cent of an answered ping, 0 of a script that ended well."""
+
+    THRESHOLD = "MONITOR_THRESHOLD"
+    """A measured value."""
+
+    COMPUTE_THRESHOLD = "MONITOR_COMPUTE_THRESHOLD"
+    """A value computed from several measured ones."""
+
+    THRESHOLD_COMPUTE = "MONITOR_THRESHOLD_COMPUTE"
+    """As COMPUTE_THRESHOLD; both spellings are in use."""
+
+
+class Measure(StrEnum):
+    """What is done to get a value (the metaData's type)."""
+
+    ICMP_PING = "icmp_ping"
+    ICMP4_PING = "icmp4_ping"
+    ICMP6_PING = "icmp6_ping"
+    TCP_PING = "tcp_ping"
+    UDP_PING = "udp_ping"
+    HTTP_PING = "http_ping"
+    CUSTOM_SCRIPT = "custom_script"
+    CUSTOM_SCRIPT_THRESHOLD = "custom_script_threshold"
+    SNMP_GET = "snmp_get"
+    SNMP_GET_THRESHOLD = "snmp_get_threshold"
+    SNMP_GET_THRESHOLD_RATIO = "snmp_get_threshold_ratio"
+
+
+PINGS: Final = frozenset(
+    {
+        Measure.ICMP_PING,
+        Measure.ICMP4_PING,
+        Measure.ICMP6_PING,
+        Measure.TCP_PING,
+        Measure.UDP_PING,
+        Measure.HTTP_PING,
+    }
+)
+"""Measures that only ask whether somebody is there: 100 for an answer, no value without one."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Property:
+    """One property of a metric; the value of a *hidden* one is shown to nobody."""
+
+    name: str
+    value: str = ""
+    hidden: bool = False
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Metric:
+    """One entry of the dynamic mapping."""
+
+    name: str
+    kind: MetricKind
+    measure: Measure
+    properties: tuple[Property, ...] = ()
+    label: str = ""
+
+
+class CatalogueError(Exception):
+    """Base of what the catalogue refuses; the text names the metric."""
+
+
+class MetricExists(CatalogueError):
+    """The name is taken, perhaps in another case."""
+
+
+class MetricUnknown(CatalogueError):
+    """There is no metric of that name."""
+
+
+def _ping(name: str, measure: Measure, *properties: Property) -> Metric:
+    return Metric(
+        name=name,
+        kind=MetricKind.SUCCESS_FAILURE,
+        measure=measure,
+        properties=(Property(name=ADDRESS), *properties),
+    )
+
+
+_PORT: Final = Property(name="port")
+CORE: Final = (
+    _ping("ICMPPing", Measure.ICMP_PING),
+    _ping("icmp_ping", Measure.ICMP_PING),
+    _ping("icmp4_ping", Measure.ICMP4_PING),
+    _ping("icmp6_ping", Measure.ICMP6_PING),
+    _ping("TCPPing", Measure.TCP_PING, _PORT),
+    _ping("tcp_ping", Measure.TCP_PING, _PORT),
+    _ping("UDPPing", Measure.UDP_PING, _PORT),
+    _ping("udp_ping", Measure.UDP_PING, _PORT),
+    _ping("HTTPPing", Measure.HTTP_PING, _PORT),
+    _ping("http_ping", Measure.HTTP_PING, _PORT),
+    _ping("HTTPSPing", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
+    _ping("https_ping", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
+)
+"""
+What every catalogue begins with.
+
+Of these only ICMPPing is printed in ESC's guides; the others are the measures' own names and ours.
+"""
+
+
+class Catalogue:
+    """The metrics that there are; an object, so that two daemons in one process have their own."""
+
+    def __init__(self, metrics: Iterable[Metric] = CORE) -> None:
+        self._metrics = {metric.name.casefold(): metric for metric in metrics}
+
+    def __iter__(self) -> Iterator[Metric]:
+        """Yield the metrics in the order in which they came."""
+        return iter(tuple(self._metrics.values()))
+
+    def get(self, name: str) -> Metric | None:
+        """Return the metric *name*, in any case, or None."""
+        return self._metrics.get(name.casefold())
+
+    def add(self, metric: Metric) -> None:
+        """
+        Take in *metric*; KPIs that name it are measured from their next poll on.
+
+        Raises:
+            MetricExists: The name is taken.
+
+        """
+        if self.get(metric.name) is not None:
+            raise MetricExists(f"there is a metric {metric.name} already; remove it first")
+        self._metrics[metric.name.casefold()] = metric
+
+    def remove(self, name: str) -> Metric:
+        """
+        Take the metric *name* away and return it; KPIs that name it are measured no longer.
+
+        Raises:
+            MetricUnknown: There is none.
+
+        """
+        try:
+            return self._metrics.pop(name.casefold())
+        except KeyError:
+            raise MetricUnknown(f"there is no metric {name}") from None

@@ -1,0 +1,64 @@
+"""Who measures what, by the VIM's connector and the metric."""
+
+import pytest
+
+from esc_daemon.app.measuring import NOT_YET, collectors, measuring
+from esc_daemon.domain.connectors import Connectors
+from esc_daemon.domain.ids import ServerKey, VimId, VmId
+from esc_daemon.domain.intent import Collector, Condition, Kpi
+from esc_daemon.monitor.base import CollectorError, Target
+from esc_daemon.monitor.catalogue import Measure
+from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from tests.connectors import connector, vims_of
+
+LAB, SIMULATED = VimId("lab"), VimId("simulated")
+
+
+@pytest.fixture
+async def select():
+    cloud = Cloud()
+    vims = vims_of(
+        {vim: SimulatorDriver(cloud, vim=vim) for vim in (LAB, SIMULATED)}, call_timeout=5
+    )
+    lab = connector(LAB, properties=(("guests", "real"),))
+    vims.follow(Connectors(intents={LAB: lab, SIMULATED: connector(SIMULATED)}))
+    yield measuring(vims)
+    await vims.close()
+
+
+def a_target(vim: VimId) -> Target:
+    return Target(
+        server=ServerKey(VmId("vm-1"), 0), vim=vim, server_id="s", addresses={0: ("10.0.0.5",)}
+    )
+
+
+def a_kpi(metric: str) -> Kpi:
+    return Kpi(
+        event_name="VM_ALIVE",
+        threshold="1",
+        condition=Condition.GT,
+        collector=Collector(type=metric),
+    )
+
+
+@pytest.mark.parametrize("metric", ["ICMPPing", "whatever.sh"])
+async def test_a_simulator_answers_for_its_guests(select, metric):
+    choice = select(a_target(SIMULATED), a_kpi(metric))
+    assert isinstance(choice.collector, SimulatedGuests)
+
+
+async def test_real_guests_are_measured_and_no_simulator_is_asked(select):
+    with pytest.raises(CollectorError, match=r"there is no metric whatever\.sh"):
+        select(a_target(LAB), a_kpi("whatever.sh"))
+
+
+async def test_a_connector_that_is_gone_measures_nothing(select):
+    assert select(a_target(VimId("gone")), a_kpi("ICMPPing")) is None
+
+
+def test_every_measure_has_a_collector_or_is_said_to_have_none_yet():
+    taken = set(collectors())
+    assert taken | NOT_YET == set(Measure)
+    assert not taken & NOT_YET
