@@ -205,8 +205,13 @@ def show_states(machine: str | None, drawing: str) -> None:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind to.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes any free port.")
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    help="The operator's page, on 127.0.0.1; 0 takes any free port.  [default: no page]",
+)
 @click.option("--state-file", type=_FILE, help="Keeps what the VIM holds over a restart.")
-@click.option("--faults-file", type=_FILE, help="Faults to play.")
+@click.option("--faults-file", type=_FILE, help="Faults to play; SIGHUP reads it again.")
 @click.option("--port-file", type=_FILE, help="Written as JSON with the real port when ready.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of delays and faults.")
 @click.option("--build-seconds", type=click.FloatRange(0), default=0.2, show_default=True)
@@ -215,6 +220,7 @@ def show_states(machine: str | None, drawing: str) -> None:
 def simulate(
     host: str,
     port: int,
+    http_port: int | None,
     state_file: Path | None,
     faults_file: Path | None,
     port_file: Path | None,
@@ -227,6 +233,7 @@ def simulate(
         simulate_vim(
             host,
             port,
+            http_port=http_port,
             state_file=state_file,
             faults_file=faults_file,
             port_file=port_file,

@@ -146,6 +146,10 @@ class VimSettings(_Section):
     faults_file: Path | None = Field(
         default=None, description="faults that the embedded simulator plays, a file"
     )
+    simulator_http_port: Port | None = Field(
+        default=None,
+        description="page of the embedded simulator, on 127.0.0.1; 0: any free port; none: no page",
+    )
     call_timeout: Seconds = Field(default=30, description="one call of a VIM, seconds")
     check_seconds: Patience = Field(
         default=60, description="time between two checks of a connector that works, seconds"

@@ -35,6 +35,7 @@ from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.access.users import Users
 from esc_daemon.access.vault_key import VAULT_KEY, vault_key
+from esc_daemon.app.listening import listening
 from esc_daemon.app.managing import engine_of, reader_of_day_zero
 from esc_daemon.app.netconf import services_of
 from esc_daemon.app.process import forget_ports, let_the_collector_in, ports_told, stop_event
@@ -70,10 +71,6 @@ PORTS_FILE: Final = "ports.json"
 _STARTING: Final = "starting"
 
 
-class ListenerRefused(Exception):
-    """An address or port cannot be had; the text names the listener and the setting."""
-
-
 async def serve(
     settings: Settings, port_file: Path | None, admin_password_file: Path | None
 ) -> None:
@@ -96,7 +93,7 @@ async def serve(
         # the engine, whose records are asked for file servers, comes after what it reads with
         servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
         day_zero = reader_of_day_zero(settings, servers, ports.values())
-        engine = await engine_of(settings, stack, store, vault, day_zero)
+        engine = await engine_of(settings, stack, store, vault, day_zero, ports)
         registry = CollectorRegistry()
         readiness = Readiness([_STARTING])
         http = await stack.enter_async_context(_http(settings, readiness, registry))
@@ -163,7 +160,7 @@ def _http(
 ) -> AbstractAsyncContextManager[int]:
     app = create_app([health_router(readiness), metrics_router(registry)])
     host, port = settings.http_host, settings.http_port
-    return _listening(
+    return listening(
         f"HTTP on {host} port {port}",
         "http_port (--http-port; 0 takes any free port)",
         http_listener(app, host, port),
@@ -176,27 +173,13 @@ async def _netconf(
 ) -> AsyncIterator[int]:
     keys = await asyncio.to_thread(host_keys, settings.data_dir / KEYS_DIRECTORY)
     host, port = settings.host, settings.netconf_port
-    async with _listening(
+    async with listening(
         f"NETCONF on {host} port {port}",
         "netconf_port (--netconf-port; 0 takes any free port)",
         netconf_listener(host, port, services=services, login=login, host_keys=keys),
     ) as taken:
         _show_first_password(settings, passwords)  # both listeners are there: it is not used up
         yield taken
-
-
-@asynccontextmanager
-async def _listening(
-    what: str, setting: str, listener: AbstractAsyncContextManager[int]
-) -> AsyncIterator[int]:
-    """Say which listener could not be had, and which setting moves it."""
-    async with AsyncExitStack() as stack:
-        try:
-            port = await stack.enter_async_context(listener)
-        except OSError as error:
-            text = f"{what} cannot listen: {error.strerror or error}; see the setting {setting}"
-            raise ListenerRefused(text) from error
-        yield port
 
 
 async def _log_events(listener: Listener) -> None:

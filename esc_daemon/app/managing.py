@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from esc_daemon.app.measuring import measuring
+from esc_daemon.app.simulator import simulator_page
 from esc_daemon.dayzero.base import DayZeroReader, FileServers
 from esc_daemon.dayzero.reader import day_zero_reader
 from esc_daemon.domain.policy import Policy
@@ -27,6 +28,7 @@ from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.connector import TYPE as SIMULATOR
 from esc_daemon.vim.simulator.connector import SimulatorType
+from esc_daemon.vim.simulator.control import Control
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import load_rules
 from esc_daemon.vim.simulator.settings import CloudSettings, host_and_port
@@ -69,10 +71,11 @@ async def engine_of(
     store: Store,
     vault: Vault,
     day_zero: DayZeroReader,
+    ports: dict[str, int],
 ) -> Engine:
-    """Return the engine, nothing restored yet."""
+    """Return the engine, nothing restored yet; a port that it opens is added to *ports*."""
     vims = Vims(
-        {SIMULATOR: _simulator_type(settings, stack, vault)},
+        {SIMULATOR: await _simulator_type(settings, stack, vault, ports)},
         call_timeout=settings.vim.call_timeout,
         opened=partial(opened_connector, unseal=vault.unseal),
     )
@@ -90,7 +93,9 @@ async def engine_of(
     return engine
 
 
-def _simulator_type(settings: Settings, stack: AsyncExitStack, vault: Vault) -> SimulatorType:
+async def _simulator_type(
+    settings: Settings, stack: AsyncExitStack, vault: Vault, ports: dict[str, int]
+) -> SimulatorType:
     """Return the type SIMULATOR: connectors without an address are doors to one cloud."""
     timeout = settings.vim.call_timeout
     if settings.vim.simulator_address is not None:
@@ -109,4 +114,9 @@ def _simulator_type(settings: Settings, stack: AsyncExitStack, vault: Vault) -> 
         rows=state.rows,
         journal=state,
     )
+    if settings.vim.simulator_http_port is not None:
+        page = simulator_page(
+            Control(cloud, faults_file=faults), port=settings.vim.simulator_http_port
+        )
+        ports["simulator_http"] = await stack.enter_async_context(page)
     return SimulatorType(lambda vim: SimulatorDriver(cloud, vim=vim), timeout_seconds=timeout)

@@ -2,17 +2,20 @@
 
 import sys
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from esc_daemon.access.errors import AccessError
-from esc_daemon.app.daemon import DATABASE, ListenerRefused, serve, vault_of
+from esc_daemon.app.daemon import DATABASE, serve, vault_of
+from esc_daemon.app.listening import ListenerRefused
 from esc_daemon.app.process import (
     allow_open_files,
     keep_the_collector_off,
     run,
     switch_threads_soon,
 )
+from esc_daemon.app.simulator import simulator_page
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.logs import configure_log
 from esc_daemon.settings import LogSettings, Settings
@@ -55,6 +58,7 @@ def simulate_vim(
     host: str,
     port: int,
     *,
+    http_port: int | None,
     state_file: Path | None,
     faults_file: Path | None,
     port_file: Path | None,
@@ -70,6 +74,7 @@ def simulate_vim(
             faults_file=faults_file,
             port_file=port_file,
             settings=CloudSettings(**cloud),
+            page=None if http_port is None else partial(simulator_page, port=http_port),
         )
     )
 

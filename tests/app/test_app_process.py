@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from esc_daemon.app import daemon, process
+from esc_daemon.app.listening import ListenerRefused, listening
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
 from esc_daemon.domain.ids import DeploymentName, TenantName, VmGroupName
 from esc_daemon.engine.broadcast import Broadcast
@@ -111,8 +112,8 @@ async def test_a_port_in_use_is_told_with_the_listener_and_the_setting_that_move
     port = taken.sockets[0].getsockname()[1]
     try:
         listener = http_listener(create_app([]), "127.0.0.1", port)
-        with pytest.raises(daemon.ListenerRefused, match=r"HTTP on here.*in use.*http_port"):
-            async with daemon._listening("HTTP on here", "http_port", listener):
+        with pytest.raises(ListenerRefused, match=r"HTTP on here.*in use.*http_port"):
+            async with listening("HTTP on here", "http_port", listener):
                 pass
     finally:
         taken.close()
@@ -123,7 +124,7 @@ async def test_a_listener_that_can_be_had_is_closed_when_the_daemon_fails():
     async with asyncio.timeout(10):
         listener = http_listener(create_app([]), "127.0.0.1", 0)
         with pytest.raises(ZeroDivisionError):
-            async with daemon._listening("HTTP", "http_port", listener) as port:
+            async with listening("HTTP", "http_port", listener) as port:
                 raise ZeroDivisionError
 
     with pytest.raises(OSError, match=str(port)):

@@ -15,7 +15,7 @@ from esc_daemon.vim.base import VimError, VimRefused
 from esc_daemon.vim.simulator.addresses import Pool, parse_range
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.projects import Usage
-from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ServerRow, SubnetRow
+from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 
 NETWORK = Key(Kind.NETWORK, TenantName("acme"), "net")
@@ -109,14 +109,22 @@ class Accounts(RuleBasedStateMachine):
     def remove_server(self, vm, generation):
         self.cloud.servers.remove(ServerKey(vm, generation), self.now)
 
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from([ProjectRow, NetworkRow, SubnetRow, PortRow, ServerRow]),
+    )
+    def vanish(self, data, kind):
+        if there := sorted(row.id for row in self.held(kind)):
+            self.cloud.vanish(data.draw(st.sampled_from(there)))
+
     @rule(seconds=st.integers(1, 3))
     def wait(self, seconds):
         self.now += seconds
-        self.cloud.servers.settle(self.now)
+        self.cloud.settle(self.now)
 
     @rule()
     def restart(self):
-        self.cloud.commit()
+        self.cloud.commit(self.now)
         self.cloud = Cloud(SETTINGS, rows=list(self.journal.rows.values()), journal=self.journal)
 
     def held(self, kind):

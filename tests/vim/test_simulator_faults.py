@@ -147,7 +147,7 @@ async def test_skip_and_count_bound_a_rule():
 def test_probability_repeats_under_a_seed():
     def strikes(seed: int) -> list[bool]:
         faults = Faults([Rule(fault=Fault.REFUSE, probability=0.5)], seed=seed)
-        return [faults.judge(Verb.CHECK, ()).rule is not None for _ in range(200)]
+        return [faults.judge(Verb.CHECK, (), 0.0).rule is not None for _ in range(200)]
 
     assert strikes(1) == strikes(1)
     assert strikes(1) != strikes(2)
@@ -157,11 +157,11 @@ def test_probability_repeats_under_a_seed():
 def test_a_rule_that_stays_keeps_its_count_when_others_come():
     once = Rule(fault=Fault.REFUSE, verb=Verb.CHECK, count=1)
     faults = Faults([once])
-    assert faults.judge(Verb.CHECK, ()).rule == once
+    assert faults.judge(Verb.CHECK, (), 0.0).rule == once
     faults.replace([Rule(fault=Fault.HANG, verb=Verb.SERVERS), once])
-    assert faults.judge(Verb.CHECK, ()).rule is None
+    assert faults.judge(Verb.CHECK, (), 0.0).rule is None
     faults.replace([once, once])
-    assert faults.judge(Verb.CHECK, ()).rule == once
+    assert faults.judge(Verb.CHECK, (), 0.0).rule == once
 
 
 async def test_a_build_can_end_in_error():

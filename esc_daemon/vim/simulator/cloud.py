@@ -8,8 +8,9 @@ moment has brought about is worked out when somebody looks.
 from collections.abc import Iterable, Sequence
 
 from esc_daemon.domain.ids import ServerKey, VmId
-from esc_daemon.domain.specs import ServerFile
+from esc_daemon.domain.specs import Power, ServerFile
 from esc_daemon.vim.simulator.catalogue import Catalogue
+from esc_daemon.vim.simulator.fates import Fates
 from esc_daemon.vim.simulator.faults import Faults, Rule, Verb, Verdict
 from esc_daemon.vim.simulator.ledger import Journal, Ledger
 from esc_daemon.vim.simulator.networks import Networks
@@ -27,6 +28,7 @@ from esc_daemon.vim.simulator.rows import (
 )
 from esc_daemon.vim.simulator.servers import Servers
 from esc_daemon.vim.simulator.settings import CloudSettings
+from esc_daemon.vim.simulator.vanishing import Vanishing
 
 # A row may name only rows of a kind to the left of its own.
 _ORDER = (ProjectRow, ImageRow, FlavorRow, NetworkRow, SubnetRow, PortRow, ServerRow)
@@ -56,14 +58,22 @@ class Cloud:
         self.catalogue = Catalogue(self._ledger, settings)
         self.networks = Networks(self._ledger, settings, self.projects)
         self.ports = Ports(self._ledger, self.projects, self.networks)
+        fates = Fates(self.faults, self._ledger)
         self.servers = Servers(
             ledger=self._ledger,
             settings=settings,
             projects=self.projects,
             catalogue=self.catalogue,
             ports=self.ports,
-            build_fault=self._build_fault,
-            silence=self._silence,
+            fates=fates,
+        )
+        self._vanishing = Vanishing(
+            ledger=self._ledger,
+            fates=fates,
+            projects=self.projects,
+            networks=self.networks,
+            ports=self.ports,
+            servers=self.servers,
         )
         self._restore(list(rows))
 
@@ -82,31 +92,39 @@ class Cloud:
         self.networks.restore(row)
         self.ports.restore(row)
         self.servers.restore(row)
+        self._vanishing.restore(row)
 
     def rows(self) -> list[Row]:
         """Return all that there is to remember."""
         return list(self._ledger.rows.values())
 
-    def commit(self) -> None:
-        """Make what happened durable; OSError when that fails."""
+    def row(self, row_id: str) -> Row | None:
+        """Return what has this id."""
+        return self._ledger.rows.get(row_id)
+
+    def settle(self, now: float) -> None:
+        """Let come true what time has brought since the last call: the first thing of any call."""
+        self.servers.settle(now)
+        self._vanishing.settle(now)
+
+    def commit(self, now: float) -> None:
+        """Make what happened durable, the fate of what is new too; OSError when that fails."""
+        fresh = self._ledger.fresh
+        if fresh:
+            if self.faults:
+                self._vanishing.draw(fresh, now)
+            fresh.clear()
         self._ledger.commit()
 
-    def judge(self, verb: Verb, names: tuple[str, ...], vm: VmId | None = None) -> Verdict:
+    def judge(
+        self, verb: Verb, names: tuple[str, ...], now: float, vm: VmId | None = None
+    ) -> Verdict:
         """Return what befalls a call about *names*, and about the server of *vm*."""
         if vm is not None:
             names = (*names, vm, self.servers.name_of(vm))
-        verdict = self.faults.judge(verb, names)
+        verdict = self.faults.judge(verb, names, now)
         self._ledger.put(self._ledger.counters)
         return verdict
-
-    def _build_fault(self, name: str, vm: VmId) -> str:
-        if not self.faults:
-            return ""
-        rule = self.judge(Verb.BUILD, (name,), vm).rule
-        return "" if rule is None else rule.text or "No valid host was found."
-
-    def _silence(self, name: str, vm: VmId) -> bool:
-        return bool(self.faults) and self.judge(Verb.BOOT, (name,), vm).rule is not None
 
     def usage(self, project: str = "") -> Usage:
         """Return what stands in the project with this id or name (empty: the administrator's)."""
@@ -119,6 +137,22 @@ class Cloud:
     def wake(self, key: ServerKey) -> None:
         """Make a silent guest answer again; VimRefused without a server."""
         self.servers.set_silent(key, False)
+
+    def power_off(self, key: ServerKey, now: float) -> None:
+        """Switch a server off, as its guest may by itself; VimRefused without a server."""
+        self.servers.set_power(key, Power.OFF, now)
+
+    def power_on(self, key: ServerKey, now: float) -> None:
+        """Switch a server on; VimRefused without a server."""
+        self.servers.set_power(key, Power.ON, now)
+
+    def vanish(self, row_id: str) -> None:
+        """
+        Let a server, port, subnet, network or project vanish, with what cannot be without it.
+
+        A server's ports stay. VimRefused where there is nothing with this id.
+        """
+        self._vanishing.at_once(row_id)
 
     def host_down(self, hostname: str) -> None:
         """Take a host away with all the guests on it; VimRefused if unknown."""

@@ -84,7 +84,7 @@ class SimulatorDriver:
         latency = cloud.settings.latency_seconds
         if not cloud.faults and latency <= 0:
             return self._effect(effect)
-        verdict = cloud.judge(verb, (name,), vm)
+        verdict = cloud.judge(verb, (name,), self.now(), vm)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[ResultT] = loop.create_future()
         self._pending.add(answer)
@@ -98,15 +98,26 @@ class SimulatorDriver:
             self._arrive(effect, verdict.rule, what, answer)
         return await answer
 
+    def by_hand(self, effect: Callable[[float], ResultT]) -> ResultT:
+        """
+        Do in the cloud what *effect* does, given the time, as its operator: no fault befalls it.
+
+        Raises:
+            VimRefused: The effect's own.
+            VimUnknown: The state cannot be written.
+
+        """
+        return self._effect(effect)
+
     def _effect(self, effect: Callable[[float], ResultT]) -> ResultT:
         """Let a request take effect now, durably."""
         now = self.now()
         try:
-            self.cloud.servers.settle(now)
+            self.cloud.settle(now)
             try:
                 return effect(now)
             finally:
-                self.cloud.commit()
+                self.cloud.commit(now)
         except VimError as error:
             raise type(error)(f"{self.vim}: {error}" if self.vim else str(error)) from None
         except OSError as error:
@@ -282,7 +293,7 @@ class SimulatorDriver:
             return
         await asyncio.sleep(gone_at - self.now())
         # The timer may be early by less than a clock's tick.
-        self.cloud.servers.settle(max(gone_at, self.now()))
+        self.cloud.settle(max(gone_at, self.now()))
         self._effect(_nothing)
 
     async def set_power(self, key: ServerKey, power: Power) -> None:
@@ -320,7 +331,7 @@ class SimulatorDriver:
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """See GuestProbe; no fault of the API touches it."""
         now = self.now()
-        self.cloud.servers.settle(now)
+        self.cloud.settle(now)
         alive = self.cloud.servers.guest(key, address, now)
         return self.cloud.settings.rtt_ms if alive else None
 

@@ -37,6 +37,8 @@ class Ledger:
     def __init__(self, seed: int, journal: Journal | None = None) -> None:
         self.rows: dict[str, Row] = {}
         self.counters = CountersRow()
+        self.fresh: list[Row] = []
+        """What came since somebody cleared this."""
         self._namespace = UUID(int=random.Random(seed).getrandbits(128))  # noqa: S311 - no secret
         self._serial = 0
         self._journal = journal
@@ -61,6 +63,8 @@ class Ledger:
 
     def put(self, row: Row) -> None:
         """Remember *row* as it is now."""
+        if row.id not in self.rows:
+            self.fresh.append(row)
         self.rows[row.id] = row
         if self._journal is not None:
             self._changes.append(row)

@@ -76,15 +76,21 @@ class Networks:
                 f"network {row.name} ({row.id}) still has {self.port_counts[row.id]} ports: "
                 "remove them first"
             )
+        self.drop(row)
+
+    def drop(self, row: NetworkRow) -> None:
+        """Let go of a network without ports, and of its subnets."""
         for subnet in list(self._subnets[row.id].values()):
-            self._drop_subnet(subnet)
-        del self._by_key[key], self.rows[row.id], self._subnets[row.id], self.port_counts[row.id]
+            self.drop_subnet(subnet)
+        del self.rows[row.id], self._subnets[row.id], self.port_counts[row.id]
         self._pools.pop(row.id, None)
         namesakes = self._by_name[row.name]
         namesakes.remove(row)
         if not namesakes:
             del self._by_name[row.name]
-        self._projects.usage[row.project].networks -= 1
+        if row.key is not None:
+            del self._by_key[row.key]
+            self._projects.usage[row.project].networks -= 1
         self._ledger.drop(row)
 
     def ensure_subnet(self, key: Key, want: Subnet, network_id: str, project: str) -> SubnetRow:
@@ -133,9 +139,10 @@ class Networks:
                 f"subnet {row.name} ({row.id}) still has {len(self._pools[row.id])} addresses "
                 "in use: remove their ports first"
             )
-        self._drop_subnet(row)
+        self.drop_subnet(row)
 
-    def _drop_subnet(self, row: SubnetRow) -> None:
+    def drop_subnet(self, row: SubnetRow) -> None:
+        """Let go of a subnet of which no port has an address."""
         del self._subnet_by_key[row.key], self._subnets[row.network_id][row.id]
         del self._pools[row.id]
         self._ledger.drop(row)
@@ -167,6 +174,10 @@ class Networks:
         """Return the subnet with this id."""
         row = self._ledger.rows.get(subnet_id) if subnet_id is not None else None
         return row if isinstance(row, SubnetRow) else None
+
+    def subnets_of(self, network_id: str) -> list[SubnetRow]:
+        """Return the subnets of the network."""
+        return list(self._subnets[network_id].values())
 
     def netmask(self, subnet_id: str) -> str:
         """Return the netmask of the subnet."""

@@ -114,7 +114,7 @@ class Ports:
                     f"{old.id} has address {old.ip_address} and is plugged into server "
                     f"{self.bound[old.id]}: remove that first"
                 )
-            self._drop(old)
+            self.drop(old)
         self._projects.allow(project, ports=1)
         network = self._networks.find(NetworkRef(name=want.network, id=want.network_id), project)
         allowed = self._allowed(want, project)
@@ -217,9 +217,10 @@ class Ports:
     def remove(self, vm: VmId) -> None:
         """Remove every port of the VM, plugged in or not."""
         for row in list(self._by_vm.get(vm, {}).values()):
-            self._drop(row)
+            self.drop(row)
 
-    def _drop(self, row: PortRow) -> None:
+    def drop(self, row: PortRow) -> None:
+        """Let go of a port, plugged in or not."""
         ports = self._by_vm[row.key.vm]
         del ports[row.key.nicid]
         if not ports:

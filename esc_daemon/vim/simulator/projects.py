@@ -93,7 +93,14 @@ class Projects:
                 f"project {row.name} still holds {usage.servers} servers, {usage.ports} ports "
                 f"and {usage.networks} networks: remove them first"
             )
-        del self._by_key[key], self.usage[row.id], self._names[row.id], self._ids[row.id]
+        self.drop(row)
+
+    def drop(self, row: ProjectRow) -> None:
+        """Let go of a project in which nothing stands."""
+        if row.key is not None:
+            del self._by_key[row.key]
+        self.usage.pop(row.id, None)
+        del self._names[row.id], self._ids[row.id]
         if self._ids.get(row.name) == row.id:
             del self._ids[row.name]
         self._ledger.drop(row)

@@ -1,4 +1,8 @@
-"""What a simulated cloud remembers, row by row, as it stands in the state file."""
+"""
+What a simulated cloud remembers, row by row, as it stands in the state file.
+
+*vanishes_at* is the moment (seconds since 1970) at which a row is gone by itself.
+"""
 
 from msgspec import Struct
 
@@ -6,12 +10,13 @@ from esc_daemon.domain.ids import Key, PortKey, ServerKey
 from esc_daemon.domain.specs import ServerFile
 
 
-class ProjectRow(Struct, tag="project", kw_only=True):
+class ProjectRow(Struct, tag="project", kw_only=True, omit_defaults=True):
     """A project; *key* is None where the open catalogue invented it."""
 
     id: str
     key: Key | None
     name: str
+    vanishes_at: float | None = None
 
     @property
     def project(self) -> str:
@@ -19,7 +24,7 @@ class ProjectRow(Struct, tag="project", kw_only=True):
         return self.id
 
 
-class NetworkRow(Struct, tag="network", kw_only=True):
+class NetworkRow(Struct, tag="network", kw_only=True, omit_defaults=True):
     """A network; *key* is None where the open catalogue invented it. *shared*: all may use it."""
 
     id: str
@@ -28,9 +33,10 @@ class NetworkRow(Struct, tag="network", kw_only=True):
     project: str
     default_range: str = ""
     shared: bool = True
+    vanishes_at: float | None = None
 
 
-class SubnetRow(Struct, tag="subnet", kw_only=True):
+class SubnetRow(Struct, tag="subnet", kw_only=True, omit_defaults=True):
     """A subnet as CIDR; *gateway* is empty where there is none."""
 
     id: str
@@ -40,6 +46,7 @@ class SubnetRow(Struct, tag="subnet", kw_only=True):
     network_id: str
     cidr: str
     gateway: str = ""
+    vanishes_at: float | None = None
 
 
 class ImageRow(Struct, tag="image", kw_only=True):
@@ -61,7 +68,7 @@ class FlavorRow(Struct, tag="flavor", kw_only=True):
     project: str = ""
 
 
-class PortRow(Struct, tag="port", kw_only=True):
+class PortRow(Struct, tag="port", kw_only=True, omit_defaults=True):
     """
     A port and the addresses that it holds, each with the id of its subnet.
 
@@ -80,6 +87,7 @@ class PortRow(Struct, tag="port", kw_only=True):
     port_security_enabled: bool = True
     security_groups: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
+    vanishes_at: float | None = None
 
     @property
     def addresses(self) -> tuple[tuple[str | None, str], ...]:
@@ -87,12 +95,14 @@ class PortRow(Struct, tag="port", kw_only=True):
         return ((self.subnet_id, self.ip_address), *self.more_addresses)
 
 
-class ServerRow(Struct, tag="server", kw_only=True):
+class ServerRow(Struct, tag="server", kw_only=True, omit_defaults=True):
     """
     A server; its status follows from the moments (seconds since 1970), the switch and the fault.
 
-    *gone_at* is set while it is being deleted. *console* may hold lines of the near future.
-    *files* are its day-0 files as its guest finds them.
+    *gone_at* is set while it is being deleted. *silent*: the guest says nothing until it boots;
+    from *quiet_from* to *quiet_until* it is silent by itself. *off_at* is when it goes off by
+    itself. *console* may hold lines of the near future. *files* are its day-0 files as its
+    guest finds them.
     """
 
     id: str
@@ -107,10 +117,14 @@ class ServerRow(Struct, tag="server", kw_only=True):
     ports: list[str]
     on: bool = True
     silent: bool = False
+    quiet_from: float | None = None
+    quiet_until: float | None = None
+    off_at: float | None = None
     fault: str = ""
     gone_at: float | None = None
     console: list[tuple[float, str]] = []
     files: tuple[ServerFile, ...] = ()
+    vanishes_at: float | None = None
 
 
 class CountersRow(Struct, tag="counters", kw_only=True):
@@ -133,5 +147,7 @@ class Gone(Struct, tag="gone", kw_only=True):
     id: str
 
 
+Mortal = ProjectRow | NetworkRow | SubnetRow | PortRow | ServerRow
+"""What may vanish."""
 Row = ProjectRow | NetworkRow | SubnetRow | ImageRow | FlavorRow | PortRow | ServerRow | CountersRow
 Change = Row | Gone

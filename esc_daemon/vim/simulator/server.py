@@ -8,8 +8,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,6 +20,7 @@ import structlog
 
 from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.control import Control, ControlError
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Rule, load_rules
 from esc_daemon.vim.simulator.settings import CloudSettings
@@ -27,6 +28,10 @@ from esc_daemon.vim.simulator.state import StateFile
 from esc_daemon.vim.simulator.wire import CANCEL, MAX_LINE, VERBS, Reply, Request
 
 log = structlog.get_logger()
+
+Operator = Callable[[Control], AbstractAsyncContextManager[int | None]]
+"""Lets the operator see and change a cloud while the context lasts; yields the page's port."""
+Page = Callable[[Control], AbstractAsyncContextManager[int]]
 
 MAX_IN_FLIGHT: Final = 1024
 """Requests of one connection; when they are all in flight no more is read from it."""
@@ -215,13 +220,13 @@ async def serve(
     port_file: Path | None = None,
     stop: asyncio.Event,
     settings: CloudSettings | None = None,
-    allow_remote: bool = False,
+    operator: Operator | None = None,
 ) -> None:
     """
     Run a simulated cloud until *stop*.
 
     Without *state_file* it forgets all when it ends. *port_file* is written as JSON
-    (``{"simulator": N}``) once it serves.
+    (``{"simulator": N}``, and ``"http"`` where the *operator* has a page) once it serves.
 
     Raises:
         FaultFileError: *faults_file* cannot be used.
@@ -238,16 +243,21 @@ async def serve(
             settings, rules=rules, rows=() if state is None else state.rows, journal=state
         )
         server = SimulatorServer(SimulatorDriver(cloud))
-        bound = await server.start(host, port, allow_remote=allow_remote)
+        bound = await server.start(host, port)
         stack.push_async_callback(server.close)
+        ports = {"simulator": bound}
+        if operator is not None:
+            control = Control(cloud, faults_file=faults_file)
+            http = await stack.enter_async_context(operator(control))
+            ports |= {} if http is None else {"http": http}
         if port_file is not None:
-            _write_ports(port_file, bound)
+            _write_ports(port_file, ports)
         await stop.wait()
 
 
-def _write_ports(port_file: Path, port: int) -> None:
+def _write_ports(port_file: Path, ports: Mapping[str, int]) -> None:
     fresh = port_file.with_name(f"{port_file.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"simulator": port}), encoding="utf-8")
+    fresh.write_text(json.dumps(ports), encoding="utf-8")
     fresh.replace(port_file)
 
 
@@ -259,9 +269,13 @@ async def run_simulator(
     faults_file: Path | None = None,
     port_file: Path | None = None,
     settings: CloudSettings | None = None,
-    allow_remote: bool = False,
+    page: Page | None = None,
 ) -> None:
-    """`serve` until SIGTERM or SIGINT: what the command ``esc_daemon simulate`` runs."""
+    """
+    `serve` until SIGTERM or SIGINT: what the command ``esc_daemon simulate`` runs.
+
+    SIGHUP reads the faults file again; what is wrong with it is logged, and the old rules stay.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -275,8 +289,30 @@ async def run_simulator(
             port_file=port_file,
             stop=stop,
             settings=settings,
-            allow_remote=allow_remote,
+            operator=partial(_operator, page=page),
         )
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _operator(control: Control, *, page: Page | None) -> AsyncIterator[int | None]:
+    """Let the operator in while the context lasts, by a signal and by *page*; yields its port."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, _reload, control)
+    try:
+        if page is None:
+            yield None
+        else:
+            async with page(control) as port:
+                yield port
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _reload(control: Control) -> None:
+    try:
+        log.info("simulator.faults_read", rules=control.reload())
+    except ControlError as error:
+        log.warning("simulator.faults_kept", reason=str(error))

@@ -1,6 +1,7 @@
 """Servers: where they run, how they boot, what their guests say."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from enum import StrEnum
 from hashlib import sha224
 from heapq import heappop, heappush
 from typing import Final
@@ -16,6 +17,7 @@ from esc_daemon.domain.specs import (
 )
 from esc_daemon.vim.base import VimRefused, VimUnknown
 from esc_daemon.vim.simulator.catalogue import Catalogue
+from esc_daemon.vim.simulator.fates import Fates
 from esc_daemon.vim.simulator.ledger import MOMENT, Ledger
 from esc_daemon.vim.simulator.ports import Ports
 from esc_daemon.vim.simulator.projects import Projects
@@ -27,10 +29,13 @@ DELETING: Final = "deleting"
 MAX_FILES: Final = 2 << 20
 """Bytes of all files of a server together: they stand in the state file and on the wire."""
 
-BuildFault = Callable[[str, VmId], str]
-"""The reason why the server with this name ends in ERROR, or nothing."""
-Silence = Callable[[str, VmId], bool]
-"""Whether this boot of the server with this name never answers."""
+
+class GuestState(StrEnum):
+    """How a guest is: *down* is not booted, off, or on a host that is down."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"
+    DOWN = "down"
 
 
 class Servers:
@@ -44,16 +49,14 @@ class Servers:
         projects: Projects,
         catalogue: Catalogue,
         ports: Ports,
-        build_fault: BuildFault,
-        silence: Silence,
+        fates: Fates,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._projects = projects
         self._catalogue = catalogue
         self._ports = ports
-        self._build_fault = build_fault
-        self._silence = silence
+        self._fates = fates
         self._by_key: dict[ServerKey, ServerRow] = {}
         self._rows: dict[str, ServerRow] = {}
         self._latest: dict[VmId, ServerRow] = {}
@@ -89,19 +92,23 @@ class Servers:
     def settle(self, now: float) -> None:
         """Let go of the servers whose deletion has come to its end."""
         while self._dying and self._dying[0][0] <= now + MOMENT:
-            _, server_id = heappop(self._dying)
-            row = self._rows.pop(server_id)
-            del self._by_key[row.key]
-            if self._latest.get(row.key.vm) is row:
-                del self._latest[row.key.vm]
-            self._loads[row.host] -= 1
-            for port_id in row.ports:
-                if self._ports.bound.get(port_id) == server_id:
-                    del self._ports.bound[port_id]
-            usage = self._projects.usage[row.project]
-            usage.servers -= 1
-            usage.cores -= row.cores
-            self._ledger.drop(row)
+            row = self._rows.get(heappop(self._dying)[1])
+            if row is not None:  # else it vanished meanwhile
+                self.drop(row)
+
+    def drop(self, row: ServerRow) -> None:
+        """Let go of a server at once; its ports stay."""
+        del self._rows[row.id], self._by_key[row.key]
+        if self._latest.get(row.key.vm) is row:
+            del self._latest[row.key.vm]
+        self._loads[row.host] -= 1
+        for port_id in row.ports:
+            if self._ports.bound.get(port_id) == row.id:
+                del self._ports.bound[port_id]
+        usage = self._projects.usage[row.project]
+        usage.servers -= 1
+        usage.cores -= row.cores
+        self._ledger.drop(row)
 
     def name_of(self, vm: VmId) -> str:
         """Return the name of the VM's latest server; empty where it has none."""
@@ -132,7 +139,8 @@ class Servers:
         project = self._projects.resolve(want.project)
         self._projects.allow(project, servers=1, cores=cores)
         host = self._place(want.name)
-        built_at = now + self._settings.build_seconds
+        fate = self._fates.of_build(want.name, key.vm, now)
+        built_at = now + self._settings.build_seconds + fate.longer
         row = ServerRow(
             id=self._ledger.new_id(),
             serial=self._ledger.serial(),
@@ -144,7 +152,7 @@ class Servers:
             built_at=built_at,
             boots_at=built_at,
             ports=[port.port_id for port in ports],
-            fault=self._build_fault(want.name, key.vm),
+            fault=fate.error,
             console=[(now, f"building {want.name} on {self.hosts[host][1]}")],
             files=want.files,
         )
@@ -174,7 +182,9 @@ class Servers:
 
     def _boot(self, row: ServerRow, at: float) -> None:
         row.boots_at = at + self._settings.boot_seconds
-        row.silent = self._silence(row.name, row.key.vm)
+        fate = self._fates.of_boot(row.name, row.key.vm, row.boots_at)
+        row.silent, row.off_at = fate.silent, fate.off_at
+        row.quiet_from, row.quiet_until = fate.quiet_from, fate.quiet_until
         _say(row, at, "booting")
         if not row.silent:
             _say(row, row.boots_at, f"{row.name} login:")
@@ -185,7 +195,8 @@ class Servers:
             return ServerStatus.BUILD
         if row.fault:
             return ServerStatus.ERROR
-        return ServerStatus.ACTIVE if row.on else ServerStatus.SHUTOFF
+        is_on = row.on and (row.off_at is None or now + MOMENT < row.off_at)
+        return ServerStatus.ACTIVE if is_on else ServerStatus.SHUTOFF
 
     def view(self, row: ServerRow, now: float) -> Server:
         """Return the server as the VIM shows it at *now*."""
@@ -231,8 +242,9 @@ class Servers:
             raise VimUnknown(f"server {row.name} ({row.id}) is in BUILD: look again")
         if status is ServerStatus.ERROR:
             raise VimRefused(f"server {row.name} ({row.id}) is in ERROR: {row.fault}")
+        row.on = status is ServerStatus.ACTIVE  # it may have gone off by itself
         if power is Power.OFF and row.on:
-            row.on = False
+            row.on, row.off_at = False, None
             _say(row, now, "power off")
         elif power is Power.HARD_REBOOT or (power is Power.ON and not row.on):
             row.on = True
@@ -249,20 +261,28 @@ class Servers:
     def guest(self, key: ServerKey, address: str, now: float) -> bool:
         """Return whether the guest answers at *address*."""
         row = self._by_key.get(key)
-        if row is None or row.gone_at is not None or row.silent or now + MOMENT < row.boots_at:
-            return False
-        if self.status(row, now) is not ServerStatus.ACTIVE:
-            return False
-        if row.host in self._ledger.counters.hosts_down:
+        if row is None or self.guest_state(row, now) is not GuestState.ANSWERS:
             return False
         views = (self._ports.view(port_id) for port_id in row.ports)
         held = (each for port in views if port is not None for each in port.addresses)
         return any(each.ip_address == address for each in held)
 
+    def guest_state(self, row: ServerRow, now: float) -> GuestState:
+        """Return how the guest is at *now*."""
+        if row.gone_at is not None or now + MOMENT < row.boots_at:
+            return GuestState.DOWN
+        if self.status(row, now) is not ServerStatus.ACTIVE:
+            return GuestState.DOWN
+        if row.host in self._ledger.counters.hosts_down:
+            return GuestState.DOWN
+        silent = row.silent or _is_quiet(row, now)
+        return GuestState.SILENT if silent else GuestState.ANSWERS
+
     def set_silent(self, key: ServerKey, silent: bool) -> None:  # noqa: FBT001 - the state itself
         """Make the guest fall silent until its next boot, or speak again."""
         row = self.row(key)
         row.silent = silent
+        row.quiet_from = row.quiet_until = None
         self._ledger.put(row)
 
     def set_host(self, hostname: str, up: bool) -> None:  # noqa: FBT001 - the state itself
@@ -273,6 +293,11 @@ class Servers:
         down = set(self._ledger.counters.hosts_down) - {names.index(hostname)}
         self._ledger.counters.hosts_down = sorted(down if up else down | {names.index(hostname)})
         self._ledger.put(self._ledger.counters)
+
+    def hosts_up(self) -> dict[str, bool]:
+        """Return whether each host is up, by its name."""
+        down = self._ledger.counters.hosts_down
+        return {name: number not in down for number, (_, name) in enumerate(self.hosts)}
 
     def console(self, key: ServerKey, now: float) -> Iterator[str]:
         """Iterate over the lines of the server's console up to *now*."""
@@ -303,6 +328,12 @@ class Servers:
             )
         found = [entry for entry in self._listed[1] if entry[0] > after][:size]
         return [server for _, server in found], found[-1][0] if found else after
+
+
+def _is_quiet(row: ServerRow, now: float) -> bool:
+    if row.quiet_from is None or now + MOMENT < row.quiet_from:
+        return False
+    return row.quiet_until is None or now + MOMENT < row.quiet_until
 
 
 def _check_files(want: ServerSpec) -> None:
