@@ -6,10 +6,11 @@ and what no step touches is looked at only where a connector goes or changes its
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from esc_daemon.domain.advance.resource import in_vim
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of
 from esc_daemon.domain.intent import DefaultVimConnector, Intent, VimConnector

@@ -1,11 +1,12 @@
 """What is: the records from which everything else is derived (DESIGN, law 3)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId, VmGroupName, VmId
 from esc_daemon.domain.intent import (
     DefaultVimConnector,

@@ -6,9 +6,9 @@ to name the place alike: both do it here.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
 
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import Kind, joined
 from esc_daemon.domain.intent import FileServer, VimConnector
 

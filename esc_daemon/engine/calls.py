@@ -139,7 +139,9 @@ def _seen(server: Server, key: ServerKey) -> ServerSeen:
     """No record takes news of another server: the call would be made again without a pause."""
     if server.key != key:
         raise VimUnknown(f"server {key.vm}: the VIM answered about another server")
-    return ServerSeen(server=replace(server, fault=excerpt(server.fault)))
+    if server.fault:
+        server = replace(server, fault=excerpt(server.fault))
+    return ServerSeen(server=server)
 
 
 async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceHandle:

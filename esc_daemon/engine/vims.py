@@ -7,10 +7,11 @@ takes the place of, or whose connector is gone, is closed when the last call thr
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from time import perf_counter
+from types import TracebackType
 from typing import Final
 
 import structlog
@@ -60,6 +61,7 @@ class Connection:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.seconds: dict[tuple[str, str], Histogram] = {}
         self.calls = 0
+        self.guests: GuestProbe | None = None
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
 
@@ -79,10 +81,11 @@ class Connection:
 
     def open(self, type_: VimType, opened: Opened) -> None:
         """Make the driver; BadConnector where that cannot be."""
-        self._driver = type_.driver(self.connector, opened)
+        driver = self._driver = type_.driver(self.connector, opened)
+        # asked once: a look at a protocol costs more than a poll
+        self.guests = driver if isinstance(driver, GuestProbe) else None
 
-    @asynccontextmanager
-    async def asking(self, verb: str) -> AsyncIterator[None]:
+    def asking(self, verb: str) -> AbstractAsyncContextManager[None]:
         """
         Hold one of the VIM's turns for a single *verb*, and bound and time the wait for its answer.
 
@@ -90,20 +93,17 @@ class Connection:
             TimeoutError: The answer did not come within the time-out of a call.
 
         """
-        async with self.turns:
-            began = perf_counter()
-            result = "unknown"
-            try:
-                async with asyncio.timeout(self._call_timeout):
-                    yield
-                result = "ok"
-            except VimRefused:
-                result = "refused"
-                raise
-            finally:
-                self._timed(verb, result, perf_counter() - began)
+        return _Asking(self, verb)
 
-    def _timed(self, verb: str, result: str, seconds: float) -> None:
+    async def enter(self) -> asyncio.Timeout:
+        """Wait for a turn, and return what bounds its verb."""
+        await self.turns.acquire()
+        bound = asyncio.timeout(self._call_timeout)
+        await bound.__aenter__()
+        return bound
+
+    def timed(self, verb: str, result: str, seconds: float) -> None:
+        """Count a *verb* that took so many *seconds*."""
         histogram = self.seconds.get((verb, result))
         if histogram is None:
             histogram = self.seconds[verb, result] = Histogram(VERB_BOUNDS)
@@ -119,6 +119,55 @@ class Connection:
                 await self._driver.close()
         except Exception:
             log.exception("vim.close_broke", vim=self.connector.name)
+
+
+class _Asking:
+    """`Connection.asking`; a class, since a generator costs three times as much."""
+
+    __slots__ = ("_began", "_bound", "_connection", "_verb")
+
+    def __init__(self, connection: Connection, verb: str) -> None:
+        self._connection = connection
+        self._verb = verb
+
+    async def __aenter__(self) -> None:
+        self._bound = await self._connection.enter()
+        self._began = perf_counter()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        result = "unknown"
+        if kind is None:
+            result = "ok"
+        elif issubclass(kind, VimRefused):
+            result = "refused"
+        try:
+            await self._bound.__aexit__(kind, error, trace)  # may make a TimeoutError of it
+        finally:
+            self._connection.timed(self._verb, result, perf_counter() - self._began)
+            self._connection.turns.release()
+
+
+class _Held:
+    """`Vims.using`."""
+
+    __slots__ = ("_connection", "_let_go")
+
+    def __init__(self, connection: Connection, let_go: Callable[[Connection], None]) -> None:
+        self._connection = connection
+        self._let_go = let_go
+
+    def __enter__(self) -> Connection:
+        self._connection.calls += 1
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.calls -= 1
+        self._let_go(self._connection)
 
 
 class Vims:
@@ -234,12 +283,11 @@ class Vims:
     def guests(self, vim: VimId) -> GuestProbe | None:
         """Return what asks the guests in *vim*; None where only their network can tell."""
         connection = self._connections.get(self._known(vim))
-        if connection is None or connection.problem:
+        if connection is None or connection.problem or connection.guests is None:
             return None
-        return _Guests(self, vim) if isinstance(connection.driver, GuestProbe) else None
+        return _Guests(self, vim)
 
-    @contextmanager
-    def using(self, vim: VimId) -> Iterator[Connection]:
+    def using(self, vim: VimId) -> AbstractContextManager[Connection]:
         """
         Hold the connection to *vim*: it stays open that long, whatever becomes of its connector.
 
@@ -250,12 +298,7 @@ class Vims:
         connection = self._connections.get(self._known(vim))
         if connection is None:
             raise VimRefused(self._there.absent(vim))
-        connection.calls += 1
-        try:
-            yield connection
-        finally:
-            connection.calls -= 1
-            self._close_unused(connection)
+        return _Held(connection, self._close_unused)
 
     def count(self, vim: VimId, call: str, result: str) -> None:
         """Count a call through *vim*; nothing where there is no such connector (any more)."""
@@ -335,7 +378,6 @@ class _Guests:
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """See GuestProbe."""
         with self._vims.using(self._vim) as connection:
-            driver = connection.driver
-            if not isinstance(driver, GuestProbe):
+            if connection.guests is None:
                 raise VimRefused(f"VIM connector {self._vim} knows no guests")
-            return await driver.answers(key, address)
+            return await connection.guests.answers(key, address)

@@ -4,10 +4,10 @@ VIM connectors, and which of them is the default: there at once and gone at once
 What a VIM answers only moves a connector's status; its own life is the configuration's.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from esc_daemon.domain import tell
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, VimId
 from esc_daemon.domain.intent import DefaultVimConnector, VimConnector

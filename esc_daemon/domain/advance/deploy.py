@@ -1,10 +1,10 @@
 """Deploy: from an accepted intent to SERVICE_ALIVE (ESC-WORKFLOWS section 1)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from esc_daemon.domain import causes, tell
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import NO_VIM, Key, Kind, RecordId, VimId

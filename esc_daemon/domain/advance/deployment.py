@@ -1,10 +1,10 @@
 """A deployment's triggers, each to the topic that knows it."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from esc_daemon.domain.advance import deploy, undeploy
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, ServerKey
 from esc_daemon.domain.intent import Deployment

@@ -4,11 +4,11 @@ Tenants, networks, subnets, images and flavors: created, removed, or left behind
 File servers are known to us alone: there at once, changed in place, gone at once.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, assert_never
 
 from esc_daemon.domain import causes, tell
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import NO_VIM, Key, RecordId, VimId

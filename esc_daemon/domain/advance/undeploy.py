@@ -1,10 +1,10 @@
 """Undeploy: from anywhere to nothing, or to leftovers that are shown (ESC-WORKFLOWS section 2)."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance import deploy
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, ServerKey
 from esc_daemon.domain.machine import next_state
