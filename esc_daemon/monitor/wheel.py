@@ -39,6 +39,8 @@ class Wheel(Generic[S]):
         self._slots: dict[int, dict[S, None]] = {}
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._wound = 0.0
+        """When it rings: uvloop's timer does not tell, where that is at once."""
 
     def place(self, spoke: S) -> None:
         """Put *spoke* where it is due; `wind` sets the timer once all are placed."""
@@ -66,10 +68,10 @@ class Wheel(Generic[S]):
             return
         when = self._order[0] * TICK
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._wound <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._ring)
+        self._timer, self._wound = self._loop.call_at(when, self._ring), when
 
     def stop(self) -> None:
         """Let go of the timer."""

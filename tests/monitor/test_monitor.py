@@ -64,6 +64,21 @@ async def test_a_continuous_alarm_is_told_at_every_poll(bench: Bench) -> None:
     assert len(collector.times()) >= 9
 
 
+async def test_watches_are_armed_where_a_timer_does_not_tell_when_it_rings(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.delattr(asyncio.TimerHandle, "when")  # as uvloop's where it rings at once
+    collector = Scripted()
+    monitor = bench.monitor(collector)
+    # when
+    for n in range(20):
+        monitor.arm(a_watch(f"vm-{n}"))
+    await asyncio.sleep(0.999)
+    # then
+    assert len(collector.polls) == 20
+
+
 @pytest.mark.parametrize("seconds", [1, 2, 15, 3600])
 async def test_the_first_poll_comes_within_a_second(bench: Bench, seconds: int) -> None:
     # given
