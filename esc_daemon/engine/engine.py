@@ -193,13 +193,11 @@ class Engine:
     async def _apply(self, edit: Edit) -> Sequence[OperationId]:
         async with self._connectors.turn(edit):
             while True:
-                told, steps = self._told(edit), self.steps
-                keys = {key for key, _ in told}
+                keys = {key for key, _ in self._told(edit)}
                 async with AsyncExitStack() as turns:
                     for key in sorted(keys, key=_in_order):
                         await turns.enter_async_context(self._turn(key))
-                    if self.steps != steps:  # records have moved while we waited
-                        told = self._told(edit)
+                    told = self._told(edit)
                     if keys.issuperset(key for key, _ in told):
                         return await self._taken(told, edit)
 
