@@ -8,9 +8,9 @@ call answers with exactly one trigger, after which the engine plans again.
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 import structlog
 
@@ -103,8 +103,10 @@ class Performer:
                 wanted.pop(slot, None)  # its turn comes when the call has answered
             else:
                 running.pop(slot, None)
-        for slot, command in wanted.items():
-            self._start(key, slot, command, running, operation)
+        if wanted:
+            under = _under(key, operation)
+            for slot, command in wanted.items():
+                self._start(key, slot, command, running, under)
         if not running:
             self._running.pop(key, None)
 
@@ -130,7 +132,7 @@ class Performer:
         slot: str,
         command: Command,
         running: dict[str, _Running],
-        operation: OperationId | None,
+        under: "_Under",
     ) -> None:
         match command:
             case Await():
@@ -139,13 +141,13 @@ class Performer:
             case Watch():
                 running[slot] = _Running(command)
                 self._watched[command.server.vm] = key
-                self._monitor.arm(command, {"operation": operation, **parts(key)})
+                self._monitor.arm(command, under.about)
             case EnsureServer() | AwaitServer() | RemoveServer():
-                self._call(key, slot, command, running, operation)
+                self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():
-                self._call(key, slot, command, running, operation)
+                self._call(key, slot, command, running, under.context)
             case CheckVim():
-                self._call(key, slot, command, running, operation)
+                self._call(key, slot, command, running, under.context)
             case _:
                 assert_never(command)
 
@@ -159,14 +161,11 @@ class Performer:
         slot: str,
         call: VimCall | CheckVim,
         running: dict[str, _Running],
-        operation: OperationId | None,
+        context: contextvars.Context,
     ) -> None:
         run = _Running(call)
         running[slot] = run
-        context = contextvars.copy_context()
-        if operation is not None and not isinstance(call, CheckVim):
-            context.run(_belong, operation, key)
-        run.task = asyncio.create_task(self._answer(key, slot, call, run), context=context)
+        run.task = asyncio.create_task(self._answer(key, slot, call, run), context=context.copy())
 
     async def _answer(self, key: Key, slot: str, call: VimCall | CheckVim, run: _Running) -> None:
         if isinstance(call, CheckVim):
@@ -269,10 +268,25 @@ def parts(key: Key) -> dict[str, str | None]:
     return {"kind": key.kind.value, "tenant": key.tenant, "name": name}
 
 
-def _belong(operation: OperationId, key: Key) -> None:
+class _Under(NamedTuple):
+    """What all commands of one plan are started under."""
+
+    about: Mapping[str, str | None]
+    context: contextvars.Context
+
+
+def _under(key: Key, operation: OperationId | None) -> _Under:
+    about = {"operation": operation, **parts(key)}
+    context = contextvars.copy_context()
+    if operation is not None:
+        context.run(_belong, operation, about)
+    return _Under(about, context)
+
+
+def _belong(operation: OperationId, about: Mapping[str, str | None]) -> None:
     """Bind to this context what each line of a call is found by, and tell the driver."""
     OPERATION.set(operation)
-    structlog.contextvars.bind_contextvars(operation=operation, **parts(key))
+    structlog.contextvars.bind_contextvars(**about)
 
 
 def _slot(command: Command) -> str:
