@@ -141,7 +141,7 @@ class Performer:
             case Watch():
                 running[slot] = _Running(command)
                 self._watched[command.server.vm] = key
-                self._monitor.arm(command, under.about)
+                self._monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
             case EnsureServer() | AwaitServer() | RemoveServer():
                 self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():

@@ -99,13 +99,16 @@ class Monitor:
         """Return the number of servers under watch."""
         return len(self._watches)
 
-    def arm(self, watch: Watch, about: Mapping[str, str | None] = _NOTHING) -> None:
+    def arm(
+        self, watch: Watch, about: Mapping[str, str | None] = _NOTHING, *, company: str = ""
+    ) -> None:
         """
         Watch the server's KPIs from now on, in place of whatever was watched of its VM.
 
         The same watch again changes nothing; any other one starts with fresh counters. The
-        first poll comes within a second, so that a VM that is up is soon known to be alive.
-        *about* is what lines of the log about it are found by.
+        first poll comes within a second, so that a VM that is up is soon known to be alive, and
+        for all who are armed at once in one *company* at the same moment: what it tells of them is
+        one step of their deployment. *about* is what lines of the log about it are found by.
         """
         vm = watch.server.vm
         standing = self._watches.get(vm)
@@ -113,7 +116,7 @@ class Monitor:
             return
         self.disarm(vm)
         target = _target(watch)
-        probes = tuple(self._probe(target, one, about) for one in watch.kpis)
+        probes = tuple(self._probe(target, one, about, company) for one in watch.kpis)
         self._watches[vm] = (watch, probes)
         for probe in probes:
             self._wheel.place(probe)
@@ -138,7 +141,9 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _probe(self, target: Target, kpi: Kpi, about: Mapping[str, str | None]) -> _Probe:
+    def _probe(
+        self, target: Target, kpi: Kpi, about: Mapping[str, str | None], company: str
+    ) -> _Probe:
         if kpis.unreadable(kpi):
             log.warning(
                 "monitor.threshold_unreadable",
@@ -150,7 +155,8 @@ class Monitor:
             )
         interval = interval_of(kpi)
         soon = min(interval, FIRST_POLL) - TICK
-        due = self._loop.time() + soon * _share(target.server, kpi)
+        share = _part_of(company) if company else _share(target.server, kpi)
+        due = self._loop.time() + soon * share
         return _Probe(due, target=target, kpi=kpi, interval=interval, about=about)
 
     def _take_turns(self, due: list[_Probe], now: float) -> None:
@@ -208,8 +214,7 @@ class Monitor:
         probe.polls += 1
         probe.due += probe.interval
         if probe.polls == 1:
-            room = probe.interval - min(probe.interval, FIRST_POLL)
-            probe.due += (_share(probe.target.server, probe.kpi) - 0.5) * room
+            probe.due += (_share(probe.target.server, probe.kpi) - 0.5) * probe.interval
         if probe.due <= now:
             probe.due += (math.floor((now - probe.due) / probe.interval) + 1) * probe.interval
         self._wheel.place(probe)
@@ -364,5 +369,8 @@ def _note(probe: _Probe, trouble: str | None, detail: str) -> None:
 
 def _share(server: ServerKey, kpi: Kpi) -> float:
     """Return the probe's place in an interval, 0 to 1: the same in every process."""
-    name = f"{server.vm} {server.generation} {kpi.event_name}"
+    return _part_of(f"{server.vm} {server.generation} {kpi.event_name}")
+
+
+def _part_of(name: str) -> float:
     return crc32(name.encode()) / 2**32

@@ -87,7 +87,7 @@ class WatchfulMonitor(Monitor):
         self.armed: list[Watch] = []
         self.disarmed: list[str] = []
 
-    def arm(self, watch: Watch, *about: object) -> None:
+    def arm(self, watch: Watch, *about: object, **company: object) -> None:
         self.armed.append(watch)
         super().arm(watch, *about)
 

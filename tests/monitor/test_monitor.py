@@ -89,7 +89,25 @@ async def test_the_first_poll_comes_within_a_second(bench: Bench, seconds: int) 
         monitor.arm(a_watch(f"vm-{n}", polled_every(seconds)))
     await asyncio.sleep(0.999)
     # then
-    assert len(collector.polls) == 100
+    assert len({vm for vm, _ in collector.polls}) == 100
+
+
+async def test_vms_of_one_company_are_polled_together_at_first_and_then_spread(
+    bench: Bench,
+) -> None:
+    # given
+    collector = Scripted()
+    monitor = bench.monitor(collector)
+    # when
+    for company in ("a", "b", "c"):
+        for n in range(20):
+            monitor.arm(a_watch(f"{company}-{n}", polled_every(1)), company=company)
+    await asyncio.sleep(2.5)
+    # then
+    for company in ("a", "b", "c"):
+        times = [collector.times(f"{company}-{n}")[:2] for n in range(20)]
+        assert len({first for first, _ in times}) == 1
+        assert len({second for _, second in times}) > 5
 
 
 async def test_10000_probes_are_each_polled_once_an_interval_and_spread(bench: Bench) -> None:
