@@ -11,7 +11,7 @@ from typing import Final
 
 from lxml import etree
 
-from esc_daemon.datamodel.datastore import Datastore, PendingEdit
+from esc_daemon.datamodel.datastore import Datastore, Gate, PendingEdit
 from esc_daemon.datamodel.entries import (
     PLACES,
     Entry,
@@ -19,12 +19,12 @@ from esc_daemon.datamodel.entries import (
     EntryPath,
     to_element,
 )
-from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.names import bindings_of
 from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError
 
-_RANK: Final = {kind: rank for rank, kind in enumerate(PLACES)}
+_RANK: Final = {kind: rank for rank, kind in enumerate((*PLACES, Kind.NACM))}
 
 
 class Candidate:
@@ -52,7 +52,10 @@ class Candidate:
         return self._draft
 
     def edit(
-        self, config: etree._Element, default_operation: DefaultOperation = DefaultOperation.MERGE
+        self,
+        config: etree._Element,
+        default_operation: DefaultOperation = DefaultOperation.MERGE,
+        gate: Gate | None = None,
     ) -> None:
         """
         Change it by the element ``config``; it may be invalid until it is committed.
@@ -61,7 +64,7 @@ class Candidate:
             RpcError, RpcErrors: Nothing was changed: the edit itself is wrong.
 
         """
-        changes = self._draft.changes(config, default_operation)
+        changes = self._draft.changes(config, default_operation, gate)
         if not changes:
             return
         if self._draft is self._running:
@@ -138,7 +141,7 @@ class Candidate:
         """Return the touched entries, those first that others stand in."""
         return sorted(self._bases, key=lambda path: _RANK[path.kind])
 
-    def pending(self, *, removals: bool = True) -> PendingEdit:
+    def pending(self, gate: Gate | None = None, *, removals: bool = True) -> PendingEdit:
         """
         Return the edit of running that makes it the candidate; *removals* false: but for what goes.
 
@@ -158,7 +161,8 @@ class Candidate:
             change.path: None if change.new is None else to_element(change.new)
             for change in changes
         }
-        return replace(self._running.pending(changes, elements), of_candidate=self._life)
+        pending = self._running.pending(changes, elements, gate=gate)
+        return replace(pending, of_candidate=self._life)
 
 
 def _xml(datastore: Datastore, path: EntryPath) -> bytes | None:
@@ -171,4 +175,5 @@ def _moved(path: EntryPath) -> RpcError:
         f"{path.kind} {path.name} was changed in running since the candidate took it: "
         "discard-changes and edit the candidate anew"
     )
-    return RpcError.in_use(path.instance_path(), text).at(path.instance_path(), NAMESPACES)
+    at = path.instance_path()
+    return RpcError.in_use(at, text).at(at, bindings_of(at))

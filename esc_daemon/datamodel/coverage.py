@@ -5,7 +5,7 @@ CoverageError   a leaf of the YANG is neither bound nor listed, or the tables na
 """
 
 from esc_daemon.datamodel.bind import INHERITED, SHAPES
-from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES
+from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES, WHOLE
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
@@ -40,6 +40,13 @@ def check_coverage(schema: Schema) -> None:
                 raise CoverageError(f"{kind}: {', '.join(sorted(leaves))} {fault}")
     if homeless := _homeless(schema):
         raise CoverageError(f"{', '.join(homeless)} stands in no entry of the table PLACES")
+
+
+def entry_nodes(schema: Schema) -> dict[Kind, Node]:
+    """Return the node of the entries of each kind."""
+    rules = schema.root(*WHOLE)
+    assert rules is not None
+    return {Kind.NACM: rules, **{kind: entry_node(schema, kind) for kind in PLACES}}
 
 
 def entry_node(schema: Schema, kind: Kind) -> Node:

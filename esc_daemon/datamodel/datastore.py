@@ -7,21 +7,24 @@ two nothing is changed. A keyed get costs its result and an edit the entries tha
 StaleEdit   an edit was overtaken: an entry that it touches has another revision by now
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 from lxml import etree
 
 from esc_daemon.datamodel.bind import Binding, bind
-from esc_daemon.datamodel.coverage import check_coverage, entry_node
+from esc_daemon.datamodel.coverage import check_coverage, entry_nodes
 from esc_daemon.datamodel.entries import (
+    EMPTY,
     INSIDE_TENANT,
     PLACES,
     ROOTS,
+    RULES,
     TOP,
+    WHOLE,
     Entry,
     EntryChange,
     EntryPath,
@@ -31,7 +34,8 @@ from esc_daemon.datamodel.entries import (
     to_xml,
     wrapped,
 )
-from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.names import bindings_of
+from esc_daemon.datamodel.rules import rules_xml
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.seal import seal
 from esc_daemon.datamodel.selection import EVERYTHING, Selection
@@ -79,6 +83,10 @@ class PendingEdit:
         )
 
 
+Gate: TypeAlias = Callable[[Iterable[EntryChange]], None]
+"""Raises RpcError for changes that their author may not make."""
+
+
 class Datastore:
     """The running configuration, in memory, its secrets sealed; not safe for threads."""
 
@@ -86,7 +94,7 @@ class Datastore:
         check_coverage(schema)
         self._schema = schema
         self._vault = vault
-        self._nodes = {kind: entry_node(schema, kind) for kind in PLACES}
+        self._nodes = entry_nodes(schema)
         self._entries: dict[tuple[Kind, str | None], dict[str, Entry]] = {}
         """By kind and tenant, each in the order of creation."""
 
@@ -112,22 +120,32 @@ class Datastore:
                 if kind is Kind.TENANT:
                     for inside in INSIDE_TENANT:
                         yield from self._entries.get((inside, path.name), {}).values()
+        yield from self._some(Kind.NACM, None, None)
 
     def edit(
-        self, config: etree._Element, default_operation: DefaultOperation = DefaultOperation.MERGE
+        self,
+        config: etree._Element,
+        default_operation: DefaultOperation = DefaultOperation.MERGE,
+        gate: Gate | None = None,
     ) -> PendingEdit:
         """
         Return what the element ``config`` would change; nothing is changed yet.
+
+        *gate* is asked before anything else is said of the changes.
 
         Raises:
             RpcError, RpcErrors: The edit is refused whole.
 
         """
         walk = self._walk(config, default_operation)
-        return self.pending(tuple(self._changes(walk.touched)), walk.touched, walk.errors)
+        changes = tuple(self._changes(walk.touched))
+        return self.pending(changes, walk.touched, walk.errors, gate)
 
     def changes(
-        self, config: etree._Element, default_operation: DefaultOperation = DefaultOperation.MERGE
+        self,
+        config: etree._Element,
+        default_operation: DefaultOperation = DefaultOperation.MERGE,
+        gate: Gate | None = None,
     ) -> Sequence[EntryChange]:
         """
         Return what the element ``config`` would change, whether it is valid then or not.
@@ -137,8 +155,11 @@ class Datastore:
 
         """
         walk = self._walk(config, default_operation)
+        changes = tuple(self._changes(walk.touched))
+        if gate is not None:
+            gate(changes)
         _raise(walk.errors)
-        return tuple(self._changes(walk.touched))
+        return changes
 
     def _walk(self, config: etree._Element, default_operation: DefaultOperation) -> Walk:
         walk = Walk(self._schema, self, default_operation)
@@ -151,17 +172,20 @@ class Datastore:
         changes: Sequence[EntryChange],
         touched: Mapping[EntryPath, etree._Element | None],
         errors: Iterable[RpcError] = (),
+        gate: Gate | None = None,
     ) -> PendingEdit:
         """
         Return *changes* as an edit if they are valid.
 
         *touched* holds the element of each (None: gone), and may hold more that was looked at;
-        *errors* are those that were found before.
+        *errors* are those that were found before; *gate* is asked first.
 
         Raises:
             RpcError, RpcErrors: They are not; in-use for what would stand in no tenant.
 
         """
+        if gate is not None:
+            gate(changes)
         self._validate(changes, errors)
         for stray in self._strays(changes):
             raise _stray(stray)
@@ -177,6 +201,7 @@ class Datastore:
             intents=tuple(
                 (change.path.key(), None if binding is None else binding.intent)
                 for change, binding in zip(ordered, bindings, strict=True)
+                if change.path != RULES
             ),
             warnings=tuple(
                 f"{change.path.instance_path()}: {warning}"
@@ -188,8 +213,11 @@ class Datastore:
 
     def faults(self, entry: Entry) -> list[RpcError]:
         """Return what the data model has against an entry: of an earlier version, say."""
-        found = self._schema.validate(wrapped(entry.path, entry.xml))
-        return [error.rpc_error() for error in found]
+        return self._faults(entry.path, entry.xml)
+
+    def _faults(self, path: EntryPath, xml: bytes) -> list[RpcError]:
+        look = self._schema.validate_rules if path == RULES else self._schema.validate
+        return [error.rpc_error() for error in look(wrapped(path, xml))]
 
     def commit(self, pending: PendingEdit) -> Sequence[Entry]:
         """
@@ -230,14 +258,25 @@ class Datastore:
         other._entries = {}  # noqa: SLF001  of its own class
         return other
 
-    def get_config(self, selection: Selection | None = EVERYTHING) -> list[bytes]:
+    def get_config(
+        self,
+        selection: Selection | None = EVERYTHING,
+        roots: Collection[str] = (*ROOTS, WHOLE[1]),
+    ) -> list[bytes]:
         """
-        Return a part of the configuration as pieces of its documents, one for each root.
+        Return a part of the configuration as pieces of its documents, one for each of *roots*.
 
         A root with nothing in it is left out. A piece is about an entry long, so that a caller can
         send piece by piece.
         """
-        return [piece for root in ROOTS for piece in in_root(root, self.inside(root, selection))]
+        if selection is None:
+            return []
+        inside = (in_root(root, self.inside(root, selection)) for root in ROOTS if root in roots)
+        found = list(chain.from_iterable(inside))
+        entry = self.entry(RULES)
+        if WHOLE[1] in roots and selection.holds(WHOLE[1]) and entry and entry.xml != EMPTY:
+            found.append(entry.xml)
+        return found
 
     def inside(self, root: str, selection: Selection | None = EVERYTHING) -> list[bytes]:
         """
@@ -294,9 +333,14 @@ class Datastore:
     def _changes(self, touched: dict[EntryPath, etree._Element | None]) -> Iterator[EntryChange]:
         for path, element in touched.items():
             old = self.entry(path)
-            new = None if element is None else to_xml(element)
+            new = None if element is None else self._xml(path, element)
             if new != (None if old is None else old.xml):
                 yield EntryChange(path=path, old=old, new=new)
+
+    def _xml(self, path: EntryPath, element: etree._Element) -> bytes:
+        if path == RULES:
+            return rules_xml(element, self._schema.prefixes())
+        return to_xml(element)
 
     def inside_tenant(self, tenant: str) -> Iterator[EntryPath]:
         """Yield what stands in *tenant*."""
@@ -320,12 +364,13 @@ class Datastore:
         errors = list(found_before)
         for change in changes:
             if change.new is not None and len(errors) < MAX_ERRORS:
-                found = self._schema.validate(wrapped(change.path, change.new))
-                errors += [error.rpc_error() for error in found]
+                errors += self._faults(change.path, change.new)
         _raise(errors)
 
     def _bind(self, change: EntryChange, new: etree._Element | None) -> Binding | None:
-        return None if new is None else bind(change.path, new, self._nodes[change.path.kind])
+        if new is None or change.path == RULES:
+            return None
+        return bind(change.path, new, self._nodes[change.path.kind])
 
     def _at(self, path: EntryPath) -> Entry:
         return self._entries[path.kind, path.tenant][path.name]
@@ -346,7 +391,9 @@ def _stray(path: EntryPath) -> RpcError:
         f"{path.kind} {path.name} would stand in no tenant: that was changed meanwhile;"
         " read running and send the edit anew, of a candidate after discard-changes"
     )
-    return RpcError.in_use(path.instance_path(), text).at(path.instance_path(), NAMESPACES)
+    return RpcError.in_use(path.instance_path(), text).at(
+        path.instance_path(), bindings_of(path.instance_path())
+    )
 
 
 def _raise(errors: Sequence[RpcError]) -> None:

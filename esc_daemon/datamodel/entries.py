@@ -1,9 +1,9 @@
 """
 The entries of the configuration: what has an activation of its own.
 
-Most are entries of a list; one is a leaf, the choice of the default VIM connector. A stored entry
-is its XML without the declaration of our namespace: it is sent inside parents that declare it.
-`wrapped` puts it there.
+Most are entries of a list; one is a leaf, the choice of the default VIM connector, and one is a
+root of its own, the access rules. A stored entry is its XML without the declaration of our
+namespace: it is sent inside parents that declare it. `wrapped` puts it there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 from lxml import etree
 
 from esc_daemon.datamodel.markup import escaped
-from esc_daemon.datamodel.names import NAMESPACE, PREFIX
+from esc_daemon.datamodel.names import NACM_PREFIX, NAMESPACE, PREFIX
 from esc_daemon.domain.ids import Key, Kind, TenantName, joined
-from esc_daemon.netconf.xml import serialise
+from esc_daemon.netconf.xml import NACM_NS, serialise
 
 DATAMODEL: Final = "esc_datamodel"
 SYSTEM_CONFIG: Final = "esc_system_config"
@@ -56,6 +56,12 @@ TOP: Final[Mapping[str, tuple[Kind, ...]]] = {
 """What stands at the top of each root."""
 
 
+WHOLE: Final = (NACM_NS, "nacm")
+"""The root that is one entry (RFC 8341); it is never gone, but may be empty."""
+EMPTY: Final = f'<nacm xmlns="{NACM_NS}"/>'.encode()
+"""What is left of that root when somebody deletes it: so nobody makes it anew at the next start."""
+
+
 def by_container(kinds: Iterable[Kind]) -> dict[str, list[Kind]]:
     """Return *kinds* by the container that they stand in, in the order of the schema."""
     found: dict[str, list[Kind]] = {}
@@ -83,6 +89,8 @@ class EntryPath(NamedTuple):
 
     def instance_path(self) -> str:
         """Return the instance path, with a prefix on each step."""
+        if self.kind is Kind.NACM:
+            return f"/{NACM_PREFIX}:{WHOLE[1]}"
         place = PLACES[self.kind]
         owner = ""
         if self.tenant is not None:
@@ -90,6 +98,10 @@ class EntryPath(NamedTuple):
         keys = "" if place.key is None else _predicate(place.key, self.name)
         step = f"/{PREFIX}:{place.container}/{PREFIX}:{place.name}{keys}"
         return f"/{PREFIX}:{place.root}{owner}{step}"
+
+
+RULES: Final = EntryPath(Kind.NACM, None, WHOLE[1])
+"""Where the access rules stand."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -160,6 +172,8 @@ def _around(start: str, inside: Iterable[bytes], end: str) -> Iterator[bytes]:
 
 def wrapped(path: EntryPath, xml: bytes) -> bytes:
     """Return the entry *xml* as a document: inside its parents with their keys."""
+    if path.kind is Kind.NACM:
+        return xml
     place = PLACES[path.kind]
     body = in_container(place.container, [xml])
     if path.tenant is not None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from lxml import etree
 
-from esc_daemon.datamodel.names import NAMESPACES, PREFIX
+from esc_daemon.datamodel.names import PREFIX, bindings_of
 from esc_daemon.netconf.edit import NodeKind, SchemaNode, instance_step
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
 from esc_daemon.netconf.xml import YANG_NS, name_of, qualified
@@ -49,7 +49,7 @@ class SchemaError:
     """
     One fault of a document.
 
-    *path* is an instance path with a prefix on each step (see `names.NAMESPACES`); *bad* are the
+    *path* is an instance path with a prefix on each step (see `names.bindings_of`); *bad* are the
     (name, text) of error-info.
     """
 
@@ -91,7 +91,7 @@ class SchemaError:
             path=self.path,
             info=self.bad,
             app_tag=self.app_tag,
-            namespaces=NAMESPACES if self.path else None,
+            namespaces=bindings_of(self.path) if self.path else None,
         )
 
 
@@ -166,7 +166,7 @@ def _error(
     named = {} if match is None else match.groupdict()
     path = _instance_path(finding.path, document, roots)
     if rule.below:
-        path += f"/{PREFIX}:{named['name']}"
+        path += f"/{_prefix(document, roots)}:{named['name']}"
     bad = {"bad-element": named.get("bad"), _MISSING_CHOICE: named.get("choice")}
     return SchemaError(
         tag=rule.tag,
@@ -216,7 +216,13 @@ def _instance_path(path: str, document: etree._Element, roots: Mapping[str, Sche
         told += instance_step(schema, _values(element, schema))
         rest = rest[len(step) :]
         level = [(child, schema.child(schema.namespace, name_of(child)[1])) for child in element]
-    return told + "".join(f"/{PREFIX}:{step['name']}" for step in _STEP.finditer(rest))
+    prefix = _prefix(document, roots)
+    return told + "".join(f"/{prefix}:{step['name']}" for step in _STEP.finditer(rest))
+
+
+def _prefix(document: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
+    root = roots.get(name_of(document)[1])
+    return PREFIX if root is None else root.prefix
 
 
 def _libyang_step(element: etree._Element, schema: SchemaNode) -> str:

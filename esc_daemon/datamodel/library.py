@@ -13,11 +13,13 @@ from typing import Any, Final
 from esc_daemon.datamodel.tree import MODULE, Node, SchemaNotFound, data_node, faults_of
 from esc_daemon.netconf.library import YangLibrary, YangModule
 
+ACCESS_MODULE: Final = "ietf-netconf-acm"
 _FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
     MODULE: (),
     "ietf-netconf": ("writable-running", "rollback-on-error", "validate", "xpath"),
     "ietf-netconf-monitoring": (),
     "ietf-netconf-with-defaults": (),
+    ACCESS_MODULE: (),
     "ietf-yang-library": (),
     "ietf-datastores": (),
     "notifications": (),
@@ -28,10 +30,16 @@ _FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Library:
-    """The modules that are served; *state* are the protocol's own top-level state nodes."""
+    """
+    The modules that are served.
+
+    *state* are the top-level nodes beside the data model's, with their state; *rules* is the one
+    among them that is configured, without.
+    """
 
     told: YangLibrary
     state: Mapping[tuple[str, str], Node]
+    rules: Node
     texts: Mapping[tuple[str, str], str] = field(repr=False)
     """By (name, revision)."""
 
@@ -77,8 +85,21 @@ def read_library(context: Any) -> Library:
             for child in statement.i_children
             if child.keyword == "container"
         },
+        rules=_top_node(statements[ACCESS_MODULE], "nacm"),
         texts=texts,
     )
+
+
+def _top_node(module: Any, name: str) -> Node:
+    child = next(each for each in module.i_children if each.arg == name)
+    return data_node(
+        child, _argument(module, "namespace"), _argument(module, "prefix"), state=False
+    )
+
+
+def implemented() -> tuple[str, ...]:
+    """Return the names of the modules that are implemented."""
+    return tuple(_FEATURES)
 
 
 def _closure(context: Any) -> dict[str, None]:

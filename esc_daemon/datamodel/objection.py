@@ -6,7 +6,7 @@ from typing import Final
 from lxml import etree
 
 from esc_daemon.datamodel.entries import EntryPath
-from esc_daemon.datamodel.names import NAMESPACES
+from esc_daemon.datamodel.names import bindings_of
 from esc_daemon.datamodel.tree import Node
 from esc_daemon.netconf.edit import instance_step
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
@@ -26,12 +26,13 @@ class Objection(Exception):
     def rpc_error(self, path: EntryPath, entry: etree._Element, schema: Node) -> RpcError:
         """Return what is told the client of the *entry* at *path*, whose node is *schema*."""
         below = "".join(reversed(list(_steps_up(self.element, entry, schema))))
+        at = path.instance_path() + below
         return RpcError(
             ErrorType.APPLICATION,
             self.tag,
             str(self),
-            path=path.instance_path() + below,
-            namespaces=NAMESPACES,
+            path=at,
+            namespaces=bindings_of(at),
         )
 
 

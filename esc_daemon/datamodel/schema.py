@@ -8,6 +8,7 @@ from typing import Any, Final
 import oopt_gnpy_libyang as libyang
 from lxml import etree
 
+from esc_daemon.datamodel.entries import WHOLE
 from esc_daemon.datamodel.faults import (
     Finding,
     SchemaError,
@@ -15,9 +16,15 @@ from esc_daemon.datamodel.faults import (
     schema_errors,
     structure_errors,
 )
-from esc_daemon.datamodel.library import read_library
-from esc_daemon.datamodel.names import NAMESPACE
-from esc_daemon.datamodel.tree import MODULE, Node, open_modules, read_tree, yang_directory
+from esc_daemon.datamodel.library import implemented, read_library
+from esc_daemon.datamodel.names import NAMESPACE, PREFIX
+from esc_daemon.datamodel.tree import (
+    Node,
+    open_modules,
+    read_tree,
+    search_path,
+    yang_directory,
+)
 from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.xml import name_of, qualified, serialise
 
@@ -35,12 +42,15 @@ class Schema:
         modules = open_modules(directory)
         self._tree = read_tree(modules)
         self._library = read_library(modules)
+        beside = {node.namespace: node.prefix for node in self._library.state.values()}
+        self._prefixes = {NAMESPACE: PREFIX, **beside}
         libyang.set_log_options(libyang.LogOptions.Store)
         self._context = libyang.Context(
-            str(directory),
+            search_path(directory),
             libyang.ContextOptions.NoYangLibrary | libyang.ContextOptions.DisableSearchCwd,
         )
-        for module in (MODULE, _SHADOW_MODULE):
+        # all that are served: a rule of access may name any node of theirs
+        for module in (*implemented(), _SHADOW_MODULE):
             self._context.load_module(module)
         self._context.clean_all_errors()
 
@@ -64,12 +74,18 @@ class Schema:
         return self._library.source(name, revision)
 
     def roots(self) -> Sequence[Node]:
-        """Return the top-level nodes of the configuration."""
+        """Return the data model's top-level nodes of the configuration."""
         return tuple(self._tree.roots.values())
 
     def root(self, namespace: str, name: str) -> Node | None:
-        """Return one top-level node of the configuration."""
+        """Return one top-level node of the configuration: the data model's, or the rules."""
+        if (namespace, name) == WHOLE:
+            return self._library.rules
         return self._tree.roots.get(name) if namespace == NAMESPACE else None
+
+    def prefixes(self) -> Mapping[str, str]:
+        """Return the prefix of each module with top-level nodes, by its namespace."""
+        return self._prefixes
 
     def data_root(self, namespace: str, name: str) -> Node | None:
         """Return one top-level node with its operational data: what a get may show."""
@@ -108,6 +124,11 @@ class Schema:
         *document* comes from `netconf.xml` or from our own store: well-formed UTF-8.
         """
         return self._validate(document, self._tree.roots, NAMESPACE)
+
+    def validate_rules(self, document: bytes) -> list[SchemaError]:
+        """Return what is wrong with the access rules, the paths in them included."""
+        rules = self._library.rules
+        return self._validate(document, {rules.name: rules}, rules.namespace)
 
     def validate_input(self, rpc: etree._Element) -> list[SchemaError]:
         """Return what is wrong with the parameters of one of `rpcs`; *rpc* is its element."""

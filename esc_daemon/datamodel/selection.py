@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES, ROOTS, TOP
+from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES, ROOTS, TOP, WHOLE
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.domain.ids import Kind
 
@@ -37,6 +37,12 @@ class Selection:
     inside: Kind | None = None
     inside_name: str | None = None
 
+    def holds(self, root: str) -> bool:
+        """Tell whether anything inside *root* is part of it."""
+        if self.top is not None:
+            return PLACES[self.top].root == root
+        return self.root in {None, root}
+
 
 EVERYTHING = Selection()
 
@@ -47,7 +53,9 @@ def selection_of(path: Sequence[Step]) -> Selection | None:
         return EVERYTHING
     root = next((root for root in ROOTS if _is(path[0], root)), None)
     if root is None:
-        return None
+        # a name without a prefix may mean it: none of ours is called so
+        meant = path[0].name == WHOLE[1] and path[0].namespace in {None, *WHOLE, NAMESPACE}
+        return Selection(root=WHOLE[1]) if meant else None
     if len(path) == 1:
         return Selection(root=root)
     kinds = _kinds(path[1], TOP[root])

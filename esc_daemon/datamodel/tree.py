@@ -19,9 +19,10 @@ import pyang.repository
 
 from esc_daemon.datamodel.names import NAMESPACE, PREFIX
 from esc_daemon.datamodel.spelling import Spelling, as_written, spelling_of
-from esc_daemon.netconf.schema import LEAVES, NodeKind
+from esc_daemon.netconf.schema import LEAVES, Guard, NodeKind
 
 MODULE: Final = "esc"
+_NACM: Final = "ietf-netconf-acm"
 _TELLING: Final = LEAVES | {NodeKind.PRESENCE_CONTAINER}
 
 
@@ -43,6 +44,9 @@ class Node:
     namespace: str = NAMESPACE
     prefix: str = PREFIX
     spelling: Spelling = as_written
+    guard: Guard | None = None
+    guards: bool = False
+    """Whether it or anything below it has a guard."""
 
     def canonical(self, text: str) -> str:
         """Return *text*, a value of this leaf or leaf-list, as it is to be stored."""
@@ -140,9 +144,15 @@ def read_tree(context: Any) -> Tree:
     )
 
 
-def data_node(statement: Any, namespace: str, prefix: str) -> Node:
-    """Return the tree of a data node of another module, operational data included."""
-    return _Reader(state=True, namespace=namespace, prefix=prefix).node(statement)
+def data_node(statement: Any, namespace: str, prefix: str, *, state: bool = True) -> Node:
+    """Return the tree of a data node of another module, operational data included if *state*."""
+    return _Reader(state=state, namespace=namespace, prefix=prefix).node(statement)
+
+
+def search_path(directory: Path) -> str:
+    """Return where modules are looked for, as pyang and libyang write it."""
+    ietf = (share / "ietf" for share in _shares())
+    return os.pathsep.join(str(each) for each in (directory, *ietf) if each.is_dir())
 
 
 def _shares() -> Iterator[Path]:
@@ -176,10 +186,12 @@ class _Reader:
         default = statement.search_one("default")
         kind = _kind(statement)
         spelling = spelling_of(statement) if kind in LEAVES else as_written
+        children = self.children(statement)
+        guard = _guard(statement)
         return Node(
             kind=kind,
             name=statement.arg,
-            children=self.children(statement),
+            children=children,
             keys=tuple(key.arg for key in getattr(statement, "i_key", None) or ()),
             user_ordered=order is not None and order.arg == "user",
             default=None if default is None else spelling(default.arg),
@@ -187,6 +199,8 @@ class _Reader:
             namespace=self.namespace,
             prefix=self.prefix,
             spelling=spelling,
+            guard=guard,
+            guards=guard is not None or any(child.guards for child in children.values()),
         )
 
     def children(self, statement: Any, case: tuple[str, str] | None = None) -> dict[str, Node]:
@@ -198,6 +212,10 @@ class _Reader:
             elif self.state or getattr(child, "i_config", True) is not False:
                 found[child.arg] = self.node(child, case)
         return found
+
+
+def _guard(statement: Any) -> Guard | None:
+    return next((guard for guard in Guard if statement.search_one((_NACM, guard.value))), None)
 
 
 def _kind(statement: Any) -> NodeKind:

@@ -13,16 +13,20 @@ from lxml import etree
 
 from esc_daemon.datamodel.elsewhere import instead
 from esc_daemon.datamodel.entries import (
+    EMPTY,
     INSIDE_TENANT,
     PLACES,
     ROOTS,
+    RULES,
     TOP,
+    WHOLE,
     Entry,
     EntryPath,
     by_container,
     to_element,
 )
 from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
+from esc_daemon.datamodel.rules import with_known_prefixes
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
 from esc_daemon.domain.ids import DEFAULT_VIM, Kind
@@ -89,7 +93,13 @@ class Walk:
             for root in ROOTS:
                 if root not in named:
                     self._remove(TOP[root], None)
+            if RULES.name not in named and self._now(RULES) is not None:
+                self._drop(RULES)
         for child, schema in roots:
+            if name_of(child) == WHOLE:
+                rules = with_known_prefixes(child, self._schema.prefixes())
+                self._try(rules, schema, inherited, "", RULES)
+                continue
             kinds = TOP[schema.name]
             operation = self._enter(child, schema, inherited, "", kinds, None)
             self._containers(child, schema, operation, instance_step(schema), kinds, None)
@@ -185,15 +195,27 @@ class Walk:
         for child, known, entry in entries:
             if entry in self._refused or len(self.errors) >= MAX_ERRORS:
                 continue
-            repeated = entry in given and self.touched[entry] is not None
-            try:
-                if repeated and known.kind is NodeKind.LEAF:
-                    raise _repeated(known.name, path)
-                given.add(entry)
-                self._entry(child, known, operation, path, entry)
-            except RpcError as error:
+            if entry in given and self.touched[entry] is not None and known.kind is NodeKind.LEAF:
                 self._refused.add(entry)
-                self.errors.append(error)
+                self.errors.append(_repeated(known.name, path))
+                continue
+            given.add(entry)
+            self._try(child, known, operation, path, entry)
+
+    def _try(
+        self,
+        edit: etree._Element,
+        schema: Node,
+        inherited: Operation,
+        parent: str,
+        entry: EntryPath,
+    ) -> None:
+        """Apply the edit of one entry; what is wrong with it is kept, and keeps others going."""
+        try:
+            self._entry(edit, schema, inherited, parent, entry)
+        except RpcError as error:
+            self._refused.add(entry)
+            self.errors.append(error)
 
     def _entry(
         self,
@@ -232,9 +254,9 @@ class Walk:
     def _now(self, path: EntryPath) -> etree._Element | None:
         """Return the entry as it is at this point of the edit."""
         if path in self.touched:
-            return self.touched[path]
+            return _unless_empty(path, self.touched[path])
         stored = self._index.entry(path)
-        return None if stored is None else to_element(stored.xml)
+        return None if stored is None else _unless_empty(path, to_element(stored.xml))
 
     def _live(self, kinds: Iterable[Kind], tenant: str | None) -> Iterator[EntryPath]:
         """Yield what stands there at this point of the edit."""
@@ -250,9 +272,15 @@ class Walk:
 
     def _drop(self, path: EntryPath) -> None:
         self.touched[path] = None
+        if path == RULES and self._index.entry(path) is not None:
+            self.touched[path] = to_element(EMPTY)
         self._new.get((path.kind, path.tenant), {}).pop(path, None)
         if path.kind is Kind.TENANT:
             self._remove(INSIDE_TENANT, path.name)
+
+
+def _unless_empty(path: EntryPath, element: etree._Element | None) -> etree._Element | None:
+    return None if path == RULES and element is not None and not len(element) else element
 
 
 def _operation(edit: etree._Element, inherited: Operation) -> Operation:

@@ -23,7 +23,7 @@ ADMIN_TENANT: Final = TenantName("SystemAdminTenantId")
 
 
 class Kind(StrEnum):
-    """What has a record and a mailbox of its own."""
+    """What is an entry of the configuration; all but NACM have a record and a mailbox too."""
 
     TENANT = "tenant"
     NETWORK = "network"
@@ -36,6 +36,8 @@ class Kind(StrEnum):
     FILE_SERVER = "file_server"
     HOST = "host"
     DEPLOYMENT = "deployment"
+    NACM = "nacm"
+    """The rules of access: they ask nothing of any VIM."""
 
 
 class Key(NamedTuple):

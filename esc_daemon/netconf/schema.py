@@ -14,6 +14,13 @@ class NodeKind(StrEnum):
     LEAF_LIST = "leaf-list"
 
 
+class Guard(StrEnum):
+    """What RFC 8341 section 3.2.2 lets a module say of a node that no rule speaks of."""
+
+    WRITE = "default-deny-write"
+    ALL = "default-deny-all"
+
+
 class SchemaNode(Protocol):
     """A data node of a YANG schema."""
 

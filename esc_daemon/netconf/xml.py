@@ -27,6 +27,8 @@ MONITORING_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring"
 """RFC 6022."""
 YANG_LIBRARY_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-yang-library"
 """RFC 8525."""
+NACM_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-acm"
+"""RFC 8341: the rules of access control."""
 YANG_NS: Final = "urn:ietf:params:xml:ns:yang:1"
 """RFC 7950: the attributes *insert*, *key* and *value*."""
 

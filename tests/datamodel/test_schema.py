@@ -48,6 +48,7 @@ def test_the_data_model_and_the_modules_of_the_protocol_are_advertised(schema: S
     assert "esc_types" in {name for name, _ in first.submodules}
     assert {each.name for each in others if each.implemented} == {
         "ietf-netconf",
+        "ietf-netconf-acm",
         "ietf-netconf-monitoring",
         "ietf-netconf-with-defaults",
         "ietf-yang-library",

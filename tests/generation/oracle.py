@@ -17,6 +17,7 @@ from yangson.exceptions import (
     YangsonException,
 )
 
+from esc_daemon.datamodel.library import ACCESS_MODULE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import MODULE, yang_directory
 from esc_daemon.netconf.xml import BASE_NS
@@ -66,7 +67,8 @@ def _local(step: str) -> str:
 @cache
 def _model() -> DataModel:
     library = Schema.load().library()
-    used = [each for each in library.modules if each.name == MODULE or not each.implemented]
+    ours = {MODULE, ACCESS_MODULE}
+    used = [each for each in library.modules if each.name in ours or not each.implemented]
     modules = [
         {
             "name": each.name,
