@@ -4,23 +4,35 @@ Who measures the KPIs of which VIM: simulators answer for their guests, the netw
 A new collector is named here.
 """
 
+from contextlib import AsyncExitStack
 from typing import Final
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import AnyCollector, Select, select
 from esc_daemon.monitor.catalogue import Catalogue, Measure
+from esc_daemon.monitor.collectors.connections import TcpPing, UdpPing
+from esc_daemon.monitor.collectors.http import HttpPing
+from esc_daemon.monitor.collectors.icmp import Icmp
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.measured import Measured
 from esc_daemon.vim.base import GuestProbe
 from esc_daemon.vim.simulator.connector import has_real_guests
 
-NOT_YET: Final = frozenset(Measure)
+NOT_YET: Final = frozenset(
+    {
+        Measure.CUSTOM_SCRIPT,
+        Measure.CUSTOM_SCRIPT_THRESHOLD,
+        Measure.SNMP_GET,
+        Measure.SNMP_GET_THRESHOLD,
+        Measure.SNMP_GET_THRESHOLD_RATIO,
+    }
+)
 """Measures that a metric may have and nothing here takes; a KPI by them goes FALSE and says so."""
 
 
-def measuring(vims: Vims) -> Select:
-    """Return who measures what on *vims*."""
+def measuring(vims: Vims, stack: AsyncExitStack) -> Select:
+    """Return who measures what on *vims*; *stack* lets go of their sockets."""
 
     def real(vim: VimId) -> bool:
         connector = vims.connector(vim)
@@ -30,9 +42,23 @@ def measuring(vims: Vims) -> Select:
         return None if real(vim) else vims.guests(vim)
 
     catalogue = Catalogue()
-    return select(SimulatedGuests(simulated, catalogue), Measured(catalogue, collectors(), real))
+    offers = (
+        SimulatedGuests(simulated, catalogue),
+        Measured(catalogue, collectors(stack), real),
+    )
+    return select(*offers)
 
 
-def collectors() -> dict[Measure, AnyCollector]:
-    """Return what takes each measure."""
-    return {}
+def collectors(stack: AsyncExitStack) -> dict[Measure, AnyCollector]:
+    """Return what takes each measure; *stack* lets go of their sockets."""
+    icmp, http = Icmp(), HttpPing()
+    stack.callback(icmp.close)
+    stack.push_async_callback(http.close)
+    return {
+        Measure.ICMP_PING: icmp,
+        Measure.ICMP4_PING: icmp,
+        Measure.ICMP6_PING: icmp,
+        Measure.TCP_PING: TcpPing(),
+        Measure.UDP_PING: UdpPing(),
+        Measure.HTTP_PING: http,
+    }

@@ -1,5 +1,7 @@
 """Who measures what, by the VIM's connector and the metric."""
 
+from contextlib import AsyncExitStack
+
 import pytest
 
 from esc_daemon.app.measuring import NOT_YET, collectors, measuring
@@ -7,7 +9,7 @@ from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Collector, Condition, Kpi
 from esc_daemon.monitor.base import CollectorError, Target
-from esc_daemon.monitor.catalogue import Measure
+from esc_daemon.monitor.catalogue import CORE, Measure
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -24,7 +26,8 @@ async def select():
     )
     lab = connector(LAB, properties=(("guests", "real"),))
     vims.follow(Connectors(intents={LAB: lab, SIMULATED: connector(SIMULATED)}))
-    yield measuring(vims)
+    async with AsyncExitStack() as stack:
+        yield measuring(vims, stack)
     await vims.close()
 
 
@@ -58,7 +61,14 @@ async def test_a_connector_that_is_gone_measures_nothing(select):
     assert select(a_target(VimId("gone")), a_kpi("ICMPPing")) is None
 
 
-def test_every_measure_has_a_collector_or_is_said_to_have_none_yet():
-    taken = set(collectors())
+@pytest.mark.parametrize("metric", CORE, ids=lambda metric: metric.name)
+async def test_every_metric_that_is_there_from_the_start_is_measured(select, metric):
+    choice = select(a_target(LAB), a_kpi(metric.name))
+    assert choice.question.measure is metric.measure
+
+
+async def test_every_measure_has_a_collector_or_is_said_to_have_none_yet():
+    async with AsyncExitStack() as stack:
+        taken = set(collectors(stack))
     assert taken | NOT_YET == set(Measure)
     assert not taken & NOT_YET

@@ -1,0 +1,45 @@
+"""What collectors are asked in tests, and turns that keep what they are answered."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from monitor_bench import PING, VIM
+
+from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.monitor.base import Question, Sample, Target, question_of
+from esc_daemon.monitor.catalogue import Catalogue
+
+
+def a_question(metric: str, *addresses: str, poll_seconds: int = 15, **properties: str) -> Question:
+    """Return what a KPI by a core metric asks of a VM at *addresses*."""
+    target = Target(
+        server=ServerKey(VmId("vm-1"), 0), vim=VIM, server_id="s", addresses={0: addresses}
+    )
+    collector = replace(
+        PING.collector,
+        type=metric,
+        poll_seconds=poll_seconds,
+        properties=tuple(properties.items()),
+    )
+    return question_of(target, replace(PING, collector=collector), Catalogue().get(metric))
+
+
+@dataclass
+class Kept:
+    """A turn that keeps its answers."""
+
+    question: Question
+    answers: list[Sample | Exception] = field(default_factory=list)
+
+    def answer(self, outcome: Sample | Exception) -> None:
+        self.answers.append(outcome)
+
+
+async def until(condition: Callable[[], bool], seconds: int = 20) -> None:
+    """Wait for *condition*, with a deadline."""
+    for _ in range(seconds * 100):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s")
