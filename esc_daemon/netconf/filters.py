@@ -5,6 +5,7 @@ Both mark nodes of the data; what is neither marked nor on the way to it is then
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from lxml import etree
@@ -58,6 +59,22 @@ def apply_filter(
     marks = _marks(data, filter_, default_namespace)
     if data not in marks.whole:
         _prune(data, marks, key_names)
+
+
+def check_filter(filter_: Filter, *, default_namespace: str | None = None) -> None:
+    """Raise what `apply_filter` would where there is no data; an XPath is looked at once."""
+    match filter_:
+        case SubtreeFilter():
+            _marks(etree.Element("data"), filter_, default_namespace)
+        case XPathFilter():
+            _checked(filter_, default_namespace)
+
+
+@lru_cache(maxsize=256)
+def _checked(filter_: XPathFilter, default_namespace: str | None) -> None:
+    _marks(
+        etree.Element("data"), filter_, default_namespace
+    )  # what is wrong raises, and is not kept
 
 
 def selects(data: etree._Element, filter_: Filter, *, default_namespace: str | None = None) -> bool:

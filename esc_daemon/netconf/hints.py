@@ -120,9 +120,14 @@ def is_whole_root(filter_: SubtreeFilter | XPathFilter) -> bool:
             return len(element) == 1 and _is_plain_selection(element[0])
         case XPathFilter(select=select, namespaces=namespaces):
             try:
-                return _XPathSteps(tokens_of(select), dict(namespaces), None).is_one_name()
+                return _is_one_name(select, namespaces)
             except RpcError:
                 return False
+
+
+@lru_cache(maxsize=256)
+def _is_one_name(select: str, namespaces: tuple[tuple[str, str], ...]) -> bool:
+    return _XPathSteps(tokens_of(select), dict(namespaces), None).is_one_name()
 
 
 def _is_plain_selection(node: etree._Element) -> bool:

@@ -238,11 +238,13 @@ class _Call:
         return int(text)
 
     def with_defaults(self, found: Mapping[str, etree._Element]) -> WithDefaults:
-        text = (found[_WITH_DEFAULTS].text or "").strip() if _WITH_DEFAULTS in found else None
-        if text not in {None, *(mode.value for mode in WithDefaults)}:
+        if _WITH_DEFAULTS not in found:
+            return WithDefaults.EXPLICIT
+        text = (found[_WITH_DEFAULTS].text or "").strip()
+        if text not in {mode.value for mode in WithDefaults}:
             message = f"{text!r} is none of {', '.join(WithDefaults)}"
             self.fail(RpcError.invalid_value(f"{self.path}/ncwd:{_WITH_DEFAULTS}", message))
-        return WithDefaults.EXPLICIT if text is None else WithDefaults(text)
+        return WithDefaults(text)
 
     def time(self, found: Mapping[str, etree._Element], name: str) -> datetime | None:
         if name not in found:

@@ -154,10 +154,23 @@ def work_of(tokens: Sequence[Token], nodes: int) -> int:
     """
     Return a bound of the looks at nodes that an evaluation over *nodes* nodes takes.
 
-    A path looks at each node once a step. What makes a short expression expensive: a predicate
-    that leaves its node's subtree (once more for every node, and again for each one nested in
-    it), an axis to the sides or upwards, two steps that each take all there is below, and one
-    such step that begins at many nodes: the library looks for doubles in what these yield.
+    A path looks at each node once a step; see `power_of` for what makes it more.
+    """
+    return _work(len(tokens), power_of(tokens), nodes)
+
+
+def _work(steps: int, power: int, nodes: int) -> int:
+    return max(steps * nodes, int(nodes**power))
+
+
+def power_of(tokens: Sequence[Token]) -> int:
+    """
+    Return the power of the number of nodes that an evaluation may take looks at nodes.
+
+    What makes a short expression expensive: a predicate that leaves its node's subtree (once more
+    for every node, and again for each one nested in it), an axis to the sides or upwards, two
+    steps that each take all there is below, and one such step that begins at many nodes: the
+    library looks for doubles in what these yield.
     """
     power, gluttons = 1, 0
     if any(sweeps(tokens, position) for position in range(len(tokens))):
@@ -176,7 +189,7 @@ def work_of(tokens: Sequence[Token], nodes: int) -> int:
             # the library looks for doubles in what such an axis yields, each against each
             away = not begins_at_root(tokens, position)
             power = max(power, 1 + sum(leaving), 2 if away else 1)
-    return max(len(tokens) * nodes, nodes ** max(power, 2 if gluttons > 1 else 1))
+    return max(power, 2 if gluttons > 1 else 1)
 
 
 def _takes_all_below(tokens: Sequence[Token], position: int) -> bool:
@@ -340,7 +353,8 @@ def _names_attribute(tokens: Sequence[Token], position: int) -> bool:
 @lru_cache(maxsize=256)
 def _compiled(
     select: str, namespaces: tuple[tuple[str, str], ...], default_namespace: str | None
-) -> tuple[etree.XPath, tuple[Token, ...]]:
+) -> tuple[etree.XPath, int, int]:
+    """Return the expression, its number of tokens and its `power_of`."""
     tokens = tokens_of(select)
     if not tokens:
         raise _invalid("XPath filter: the expression is empty")
@@ -356,7 +370,7 @@ def _compiled(
         made = etree.XPath(rewrite(tokens, default_namespace), namespaces=bound, regexp=False)
     except (etree.XPathSyntaxError, ValueError) as error:  # ValueError: no characters of XML
         raise _invalid(f"XPath filter: {error}: {select[:200]!r}") from error
-    return made, tokens
+    return made, len(tokens), power_of(tokens)
 
 
 def evaluate(
@@ -373,8 +387,8 @@ def evaluate(
             no node-set (RFC 6241 section 8.9.5.1); too-big beyond *MAX_WORK*.
 
     """
-    path, tokens = _compiled(select, tuple(sorted(namespaces.items())), default_namespace)
-    if work_of(tokens, int(cast("float", _COUNT(data)))) > MAX_WORK:
+    path, steps, power = _compiled(select, tuple(sorted(namespaces.items())), default_namespace)
+    if _work(steps, power, int(cast("float", _COUNT(data)))) > MAX_WORK:
         raise RpcError.too_big(
             "XPath filter: too expensive; leave out paths from the root, parents and siblings "
             "inside predicates"

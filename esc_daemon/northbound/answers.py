@@ -15,7 +15,7 @@ from lxml import etree
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
-from esc_daemon.netconf.filters import Filter, apply_filter, is_whole_root
+from esc_daemon.netconf.filters import Filter, apply_filter, check_filter, is_whole_root
 from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.replies import SMALL, HeldReplies, serialised
 
@@ -64,7 +64,11 @@ class Answers:
         with_defaults: WithDefaults,
         default_namespace: str | None,
     ) -> list[bytes]:
-        data = self._with_defaults(data_of(pieces), with_defaults)
+        held = tuple(pieces)
+        if not held and with_defaults in {WithDefaults.EXPLICIT, WithDefaults.TRIM}:
+            check_filter(filter_, default_namespace=default_namespace)
+            return []
+        data = self._with_defaults(data_of(held), with_defaults)
         apply_filter(data, filter_, default_namespace=default_namespace, key_names=self._key_names)
         if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
             trim_defaults(data, self._schema.data_root)

@@ -13,7 +13,7 @@ from esc_daemon.netconf.messages import RUNNING_ONLY, Datastore
 from esc_daemon.northbound.ssh.auth import NetconfSshServer
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.output import Output
-from esc_daemon.northbound.ssh.transport import CorkedTransport
+from esc_daemon.northbound.ssh.transport import LeanConnection
 
 CLOSE = "<close-session/>"
 RUNNING = "<target><running/></target>"
@@ -338,7 +338,7 @@ async def test_no_object_of_a_session_outlives_it(server: Server):
 
 
 def objects_left() -> list[object]:
-    kinds = NetconfChannel | NetconfSshServer | Output | CorkedTransport
+    kinds = NetconfChannel | NetconfSshServer | Output | LeanConnection
     return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
 
 

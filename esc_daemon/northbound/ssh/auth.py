@@ -11,7 +11,7 @@ from esc_daemon.access.login import Login
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.notifications import FramedNotifications
-from esc_daemon.northbound.ssh.transport import cork
+from esc_daemon.northbound.ssh.transport import make_lean
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _LONGEST_NAME: Final = 64
@@ -60,7 +60,7 @@ class NetconfSshServer(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        cork(conn)
+        make_lean(conn)
         self._peer = str(conn.get_extra_info("peername", ("unknown",))[0])
         self._connections.made(self)
 

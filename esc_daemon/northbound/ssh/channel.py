@@ -311,9 +311,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
                 await output.drained(self._services.limits.output_seconds)
             elif len(piece) >= _BIG_PIECE:
                 await asyncio.sleep(0)
-        output.end_reply()
-        if not self._waiting:
-            output.flush()  # else it is gathered with the next reply
+        output.end_reply(more=bool(self._waiting))
 
     def _read_on(self) -> None:
         if self._paused and len(self._waiting) <= self._services.limits.rpcs_in_flight // 2:

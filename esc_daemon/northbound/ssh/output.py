@@ -59,14 +59,19 @@ class Output:
         """Hold notifications back until *end_reply*; the reply is sent by *add*."""
         self._in_reply = True
 
-    def end_reply(self) -> None:
-        """Send what was held back."""
+    def end_reply(self, *, more: bool) -> None:
+        """Send the reply and what was held back, or let them wait for *more* of this tick."""
         self._in_reply = False
         if self._held:
             held = b"".join(self._held)
             self._held.clear()
             self._held_size = 0
-            self.add(held)
+            self._gathered.append(held)
+            self._size += len(held)
+        if more and self._size < _FLUSH_AT:
+            self._send_soon()
+        else:
+            self.flush()
 
     def notify(self, data: bytes) -> None:
         """Send a whole message of its own, now or right after the reply that is being sent."""
@@ -79,14 +84,13 @@ class Output:
             self._overflow(self._held_size)
 
     def add(self, data: bytes) -> None:
-        """Send *data*, at the end of this tick of the loop at the latest."""
+        """Send *data*, at the end of this tick of the loop or of its reply at the latest."""
         self._gathered.append(data)
         self._size += len(data)
         if self._size >= _FLUSH_AT:
             self.flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._tick)
+        elif not self._in_reply:
+            self._send_soon()
 
     def flush(self) -> None:
         """Hand what is gathered to SSH; nothing happens once the channel closes."""
@@ -110,6 +114,7 @@ class Output:
             TimeoutError: It has not within *seconds*.
 
         """
+        self.flush()
         await self._until(lambda: self.comfortable, seconds)
 
     async def quiet(self, seconds: float) -> None:
@@ -135,6 +140,11 @@ class Output:
         if not self._closed:
             self._closed = True
             self._overflowed(unread)
+
+    def _send_soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._tick)
 
     def _tick(self) -> None:
         self._scheduled = False

@@ -1,5 +1,5 @@
 """
-What lies below an SSH connection: one write a tick of the loop, and packets that cost less.
+What lies below an SSH connection: packets that cost less, and what is still unread.
 
 asyncssh offers no public way to what is here. This file is the only place that knows its inner
 names, which is why setup.cfg takes one minor version of it; tests of the listener fail when they
@@ -9,12 +9,11 @@ change. What the library does for each packet and we leave out, or do once:
   offer;
 * the text of a line for a log of packets that nobody reads;
 * the key schedule of AES-GCM (4.8 us of 6.9 us for 300 bytes);
-* a new timer of the keepalive;
-* a write to the kernel.
+* a new timer of the keepalive.
+
+What one tick of the loop sends on a connection is one write to the kernel: uvloop gathers it.
 """
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any, Final
 
 import asyncssh
@@ -24,75 +23,12 @@ from asyncssh.packet import SSHPacket, SSHPacketLogger
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from esc_daemon.northbound.ssh.limits import KIB
-
-_FLUSH_AT: Final = 64 * KIB
 _MSG_IGNORE: Final = 2
 """RFC 4253 section 12."""
 _COUNTER: Final = 4
 """Where in the nonce the 64-bit counter of invocations begins (RFC 5647 section 7.1)."""
 _TAG: Final = 16
 """Bytes of the tag (RFC 5647 section 6.3)."""
-
-
-class CorkedTransport(asyncio.Transport):
-    """Stands before a connection's transport; everything but writing goes straight through."""
-
-    def __init__(self, inner: asyncio.Transport) -> None:
-        super().__init__()
-        self._inner = inner
-        self._loop = asyncio.get_running_loop()
-        self._gathered: list[bytes | bytearray | memoryview[Any]] = []
-        self._size = 0
-
-    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        """Send *data* at the end of this tick of the loop at the latest."""
-        if not self._gathered:
-            self._loop.call_soon(self.flush)
-        self._gathered.append(data)
-        self._size += len(data)
-        if self._size >= _FLUSH_AT:
-            self.flush()
-
-    def writelines(self, list_of_data: "Iterable[bytes | bytearray | memoryview[Any]]") -> None:
-        """Send all of *list_of_data*."""
-        for data in list_of_data:
-            self.write(data)
-
-    def flush(self) -> None:
-        """Hand what is gathered to the kernel, or to the transport's buffer."""
-        if self._gathered:
-            data = b"".join(self._gathered)
-            self._gathered.clear()
-            self._size = 0
-            self._inner.write(data)
-
-    def get_write_buffer_size(self) -> int:
-        """Return the bytes that the kernel has not taken."""
-        return self._size + self._inner.get_write_buffer_size()
-
-    def abort(self) -> None:
-        """Close at once; what was written in this tick is given up."""
-        self._gathered.clear()
-        self._size = 0
-        self._inner.abort()
-
-    def close(self) -> None:
-        """Close when everything is sent."""
-        self.flush()
-        self._inner.close()
-
-    def is_closing(self) -> bool:
-        return self._inner.is_closing()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._inner.get_extra_info(name, default)
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
 
 
 class ReadyCipher(GCMCipher):
@@ -199,12 +135,9 @@ class LeanConnection(asyncssh.SSHServerConnection):
         super()._keepalive_timer_callback()
 
 
-def cork(connection: asyncssh.SSHServerConnection) -> None:
-    """Put a CorkedTransport under *connection*, which has just been made, and make it lean."""
-    transport = connection._transport  # noqa: SLF001
-    if transport is not None:
-        connection._transport = CorkedTransport(transport)  # noqa: SLF001
-        connection.__class__ = LeanConnection
+def make_lean(connection: asyncssh.SSHServerConnection) -> None:
+    """Let the packets of *connection*, which has just been made, cost less."""
+    connection.__class__ = LeanConnection
 
 
 def unread_bytes(channel: "asyncssh.SSHServerChannel[bytes]") -> int:
