@@ -70,6 +70,16 @@ class Subscription:
             return ()
         return (serialised,) if self._wants(payload) else ()
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether each event from now on is sent, whatever and whenever it is."""
+        return (
+            self._phase is Phase.LIVE
+            and self._filter is None
+            and self.start_time is None
+            and self.stop_time is None
+        )
+
     def check(self) -> None:
         """
         Try the filter once, before the subscription is agreed to.

@@ -8,7 +8,14 @@ from lxml import etree
 
 import esc_daemon.netconf.subtree as subtree_module
 from esc_daemon.netconf.errors import ErrorTag, RpcError
-from esc_daemon.netconf.filters import Filter, SubtreeFilter, XPathFilter, apply_filter, selects
+from esc_daemon.netconf.filters import (
+    Filter,
+    SubtreeFilter,
+    XPathFilter,
+    apply_filter,
+    check_filter,
+    selects,
+)
 from esc_daemon.netconf.subtree import MAX_FILTER_NODES
 from esc_daemon.netconf.xml import BASE_NS, parse
 from esc_daemon.netconf.xpath import MAX_EXPRESSION, evaluate
@@ -422,3 +429,28 @@ def test_prefixes_of_the_way_down_stay_bound():
     ref = data.find(".//{urn:t}ref")
     assert ref is not None
     assert ref.nsmap["i"] == "urn:i"
+
+
+@pytest.mark.parametrize(
+    "select", ["a/b", "/", "", "a[", "x:a", "count(a)", "unknown(a)", "a" * 9999]
+)
+@pytest.mark.parametrize("default", [None, "urn:default"])
+def test_a_filter_of_nothing_is_judged_as_it_is_on_no_data_however_often(select, default):
+    wanted = XPathFilter(select=select)
+
+    def refusal(judge, *data) -> str:
+        try:
+            judge(*data, wanted, default_namespace=default)
+        except RpcError as error:
+            return f"{error.tag}: {error.message}"
+        return ""
+
+    expected = refusal(apply_filter, etree.Element("data"))
+    assert [refusal(check_filter) for _ in range(2)] == [expected] * 2
+
+
+def test_a_subtree_filter_that_is_too_big_is_refused_without_data_too():
+    many = parse(b"<filter>" + b"<a/>" * (MAX_FILTER_NODES + 1) + b"</filter>")
+    with pytest.raises(RpcError) as refused:
+        check_filter(SubtreeFilter(element=many))
+    assert refused.value.tag is ErrorTag.TOO_BIG

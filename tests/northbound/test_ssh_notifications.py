@@ -34,6 +34,27 @@ async def test_a_listener_gets_what_happens_from_now_on(server: Server, stream: 
     assert server.figure("esc_netconf_notifications_total") == 2
 
 
+async def test_each_of_many_listeners_hears_a_burst_whole_in_its_own_framing(server: Server):
+    texts = [str(number) for number in range(300)]
+    async with (
+        connected(server.port, BASE_1_0) as marked,
+        connected(server.port, BASE_1_1) as chunked,
+        connected(server.port, BASE_1_1) as other,
+    ):
+        listeners = (marked, chunked, other)
+        for client in listeners:
+            await client.ok(subscribe())
+        for few in (1, 2, 100, 128, 69):  # each a batch of its own, and one that is sent singly
+            for text in texts[:few]:
+                server.management.tell(text)
+            heard = [[await client.event() for _ in range(few)] for client in listeners]
+            assert heard == [texts[:few]] * len(listeners)
+        for text in texts:
+            server.management.tell(text)
+        assert [[await client.event() for _ in texts] for client in listeners] == [texts] * 3
+    assert server.figure("esc_netconf_notifications_total") == 3 * 600
+
+
 async def test_the_default_stream_is_netconf(server: Server):
     async with connected(server.port) as client:
         await client.ok(f'<create-subscription xmlns="{EVENTS}"/>')

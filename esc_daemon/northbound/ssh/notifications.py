@@ -19,6 +19,10 @@ _REPLAY_PAGE: Final = 500
 """Events read from the log at a time."""
 _REMEMBERED: Final = 1024
 """Framed notifications kept for the next listener; when full, the oldest is made again."""
+_JOINED: Final = 8
+"""Batches kept in one piece for the next listener."""
+_LONGEST_JOINED: Final = 128
+"""Notifications; a longer batch is sent one by one."""
 _UNREAD: Final = etree.Element("unread")
 """Stands for a payload that no filter will look at."""
 
@@ -37,6 +41,7 @@ class FramedNotifications:
 
     def __init__(self) -> None:
         self._made: OrderedDict[tuple[int, bool], bytes] = OrderedDict()
+        self._joined: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
 
     def of(self, session: Session, logged: LoggedNotification) -> bytes:
         """Return *logged* as *session* frames it."""
@@ -48,6 +53,17 @@ class FramedNotifications:
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
         return framed
+
+    def all_of(self, session: Session, batch: Sequence[LoggedNotification]) -> bytes:
+        """Return *batch* in one piece, as *session* frames it."""
+        key = (session.chunked, *[logged.seq for logged in batch])
+        joined = self._joined.get(key)
+        if joined is None:
+            joined = b"".join(self.of(session, logged) for logged in batch)
+            self._joined[key] = joined
+            if len(self._joined) > _JOINED:
+                self._joined.popitem(last=False)
+        return joined
 
 
 class Listener:
@@ -146,6 +162,10 @@ class Listener:
         if self._ended():
             return
         async for batch in feed:
+            if self._subscription.takes_all and len(batch) <= _LONGEST_JOINED:
+                self._output.notify(self._framed.all_of(self._session, batch))
+                self._counted(len(batch))
+                continue
             self._send(batch)
             if self._ended():
                 return
