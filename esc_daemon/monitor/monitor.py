@@ -21,6 +21,7 @@ import structlog
 
 from esc_daemon.domain import kpi as kpis
 from esc_daemon.domain.commands import Watch
+from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.intent import Kpi
 from esc_daemon.monitor.base import (
@@ -252,11 +253,17 @@ class Monitor:
         detail: str,
         question: Question | None = None,
     ) -> None:
+        detail = excerpt(detail, _LONGEST_DETAIL)
         if trouble != probe.trouble:
             _note(probe, trouble, detail)
+        told = probe.counter.told
         probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value)
         if crossing is None:
             return
+        if crossing.holds is not told:
+            _log(probe).info(
+                "monitor.crossed", holds=crossing.holds, value=crossing.value, detail=detail
+            )
         probe.held = probe.held or crossing.holds
         if probe.held or question is None or not question.after_success:
             self._tell(probe.target.server, crossing)
@@ -354,17 +361,18 @@ def _silence(question: Question) -> TimeoutError:
 def _note(probe: _Probe, trouble: str | None, detail: str) -> None:
     """Log that a collector begins or ceases to fail."""
     probe.trouble = trouble
-    server = probe.target.server
-    bound = log.bind(
-        **probe.about,
-        vm=server.vm,
-        kpi=probe.kpi.event_name,
-        metric=probe.kpi.collector.type,
-    )
     if trouble is None:
-        bound.info("monitor.sampled_again")
+        _log(probe).info("monitor.sampled_again")
     else:
-        bound.warning("monitor.no_sample", trouble=trouble, detail=detail[:_LONGEST_DETAIL])
+        _log(probe).warning("monitor.no_sample", trouble=trouble, detail=detail)
+
+
+def _log(probe: _Probe) -> "structlog.typing.FilteringBoundLogger":
+    kpi = probe.kpi
+    bound: structlog.typing.FilteringBoundLogger = log.bind(
+        **probe.about, vm=probe.target.server.vm, kpi=kpi.event_name, metric=kpi.collector.type
+    )
+    return bound
 
 
 def _share(server: ServerKey, kpi: Kpi) -> float:

@@ -57,11 +57,13 @@ async def test_a_continuous_alarm_is_told_at_every_poll(bench: Bench) -> None:
     collector = Scripted()
     monitor = bench.monitor(collector)
     # when
-    monitor.arm(a_watch("vm-1", kpi))
-    await asyncio.sleep(30)
-    # then
+    with capture_logs() as lines:
+        monitor.arm(a_watch("vm-1", kpi))
+        await asyncio.sleep(30)
+    # then: and the log has a line at each change alone
     assert [crossing[0] for crossing in bench.crossings] == collector.times()
     assert len(collector.times()) >= 9
+    assert [line["event"] for line in lines] == ["monitor.crossed"]
 
 
 async def test_watches_are_armed_where_a_timer_does_not_tell_when_it_rings(
@@ -243,10 +245,13 @@ async def test_a_collector_that_raises_costs_its_own_kpi_and_one_line_a_change(
     # then
     told = [(name, holds) for _, _, name, holds, _ in bench.crossings]
     assert sorted(told) == [("BAD", False), ("BAD", True), ("VM_ALIVE", True)]
-    assert [(line["event"], line.get("trouble")) for line in lines] == [
-        ("monitor.no_sample", "CollectorError"),
-        ("monitor.no_sample", "ZeroDivisionError"),
-        ("monitor.sampled_again", None),
+    of_bad = [line for line in lines if line["kpi"] == "BAD"]
+    assert [(line["event"], line.get("trouble"), line.get("holds")) for line in of_bad] == [
+        ("monitor.no_sample", "CollectorError", None),
+        ("monitor.crossed", None, False),
+        ("monitor.no_sample", "ZeroDivisionError", None),
+        ("monitor.sampled_again", None, None),
+        ("monitor.crossed", None, True),
     ]
 
 
@@ -259,7 +264,10 @@ async def test_a_metric_that_nobody_measures_goes_false_and_says_why(bench: Benc
         await asyncio.sleep(30)
     # then
     assert bench.outcomes() == [False]
-    assert ["ICMPPing" in line["detail"] for line in lines] == [True]
+    assert [(line["event"], "ICMPPing" in line["detail"]) for line in lines] == [
+        ("monitor.no_sample", True),
+        ("monitor.crossed", True),
+    ]
 
 
 async def test_a_threshold_that_is_no_number_is_logged(bench: Bench) -> None:
@@ -270,7 +278,8 @@ async def test_a_threshold_that_is_no_number_is_logged(bench: Bench) -> None:
         monitor.arm(a_watch("vm-1", replace(PING, threshold="many")))
         await asyncio.sleep(30)
     # then
-    assert [line["event"] for line in lines] == ["monitor.threshold_unreadable"]
+    events = [line["event"] for line in lines]
+    assert events == ["monitor.threshold_unreadable", "monitor.crossed"]
     assert bench.outcomes() == [False]
 
 
@@ -402,7 +411,7 @@ async def test_a_listener_that_fails_does_not_stop_the_polls(bench: Bench) -> No
         monitor.arm(a_watch("vm-1"))
         await asyncio.sleep(30)
     # then
-    assert [line["event"] for line in lines] == ["monitor.crossing_lost"]
+    assert [line["event"] for line in lines] == ["monitor.crossed", "monitor.crossing_lost"]
     assert len(collector.polls) >= 9
 
 

@@ -1,9 +1,9 @@
 """
 ICMP echo: one shared socket for each IP version.
 
-Without a task, a time-out and a socket for each probe (docs/benchmarks.md). A socket of the kind SOCK_DGRAM is tried first: it needs only that
-`net.ipv4.ping_group_range` has one of our groups, and reads nobody else's replies. Else a raw one,
-which needs CAP_NET_RAW.
+Without a task, a time-out and a socket for each probe (docs/benchmarks.md). A socket of the kind
+SOCK_DGRAM is tried first: it needs only that `net.ipv4.ping_group_range` has one of our groups, and
+reads nobody else's replies. Else a raw one, which needs CAP_NET_RAW.
 """
 
 import asyncio
