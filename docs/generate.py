@@ -2,11 +2,12 @@
 Write the parts of these pages that are drawn from the code.
 
 A page says where: what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is
-replaced by what NAME makes. A manual page is drawn as a whole, where there is one already.
+replaced by what NAME makes. What stands in WHOLE is drawn as a whole, where it is there already.
 ``--check`` writes nothing, names the stale pages and ends with 1.
 """
 
 import argparse
+import posixpath
 import re
 import subprocess
 import sys
@@ -16,8 +17,7 @@ from pathlib import Path
 import click
 from manual import manual
 from manual import program as esc_nc_cli
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from settings_reference import sample, table
 
 from esc_daemon.app.measuring import NOT_YET
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
@@ -25,40 +25,9 @@ from esc_daemon.datamodel.tree import yang_directory
 from esc_daemon.domain.ids import Kind
 from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
-from esc_daemon.settings import Settings
 
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-DATA_DIR = "`/var/lib/esc_daemon` for root, else `$XDG_STATE_HOME/esc_daemon`"
 TREE_SECONDS = 60
-
-
-def settings() -> Iterator[str]:
-    """The configuration reference."""
-    yield "| key | default | meaning |"
-    yield "|---|---|---|"
-    for key, field in keys(Settings):
-        yield f"| `{key}` | {shown(key, field)} | {field.description} |"
-
-
-def keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from keys(kind, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", field
-
-
-def shown(key: str, field: FieldInfo) -> str:
-    if key == "data_dir":  # it depends on who asks
-        return DATA_DIR
-    match field.default:
-        case None:
-            return "none"
-        case tuple() as several:
-            return ", ".join(f"`{one}`" for one in several)
-        case one:
-            return f"`{one}`"
 
 
 def idle() -> Iterator[str]:
@@ -133,16 +102,20 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "idle": idle,
     "later": later,
     "metrics": metrics,
-    "settings": settings,
+    "settings": table,
     "tree": tree,
 }
-WHOLE: Mapping[str, Callable[[], Iterator[str]]] = {"esc_nc_cli.1": manual}
+WHOLE: Mapping[str, Callable[[], Iterator[str]]] = {
+    "esc_nc_cli.1": manual,
+    "../examples/esc_daemon.toml": sample,
+}
+"""By their place beside the pages."""
 
 
-def fresh(name: str, text: str) -> str:
-    """Return *text*, the page *name*, with every generated part made anew."""
-    if name in WHOLE:
-        return "\n".join((*WHOLE[name](), ""))
+def fresh(text: str, whole: Callable[[], Iterator[str]] | None) -> str:
+    """Return *text* with every generated part made anew; *whole* makes all of it."""
+    if whole is not None:
+        return "\n".join((*whole(), ""))
 
     def replaced(block: re.Match[str]) -> str:
         body = "\n".join(BLOCKS[block[2]]()).strip("\n")
@@ -157,15 +130,18 @@ def main() -> int:
     options.add_argument("--directory", type=Path, default=Path(__file__).parent)
     chosen = options.parse_args()
     stale = False
-    there = [chosen.directory / name for name in WHOLE if (chosen.directory / name).exists()]
-    for page in sorted([*chosen.directory.glob("*.md"), *there]):
+    pages = dict.fromkeys(sorted(path.name for path in chosen.directory.glob("*.md")))
+    for name, whole in {**pages, **WHOLE}.items():
+        page = chosen.directory / name
+        if not page.exists():
+            continue
         old = page.read_text(encoding="utf-8")
-        new = fresh(page.name, old)
+        new = fresh(old, whole)
         if new == old:
             continue
         stale = True
         if chosen.check:
-            print(f"docs/{page.name} is stale: make docs", file=sys.stderr)
+            print(f"{posixpath.normpath(f'docs/{name}')} is stale: make docs", file=sys.stderr)
         else:
             page.write_text(new, encoding="utf-8")
     return 1 if stale and chosen.check else 0

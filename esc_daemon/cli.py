@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused (the text says why), 2 bad usage or settings.
 """
 
 import gc
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from enum import StrEnum
@@ -94,6 +95,27 @@ def check_config(config: Path | None, data_dir: Path | None) -> None:
         for part in key.split("."):
             value = getattr(value, part)
         click.echo(f"{key} = {_shown(value)}  # {meaning}")
+
+
+@cli.command()
+@_config_option
+@_data_dir_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(config: Path | None, data_dir: Path | None, *, as_json: bool) -> NoReturn:
+    """
+    Show how the daemon of this machine is.
+
+    Exit codes: 0 ready, 3 not running, 4 running and not ready.
+    """
+    settings = _settings(config, {"data_dir": data_dir})
+    from esc_daemon.app.local import described, local_status  # noqa: PLC0415  (as in run)
+
+    found = local_status(settings)
+    if as_json:
+        click.echo(json.dumps({**found._asdict(), "running": found.pid is not None}))
+    else:
+        click.echo("\n".join(described(found)))
+    raise SystemExit(found.exit_code)
 
 
 @cli.group()

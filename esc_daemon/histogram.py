@@ -11,21 +11,28 @@ class Histogram:
     A fortieth of the price of a metric that locks; for one thread.
     """
 
-    __slots__ = ("_bounds", "_counts", "total")
+    __slots__ = ("_bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
-        self._counts = [0] * (len(self._bounds) + 1)
+        self.counts = [0] * (len(self._bounds) + 1)
         self.total = 0.0
 
     def observe(self, value: float) -> None:
         """Count *value*."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+        self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
     def buckets(self) -> Iterator[tuple[str, int]]:
         """Yield each bound with the number of values up to it, as Prometheus has them."""
         running = 0
-        for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
+        for bound, count in zip((*self._bounds, float("inf")), self.counts, strict=True):
             running += count
             yield "+Inf" if bound == float("inf") else str(float(bound)), running
+
+    def with_all_of(self, other: "Histogram") -> "Histogram":
+        """Return what counts the values of both, which have the same bounds."""
+        both = Histogram(self._bounds)
+        both.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        both.total = self.total + other.total
+        return both

@@ -46,6 +46,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Patience = Annotated[float, Field(gt=0, le=365 * 86400, allow_inf_nan=False)]
 """Seconds that end before the calendar does."""
+Days = Annotated[float, Field(gt=0, le=36_500)]
 
 
 class BadSettings(Exception):
@@ -85,12 +86,23 @@ class _Section(BaseModel):
 
 
 class LogSettings(_Section):
-    """What is logged, to standard output."""
+    """What is logged, and where to."""
 
     level: LogLevel = Field(default=LogLevel.INFO, description="the least severe message written")
     format: LogFormat = Field(
         default=LogFormat.AUTO,
         description="console for people, json for machines; auto: by the terminal",
+    )
+    file: Path | None = Field(
+        default=None, description="file that the log goes to; none: standard output"
+    )
+    file_bytes: int = Field(
+        default=16 * 2**20,
+        ge=0,
+        description="the file of the log is put aside when it is so long (0: never), bytes",
+    )
+    files_kept: int = Field(
+        default=8, ge=1, description="files of the log that were put aside and are kept"
     )
 
 
@@ -130,6 +142,10 @@ class LimitSettings(_Section):
     )
     events_kept: int = Field(
         default=1_000_000, ge=1, description="events kept for replay; the oldest are forgotten"
+    )
+    events_days: Days | None = Field(
+        default=None,
+        description="age at which events are forgotten, days; none: only by their number",
     )
     login_failures: int = Field(
         default=5, ge=1, description="wrong passwords of one user from one address within a minute"
@@ -320,13 +336,14 @@ def _keys(model: type[BaseModel], above: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def _variable(key: str) -> str:
+def variable(key: str) -> str:
+    """Return the environment variable of a dotted *key*."""
     return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
 
 
 def _check_environment() -> None:
-    known = {_variable(key) for key in setting_keys()}
-    known |= {_variable(name) for name in Settings.model_fields}
+    known = {variable(key) for key in setting_keys()}
+    known |= {variable(name) for name in Settings.model_fields}
     problems = [
         f"{variable}: unknown environment variable{_hint(variable, known)}"
         for variable in sorted(os.environ)

@@ -10,7 +10,7 @@ the store is closed last.
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -18,10 +18,8 @@ from contextlib import (
 )
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.first_start import (
     KEYS_DIRECTORY,
@@ -38,20 +36,26 @@ from esc_daemon.access.vault_key import VAULT_KEY, vault_key
 from esc_daemon.app.listening import listening
 from esc_daemon.app.managing import engine_of, reader_of_day_zero
 from esc_daemon.app.netconf import services_of
-from esc_daemon.app.process import forget_ports, let_the_collector_in, ports_told, stop_event
+from esc_daemon.app.notify import service_manager
+from esc_daemon.app.observed import STARTING, STOPPING, Observed
+from esc_daemon.app.places import DATABASE, PORTS_FILE
+from esc_daemon.app.process import (
+    forget_ports,
+    let_the_collector_in,
+    ports_told,
+    warn_of_readable_files,
+)
+from esc_daemon.app.stop import Stop
+from esc_daemon.app.told import log_events
 from esc_daemon.datamodel import entries as configuration
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
-from esc_daemon.domain.events import EventStatus
 from esc_daemon.domain.ids import Kind
-from esc_daemon.engine.broadcast import Listener
-from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.file_servers import RecordedFileServers
+from esc_daemon.logs import Log
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.first_connector import first_connector
-from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.northbound.http.metrics import EngineMetrics, VimMetrics, metrics_router
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.hostkeys import host_keys
@@ -59,70 +63,89 @@ from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.settings import Settings
 from esc_daemon.store import is_sealed, open_store
 from esc_daemon.store.base import Entry
+from esc_daemon.store.store import SqlStore
 from esc_daemon.store.upkeep import short_event_log
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.connector import TYPE as SIMULATOR
 
 log = structlog.get_logger()
 
-DATABASE: Final = "esc.db"
-PORTS_FILE: Final = "ports.json"
-"""Where the client program of the same machine finds this daemon."""
-_STARTING: Final = "starting"
-
 
 async def serve(
-    settings: Settings, port_file: Path | None, admin_password_file: Path | None
+    settings: Settings, logging: Log, port_file: Path | None, admin_password_file: Path | None
 ) -> None:
     """Serve until SIGTERM or SIGINT; *port_file* tells the ports once everything is ready."""
-    stopping = stop_event()
+    stop = Stop(logging.sink.reopen)
+    notify = service_manager()
     async with AsyncExitStack() as stack:
-        login, passwords = _login(settings, stack, admin_password_file)
-        vault = vault_of(settings)
-        store = await open_store(settings.data_dir / DATABASE, vault=vault)
-        stack.push_async_callback(store.close)
-        ports_files = [settings.data_dir / PORTS_FILE, *([port_file] if port_file else [])]
-        forget_ports(ports_files)
-        keep = settings.limits.events_kept
-        await stack.enter_async_context(short_event_log(store, keep_events=keep))
-        schema = Schema.load()
-        gc.collect()  # the parsed YANG, before there is more to look through
-        datastore = Datastore(schema, vault)
-        datastore.load(_entry(stored) for stored in await store.entries())
-        ports: dict[str, int] = {}  # known when the listeners are there
-        # the engine, whose records are asked for file servers, comes after what it reads with
-        servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
-        day_zero = reader_of_day_zero(settings, servers, ports.values())
-        engine = await engine_of(settings, stack, store, vault, day_zero, ports)
-        registry = CollectorRegistry()
-        readiness = Readiness([_STARTING])
-        http = await stack.enter_async_context(_http(settings, readiness, registry))
-        telling = asyncio.create_task(_log_events(engine.broadcast.listen()), name="event log")
-        stack.callback(telling.cancel)
-        await engine.restore(partial(first_connector, datastore, SIMULATOR))
-        _measure(registry, engine)
-        changing = Configuration(datastore=datastore, engine=engine)
-        stack.push_async_callback(changing.close)
-        await changing.take_back(await store.undo())
-        manager = partial(
-            Manager,
-            schema=schema,
-            datastore=datastore,
-            candidate=changing.candidate,
-            engine=engine,
-            store=store,
-        )
-        services = services_of(settings, registry, schema, manager, changing, store)
-        netconf = await stack.enter_async_context(_netconf(settings, services, login, passwords))
-        let_the_collector_in()
-        readiness.clear(_STARTING)
-        ports.update(netconf=netconf, http=http)
-        for file in ports_files:
+        files = [settings.data_dir / PORTS_FILE, *([port_file] if port_file else [])]
+        login = _login(settings, stack, admin_password_file)
+        observed, ports = await _started(settings, stack, logging, login, files)
+        observed.readiness.clear(STARTING)
+        for file in files:
             stack.enter_context(ports_told(file, ports))
         log.info("daemon.ready", host=settings.host, **ports, data_dir=str(settings.data_dir))
-        await stopping.wait()
-        readiness.hold("stopping")
+        notify("READY=1", f"STATUS=NETCONF on port {ports['netconf']}, HTTP on {ports['http']}")
+        await stack.enter_async_context(observed.pulse.beating(notify))
+        await stop.wait()
+        observed.readiness.hold(STOPPING)
+        notify("STOPPING=1")
         log.info("daemon.stopping")
+    stop.ended()
+
+
+async def _started(
+    settings: Settings,
+    stack: AsyncExitStack,
+    logging: Log,
+    login: tuple[Login, Passwords],
+    port_files: Iterable[Path],
+) -> tuple[Observed, Mapping[str, int]]:
+    """Build everything and listen, until *stack* ends; return what shows it, and the ports."""
+    vault = vault_of(settings)
+    store = await _stored(settings, stack, vault)
+    forget_ports(port_files)  # not before the lock is ours
+    schema = Schema.load()
+    gc.collect()  # the parsed YANG, before there is more to look through
+    datastore = Datastore(schema, vault)
+    datastore.load(_entry(stored) for stored in await store.entries())
+    ports: dict[str, int] = {}  # known when the listeners are there
+    # the engine, whose records are asked for file servers, comes after what it reads with
+    servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
+    day_zero = reader_of_day_zero(settings, servers, ports.values())
+    engine = await engine_of(settings, stack, store, vault, day_zero, ports)
+    observed = Observed(logging, engine, store, settings.data_dir / DATABASE)
+    http = await stack.enter_async_context(_http(settings, observed))
+    telling = log_events(engine.broadcast.listen(), observed.told)
+    stack.callback(asyncio.create_task(telling, name="event log").cancel)
+    await engine.restore(partial(first_connector, datastore, SIMULATOR))
+    changing = Configuration(datastore=datastore, engine=engine)
+    stack.push_async_callback(changing.close)
+    await changing.take_back(await store.undo())
+    manager = partial(
+        Manager,
+        schema=schema,
+        datastore=datastore,
+        candidate=changing.candidate,
+        engine=engine,
+        store=store,
+    )
+    services = services_of(settings, observed.netconf, schema, manager, changing, store)
+    netconf = await stack.enter_async_context(_netconf(settings, services, *login))
+    let_the_collector_in()
+    ports.update(netconf=netconf, http=http)
+    return observed, ports
+
+
+async def _stored(settings: Settings, stack: AsyncExitStack, vault: Vault) -> SqlStore:
+    """Open the database, and keep its event log short until *stack* ends."""
+    warn_of_readable_files(_secret_files(settings))
+    store = await open_store(settings.data_dir / DATABASE, vault=vault)
+    stack.push_async_callback(store.close)
+    keep, days = settings.limits.events_kept, settings.limits.events_days
+    short = short_event_log(store, keep_events=keep, keep_days=days)
+    await stack.enter_async_context(short)
+    return store
 
 
 def _login(
@@ -144,9 +167,13 @@ def _show_first_password(settings: Settings, passwords: Passwords) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201  never in the log
 
 
-def _measure(registry: CollectorRegistry, engine: Engine) -> None:
-    VimMetrics(registry, lambda: [each.status for each in engine.connectors()])
-    EngineMetrics(registry, engine.records, engine.vim_calls)
+def _secret_files(settings: Settings) -> Iterator[Path]:
+    """Yield the files that nobody but the daemon's user is to read."""
+    yield settings.data_dir / USERS_FILE
+    yield settings.data_dir / DATABASE
+    yield settings.vault_key_file or settings.data_dir / KEYS_DIRECTORY / VAULT_KEY
+    keys = (settings.data_dir / KEYS_DIRECTORY).glob("*")
+    yield from sorted(key for key in keys if key.suffix != ".pub" and key.name != VAULT_KEY)
 
 
 def vault_of(settings: Settings) -> Vault:
@@ -155,10 +182,8 @@ def vault_of(settings: Settings) -> Vault:
     return Vault(vault_key(file, in_use=is_sealed(settings.data_dir / DATABASE)))
 
 
-def _http(
-    settings: Settings, readiness: Readiness, registry: CollectorRegistry
-) -> AbstractAsyncContextManager[int]:
-    app = create_app([health_router(readiness), metrics_router(registry)])
+def _http(settings: Settings, observed: Observed) -> AbstractAsyncContextManager[int]:
+    app = create_app(observed.routers())
     host, port = settings.http_host, settings.http_port
     return listening(
         f"HTTP on {host} port {port}",
@@ -180,28 +205,6 @@ async def _netconf(
     ) as taken:
         _show_first_password(settings, passwords)  # both listeners are there: it is not used up
         yield taken
-
-
-async def _log_events(listener: Listener) -> None:
-    """Write every event that is told into the log, where operators look for a deployment."""
-    while True:
-        for logged in await listener.batch():
-            event = logged.event
-            tell = log.warning if event.status is EventStatus.FAILURE else log.info
-            tell(
-                "event.told",
-                seq=logged.seq,
-                operation=event.operation,
-                type=event.type,
-                status=event.status,
-                tenant=event.tenant,
-                deployment=event.deployment,
-                vm_group=event.vm_group,
-                vm=event.source and event.source.generated_vmname,
-                vim=event.vim_connector_id or (event.source and event.source.vim_id),
-                message=event.message,
-                details=event.details,
-            )
 
 
 def _entry(stored: Entry) -> configuration.Entry:

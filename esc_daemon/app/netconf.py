@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry
-
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import MODULE
 from esc_daemon.domain.events import Stream
@@ -31,7 +29,7 @@ from esc_daemon.store.base import LoggedEvent, Store
 
 def services_of(
     settings: Settings,
-    registry: CollectorRegistry,
+    metrics: NetconfMetrics,
     schema: Schema,
     manager: Callable[..., Manager],
     changing: Configuration,
@@ -49,7 +47,6 @@ def services_of(
         output_bytes=given.output_bytes,
         output_seconds=given.output_seconds,
     )
-    metrics = NetconfMetrics(registry)
     standard = settings.netconf_profile is NetconfProfile.STANDARD
     library = schema.library().with_candidate() if standard else schema.library()
     capabilities = (

@@ -5,7 +5,7 @@ import gc
 import json
 import os
 import resource
-import signal
+import stat
 import sys
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import (
@@ -61,13 +61,16 @@ def let_the_collector_in() -> None:
     gc.enable()
 
 
-def stop_event() -> asyncio.Event:
-    """Return what is set by SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
+def warn_of_readable_files(files: Iterable[Path]) -> None:
+    """Say which of *files*, that only we are to read, others of this machine can read too."""
+    for file in files:
+        try:
+            mode = file.stat().st_mode
+        except OSError:  # who reads it tells what is wrong
+            continue
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            shown = f"{stat.S_IMODE(mode):04o}"
+            log.warning("file.not_ours_alone", file=str(file), mode=shown, hint="chmod 600")
 
 
 def forget_ports(files: Iterable[Path]) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from esc_daemon.access.errors import AccessError
-from esc_daemon.app.daemon import DATABASE, serve, vault_of
+from esc_daemon.app.daemon import serve, vault_of
 from esc_daemon.app.listening import ListenerRefused
+from esc_daemon.app.places import DATABASE
 from esc_daemon.app.process import (
     allow_open_files,
     keep_the_collector_off,
@@ -37,11 +38,16 @@ def run_daemon(
     settings: Settings, *, port_file: Path | None, admin_password_file: Path | None
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code (DESIGN section 9)."""
-    configure_log(settings.log)
+    try:
+        logging = configure_log(settings.log)
+    except OSError as error:
+        text = f"log.file {settings.log.file}: {error.strerror or error}"
+        print(f"esc_daemon: {text}", file=sys.stderr)  # noqa: T201  for the operator
+        return _EXIT_BAD_SETTINGS
     keep_the_collector_off()
     switch_threads_soon()
     allow_open_files(settings.limits.sessions + _FILES_BESIDE_SESSIONS)
-    return _run(serve(settings, port_file, admin_password_file))
+    return _run(serve(settings, logging, port_file, admin_password_file))
 
 
 def upgrade_database(settings: Settings) -> int:

@@ -25,12 +25,18 @@ class Listener:
         self._arrived = asyncio.Event()
         self._dropped = False
 
+    @property
+    def waiting(self) -> int:
+        """Return how many events it has not taken."""
+        return len(self._waiting)
+
     def offer(self, events: Sequence[LoggedEvent]) -> None:
         """Take *events*, or be dropped."""
         if self._dropped:
             return
         if len(self._waiting) + len(events) > self._limit:
             self._dropped = True
+            self._broadcast.dropped += 1
             self._waiting.clear()
         else:
             self._waiting.extend(events)
@@ -70,6 +76,17 @@ class Broadcast:
         self._last = last
         self._early: dict[int, LoggedEvent] = {}
         self._listeners: dict[Listener, None] = {}
+        self.dropped = 0
+        """Listeners that were too slow."""
+
+    def __len__(self) -> int:
+        """Return the number of listeners."""
+        return len(self._listeners)
+
+    @property
+    def lag(self) -> int:
+        """Return the most events that wait for one listener."""
+        return max((listener.waiting for listener in self._listeners), default=0)
 
     @property
     def last(self) -> int:

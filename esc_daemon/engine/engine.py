@@ -44,11 +44,13 @@ from esc_daemon.domain.triggers import (
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.edit import Edit
+from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer, parts
 from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.vims import Vims
+from esc_daemon.histogram import Histogram
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
 from esc_daemon.store.base import LoggedEvent, Store, StoreError
 
@@ -85,9 +87,7 @@ class Engine:
         self._boxes: dict[Key, Mailbox] = {}
         self._children: dict[TenantName | None, dict[Key, None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.steps = 0
-        self.broken = 0
-        self.not_stored = 0
+        self.steps = self.broken = self.not_stored = 0
         self._closed = False
         # What a request binds to its log lines stays outside: what follows bears the operation.
         self._context = contextvars.copy_context()
@@ -129,6 +129,33 @@ class Engine:
     def connectors(self) -> Iterable[ConnectorRecord]:
         """Return the records of the VIM connectors."""
         return self._connectors.records()
+
+    def vim_durations(self) -> Iterable[tuple[VimId, str, str, Histogram]]:
+        """Return how long single verbs took: connector, verb, result."""
+        return self._vims.durations()
+
+    def figures(self) -> EngineFigures:
+        """Return how much there is to do, counted now, and how much was done."""
+        waiting = [len(box.waiting) for box in self._boxes.values()]
+        monitor = self._performer.monitor
+        return EngineFigures(
+            records=len(waiting),
+            triggers_waiting=sum(waiting),
+            deepest_mailbox=max(waiting, default=0),
+            calls_in_flight=self._performer.in_flight,
+            timers=len(self._timers),
+            steps=self.steps,
+            broken=self.broken,
+            not_stored=self.not_stored,
+            last_event=self.broadcast.last,
+            listeners=len(self.broadcast),
+            lag=self.broadcast.lag,
+            listeners_dropped=self.broadcast.dropped,
+            watches=len(monitor),
+            turns_missed=monitor.missed,
+            crossings=monitor.crossings,
+            samples=dict(monitor.samples),
+        )
 
     @property
     def at_rest(self) -> bool:

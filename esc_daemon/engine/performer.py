@@ -62,7 +62,7 @@ class Performer:
         tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._vims = vims
-        self._monitor = monitor(self._crossed)
+        self.monitor: Final = monitor(self._crossed)
         self._neighbours = neighbours
         self._day_zero = day_zero
         self._tell = tell
@@ -116,7 +116,7 @@ class Performer:
                 self._neighbours.forget(key)
                 return True
             case Watch(server=server):
-                self._monitor.disarm(server.vm)
+                self.monitor.disarm(server.vm)
                 self._watched.pop(server.vm, None)
                 return True
             case AwaitServer() | CheckVim():  # it only looks
@@ -141,7 +141,7 @@ class Performer:
             case Watch():
                 running[slot] = _Running(command)
                 self._watched[command.server.vm] = key
-                self._monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
+                self.monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
             case EnsureServer() | AwaitServer() | RemoveServer():
                 self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():
@@ -225,7 +225,7 @@ class Performer:
     async def close(self) -> None:
         """Start nothing more; give calls under way a moment to answer, then leave them."""
         self._closed = True
-        await self._monitor.close()
+        await self.monitor.close()
         running = [run for slots in self._running.values() for run in slots.values()]
         tasks = [run.task for run in running if run.task is not None]
         for run in running:

@@ -31,6 +31,10 @@ class Timers:
         self._order = count()
         self._handle: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        """Return the number of moments that are waited for."""
+        return len(self._moments)
+
     def wake(self, key: Key, at: datetime | None) -> None:
         """Call the record of *key* at that moment; None: not at all."""
         if self._moments.get(key) == at:

@@ -10,7 +10,7 @@ a run under a virtual clock repeats exactly.
 
 import asyncio
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -48,6 +48,8 @@ OVERDUE_SECONDS: Final = 1.0
 """How much later than it said a batch collector may answer before it counts as silence."""
 
 _LONGEST_DETAIL: Final = 200
+_NOBODY: Final = "none"
+"""Among the figures, where there is no collector for a metric."""
 
 _NOTHING: Final[Mapping[str, str | None]] = MappingProxyType({})
 
@@ -95,6 +97,11 @@ class Monitor:
         # A dict keeps the order of arrival, which a set does not: a run must repeat exactly.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closed = False
+        self.samples: Counter[tuple[str, str]] = Counter()
+        """Samples since the start, by collector and result: ok, trouble."""
+        self.missed = 0
+        """Turns that came while the probe's last sample was still under way."""
+        self.crossings = 0
 
     def __len__(self) -> int:
         """Return the number of servers under watch."""
@@ -167,14 +174,17 @@ class Monitor:
             self._reschedule(probe, now)
         for probe in due:
             # What is told of one probe may disarm the next.
-            if not (probe.armed and _free(probe, now)):
+            if not probe.armed:
+                continue
+            if not _free(probe, now):
+                self.missed += 1
                 continue
             choice = self._choice(probe)
             if choice is None:
                 continue
             lane = lanes[id(choice.collector)] = self._lane(choice.collector)
             ends = now + choice.question.seconds if isinstance(lane, _Batch) else math.inf
-            turn = probe.turn = _Turn(probe, choice.question, ends, self._hear)
+            turn = probe.turn = _Turn(probe, choice.question, ends, self._hear, lane.name)
             lane.ready.append(turn)
         for lane in lanes.values():
             if isinstance(lane, _Batch):
@@ -187,9 +197,11 @@ class Monitor:
         try:
             choice = self._select(probe.target, probe.kpi)
         except CollectorError as error:
+            self.samples[_NOBODY, "trouble"] += 1
             self._observe(probe, None, type(error).__name__, str(error))
             return None
         if choice is None:
+            self.samples[_NOBODY, "trouble"] += 1
             text = f"no collector measures {probe.kpi.collector.type} on VIM {probe.target.vim}"
             self._observe(probe, None, CollectorError.__name__, text)
         return choice
@@ -197,10 +209,11 @@ class Monitor:
     def _lane(self, collector: AnyCollector) -> "_Workers | _Batch":
         lane = self._lanes.get(id(collector))
         if lane is None:
+            name = type(collector).__name__
             if isinstance(collector, BatchCollector):
-                lane = _Batch(collector)
+                lane = _Batch(collector, name)
             else:
-                lane = _Workers(collector, min(self._workers, collector.at_a_time))
+                lane = _Workers(collector, name, min(self._workers, collector.at_a_time))
             self._lanes[id(collector)] = lane
         return lane
 
@@ -241,8 +254,10 @@ class Monitor:
     def _hear(self, turn: "_Turn", outcome: "Sample | Exception") -> None:
         probe = turn.probe
         if isinstance(outcome, Sample):
+            self.samples[turn.collector, "ok"] += 1
             self._observe(probe, outcome.value, None, outcome.detail, turn.question)
         else:
+            self.samples[turn.collector, "trouble"] += 1
             self._observe(probe, None, type(outcome).__name__, str(outcome), turn.question)
 
     def _observe(
@@ -260,6 +275,7 @@ class Monitor:
         probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value)
         if crossing is None:
             return
+        self.crossings += 1
         if crossing.holds is not told:
             _log(probe).info(
                 "monitor.crossed", holds=crossing.holds, value=crossing.value, detail=detail
@@ -284,6 +300,7 @@ class _Turn:
     question: Question
     ends: float
     told: "Callable[[_Turn, Sample | Exception], None]"
+    collector: str
 
     @property
     def wanted(self) -> bool:
@@ -301,6 +318,7 @@ class _Workers:
     """A collector with at most *most* tasks; bounded: a probe stands here at most once."""
 
     collector: Collector
+    name: str
     most: int
     ready: deque[_Turn] = field(default_factory=deque)
     busy: int = 0
@@ -311,6 +329,7 @@ class _Batch:
     """A collector that gets all that is due at once."""
 
     collector: BatchCollector
+    name: str
     ready: deque[_Turn] = field(default_factory=deque)
 
 

@@ -159,9 +159,11 @@ class Store(Protocol):
     async def undo(self) -> Sequence[Undo]:
         """Return what was noted to go back to, in the order in which it was noted."""
 
-    async def trim(self, *, keep_events: int) -> int:
+    async def trim(self, *, keep_events: int, before: datetime | None = None) -> int:
         """
         Forget all but the newest *keep_events* events and return how many went.
+
+        What was told *before* that moment goes too, as far as nothing older than it stays.
 
         The newest event always stays: it carries the number that the next one follows.
         """

@@ -32,13 +32,17 @@ def read(
     ]
 
 
-def cut(connection: Connection, keep_events: int) -> int:
+def cut(connection: Connection, keep_events: int, before: datetime | None = None) -> int:
     """
     Forget the oldest events, `LONGEST_CUT` at most, and return how many went.
 
-    The newest always stays: the next number is read from it.
+    Those go that are older than the newest *keep_events*, and those told *before* that moment, up
+    to the first that was not. The newest always stays: the next number is read from it.
     """
-    newest_to_go = last_seq(connection) - max(keep_events, 1)
+    last = last_seq(connection)
+    newest_to_go = last - max(keep_events, 1)
+    if before is not None:
+        newest_to_go = max(newest_to_go, min(_last_before(connection, before), last - 1))
     oldest: int | None = connection.execute(
         select(EVENTS.c.seq).order_by(EVENTS.c.seq).limit(1)
     ).scalar()
@@ -46,3 +50,16 @@ def cut(connection: Connection, keep_events: int) -> int:
         return 0
     upto = min(newest_to_go, oldest + LONGEST_CUT - 1)
     return connection.execute(delete(EVENTS).where(EVENTS.c.seq <= upto)).rowcount
+
+
+def _last_before(connection: Connection, before: datetime) -> int:
+    """Return the number of the last of the oldest events that are all older than *before*."""
+    rows = connection.execute(
+        select(EVENTS.c.seq, EVENTS.c.time).order_by(EVENTS.c.seq).limit(LONGEST_CUT)
+    )
+    limit, found = to_microseconds(before), 0
+    for seq, time in rows:
+        if time >= limit:
+            break
+        found = seq
+    return found

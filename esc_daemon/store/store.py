@@ -60,6 +60,11 @@ class SqlStore:
             longest_queue=longest_queue,
         )
 
+    @property
+    def writer(self) -> GroupCommit:
+        """What writes; it counts."""
+        return self._writer
+
     @classmethod
     def from_image(
         cls,
@@ -140,10 +145,10 @@ class SqlStore:
         """Return what was noted to go back to, in the order in which it was noted."""
         return await self._call(partial(reader.all_undo, sealing=self._sealing))
 
-    async def trim(self, *, keep_events: int) -> int:
-        """Forget all but the newest *keep_events* events and return how many went."""
+    async def trim(self, *, keep_events: int, before: datetime | None = None) -> int:
+        """Forget old events and return how many went (see `Store.trim`)."""
         gone = 0
-        work = partial(event_log.cut, keep_events=keep_events)
+        work = partial(event_log.cut, keep_events=keep_events, before=before)
         while cut := await self._call(work, writes=True):
             gone += cut
         return gone

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -16,9 +17,15 @@ PAUSE_SECONDS: Final = 600.0
 
 
 @asynccontextmanager
-async def short_event_log(store: Store, *, keep_events: int) -> AsyncIterator[None]:
-    """Forget all but about the newest *keep_events* events while the context lasts."""
-    task = asyncio.create_task(_trim(store, keep_events), name="event log")
+async def short_event_log(
+    store: Store, *, keep_events: int, keep_days: float | None = None
+) -> AsyncIterator[None]:
+    """
+    Forget all but about the newest *keep_events* events while the context lasts.
+
+    And those that are older than *keep_days*, None: none for their age.
+    """
+    task = asyncio.create_task(_trim(store, keep_events, keep_days), name="event log")
     try:
         yield
     finally:
@@ -26,10 +33,11 @@ async def short_event_log(store: Store, *, keep_events: int) -> AsyncIterator[No
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _trim(store: Store, keep_events: int) -> None:
+async def _trim(store: Store, keep_events: int, keep_days: float | None) -> None:
     while True:
+        before = None if keep_days is None else datetime.now(UTC) - timedelta(days=keep_days)
         try:
-            gone = await store.trim(keep_events=keep_events)
+            gone = await store.trim(keep_events=keep_events, before=before)
         except StoreError as error:
             log.error("event_log.not_trimmed", error=str(error))  # noqa: TRY400  it says all
         else:

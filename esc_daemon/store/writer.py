@@ -11,13 +11,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
+from esc_daemon.histogram import Histogram
 from esc_daemon.store.base import StoreClosed, StoreError
 from esc_daemon.store.rows import Job
 
 LONGEST_BATCH: Final = 512
 LONGEST_QUEUE: Final = 4096
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 Outcome = int | StoreError
 """The number of a job's first event, or why the job alone was not written."""
@@ -48,6 +52,15 @@ class GroupCommit:
         self._queue: deque[_Waiting] = deque()
         self._drain: asyncio.Task[None] | None = None
         self._closed = False
+        self.seconds = Histogram(_SECONDS)
+        """From handing a batch to the writer to its sync."""
+        self.sizes = Histogram(_SIZES)
+        """Commits of one batch."""
+
+    @property
+    def waiting(self) -> int:
+        """Return how many commits wait for the next batch."""
+        return len(self._queue)
 
     async def submit(self, job: Job) -> int:
         """
@@ -103,6 +116,7 @@ class GroupCommit:
 
     async def _write_one(self, batch: list[_Waiting]) -> None:
         loop = asyncio.get_running_loop()
+        began = perf_counter()
         try:
             outcomes = await loop.run_in_executor(
                 self._executor, self._write, [waiting.job for waiting in batch]
@@ -113,6 +127,8 @@ class GroupCommit:
             raise
         except Exception as error:  # noqa: BLE001  (whatever it was, those who wait must learn it)
             outcomes = [_own(error) for _ in batch]
+        self.seconds.observe(perf_counter() - began)
+        self.sizes.observe(len(batch))
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.outcome.done():  # cancelled while it was written
                 continue

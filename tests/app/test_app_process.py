@@ -2,68 +2,22 @@
 
 import asyncio
 import gc
-import io
 import resource
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 import structlog
 
-from esc_daemon.app import daemon, process
+from esc_daemon.app import process
 from esc_daemon.app.listening import ListenerRefused, listening
+from esc_daemon.app.told import EventFigures, log_events
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
-from esc_daemon.domain.ids import DeploymentName, TenantName, VmGroupName
+from esc_daemon.domain.ids import DeploymentName, OperationId, TenantName, VmGroupName
 from esc_daemon.engine.broadcast import Broadcast
-from esc_daemon.logs import configure_log
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.settings import LogFormat, LogSettings
 from esc_daemon.store.base import LoggedEvent
-
-
-@pytest.fixture(autouse=True)
-def structlog_as_before() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
-DAY_0 = "day-0 password"
-
-
-def fails_with(secret: str) -> None:
-    raise ValueError("told")
-
-
-@pytest.mark.parametrize("format_", [LogFormat.JSON, LogFormat.CONSOLE])
-def test_a_traceback_in_the_log_holds_no_local_variable(capsys, format_):
-    configure_log(LogSettings(format=format_))
-    logger = structlog.get_logger()
-
-    try:
-        fails_with(DAY_0)
-    except ValueError:
-        logger.exception("broke")
-
-    told = capsys.readouterr().out
-    assert "fails_with" in told
-    assert "ValueError" in told
-    assert DAY_0 not in told
-
-
-class FullDisk(io.StringIO):
-    def write(self, text: str) -> int:
-        raise OSError(28, "No space left on device")
-
-    def flush(self) -> None:
-        raise OSError(28, "No space left on device")
-
-
-def test_a_log_that_cannot_be_written_stops_no_work(monkeypatch):
-    monkeypatch.setattr("sys.stdout", FullDisk())
-    configure_log(LogSettings(format=LogFormat.JSON))
-
-    structlog.get_logger().error("step.not_stored")
 
 
 @pytest.mark.parametrize(
@@ -140,10 +94,12 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
         tenant=TenantName("t"),
         deployment=DeploymentName("d"),
         vm_group=VmGroupName("g"),
+        operation=OperationId("op"),
         source=VmRef(vmid=None, vmname="g_0", generated_vmname="d_g_0_id", vim_id="lab"),
     )
     with structlog.testing.capture_logs() as lines:
-        telling = asyncio.create_task(daemon._log_events(broadcast.listen()))
+        figures: EventFigures = Counter()
+        telling = asyncio.create_task(log_events(broadcast.listen(), figures))
         broadcast.publish([LoggedEvent(seq=1, time=datetime.now(UTC), event=event)])
         for _ in range(5):
             await asyncio.sleep(0)
@@ -154,3 +110,17 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
     assert (line["vm_group"], line["vm"], line["vim"]) == ("g", "d_g_0_id", "lab")
     assert (line["type"], line["status"]) == ("SERVICE_ALIVE", "FAILURE")
     assert (line["tenant"], line["deployment"], line["message"]) == ("t", "d", "it failed")
+    assert line["operation"] == "op"
+    assert figures == {("SERVICE_ALIVE", "FAILURE"): 1}
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o600, []), (0o640, ["0640"]), (0o604, ["0604"])])
+def test_a_key_that_others_can_read_is_warned_of(tmp_path, mode, told):
+    key = tmp_path / "vault.key"
+    key.touch(mode=0o600)
+    key.chmod(mode)
+
+    with structlog.testing.capture_logs() as lines:
+        process.warn_of_readable_files([key, tmp_path / "missing"])
+
+    assert [line["mode"] for line in lines] == told

@@ -128,7 +128,7 @@ def test_the_client_waits_for_the_end_of_a_deployment_and_of_its_removal(daemon:
 def test_health_readiness_and_metrics_answer(daemon: Program) -> None:
     assert fetch(daemon, "/healthz") == (200, '{"status":"ok"}')
     status, ready = fetch(daemon, "/readyz")
-    assert (status, json.loads(ready)) == (200, {"ready": True, "reasons": []})
+    assert (status, json.loads(ready)) == (200, {"ready": True, "reasons": [], "degraded": []})
     status, metrics = fetch(daemon, "/metrics")
     assert status == 200
     assert "esc_netconf_sessions" in metrics

@@ -11,14 +11,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from prometheus_client import CollectorRegistry
 
 from esc_daemon.cli import cli
 from esc_daemon.domain import tell
 from esc_daemon.domain.events import EventType
-from esc_daemon.northbound.http.metrics import NetconfMetrics, VimMetrics
 from esc_daemon.northbound.management import NOT_YET
 from esc_daemon.northbound.ssh.rpcs import HANDLERS
+from esc_daemon.settings import Settings, load_settings, setting_keys
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_nc_cli.cli import main as client
 
@@ -53,19 +52,36 @@ def test_the_generated_parts_of_the_pages_are_fresh() -> None:
 
 def test_a_stale_page_is_named_and_made_anew(tmp_path: Path) -> None:
     # given
-    for name in ("operations.md", "events.md"):
+    for name in ("configuration.md", "events.md"):
         shutil.copy(DOCS / name, tmp_path)
-    stale = tmp_path / "operations.md"
+    stale = tmp_path / "configuration.md"
     fresh = stale.read_text()
-    stale.write_text(fresh.replace("| `http_port` | `8080` |", "| `http_port` | `80` |"))
+    stale.write_text(fresh.replace("| `8080` |", "| `80` |"))
     assert stale.read_text() != fresh
     # when
     checked = generate("--check", "--directory", tmp_path)
     made = generate("--directory", tmp_path)
     # then
-    assert (checked.returncode, checked.stderr) == (1, "docs/operations.md is stale: make docs\n")
+    assert (checked.returncode, checked.stderr) == (
+        1,
+        "docs/configuration.md is stale: make docs\n",
+    )
     assert made.returncode == 0
     assert stale.read_text() == fresh
+
+
+def test_the_sample_file_is_fresh_and_is_a_file_of_settings(tmp_path: Path) -> None:
+    # given: every key in use
+    text = (ROOT / "examples" / "esc_daemon.toml").read_text()
+    used = tmp_path / "all.toml"
+    used.write_text(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE))
+    # when
+    settings = load_settings(used)
+    # then
+    plain, default = settings.model_dump(), Settings.model_construct().model_dump()
+    assert plain.keys() == default.keys()
+    assert plain["limits"] | {"events_days": None} == default["limits"]
+    assert len(re.findall(r"^#\w+ = ", text, re.MULTILINE)) == len(setting_keys())
 
 
 def test_a_stale_manual_page_is_named_and_made_anew(tmp_path: Path) -> None:
@@ -135,15 +151,6 @@ def test_every_rpc_stands_on_the_page_of_netconf() -> None:
 def test_every_word_of_a_faults_file_stands_on_the_page_of_operations() -> None:
     words = {*Fault, *Rule.__struct_fields__, *(verb for verb in Verb if verb is not Verb.ANY)}
     assert not unsaid(sorted(words), page("operations.md"))
-
-
-def test_every_metric_stands_on_the_page_of_operations() -> None:
-    registry = CollectorRegistry()
-    NetconfMetrics(registry)
-    VimMetrics(registry, tuple)
-    names = [metric.name for metric in registry.collect()]
-    assert names
-    assert not [name for name in names if name not in page("operations.md")]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,15 +9,13 @@ from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.domain.specs import VimStatus
+from esc_daemon.engine.figures import EngineFigures
+from esc_daemon.histogram import Histogram as Numbers
 from esc_daemon.northbound.http import listener
+from esc_daemon.northbound.http.collectors import LABELLED, EngineMetrics, VimMetrics
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
-from esc_daemon.northbound.http.metrics import (
-    EngineMetrics,
-    NetconfMetrics,
-    VimMetrics,
-    metrics_router,
-)
+from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
 from tests.domain.pure_world import World
 from tests.domain.stories import SHOP, a_deployment
 
@@ -58,6 +56,7 @@ async def test_the_daemon_lives_before_it_is_ready(port: int):
     assert json.loads(body) == {
         "ready": False,
         "reasons": ["restoring records", "NETCONF listener"],
+        "degraded": [],
     }
 
 
@@ -67,7 +66,7 @@ async def test_it_is_ready_when_nothing_is_missing_and_may_lose_that_again(
     readiness.clear("restoring records")
     readiness.clear("NETCONF listener")
     readiness.clear("NETCONF listener")
-    assert await get(port, "/readyz") == (200, '{"ready":true,"reasons":[]}')
+    assert await get(port, "/readyz") == (200, '{"ready":true,"reasons":[],"degraded":[]}')
     readiness.hold("store lost")
     assert (await get(port, "/readyz"))[0] == 503
 
@@ -80,7 +79,7 @@ async def test_figures_are_shown_for_prometheus(port: int, registry: CollectorRe
 
 
 async def test_connectors_are_counted_by_their_status(port: int, registry: CollectorRegistry):
-    VimMetrics(registry, lambda: [VimStatus.CONNECTION_FAILED, VimStatus.CONNECTION_FAILED, None])
+    VimMetrics(registry, lambda: {VimStatus.CONNECTION_FAILED: 2, None: 1})
     _, body = await get(port, "/metrics")
     assert 'esc_vim_connectors{status="CONNECTION_FAILED"} 2.0' in body
     assert 'esc_vim_connectors{status="UNCHECKED"} 1.0' in body
@@ -93,8 +92,7 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     world = World()
     world.apply({SHOP: a_deployment()})
     world.rest()
-    calls = [("lab", "EnsureServer", "ok", 3)]
-    EngineMetrics(registry, lambda: list(world.records.values()), lambda: calls)
+    EngineMetrics(registry, Counted(world.records.values()))
 
     _, body = await get(port, "/metrics")
 
@@ -102,7 +100,46 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     assert f'esc_deployments{{state="{state}"}} 1.0' in body
     assert f'esc_vms{{state="{next(iter(world.records[SHOP].vms.values())).state}"}} ' in body
     assert "esc_leftovers 0.0" in body
-    assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="lab"} 3.0' in body
+    assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="vim0"} 3.0' in body
+    assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="vim0"} 1.0' in body
+    assert 'esc_monitor_samples_total{collector="Pings",result="ok"} 9.0' in body
+
+
+async def test_connectors_without_number_are_no_labels_without_number(
+    port: int, registry: CollectorRegistry
+):
+    EngineMetrics(registry, Counted((), connectors=LABELLED + 3))
+
+    _, body = await get(port, "/metrics")
+
+    assert body.count("esc_vim_calls_total{") == LABELLED + 1
+    assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="other"} 9.0' in body
+    assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="other"} 3.0' in body
+    assert 'esc_vim_call_seconds_sum{result="ok",verb="check",vim="other"} 0.75' in body
+
+
+class Counted:
+    """An engine that has done a little."""
+
+    def __init__(self, records, connectors: int = 1) -> None:
+        self._records = records
+        self._vims = [f"vim{number}" for number in range(connectors)]
+
+    def records(self):
+        return list(self._records)
+
+    def vim_calls(self):
+        return [(vim, "EnsureServer", "ok", 3) for vim in self._vims]
+
+    def vim_durations(self):
+        for vim in self._vims:
+            histogram = Numbers((0.1, 1.0))
+            histogram.observe(0.25)
+            yield vim, "check", "ok", histogram
+
+    def figures(self):
+        fields = dict.fromkeys(EngineFigures.__dataclass_fields__, 0)
+        return EngineFigures(**{**fields, "samples": {("Pings", "ok"): 9}})
 
 
 async def test_the_api_describes_itself(port: int):

@@ -380,3 +380,26 @@ async def test_closing_finishes_what_was_accepted(store):
     # then
     numbers = [logged.seq for [logged] in await asyncio.gather(*commits)]
     assert numbers == [1, 2, 3, 4, 5]
+
+
+async def test_events_are_forgotten_by_their_age_too_but_never_the_newest(store):
+    # given three events, each an hour after the other
+    step = Step(key=a_tenant().key, before=None, record=None, events=(an_event(),))
+    hour = timedelta(hours=1)
+    for number in range(3):
+        await store.commit([step], time=NOW + number * hour)
+
+    # when, then
+    assert await store.trim(keep_events=100, before=NOW) == 0
+    assert await store.trim(keep_events=100, before=NOW + hour) == 1
+    assert await told(store) == [2, 3]
+    assert await store.trim(keep_events=100, before=NOW + 9 * hour) == 1
+    assert await told(store) == [3]
+
+
+async def test_nothing_is_forgotten_for_its_age_behind_an_event_that_is_not_old(store):
+    step = Step(key=a_tenant().key, before=None, record=None, events=(an_event(),))
+    for time in (NOW + timedelta(days=1), NOW):  # the clock was set back
+        await store.commit([step], time=time)
+
+    assert await store.trim(keep_events=100, before=NOW + timedelta(hours=1)) == 0

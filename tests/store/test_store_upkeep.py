@@ -1,6 +1,7 @@
 """The event log does not grow for ever."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 from store_samples import NOW, TENANT
@@ -20,11 +21,11 @@ class FullOnce(SqlStore):
 
     full = True
 
-    async def trim(self, *, keep_events: int) -> int:
+    async def trim(self, *, keep_events: int, before: datetime | None = None) -> int:
         if self.full:
             self.full = False
             raise StoreFull("no room on the disk")
-        return await super().trim(keep_events=keep_events)
+        return await super().trim(keep_events=keep_events, before=before)
 
 
 async def tell(store, count: int) -> None:

@@ -1,6 +1,6 @@
 """Whether the daemon lives, and whether it is ready to serve."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response, status
@@ -39,10 +39,19 @@ class Ready(BaseModel):
 
     ready: bool
     reasons: Annotated[tuple[str, ...], Field(description="what is missing; empty when ready")]
+    degraded: Annotated[
+        tuple[str, ...], Field(description="what does not work although it serves: vim, log")
+    ] = ()
 
 
-def health_router(readiness: Readiness) -> APIRouter:
-    """Return the routes ``/healthz`` (the loop turns) and ``/readyz`` (503 until ready)."""
+def health_router(
+    readiness: Readiness, degraded: Callable[[], tuple[str, ...]] = tuple
+) -> APIRouter:
+    """
+    Return the routes ``/healthz`` (the loop turns) and ``/readyz`` (503 until ready).
+
+    What *degraded* returns is shown, and makes nothing unready.
+    """
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz", summary="The daemon lives")
@@ -58,6 +67,6 @@ def health_router(readiness: Readiness) -> APIRouter:
         reasons = readiness.reasons
         if reasons:
             response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-        return Ready(ready=not reasons, reasons=reasons)
+        return Ready(ready=not reasons, reasons=reasons, degraded=degraded())
 
     return router

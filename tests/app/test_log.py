@@ -1,0 +1,198 @@
+"""How the log is written: in one line, without secrets, within bounds, whatever happens."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esc_daemon.logs import SHOWN_A_SECOND, LogFigures, configure_log
+from esc_daemon.settings import LogFormat, LogSettings
+
+
+@pytest.fixture(autouse=True)
+def structlog_as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+DAY_0 = "day-0 password"
+
+
+def fails_with(secret: str) -> None:
+    raise ValueError("told\x1b[2J\nfrom a peer")
+
+
+@pytest.mark.parametrize("format_", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_a_traceback_in_the_log_holds_no_local_variable(capsys, format_):
+    configure_log(LogSettings(format=format_))
+    logger = structlog.get_logger()
+
+    try:
+        fails_with(DAY_0)
+    except ValueError:
+        logger.exception("broke")
+
+    told = capsys.readouterr().out
+    assert "fails_with" in told
+    assert "ValueError" in told
+    assert DAY_0 not in told
+    assert "\x1b[2J" not in told
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_that_cannot_be_written_stops_no_work_and_is_counted(monkeypatch):
+    monkeypatch.setattr("sys.stdout", FullDisk())
+    log = configure_log(LogSettings(format=LogFormat.JSON))
+
+    structlog.get_logger().error("step.not_stored")
+
+    assert log.sink.lost == 1
+
+
+@given(user=st.text())
+def test_whatever_a_peer_calls_itself_makes_one_line(user):
+    for format_ in (LogFormat.JSON, LogFormat.CONSOLE):
+        with pytest.MonkeyPatch.context() as patch:
+            written = io.StringIO()
+            patch.setattr("sys.stdout", written)
+            configure_log(LogSettings(format=format_))
+            structlog.get_logger().warning("login.refused", user=user)
+
+        (line, rest) = written.getvalue().split("\n")
+        assert rest == ""
+        assert line.isprintable()
+        if format_ is LogFormat.JSON:
+            assert json.loads(line)["user"] == user
+
+
+# ---------------------------------------------------------------- floods
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(figures: LogFigures, number: int, *, level: str, event: str) -> list[dict[str, object]]:
+    found = []
+    for _ in range(number):
+        try:
+            found.append(figures(None, level, {"level": level, "event": event}))
+        except structlog.DropEvent:
+            continue
+    return found
+
+
+def test_of_a_flood_of_warnings_a_second_shows_some_and_the_next_one_tells_how_many_were_not():
+    clock = Clock()
+    figures = LogFigures(clock)
+
+    first = shown(figures, SHOWN_A_SECOND + 7, level="warning", event="vim.call_failed")
+    other = shown(figures, 1, level="warning", event="login.refused")
+    clock.now += 1
+    (later,) = shown(figures, 1, level="warning", event="vim.call_failed")
+
+    assert len(first) == SHOWN_A_SECOND
+    assert len(other) == 1
+    assert later["left_out"] == 7
+    assert figures.left_out == 7
+    assert figures.lines["warning"] == SHOWN_A_SECOND + 9
+
+
+def test_the_end_of_a_flood_is_told_once_though_no_line_follows():
+    clock = Clock()
+    figures = LogFigures(clock)
+    shown(figures, SHOWN_A_SECOND + 7, level="error", event="step.not_stored")
+    assert list(figures.floods_ended()) == []
+    clock.now += 1
+
+    assert list(figures.floods_ended()) == [("step.not_stored", 7)]
+    assert list(figures.floods_ended()) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "event"), [("info", "session.opened"), ("warning", "event.told")]
+)
+def test_what_tells_of_work_is_never_left_out(level, event):
+    assert len(shown(LogFigures(Clock()), 500, level=level, event=event)) == 500
+
+
+def test_the_last_errors_are_remembered_by_their_names_alone():
+    figures = LogFigures(Clock())
+    figures(None, "error", {"level": "error", "event": "rpc.failed", "user": "mallory"})
+    shown(figures, 30, level="error", event="step.not_stored")
+
+    assert len(figures.errors) == 10
+    assert {error.event for error in figures.errors} == {"step.not_stored"}
+    assert "mallory" not in repr(figures.errors)
+
+
+# ---------------------------------------------------------------- a file
+
+
+def a_file(folder: Path, **more: int) -> LogSettings:
+    return LogSettings(file=folder / "esc.log", format=LogFormat.JSON, **more)
+
+
+def events(file: Path) -> list[int]:
+    return [json.loads(line)["number"] for line in file.read_text().splitlines()]
+
+
+def test_a_full_file_is_put_aside_and_the_oldest_is_forgotten(tmp_path):
+    log = configure_log(a_file(tmp_path, file_bytes=400, files_kept=2))
+
+    for number in range(40):
+        structlog.get_logger().info("told", number=number)
+
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["esc.log", "esc.log.1", "esc.log.2"]
+    assert all(file.stat().st_size <= 400 for file in files)
+    assert max(number for file in files for number in events(file)) == 39
+    assert log.sink.lost == 0
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
+    log.sink.reopen()
+
+
+def test_a_file_that_somebody_else_renamed_is_opened_anew(tmp_path):
+    log = configure_log(a_file(tmp_path, file_bytes=0))
+    structlog.get_logger().info("told", number=1)
+    (tmp_path / "esc.log").rename(tmp_path / "esc.log.old")
+
+    log.sink.reopen()
+    structlog.get_logger().info("told", number=2)
+
+    assert events(tmp_path / "esc.log.old") == [1]
+    assert events(tmp_path / "esc.log") == [2]
+    log.sink.reopen()
+
+
+def test_a_file_that_cannot_be_opened_again_stops_no_work(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    log = configure_log(a_file(folder))
+    (folder / "esc.log").unlink()
+    folder.rmdir()
+
+    log.sink.reopen()
+    structlog.get_logger().info("told", number=1)
+    folder.mkdir()
+    structlog.get_logger().info("told", number=2)
+
+    assert log.sink.lost == 1
+    assert events(folder / "esc.log") == [2]
+    log.sink.reopen()

@@ -1,0 +1,47 @@
+"""What a service manager hears."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import structlog
+
+from esc_daemon.app.notify import service_manager, watchdog_seconds
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["a-path", "abstract"])
+def test_words_reach_the_socket_of_the_service_manager(tmp_path: Path, abstract: bool):  # noqa: FBT001
+    name = f"@esc-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name[1:]}" if abstract else name)
+        manager.settimeout(5)
+
+        service_manager({"NOTIFY_SOCKET": name})("READY=1", "STATUS=well")
+
+        assert manager.recv(100) == b"READY=1\nSTATUS=well"
+
+
+def test_without_a_service_manager_nothing_is_told():
+    service_manager({})("READY=1")
+
+
+def test_a_service_manager_that_is_gone_stops_no_work(tmp_path: Path):
+    with structlog.testing.capture_logs() as lines:
+        service_manager({"NOTIFY_SOCKET": str(tmp_path / "gone")})("READY=1")
+
+    assert [line["event"] for line in lines] == ["service_manager.not_told"]
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+    ],
+)
+def test_the_watchdog_is_for_whom_it_names(told, seconds):
+    assert watchdog_seconds(told) == seconds
