@@ -19,7 +19,12 @@ _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # 
 
 
 class LocalStatus(NamedTuple):
-    """*status* is the daemon's own answer, None where it gives none; *problem* says why."""
+    """
+    What was found.
+
+    *pid* None: it does not run, or with a *problem*, that cannot be told. *status* is the daemon's
+    own answer, None where it gives none; *problem* says why.
+    """
 
     pid: int | None
     ports: dict[str, int]
@@ -27,10 +32,15 @@ class LocalStatus(NamedTuple):
     problem: str
 
     @property
+    def running(self) -> bool | None:
+        """Tell whether it runs; None: that cannot be told."""
+        return None if self.pid is None and self.problem else self.pid is not None
+
+    @property
     def exit_code(self) -> int:
         """Return what a script learns."""
         if self.pid is None:
-            return EXIT_NOT_RUNNING
+            return EXIT_NOT_READY if self.problem else EXIT_NOT_RUNNING
         ready = self.status is not None and self.status.get("ready") is True
         return EXIT_READY if ready else EXIT_NOT_READY
 
@@ -52,6 +62,8 @@ def local_status(settings: Settings) -> LocalStatus:
     except (OSError, HTTPException, ValueError) as error:
         problem = f"{host} port {ports['http']} does not answer: {error}"
         return LocalStatus(pid, ports, None, problem)
+    if not isinstance(answer, dict) or answer.get("pid") != pid:
+        return LocalStatus(pid, ports, None, f"at port {ports['http']} another process answers")
     return LocalStatus(pid, ports, answer, "")
 
 
@@ -95,15 +107,14 @@ def _ports(file: Path) -> dict[str, int]:
     return {name: port for name, port in told.items() if isinstance(port, int)}
 
 
-def _asked(host: str, port: int) -> dict[str, Any]:
+def _asked(host: str, port: int) -> Any:
     connection = HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/status")
         answer = connection.getresponse()
         if answer.status != 200:
             raise ValueError(f"HTTP {answer.status}")
-        found: dict[str, Any] = json.loads(answer.read(_LONGEST_ANSWER))
-        return found
+        return json.loads(answer.read(_LONGEST_ANSWER))
     finally:
         connection.close()
 
@@ -111,7 +122,7 @@ def _asked(host: str, port: int) -> dict[str, Any]:
 def described(found: LocalStatus) -> list[str]:
     """Return *found* as lines for people."""
     if found.pid is None:
-        return [f"not running{': ' * bool(found.problem)}{found.problem}"]
+        return [f"cannot be told: {found.problem}" if found.problem else "not running"]
     status = found.status
     if status is None:
         return [f"process {found.pid} runs and is not ready: {found.problem}"]

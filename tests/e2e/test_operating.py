@@ -186,6 +186,34 @@ def test_a_daemon_that_holds_its_database_and_tells_no_ports_is_not_ready(tmp_pa
     assert status(tmp_path).exit_code == EXIT_NOT_RUNNING
 
 
+def test_the_answer_of_another_process_is_not_taken_for_the_daemons(
+    daemon: Program, tmp_path: Path
+) -> None:
+    lock = FileLock(tmp_path / "esc.db.lock")
+    try:
+        (tmp_path / "ports.json").write_text(json.dumps(daemon.ports))
+        found = status(tmp_path)
+    finally:
+        lock.release()
+
+    assert (found.exit_code, found.status) == (EXIT_NOT_READY, None)
+    assert "another process answers" in found.problem
+
+
+def test_who_may_not_look_is_not_told_that_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    settings = load_settings(None, {"data_dir": tmp_path})
+    monkeypatch.setattr(Path, "read_text", refused)
+    found = local_status(settings)
+
+    assert (found.running, found.exit_code) == (None, EXIT_NOT_READY)
+    assert described(found)[0].startswith("cannot be told")
+
+
 def test_status_tells_no_name_that_a_client_chose(daemon: Program) -> None:
     deploy(daemon, "secret-name")
 
