@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NoReturn, TypeVar
 
 from lxml import etree
@@ -128,6 +129,16 @@ def parse_filter(element: etree._Element | None) -> Filter | None:
             raise RpcError.bad_attribute("", "filter", "type", f"no such type of filter: {word!r}")
 
 
+@lru_cache(maxsize=64)
+def _known(namespace: str, names: frozenset[str]) -> Mapping[str, str]:
+    """Return the name of each tag that a parameter may have."""
+    known = {
+        qualified(WITH_DEFAULTS_NS if name == _WITH_DEFAULTS else namespace, name): name
+        for name in names
+    }
+    return known | {tag: name for tag, name in _FORGIVEN.items() if name in names}
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """An operation and what its parameters are judged by."""
@@ -151,11 +162,7 @@ class _Call:
     def parameters(self, names: Collection[str]) -> Mapping[str, etree._Element]:
         """Return the parameters by name, none but *names* and each at most once."""
         namespace = name_of(self.operation)[0]
-        known = {
-            qualified(WITH_DEFAULTS_NS if name == _WITH_DEFAULTS else namespace, name): name
-            for name in names
-        }
-        known |= {tag: name for tag, name in _FORGIVEN.items() if name in names}
+        known = _known(namespace, frozenset(names))
         found: dict[str, etree._Element] = {}
         for element in self.operation:
             name = known.get(str(element.tag))

@@ -25,15 +25,14 @@ from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.entries import DATAMODEL, ROOTS, in_root
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
-from esc_daemon.datamodel.operational import Operational, part_of
+from esc_daemon.datamodel.operational import Operational
 from esc_daemon.datamodel.schema import Schema
-from esc_daemon.datamodel.selection import selection_of
 from esc_daemon.domain.events import Audience, Stream
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.defaults import WithDefaults
 from esc_daemon.netconf.errors import RpcError, RpcErrors
-from esc_daemon.netconf.filters import Filter, Hint, key_hints, root_hints
+from esc_daemon.netconf.filters import Filter
 from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
 from esc_daemon.netconf.messages import Datastore as Datastores
 from esc_daemon.netconf.xml import YANG_LIBRARY_NS, name_of
@@ -45,6 +44,7 @@ from esc_daemon.northbound.ssh.services import (
     StateTree,
     StreamInfo,
 )
+from esc_daemon.northbound.ways import EVERYWHERE, Way, way_of
 from esc_daemon.store.base import LoggedEvent, Store
 
 log = structlog.get_logger()
@@ -143,8 +143,7 @@ class Manager:
         datastore = candidate if source is Datastores.CANDIDATE else self._datastore
         if filter is None:
             return await self._answers.whole(datastore.get_config(), with_defaults)
-        hints = key_hints(filter, default_namespace=NAMESPACE) or ()
-        pieces = datastore.get_config(selection_of(hints))
+        pieces = datastore.get_config(way_of(filter).selection)
         return await self._answers.filtered(pieces, filter, with_defaults)
 
     # ---------------------------------------------------------------- state
@@ -163,8 +162,10 @@ class Manager:
         del user
         if filter is None:
             beside = [await tree.render() for tree in self._state]
-            return chain(await self._answers.whole(self._model(()), with_defaults), beside)
-        roots = root_hints(filter)
+            everything = await self._answers.whole(self._model(EVERYWHERE), with_defaults)
+            return chain(everything, beside)
+        way = way_of(filter)
+        roots = way.roots
 
         def may_be_meant(name: tuple[str, str]) -> bool:
             return roots is None or any(root.is_named(name) for root in roots)
@@ -172,20 +173,18 @@ class Manager:
         beside = [await tree.render() for tree in self._state if may_be_meant(tree.name)]
         if not any(may_be_meant((NAMESPACE, root)) for root in ROOTS):
             return await self._answers.filtered(beside, filter, with_defaults, None)
-        hints = key_hints(filter, default_namespace=NAMESPACE) or ()
-        pieces = chain(self._model(hints), beside)
+        pieces = chain(self._model(way), beside)
         # alone, the data model is found faster under its one namespace
         return await self._answers.filtered(
             pieces, filter, with_defaults, None if beside else NAMESPACE
         )
 
-    def _model(self, hints: Sequence[Hint]) -> Iterable[bytes]:
-        """Return what of the data model lies on *hints*, configuration and state root by root."""
-        selection = selection_of(hints)
+    def _model(self, way: Way) -> Iterable[bytes]:
+        """Return what of the data model lies on *way*, configuration and state root by root."""
         inside: dict[str, Iterable[bytes]] = {
-            root: self._datastore.inside(root, selection) for root in ROOTS
+            root: self._datastore.inside(root, way.selection) for root in ROOTS
         }
-        state = self._operational.pieces(part_of(hints))
+        state = self._operational.pieces(way.part)
         inside[DATAMODEL] = chain(inside[DATAMODEL], state)
         return chain.from_iterable(in_root(root, inside[root]) for root in ROOTS)
 

@@ -81,7 +81,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         self._id = 0
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._waiting: deque[Rpc | ProtocolError] = deque()
-        self._arrived = asyncio.Event()
+        self._idle: asyncio.Future[None] | None = None
+        """What the worker waits for when there is nothing to answer."""
         self._paused = False
         self._no_more_input = False
         self._last_reply = False
@@ -160,7 +161,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         if not found:
             return
         self._waiting.extend(found)
-        self._arrived.set()
+        self._wake()
         if not self._paused and len(self._waiting) >= self._services.limits.rpcs_in_flight:
             assert self._channel is not None
             self._paused = True
@@ -170,7 +171,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         # What was asked is still answered, and a subscription that has an end is served to it:
         # `ssh -s host netconf < file` closes its side early.
         self._no_more_input = True
-        self._arrived.set()
+        self._wake()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -218,7 +219,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
     async def stop(self) -> None:
         """End after the request under way; returns when nothing of the session is left."""
         self._stopping = True
-        self._arrived.set()
+        self._wake()
         await self._released.wait()
 
     # Inside.
@@ -243,8 +244,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             if not self._waiting:
                 if self._no_more_input and not self._owes_notifications:
                     return End.CLOSED
-                self._arrived.clear()
-                await self._arrived.wait()
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
                 continue
             message = self._waiting.popleft()
             self._read_on()
@@ -313,6 +314,10 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
                 await asyncio.sleep(0)
         output.end_reply(more=bool(self._waiting))
 
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
     def _read_on(self) -> None:
         if self._paused and len(self._waiting) <= self._services.limits.rpcs_in_flight // 2:
             self._paused = False
@@ -331,7 +336,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         else:
             self._listening = None
             self._stop_listening()
-            self._arrived.set()  # a client that closed its side may have waited for this alone
+            self._wake()  # a client that closed its side may have waited for this alone
 
     def _notified(self, number: int) -> None:
         self._counters.out_notifications += number
