@@ -172,8 +172,11 @@ class Session(asyncssh.SSHClientSession[bytes]):
         )
 
 
+S = TypeVar("S", bound=Session)
+
+
 @asynccontextmanager
-async def connected(port: int, data_dir: Path) -> AsyncIterator[Session]:
+async def connected(port: int, data_dir: Path, kind: type[S] = Session) -> AsyncIterator[S]:
     """
     Log in with the local client's key as the daemon of *data_dir* made it.
 
@@ -192,10 +195,10 @@ async def connected(port: int, data_dir: Path) -> AsyncIterator[Session]:
                 agent_path=None,
                 config=None,
                 compression_algs=None,
+                kex_algs=["curve25519-sha256"],
+                server_host_key_algs=["ssh-ed25519"],
             )
-            _, session = await connection.create_session(
-                Session, subsystem="netconf", encoding=None
-            )
+            _, session = await connection.create_session(kind, subsystem="netconf", encoding=None)
             await session.greeted.wait()
     except (OSError, asyncssh.Error) as error:  # and TimeoutError, which is an OSError
         raise SessionLost(str(error) or "time-out") from error

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import wire
 from client import Session, connected, run
 from everything import REQUESTS, beside
 from payloads import deletion, deployment, inside
@@ -31,14 +32,15 @@ build_seconds = 0
 boot_seconds = 0
 [log]
 level = "warning"
+[limits]
+sessions = 6000
+sessions_per_user = 6000
 """
 TENANT = "bench"
 FEW = 100
 IN_ONE_EDIT = 100
 EDITS = 60
 SESSIONS = 5
-GETTERS = 50
-GET_SECONDS = 4.0
 DEPLOY_ROUNDS = 3
 STARTS = 3
 SETTLE_SECONDS = 120
@@ -78,6 +80,11 @@ class Bench:
         self.folder = folder
         self.heard = Deployments()
         self.numbers = itertools.count()
+
+    @property
+    def program_at(self) -> tuple[int, Path, int]:
+        """Where clients in processes of their own find it: port, data directory, process id."""
+        return self.program.ports["netconf"], self.folder / "data", self.program.pid
 
     @asynccontextmanager
     async def sessions(self, count: int) -> AsyncIterator[list[Session]]:
@@ -167,21 +174,6 @@ async def rate(
     return len(names) / (await all_of(awaited) - began)
 
 
-async def small_gets(bench: Bench) -> float:
-    """Return how many empty gets a second 50 sessions get answered, each one at a time."""
-    async with bench.sessions(GETTERS) as sessions:
-        ends = time.perf_counter() + GET_SECONDS
-
-        async def ask(session: Session) -> int:
-            answers = 0
-            while time.perf_counter() < ends:
-                await session.get("esc_datamodel/none")
-                answers += 1
-            return answers
-
-        return sum(await asyncio.gather(*map(ask, sessions))) / GET_SECONDS
-
-
 async def keyed(bench: Bench, kind: str, rounds: int = 300) -> list[float]:
     """Return how long one stored deployment, asked for by its keys, took to come, ms."""
     at = {
@@ -216,7 +208,8 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
         await store(bench, FEW)
         few = await edits(bench)
         rows.append((f"edit-config of one deployment beside {FEW}, p50 / p95", told(few), ""))
-        rows.append(("small get on 50 sessions", f"{await small_gets(bench):.0f}/s", ""))
+        rows += await wire.gets(*bench.program_at)
+        rows += await wire.subscribers(*bench.program_at)
         rates = [await deploy(bench, deployed) for _ in range(DEPLOY_ROUNDS)]
         text = (
             f"deployments of 3 VMs, edit-config to SERVICE_ALIVE ({deployed}, {SESSIONS} sessions)"
@@ -255,6 +248,10 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
     rows += await everything(bench)
     memory = f"{bench.program.memory_mib():.0f} MiB"
     rows.append(("resident memory after all of that", memory, ""))
+    await bench.program.stop()
+    shutil.rmtree(bench.folder / "data")
+    await bench.program.start()
+    rows += await wire.idle(*bench.program_at)
     return rows
 
 
