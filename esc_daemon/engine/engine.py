@@ -60,6 +60,8 @@ _STORE_PAUSE_SECONDS: Final = 1.0
 """How long a record waits before it tries again to store a step that could not be stored."""
 
 
+_A_TURN: Final = 100
+"""Records of one edit that are planned in one go, 0.1 ms each."""
 _NO_EDIT: Final = Edit(changes=())
 ResultT = TypeVar("ResultT")
 
@@ -244,8 +246,10 @@ class Engine:
     ) -> Sequence[OperationId]:
         moved = self._steps(told, edit)
         await self._commit(moved, edit)
-        for step in moved:
+        for number, step in enumerate(moved, 1):
             self._follow_when_read(self._box(step.key))
+            if number % _A_TURN == 0:
+                await asyncio.sleep(0)  # others get a turn; these records are ours still
         return [operation for step in moved if (operation := begun_by(step)) is not None]
 
     def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
