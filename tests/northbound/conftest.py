@@ -1,10 +1,12 @@
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
 import pytest
+import uvloop
 from argon2 import PasswordHasher
 from memory_management import MemoryManagement
 from netconf_server import Server, Serving
@@ -22,6 +24,14 @@ from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import Configuration, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Function
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what has a listener on the daemon's loop: it raises where that of asyncio forgets."""
+    listens = "serving" in item.fixturenames
+    return {"uvloop": uvloop.new_event_loop} if listens else {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +74,14 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
             metrics=metrics,
             now=management.now,
         )
+        broken: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: broken.append(what))
         login = Login(users=users, passwords=passwords, throttle=LoginThrottle(failures=3))
         async with netconf_listener(
             "127.0.0.1", 0, services=services, login=login, host_keys=[host_key]
         ) as port:
             yield Server(port, services, management, users, registry)
+        assert not broken, "an error of ours that only the loop saw"
 
     return serve
 
