@@ -10,8 +10,8 @@ FUZZED ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock run lint type test cover golden docs states simulate compare fuzz bench \
-	chaos demo check clean
+.PHONY: help install lock run lint type test test-net cover golden docs states simulate compare \
+	fuzz bench chaos demo check clean
 
 help:  ## Show this list (default)
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ type: install  ## Types (mypy strict)
 
 test: install  ## The test suite
 	$(BIN)/pytest -q -n 2
+
+test-net: install  ## Real hosts in network namespaces (root; else skipped with the reason)
+	$(BIN)/pytest -q -rs -m net tests/net
 
 cover: install  ## The test suite with branch coverage
 	$(BIN)/pytest -q -n 2 --cov --cov-report=term-missing:skip-covered

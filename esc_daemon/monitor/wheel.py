@@ -86,5 +86,7 @@ class Wheel(Generic[S]):
         # A timer may come early by the clock's resolution, never by half a tick.
         while self._order and self._order[0] * TICK <= now + TICK / 2:
             due.extend(self._slots.pop(heappop(self._order), ()))
-        self._turn(due, now)
-        self.wind()
+        try:
+            self._turn(due, now)
+        finally:
+            self.wind()

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from monitor_bench import PING, VIM
-
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.monitor.base import Question, Sample, Target, question_of
 from esc_daemon.monitor.catalogue import Catalogue
+from tests.monitor.monitor_bench import PING, VIM
 
 
 def a_question(metric: str, *addresses: str, poll_seconds: int = 15, **properties: str) -> Question:

@@ -10,6 +10,7 @@ from monitor_bench import PING, Bench, Scripted, a_watch, by_metric, polled_ever
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.intent import Kpi
 from esc_daemon.monitor.base import (
     Choice,
     CollectorError,
@@ -205,6 +206,25 @@ async def test_nothing_is_told_before_the_first_success_where_the_metric_says_so
     # then
     assert bench.outcomes("vm-1") == [True, False]
     assert bench.outcomes("vm-2") == [False, True, False]
+
+
+async def test_a_choice_that_breaks_costs_its_own_kpi(bench: Bench) -> None:
+    # given
+    answers = Scripted()
+
+    def choice(target: Target, kpi: Kpi) -> Choice:
+        if target.server.vm == "vm-1":
+            raise ZeroDivisionError
+        return Choice(collector=answers, question=question_of(target, kpi, None))
+
+    monitor = bench.monitor_of(choice)
+    # when
+    monitor.arm(a_watch("vm-1"))
+    monitor.arm(a_watch("vm-2"))
+    await asyncio.sleep(30)
+    # then
+    assert (bench.outcomes("vm-1"), bench.outcomes("vm-2")) == ([False], [True])
+    assert len(answers.times("vm-2")) >= 9
 
 
 async def test_who_measures_is_chosen_anew_at_each_poll(bench: Bench) -> None:

@@ -1,0 +1,43 @@
+"""A daemon in a namespace of its own, and real hosts beside it: near by veth, far by a bad wire."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from namespaces import missing, namespaces
+from ncclient.transport.errors import TransportError
+from net_lab import LAB, Lab, a_program, connected
+from programs import a_daemon
+
+
+@pytest.fixture
+def lab(network: Lab) -> Lab:
+    network.calm()
+    return network
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lacking = missing()
+    if lacking:
+        pytest.skip(lacking)
+    folder = tmp_path_factory.mktemp("net")
+    with namespaces("manager", "near", "far") as (home, near, far):
+        home.ip("link", "add", "lan", "type", "veth", "peer", "name", "lan", "netns", near.name)
+        home.address("lan", "10.77.1.1/24", "fd00:77:1::1/64")
+        near.address("lan", *(f"10.77.1.{n}/24" for n in range(2, 10)), "fd00:77:1::2/64")
+        host = a_program(near, folder, "host", {"tcp": [], "http": {}})
+        wire = a_program(home, folder, "forwarder", {}, home.name, far.name)
+        home.address("wire", "10.77.2.1/24")
+        far.address("wire", *(f"10.77.2.{n}/24" for n in range(2, 10)))
+        with home.inside(), a_daemon(folder / "data", ESC_LOG__FORMAT="json") as daemon:
+            session, events = connected(daemon), connected(daemon)
+            events.create_subscription(stream_name="escEvent")
+            lab = Lab(daemon, near, session, events, wire, host)
+            lab.edit(LAB)
+            try:
+                yield lab
+            finally:
+                for each in (events, session):
+                    with suppress(TransportError):
+                        each.close_session()
