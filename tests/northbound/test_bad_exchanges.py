@@ -268,6 +268,7 @@ class Cutting:
         self.of_client = of_client
         self.passed = {True: 0, False: 0}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
         self.server = await asyncio.start_server(self.join, "127.0.0.1", 0)
@@ -279,10 +280,13 @@ class Cutting:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        for writer in self.writers:
+            writer.transport.abort()
 
     async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to, back = await asyncio.open_connection("127.0.0.1", self.port)
         writers = (writer, back)
+        self.writers += writers
         for source, sink, of_client in ((reader, back, True), (to, writer, False)):
             task = asyncio.create_task(self.pass_on(source, sink, writers, of_client))
             self.tasks.add(task)
@@ -294,15 +298,15 @@ class Cutting:
         both: tuple[asyncio.StreamWriter, ...],
         of_client: bool,  # noqa: FBT001
     ) -> None:
-        while data := await source.read(65_536):
-            self.passed[of_client] += len(data)
-            if of_client == self.of_client:
-                data, self.left = data[: self.left], self.left - len(data)
-            sink.write(data)
-            if self.left <= 0:
-                break
-        for each in both:
-            each.transport.abort()
+        try:
+            while self.left > 0 and (data := await source.read(65_536)):
+                self.passed[of_client] += len(data)
+                if of_client == self.of_client:
+                    data, self.left = data[: self.left], self.left - len(data)
+                sink.write(data)
+        finally:
+            for writer in both:
+                writer.transport.abort()
 
 
 async def talk(port: int) -> None:
