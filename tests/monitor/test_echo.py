@@ -58,7 +58,7 @@ def test_a_reply_to_a_request_is_its_asker_s(family: Family) -> None:
     packet = asked(flights)
     flight = flights.reply(Reply(packet, family).packet(), HOST)
     assert flight is not None
-    assert (flight.asker, flight.sent, flight.ends) == ("vm-1", 100.0, 105.0)
+    assert (flight.asker, flight.ends) == ("vm-1", 105.0)
     assert len(flights) == 0
 
 

@@ -38,12 +38,11 @@ V6: Final = Family(version=6, request=128, reply=129, checksum=False)
 
 
 class Flight(NamedTuple, Generic[Asker]):
-    """A request under way; *sent* and *ends* by the caller's clock, *address* as `canonical`."""
+    """A request under way; *ends* by the caller's clock, *address* as `canonical` writes it."""
 
     asker: Asker
     address: str
     sequence: int
-    sent: float
     ends: float
 
 
@@ -72,7 +71,7 @@ class Flights(Generic[Asker]):
         """Return the packet, with *size* bytes of data, that asks *address* for *asker*."""
         token = self._token()
         self._sequence = sequence = (self._sequence + 1) & 0xFFFF
-        flight = Flight(asker, address, sequence, now, now + seconds)
+        flight = Flight(asker, address, sequence, now + seconds)
         self._under_way[token] = flight
         self._ending.setdefault(seconds, deque()).append((token, flight))
         identifier = self._identifier or 0

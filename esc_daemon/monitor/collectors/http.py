@@ -7,10 +7,10 @@ not followed, bodies are not read, cookies are not kept, no connection is used t
 the environment are not asked.
 """
 
-import asyncio
 import re
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from time import perf_counter
 from typing import Final
 
 import httpx
@@ -41,8 +41,7 @@ class HttpPing:
         """See Collector."""
         expected = _expected(question)
         request, checked = _request(question)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = perf_counter()
         try:
             response = await self._client(verify=checked).send(request, stream=True)
             await response.aclose()
@@ -52,7 +51,7 @@ class HttpPing:
         status = response.status_code
         if not any(status in range(first, last + 1) for first, last in expected):
             return Sample(value=None, detail=f"{request.url.host} answers {status}")
-        return Sample(value=ANSWERED, took=loop.time() - began)
+        return Sample(value=ANSWERED, took=perf_counter() - began)
 
     async def close(self) -> None:
         """Close the clients."""

@@ -13,6 +13,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Final
 
 import structlog
@@ -88,7 +89,7 @@ class _Door:
     def __init__(self, family: Family) -> None:
         self.outbox: deque[tuple[Turn, Address, int]] = deque()
         self._family = family
-        self._flights: Flights[Turn] = Flights(family, None)
+        self._flights: Flights[tuple[Turn, float]] = Flights(family, None)
         self._socket: socket.socket | None = None
         self._raw = False
         self._closed = False
@@ -137,7 +138,7 @@ class _Door:
         turn, address, size = self.outbox[0]
         host = canonical(address.packed)
         packet = self._flights.request(
-            turn, host, size=size, now=now, seconds=turn.question.seconds
+            (turn, perf_counter()), host, size=size, now=now, seconds=turn.question.seconds
         )
         try:
             door.sendto(packet, (host, 0))
@@ -175,7 +176,6 @@ class _Door:
         door = self._socket
         if door is None:
             return
-        now = self._loop.time()
         header = self._raw and self._family is V4
         for _ in range(_AT_ONCE):
             try:
@@ -187,7 +187,8 @@ class _Door:
             message = without_ip_header(packet) if header else packet
             flight = self._flights.reply(message, source[0])
             if flight is not None:
-                flight.asker.answer(Sample(value=ANSWERED, took=now - flight.sent))
+                turn, sent = flight.asker
+                turn.answer(Sample(value=ANSWERED, took=perf_counter() - sent))
 
     def _wind(self) -> None:
         """Have a timer for the first request that ends."""
@@ -198,7 +199,7 @@ class _Door:
         self._ending = None
         self._read()  # what has come while the loop was busy is no silence
         for flight in self._flights.ended(self._loop.time()):
-            flight.asker.answer(Sample(value=None, detail=f"{flight.address} does not answer"))
+            flight.asker[0].answer(Sample(value=None, detail=f"{flight.address} does not answer"))
         self._wind()
 
 
