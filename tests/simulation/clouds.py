@@ -1,13 +1,16 @@
 """The clouds of the simulation, each behind a way of its own, and what is in them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
+from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.faults import Rule
 from esc_daemon.vim.simulator.rows import (
     NetworkRow,
     PortRow,
@@ -31,9 +34,27 @@ class Clouds:
 
     def __init__(self, settings: CloudSettings, random: Random, now: Callable[[], float]) -> None:
         self.vims: dict[VimId, LossyVim] = {}
+        self.lost: set[ServerKey] = set()
+        """Servers that went though nobody removed them."""
         for number, vim in enumerate((NEAR, FAR)):
             cloud = Cloud(replace(settings, seed=settings.seed * 2 + number))
+            self._note_losses(cloud)
             self.vims[vim] = LossyVim(SimulatorDriver(cloud, vim=vim, now=now), random)
+
+    def _note_losses(self, cloud: Cloud) -> None:
+        drop = cloud.servers.drop
+
+        def noted(row: ServerRow) -> None:
+            if row.gone_at is None:
+                self.lost.add(row.key)
+            drop(row)
+
+        cloud.servers.drop = noted  # type: ignore[method-assign]
+
+    def play(self, rules: Sequence[Rule]) -> None:
+        """Put *rules* in force in all of them, and no others."""
+        for vim in self.vims.values():
+            vim.cloud.cloud.faults.replace(rules)
 
     def weather(self, weather: Weather) -> None:
         """Let *weather* come over all of them."""
@@ -48,14 +69,42 @@ class Clouds:
                     yield name, row
 
     def silence(self, random: Random) -> None:
-        """Let a guest stop answering, perhaps before anybody saw it alive."""
+        """Let a guest stop answering, perhaps before anybody saw it alive, or answer again."""
         if there := [(vim, row) for vim, row in self.rows(ServerRow) if row.gone_at is None]:
             vim, row = random.choice(there)
-            self.vims[vim].cloud.cloud.silence(row.key)
+            cloud = self.vims[vim].cloud.cloud
+            (cloud.wake if row.silent else cloud.silence)(row.key)
+
+    def mischief(self, random: Random) -> None:
+        """Somebody switches a server off or on, or takes something away, behind our back."""
+        roll = random.random()
+        kind = ServerRow if roll < 0.6 else OURS
+        there = [
+            (vim, row) for vim, row in self.rows(kind) if getattr(row, "gone_at", 0) in (None, 0)
+        ]
+        if not there:
+            return
+        vim, row = random.choice(there)
+        driver = self.vims[vim].cloud
+
+        def act(now: float) -> None:
+            if roll >= 0.4:
+                driver.cloud.vanish(row.id)
+            elif row.on:
+                driver.cloud.power_off(row.key, now)
+            else:
+                driver.cloud.power_on(row.key, now)
+
+        with suppress(VimError):  # it is being built, or has vanished just now
+            driver.by_hand(act)
 
     def doubled(self) -> list[ServerKey]:
         """Return the servers that were made twice."""
         return [key for vim in self.vims.values() for key in vim.doubled]
+
+    def hurried(self) -> list[str]:
+        """Return the calls that were made again and again without a pause."""
+        return [each for vim in self.vims.values() for each in vim.hurried]
 
     def made(self) -> dict[VmId, float]:
         """Return when (loop time) each VM got its server."""

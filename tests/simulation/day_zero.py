@@ -21,7 +21,9 @@ MISSING = DayZero(dst="b.sh", file="/var/tmp/b.sh")
 
 
 def any_files(random: Random) -> tuple[DayZero, ...]:
-    return random.choice([(), (), (INLINE,), (ON_THE_SHELF,), (INLINE, ON_THE_SHELF), (MISSING,)])
+    if random.random() < 0.04:
+        return (MISSING,)
+    return random.choice([(), (), (INLINE,), (ON_THE_SHELF,), (INLINE, ON_THE_SHELF)])
 
 
 class LossyShelf(Shelf):
@@ -46,7 +48,10 @@ def misfiled(record: Record, clouds: Clouds) -> Iterator[str]:
     """Yield the VMs of an active deployment whose guests do not find what was asked for."""
     if isinstance(record, DeploymentRecord) and record.state is ServiceState.ACTIVE:
         for vm in record.vms.values():
-            found = clouds.vims[vm.vim].cloud.cloud.files(ServerKey(vm.id, vm.generation))
+            key = ServerKey(vm.id, vm.generation)
+            if key in clouds.lost:
+                continue
+            found = clouds.vims[vm.vim].cloud.cloud.files(key)
             wanted = [(each.dst, _text(each, vm)) for each in group_of(record, vm).day_zero]
             if [(each.dst, each.text) for each in found] != wanted:
                 yield vm.name

@@ -1,21 +1,25 @@
-"""The store of the simulation: its disk may be full, and what it takes is looked at."""
+"""The store of the simulation: its disk may be full or broken, and what it takes is looked at."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from esc_daemon.domain.step import Step
-from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull, Undo
+from esc_daemon.store.base import EntryChange, LoggedEvent, StoreError, Undo
 from esc_daemon.store.store import SqlStore
 from tests.simulation.homes import Homes
 from tests.simulation.order import Order
+from tests.simulation.story import Lives
 
 
 class FlakyStore(SqlStore):
-    """A store whose disk is full now and then."""
+    """A store whose disk is full now and then, or breaks."""
 
-    fails: Callable[[], bool]
+    trouble: Callable[[], StoreError | None]
     order: Order
     homes: Homes
+    lives: Lives
+    ahead: timedelta
+    """By how much the daemon's clock is before the world's."""
 
     async def commit(
         self,
@@ -25,8 +29,10 @@ class FlakyStore(SqlStore):
         time: datetime,
         undo: Sequence[Undo] | None = None,
     ) -> Sequence[LoggedEvent]:
-        if self.fails():
-            raise StoreFull("simulated: no room left")
-        self.order.note(steps, time)
+        if trouble := self.trouble():
+            raise trouble
+        self.order.note(steps, time, self.ahead)
         self.homes.note(steps)
-        return await super().commit(steps, entries, time=time, undo=undo)
+        logged = await super().commit(steps, entries, time=time, undo=undo)
+        self.lives.note([step.record for step in steps if step.record is not None])
+        return logged

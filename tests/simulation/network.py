@@ -8,6 +8,7 @@ another was made, would double the server, and that is what `doubled` counts.
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -45,10 +46,14 @@ class Weather:
     unknown: float = 0.0
     unreachable: float = 0.0
     disk_full: float = 0.0
+    disk_broken: float = 0.0
     longest: float = 20.0
 
 
 CALM = Weather()
+MOST_CALLS = 15
+"""So many calls of one verb about one thing may not come within PACE_SECONDS."""
+PACE_SECONDS = 5.0
 
 
 class LossyVim:
@@ -62,11 +67,22 @@ class LossyVim:
         self.doubled: list[ServerKey] = []
         self.made: dict[VmId, float] = {}
         """When (loop time) the cloud made a server for the VM."""
+        self.hurried: list[str] = []
+        self._asked: dict[tuple[str, Any], deque[float]] = {}
         self._random = random
         self._world = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def _send(self, request: Callable[[], Awaitable[Any]]) -> Any:
+    def _note_pace(self, verb: str, about: Any) -> None:
+        """A call that is made again and again without a pause is a loop of ours, not patience."""
+        now = asyncio.get_running_loop().time()
+        times = self._asked.setdefault((verb, about), deque(maxlen=MOST_CALLS))
+        times.append(now)
+        if len(times) == MOST_CALLS and now - times[0] < PACE_SECONDS:
+            self.hurried.append(f"{verb} of {about}: {MOST_CALLS} times in {now - times[0]:.3f} s")
+
+    async def _send(self, verb: str, about: Any, request: Callable[[], Awaitable[Any]]) -> Any:
+        self._note_pace(verb, about)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         w, roll = self.weather, self._random.random
@@ -104,51 +120,55 @@ class LossyVim:
 
     async def check(self) -> VimCheck:
         try:
-            return await self._send(self.cloud.check)
+            return await self._send("check", None, self.cloud.check)
         except VimRefused as error:
             return VimCheck(status=VimStatus.AUTHENTICATION_FAILED, detail=str(error))
         except VimUnknown as error:
             return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=str(error))
 
     async def ensure_tenant(self, key: Key, want: Tenant) -> ResourceHandle:
-        return await self._send(lambda: self.cloud.ensure_tenant(key, want))
+        return await self._send("ensure_tenant", key, lambda: self.cloud.ensure_tenant(key, want))
 
     async def remove_tenant(self, key: Key) -> None:
-        await self._send(lambda: self.cloud.remove_tenant(key))
+        await self._send("remove_tenant", key, lambda: self.cloud.remove_tenant(key))
 
     async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
-        return await self._send(lambda: self.cloud.ensure_network(key, want, project=project))
+        return await self._send(
+            "ensure_network", key, lambda: self.cloud.ensure_network(key, want, project=project)
+        )
 
     async def remove_network(self, key: Key) -> None:
-        await self._send(lambda: self.cloud.remove_network(key))
+        await self._send("remove_network", key, lambda: self.cloud.remove_network(key))
 
     async def ensure_subnet(
         self, key: Key, want: Subnet, *, network_id: str, project: str
     ) -> ResourceHandle:
         return await self._send(
-            lambda: self.cloud.ensure_subnet(key, want, network_id=network_id, project=project)
+            "ensure_subnet",
+            key,
+            lambda: self.cloud.ensure_subnet(key, want, network_id=network_id, project=project),
         )
 
     async def remove_subnet(self, key: Key) -> None:
-        await self._send(lambda: self.cloud.remove_subnet(key))
+        await self._send("remove_subnet", key, lambda: self.cloud.remove_subnet(key))
 
     async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
-        return await self._send(lambda: self.cloud.ensure_image(key, want))
+        return await self._send("ensure_image", key, lambda: self.cloud.ensure_image(key, want))
 
     async def remove_image(self, key: Key) -> None:
-        await self._send(lambda: self.cloud.remove_image(key))
+        await self._send("remove_image", key, lambda: self.cloud.remove_image(key))
 
     async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
-        return await self._send(lambda: self.cloud.ensure_flavor(key, want))
+        return await self._send("ensure_flavor", key, lambda: self.cloud.ensure_flavor(key, want))
 
     async def remove_flavor(self, key: Key) -> None:
-        await self._send(lambda: self.cloud.remove_flavor(key))
+        await self._send("remove_flavor", key, lambda: self.cloud.remove_flavor(key))
 
     async def ensure_port(self, want: PortSpec) -> Port:
-        return await self._send(lambda: self.cloud.ensure_port(want))
+        return await self._send("ensure_port", want.key, lambda: self.cloud.ensure_port(want))
 
     async def remove_ports(self, vm: VmId) -> None:
-        await self._send(lambda: self.cloud.remove_ports(vm))
+        await self._send("remove_ports", vm, lambda: self.cloud.remove_ports(vm))
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
@@ -164,16 +184,16 @@ class LossyVim:
             self.made.setdefault(key.vm, asyncio.get_running_loop().time())
             return server
 
-        return await self._send(make)
+        return await self._send("make", key, make)
 
     async def find_server(self, key: ServerKey) -> Server | None:
-        return await self._send(lambda: self.cloud.find_server(key))
+        return await self._send("find_server", key, lambda: self.cloud.find_server(key))
 
     async def remove_server(self, key: ServerKey) -> None:
-        await self._send(lambda: self.cloud.remove_server(key))
+        await self._send("remove_server", key, lambda: self.cloud.remove_server(key))
 
     async def set_power(self, key: ServerKey, power: Power) -> None:
-        await self._send(lambda: self.cloud.set_power(key, power))
+        await self._send("set_power", key, lambda: self.cloud.set_power(key, power))
 
     def servers(self) -> AsyncIterator[Server]:
         return self.cloud.servers()

@@ -21,9 +21,12 @@ class Order:
         self._wants: dict[RecordId, Deployment] = {}
         self._vms: dict[VmId, tuple[RecordId, VmGroupName, str]] = {}
         self._seen: dict[tuple[VmId, str], datetime] = {}
+        self._ahead: dict[datetime, timedelta] = {}
 
-    def note(self, steps: Sequence[Step], time: datetime) -> None:
-        """Learn from a commit."""
+    def note(self, steps: Sequence[Step], told: datetime, ahead: timedelta) -> None:
+        """Learn from a commit at *told* by the daemon's clock, which is *ahead* of the world's."""
+        self._ahead[told] = ahead
+        time = told - ahead
         for step in steps:
             record = step.record
             if isinstance(record, DeploymentRecord) and record.intent and record.intent.startup:
@@ -39,7 +42,7 @@ class Order:
     def too_early(self, made: Mapping[VmId, datetime], events: Iterable[LoggedEvent]) -> list[str]:
         """Name the servers that the cloud made before what their group waits for was told."""
         told = {
-            (logged.event.source.vmname, logged.event.type): logged.time
+            (logged.event.source.vmname, logged.event.type): logged.time - self._ahead[logged.time]
             for logged in events
             if logged.event.source is not None and logged.event.status is EventStatus.SUCCESS
         }

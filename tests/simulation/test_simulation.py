@@ -1,5 +1,6 @@
-"""A few hundred seeds of the simulation, each a run of its own; `make simulate` does many more."""
+"""Some seeds of the simulation, each a run of its own; `make simulate` does many more."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,14 +8,28 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import structlog
 
-from esc_daemon.domain.advance import deploy
+from esc_daemon.domain import plan
+from esc_daemon.domain.advance import deploy, undeploy
+from esc_daemon.domain.step import Step
 from esc_daemon.engine import connectors
+from esc_daemon.engine.engine import Engine
 from tests.simulation import world
 from tests.simulation.loop import Deadlock, SimulationLoop
+from tests.simulation.network import LossyVim
 from tests.simulation.world import Broken, World
 
 SEEDS_A_TEST = 25
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """Say nothing: the lines of thousands of lives cost more than the lives."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
 
 
 def run_all(seeds):
@@ -22,7 +37,7 @@ def run_all(seeds):
         World(seed).run()
 
 
-@pytest.mark.parametrize("first", range(0, 300, SEEDS_A_TEST))
+@pytest.mark.parametrize("first", range(0, 200, SEEDS_A_TEST))
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_whatever_dies_or_gets_lost_every_edit_reaches_its_goal_and_nothing_is_left(first):
@@ -67,6 +82,38 @@ def test_the_simulation_notices_when_a_connector_in_use_goes(monkeypatch):
     monkeypatch.setattr(connectors, "check_connectors", lambda *_: None)
 
     with pytest.raises(Broken):
+        run_all(range(300))
+
+
+async def nothing(*_):
+    return None
+
+
+def forgotten(record):
+    """Let the next incarnation go untold."""
+    return Step(key=record.key, before=record, record=replace(record, successor=None))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "broken", "text"),
+    [
+        (LossyVim, "remove_ports", nothing, "left behind in"),
+        (Engine, "_unused", lambda *_: None, "mailboxes of records that are no more"),
+        (
+            plan,
+            "_when_sure",
+            lambda goer, removal, now: plan._when(goer.attempt, removal, now),
+            "asked without a pause",
+        ),
+        (undeploy, "_without_successor", forgotten, "its end was not told"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_simulation_notices_what_is_left_undone(monkeypatch, owner, name, broken, text):
+    monkeypatch.setattr(owner, name, broken)
+
+    with pytest.raises(Broken, match=text):
         run_all(range(300))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,15 +12,13 @@ from uuid import UUID
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.events import EventStatus, EventType, Stream
+from esc_daemon.domain.events import Stream
 from esc_daemon.domain.ids import (
     DeploymentName,
     Key,
     Kind,
     RecordId,
-    ServerKey,
     TenantName,
-    VimId,
 )
 from esc_daemon.domain.intent import Deployment, Resource, Tenant
 from esc_daemon.domain.policy import Policy
@@ -33,18 +31,19 @@ from esc_daemon.engine.engine import Engine
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.store.base import LoggedEvent, StoreFull
-from esc_daemon.vim.simulator.rows import ServerRow
-from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector, vims_of
+from tests.simulation import belongings, memory
 from tests.simulation.clouds import FAR, NEAR, Clouds
-from tests.simulation.day_zero import LossyShelf, misfiled
+from tests.simulation.day_zero import LossyShelf
 from tests.simulation.disk import FlakyStore
+from tests.simulation.draws import any_policy, any_rules, any_settings, any_step, any_weather
 from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes, any_connector_edit
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, Weather
 from tests.simulation.order import Order
 from tests.simulation.requests import any_deployment, any_resource
+from tests.simulation.story import Lives
 from tests.simulation.wishes import Wish, edit_of, path_of, text_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,11 +85,15 @@ class Life:
     async def start(self) -> None:
         world = self.world
         loop = asyncio.get_running_loop()
-        now = Clock(loop, BEGAN + timedelta(seconds=loop.time())).now
+        ahead = world.ahead
+        now = Clock(loop, BEGAN + timedelta(seconds=loop.time()) + ahead).now
         self.store = FlakyStore.from_image(self.image, on_synced=world.synced)
-        self.store.fails = lambda: world.random.random() < world.weather.disk_full
+        self.store.trouble = world.disk_trouble
         self.store.order, self.store.homes = world.order, world.homes
-        world.homes.begin([record async for record in self.store.load()])
+        self.store.lives, self.store.ahead = world.lives, ahead
+        found = [record async for record in self.store.load()]
+        world.homes.begin(found)
+        world.lives.note(found)
         vims = vims_of(world.clouds.vims, call_timeout=CALL_TIMEOUT)
         self.engine = Engine(
             store=self.store,
@@ -98,7 +101,7 @@ class Life:
             now=now,
             monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
             day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
-            policy=POLICY,
+            policy=world.policy,
             new_id=world.new_id,
             last_event=await self.store.last_event(),
         )
@@ -134,6 +137,9 @@ class World:
         self.events: list[LoggedEvent] = []
         self.order = Order()
         self.homes = Homes()
+        self.lives = Lives()
+        self.ahead = timedelta(0)
+        """By how much the machine's clock was set forward since the beginning."""
         self.weather = CALM
         self.wishes: dict[Key, Wish] = {}
         self.graveyard: list[Life] = []
@@ -182,15 +188,8 @@ class World:
             loop.close()
 
     async def _main(self) -> None:
-        quota = Quota(servers=self.random.choice([None, None, 6]))
-        settings = CloudSettings(
-            seed=self.seed,
-            build_seconds=self.random.choice([0.0, 0.0, 3.0]),
-            boot_seconds=self.random.choice([0.0, 1.0, 5.0]),
-            delete_seconds=self.random.choice([0.0, 0.5, 2.0]),
-            quota=quota,
-            stale_seconds=Random(f"stale {self.seed}").choice([0.0, 5.0, 30.0]),
-        )
+        settings = any_settings(self.seed, self.random)
+        self.policy = any_policy(POLICY, self.random)
         loop = asyncio.get_running_loop()
         start = BEGAN.timestamp()
         self.clouds = Clouds(settings, self.random, lambda: start + loop.time())
@@ -198,12 +197,12 @@ class World:
         self.wishes.update((key, Wish(intent)) for key, intent in FIRST.items())
         if self.random.random() < 0.5:
             await self._edit({connector_key(FAR): connector(FAR)})
-        self._turns(self._weather())
-        for _ in range(self.random.randint(3, 9)):
+        self._turns(any_weather(self.random))
+        self.clouds.play(any_rules(self.random))
+        for _ in range(self.random.randint(4, 10)):
             await self._one_thing()
         self._turns(CALM)
-        if self.life is None:
-            await self._begin()
+        self.clouds.play(())
         await self._rest()
         self._check_goals()
         await self._clear_away()
@@ -233,29 +232,27 @@ class World:
         self.weather = weather
         self.clouds.weather(weather)
 
-    def _weather(self) -> Weather:
-        roll = self.random.random
-        if roll() < 0.3:
-            return CALM
-        return Weather(
-            late=roll() * 0.2,
-            lost_request=roll() * 0.1,
-            lost_answer=roll() * 0.1,
-            refused=roll() * 0.1,
-            unknown=roll() * 0.1,
-            unreachable=roll() * 0.1,
-            disk_full=roll() * 0.05,
-        )
+    def disk_trouble(self) -> StoreError | None:
+        roll = self.random.random()
+        if roll < self.weather.disk_full:
+            return StoreFull("simulated: no room left")
+        if roll < self.weather.disk_full + self.weather.disk_broken:
+            return StoreBroken("simulated: I/O error")
+        return None
 
     async def _one_thing(self) -> None:
         what = self.random.random()
-        if what < 0.25:
+        if what < 0.22:
             await self._kill_soon()
-        elif what < 0.3:
+        elif what < 0.27:
             self.clouds.silence(self.random)
-        elif what < 0.35:
+        elif what < 0.32:
+            self.clouds.mischief(self.random)
+        elif what < 0.36:
             await self._outage()
-        elif what < 0.45:
+        elif what < 0.4:
+            await self._change_minds()
+        elif what < 0.5:
             await asyncio.sleep(self.random.choice([0.01, 0.5, 3.0, 30.0, 90.0]))
         else:
             await self._edit(self._any_edit())
@@ -268,33 +265,48 @@ class World:
         await self._edit(self._any_edit())
         vim.weather = self.weather
 
+    async def _change_minds(self) -> None:
+        """Deploy and undeploy the same again and again, while the last one is still under way."""
+        tenant = TenantName(self.random.choice(["a", "b"]))
+        name = DeploymentName(self.random.choice(["x", "y"]))
+        key = Key(Kind.DEPLOYMENT, tenant, name)
+        tenant_key = Key(Kind.TENANT, None, tenant)
+        for _ in range(self.random.randint(1, 3)):
+            deployment = any_deployment(name, self.random)
+            await self._edit({tenant_key: Tenant(name=tenant), key: deployment})
+            await asyncio.sleep(self.random.choice([0.0, 0.3, 2.0]))
+            await self._edit({key: None})
+
     async def _kill_soon(self) -> None:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
         assert self.life is not None
         for _ in range(self.random.randint(0, 3)):
             self._send(self._any_edit())  # perhaps never answered
+        if self.random.random() < 0.6:  # so that it meets calls to the clouds, late ones too
+            await asyncio.sleep(self.random.uniform(0, self.random.choice([0.5, 3.0, 12.0])))
         for _ in range(self.random.randint(0, 60)):
             await asyncio.sleep(0)
         self.life.kill()
         await asyncio.sleep(self.random.choice([0.0, 0.1, 15.0]))
+        self.ahead += timedelta(seconds=any_step(self.random))
         await self._begin()
 
     def _any_edit(self) -> dict[Key, Deployment | Resource | None]:
         tenant = TenantName(self.random.choice(["a", "b"]))
         tenant_key = Key(Kind.TENANT, None, tenant)
-        if self.random.random() < 0.15:
+        if self.random.random() < 0.12:
             return self._resource_edit()
-        if self.random.random() < 0.16:
+        if self.random.random() < 0.1:
             return any_connector_edit(self.random)
         name = DeploymentName(self.random.choice(["x", "y"]))
         key = Key(Kind.DEPLOYMENT, tenant, name)
         roll = self.random.random()
-        if roll < 0.55:
+        if roll < 0.65:
             edit = {tenant_key: Tenant(name=tenant), key: any_deployment(name, self.random)}
             if self.random.random() < 0.1:  # together with what it may need (ruling 14)
                 edit |= {connector_key(FAR): connector(FAR)}
             return edit
-        if roll < 0.85:
+        if roll < 0.9:
             return {key: None}
         return {
             k: None
@@ -323,7 +335,7 @@ class World:
         assert self.life.engine is not None
         try:
             await self.life.engine.apply(request)
-        except (Refused, StoreFull):
+        except (Refused, StoreError):
             taken = False
         else:
             taken = True
@@ -403,66 +415,17 @@ class World:
         wishes = {key: wish.intent for key, wish in self.wishes.items()}
         if wrong := self.homes.wrong(self.events, records, wishes):
             raise Broken(f"connectors: {wrong}")
-        self._check_servers()
-        self._check_events()
+        self._check_told(records)
+
+    def _check_told(self, records: Mapping[Key, Any]) -> None:
         made = {vm: BEGAN + timedelta(seconds=at) for vm, at in self.clouds.made().items()}
-        if early := self.order.too_early(made, self.events):
-            raise Broken(f"out of order: {early}")
-
-    def _check_servers(self) -> None:
-        if doubled := self.clouds.doubled():
-            raise Broken(f"doubled: {doubled}")
-        known: set[tuple[VimId, ServerKey]] = set()
-        for record in self._records().values():
-            if isinstance(record, DeploymentRecord):
-                vms = (*record.vms.values(), *(left.vm for left in record.leftovers))
-                known.update((vm.vim, ServerKey(vm.id, vm.generation)) for vm in vms)
-        there = [(vim, server.key) for vim, server in self.clouds.rows(ServerRow)]
-        if len(set(there)) != len(there):
-            raise Broken("two servers with one key")
-        if strangers := set(there) - known:
-            raise Broken(f"left behind in the cloud: {strangers}")
-        if wrong := [vm for each in self._records().values() for vm in misfiled(each, self.clouds)]:
-            raise Broken(f"without its day-0 files: {wrong}")
-
-    def _check_events(self) -> None:
-        told: dict[str, list[LoggedEvent]] = {}
-        for logged in self.events:
-            if logged.event.deployment_id is not None and logged.event.network is None:
-                told.setdefault(logged.event.deployment_id, []).append(logged)
-        for id_, story in told.items():
-            types = [logged.event.type for logged in story]
-            for once in (EventType.SERVICE_ALIVE, EventType.SERVICE_UNDEPLOYED):
-                if types.count(once) > 1:
-                    raise Broken(f"{id_}: {once} told {types.count(once)} times")
-            if EventType.SERVICE_UNDEPLOYED in types[:-1]:
-                raise Broken(f"{id_}: something after SERVICE_UNDEPLOYED: {types}")
-            self._check_vms(id_, story)
-        for record in self._records().values():
-            if isinstance(record, DeploymentRecord) and record.state in {
-                ServiceState.ACTIVE,
-                ServiceState.ERROR,
-            }:
-                alive = [
-                    x.event.status
-                    for x in told.get(record.id, [])
-                    if x.event.type is EventType.SERVICE_ALIVE
-                ]
-                good = record.state is ServiceState.ACTIVE
-                wanted = EventStatus.SUCCESS if good else EventStatus.FAILURE
-                if alive != [wanted]:
-                    raise Broken(f"{record.key} is {record.state} and told {alive}")
-
-    def _check_vms(self, id_: str, story: list[LoggedEvent]) -> None:
-        order = [EventType.VM_DEPLOYED, EventType.VM_ALIVE, EventType.VM_UNDEPLOYED]
-        last: dict[str, int] = {}
-        for logged in story:
-            event = logged.event
-            if event.type in order and event.source is not None:
-                place = order.index(event.type)
-                if place <= last.get(event.source.vmname, -1):
-                    raise Broken(f"{id_}: {event.type} again or too late")
-                last[event.source.vmname] = place
+        wrong = (
+            *belongings.wrong(records, self.clouds),
+            *self.lives.wrong(self.events, records),
+            *(f"out of order: {early}" for early in self.order.too_early(made, self.events)),
+        )
+        if wrong:
+            raise Broken(" | ".join(wrong))
 
     async def _clear_away(self) -> None:
         """Everything is undeployed on a good day: then nothing may be left anywhere."""
@@ -481,6 +444,9 @@ class World:
         await self._send({key: None for key in self.wishes if key.kind in CONNECTOR_KINDS})
         if used := list(self.life.engine.records()):
             raise Broken(f"nothing lives in them and they do not go: {used}")
+        await asyncio.sleep(30)  # the last calls end
+        for problem in memory.kept(self.life.engine):
+            raise Broken(problem)
         assert self.life.store is not None
         await self.life.run(self.life.engine.close())
         await self.life.run(self.life.store.close())

@@ -1,0 +1,59 @@
+"""What is in the clouds, held against what the records know of."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
+from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.states import ServiceState
+from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
+from tests.simulation.clouds import Clouds
+from tests.simulation.day_zero import misfiled
+
+
+def wrong(records: Mapping[Key, Any], clouds: Clouds) -> Iterator[str]:
+    """Yield what is doubled, what nobody knows of, and what is not there though it should be."""
+    if doubled := clouds.doubled():
+        yield f"doubled: {doubled}"
+    if hurried := clouds.hurried():
+        yield f"asked without a pause: {hurried[:3]}"
+    there = [(vim, server.key) for vim, server in clouds.rows(ServerRow)]
+    if len(set(there)) != len(there):
+        yield "two servers with one key"
+    known = set(_known_servers(records))
+    for stranger in [each for each in there if each not in known]:
+        yield f"left behind in the cloud: {stranger}"
+    yield from _strangers(records, clouds)
+    yield from _missing(records, clouds, set(there))
+    for record in records.values():
+        for vm in misfiled(record, clouds):
+            yield f"without its day-0 files: {vm}"
+
+
+def _known_servers(records: Mapping[Key, Any]) -> Iterator[tuple[VimId, ServerKey]]:
+    for record in records.values():
+        if isinstance(record, DeploymentRecord):
+            for vm in (*record.vms.values(), *(left.vm for left in record.leftovers)):
+                yield vm.vim, ServerKey(vm.id, vm.generation)
+
+
+def _strangers(records: Mapping[Key, Any], clouds: Clouds) -> Iterator[str]:
+    """Yield ports of VMs, and networks, subnets and projects, of which no record knows."""
+    vms: set[VmId] = {key.vm for _, key in _known_servers(records)}
+    for vim, row in clouds.rows(PortRow):
+        if row.key.vm not in vms:
+            yield f"left behind in {vim}: {row}"
+    for vim, row in clouds.rows(NetworkRow | SubnetRow | ProjectRow):
+        if row.key is not None and row.key not in records:
+            yield f"left behind in {vim}: {row}"
+
+
+def _missing(
+    records: Mapping[Key, Any], clouds: Clouds, there: set[tuple[VimId, ServerKey]]
+) -> Iterator[str]:
+    for record in records.values():
+        if isinstance(record, DeploymentRecord) and record.state is ServiceState.ACTIVE:
+            for vm in record.vms.values():
+                key = ServerKey(vm.id, vm.generation)
+                if (vm.vim, key) not in there and key not in clouds.lost:
+                    yield f"{vm.name} is active and has no server"

@@ -1,0 +1,30 @@
+"""What an engine still holds of records that are no more: nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from esc_daemon.engine.engine import Engine
+
+
+def kept(engine: Engine) -> Iterator[str]:
+    """Yield what is left of dead records in mailboxes, timers, calls, waits and watches."""
+    alive = {record.key for record in engine.records()}
+    performer: Any = engine._performer
+    neighbours: Any = engine._neighbours
+    by_key: dict[str, Any] = {
+        "mailboxes": engine._boxes,
+        "timers": engine._timers._moments,
+        "calls": performer._running,
+        "waits for neighbours": neighbours._waits,
+    }
+    for what, held in by_key.items():
+        if dead := [key for key in held if key not in alive]:
+            yield f"{what} of records that are no more: {dead}"
+    watched = {vm for vm, key in performer._watched.items() if key not in alive}
+    if watched or set(performer._monitor._watches) != set(performer._watched):
+        yield f"VMs are watched that are no more: {watched}"
+    under = {key for keys in engine._children.values() for key in keys}
+    if under != alive:
+        yield f"the index of tenants holds {under ^ alive}"
+    if any(not waiting for waiting in neighbours._watched.values()):
+        yield "neighbours are looked at for nobody"

@@ -1,0 +1,102 @@
+"""What was told of each incarnation of a deployment, held against what a life may be."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from esc_daemon.domain.events import EventStatus, EventType
+from esc_daemon.domain.ids import Key, RecordId
+from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.states import ServiceState
+from esc_daemon.store.base import LoggedEvent
+
+_VM_ORDER = (EventType.VM_DEPLOYED, EventType.VM_ALIVE, EventType.VM_UNDEPLOYED)
+_SERVICE_ORDER = (EventType.SERVICE_ALIVE, EventType.SERVICE_UNDEPLOYED)
+_OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
+
+
+class Lives:
+    """Every incarnation that was ever accepted, by what was committed."""
+
+    def __init__(self) -> None:
+        self._accepted: dict[RecordId, Key] = {}
+
+    def note(self, records: Iterable[Record]) -> None:
+        """Learn what is durable, from a commit that was answered or from a start."""
+        for record in records:
+            if isinstance(record, DeploymentRecord):
+                if record.state is not ServiceState.UNDEF:
+                    self._accepted[record.id] = record.key
+                if record.successor is not None:
+                    self._accepted[record.successor.id] = record.key
+
+    def wrong(self, events: Iterable[LoggedEvent], records: Mapping[Key, Any]) -> Iterator[str]:
+        """Yield what does not hold of what was told up to a moment at which all is at rest."""
+        told = _by_incarnation(events)
+        there = {
+            record.id: record
+            for record in records.values()
+            if isinstance(record, DeploymentRecord) and record.state is not ServiceState.UNDEF
+        }
+        for id_, key in self._accepted.items():
+            story = told.pop(id_, [])
+            for fault in (*_illegal(story), *_end(story, there.get(id_))):
+                types = " ".join(f"{each.type}:{each.status}" for each in story)
+                yield f"{key.name} {id_}: {fault}: {types}"
+        for id_ in told:
+            yield f"events of {id_}, which nobody accepted"
+
+
+def _by_incarnation(events: Iterable[LoggedEvent]) -> dict[str, list[Any]]:
+    told: dict[str, list[Any]] = {}
+    for event in (logged.event for logged in events):
+        if event.deployment_id is not None and event.network is None:
+            told.setdefault(event.deployment_id, []).append(event)
+    return told
+
+
+def _illegal(story: Sequence[Any]) -> Iterator[str]:
+    """Yield what may be in no life, however it was interrupted."""
+    vms: dict[str, list[Any]] = {}
+    for event in story:
+        if event.type in _VM_ORDER and event.source is not None:
+            vms.setdefault(event.source.vmname, []).append(event)
+    types = [event.type for event in story]
+    for once in _SERVICE_ORDER:
+        if types.count(once) > 1:
+            yield f"{once} told {types.count(once)} times"
+    over = EventType.SERVICE_UNDEPLOYED in types
+    if over and types[-1] is not EventType.SERVICE_UNDEPLOYED:
+        yield "something after its end"
+    for name, events in vms.items():
+        yield from (f"{name} {fault}" for fault in _illegal_vm(events, over=over))
+    for number, event in enumerate(story):
+        alive = event.type is EventType.SERVICE_ALIVE and event.status is _OK
+        if alive and any(each.status is _FAILED for each in story[:number]):
+            yield "it is alive after something of it had failed"
+
+
+def _illegal_vm(events: Sequence[Any], *, over: bool) -> Iterator[str]:
+    places = [_VM_ORDER.index(event.type) for event in events]
+    if places != sorted(set(places)):
+        yield "was told something again or too late"
+    deployed = events[0].type is EventType.VM_DEPLOYED and events[0].status is _OK
+    if EventType.VM_ALIVE in [event.type for event in events] and not deployed:
+        yield "is alive and was not deployed"
+    if over and deployed and events[-1].type is not EventType.VM_UNDEPLOYED:
+        yield "was deployed and never undeployed"
+
+
+def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]:
+    """Yield what is wrong about the end: one for each life that is over, and none before."""
+    types = [event.type for event in story]
+    if record is None:
+        if EventType.SERVICE_UNDEPLOYED not in types:
+            yield "it is over, and its end was not told"
+        return
+    alive = [event.status for event in story if event.type is EventType.SERVICE_ALIVE]
+    if EventType.SERVICE_UNDEPLOYED in types:
+        yield f"its end was told and it is {record.state}"
+    if record.state is ServiceState.ACTIVE and alive != [_OK]:
+        yield f"it is active and told {alive}"
+    if record.state is ServiceState.ERROR and alive != [_FAILED]:
+        yield f"it is broken and told {alive}"
