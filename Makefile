@@ -7,6 +7,7 @@ SEEDS ?= 200
 EFFORT ?= 20
 SECONDS ?= 300
 FUZZED ?=
+KILLS ?= 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -80,8 +81,8 @@ fuzz: install  ## Fuzz what peers and files bring in, SECONDS in all (300), or F
 bench: install  ## Measure
 	$(BIN)/python benchmarks/run.py
 
-chaos: install  ## Kill the daemon again and again and look what is left
-	$(BIN)/python benchmarks/chaos.py
+chaos: install  ## Kill the daemon KILLS times and look what is left (KILLS=20)
+	$(BIN)/python benchmarks/chaos.py --kills $(KILLS)
 
 demo: install  ## Deploy an example on a daemon of its own, show its events, undeploy
 	$(BIN)/python examples/demo.py

@@ -4,6 +4,12 @@ Kill the daemon again and again and look what is left: `make chaos`.
     clients (deploy, undeploy, retry) --> daemon, killed at random --> simulator, never killed
     listener (reconnects with replay) -->
 
+Every other kill is at a boundary of a step (`fatal.py`): the daemon kills itself there, at its n-th
+coming. The others are at random instants, right after an <ok/>, and while it starts. Meanwhile the
+simulator plays faults: none, lost (lost answers, latency, no connection: everything asked for must
+still come true), all (also refusals, broken builds, servers that vanish: what was asked for may
+fail, once and told).
+
 After the last kill there is calm; then every acknowledged edit must have reached its goal, the
 VIM must hold what opdata shows and nothing else, and every event must have been told once and
 in a legal order. Last, all is undeployed and the VIM must be empty. Ends with 0 if all that
@@ -18,14 +24,18 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
+import httpx
 from client import Notification, Refusal, Session, SessionLost, connected, notification_of, run
+from fatal import Boundary
 from lxml import etree
 from payloads import deletion, deployment, inside, without_tenant
-from processes import Program, daemon, simulator
+from processes import NotReady, Program, daemon, simulator
 from verdict import (
     Goal,
     Told,
@@ -48,9 +58,60 @@ settle = 2
 [log]
 level = "warning"
 """
+FATAL = (str(Path(__file__).with_name("fatal.py")),)
+BOUNDARY_SECONDS = 10.0
+"""So long a daemon may take to come to its boundary; then it is killed where it is."""
+LOST = """
+[[rule]]
+fault = "latency"
+seconds = 0.4
+probability = 0.1
+[[rule]]
+fault = "unknown_after"
+probability = 0.04
+[[rule]]
+fault = "unknown_before"
+probability = 0.04
+[[rule]]
+fault = "unreachable"
+probability = 0.02
+[[rule]]
+fault = "slow"
+seconds = 2
+probability = 0.1
+"""
+FAULTS = {
+    "none": "",
+    "lost": LOST,
+    "all": LOST
+    + """
+[[rule]]
+fault = "refuse"
+verb = "ensure_server"
+probability = 0.04
+[[rule]]
+fault = "quota"
+verb = "ensure_port"
+probability = 0.02
+[[rule]]
+fault = "error"
+probability = 0.04
+[[rule]]
+fault = "vanish"
+verb = "ensure_server"
+seconds = 3
+probability = 0.05
+[[rule]]
+fault = "power_off"
+seconds = 3
+probability = 0.05
+""",
+}
+"""What the simulator plays until there is calm."""
 SIMULATOR = ("--build-seconds", "0.3", "--boot-seconds", "0.5", "--latency-seconds", "0.02")
 TENANTS = 4
 RETRY_SECONDS = 0.1
+NOT_NOW = "nothing can be made in VIM connector"
 CALM_SECONDS = 180
 LONGEST_LIFE = 4.0
 """Seconds that a daemon serves before it is killed, at most."""
@@ -82,6 +143,12 @@ class Endpoint:
                     await work(session)
                     return failures
             except (SessionLost, TimeoutError):
+                failures += 1
+                await asyncio.sleep(RETRY_SECONDS)
+            except Refusal as refusal:
+                # a check whose answer was lost: nothing is made there for the moment
+                if NOT_NOW not in str(refusal):
+                    raise
                 failures += 1
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -174,7 +241,13 @@ class Campaign:
         self._random = random.Random(options.seed)
         self._folder = folder
         self._kills = options.kills
-        self._simulator = simulator(folder, *SIMULATOR)
+        faults = folder / "faults.toml"
+        faults.write_text(FAULTS[options.faults])
+        more = ("--http-port", "0", "--faults-file", str(faults))
+        self._simulator = simulator(folder, *SIMULATOR, *more)
+        self._may_fail = options.faults == "all"
+        self._of_the_vim = ("VIM_OPERATIONAL_STATE",) if options.faults != "none" else ()
+        self._boundaries = cycle(Boundary)
         self._daemon: Program | None = None
         self._endpoint = Endpoint(folder)
         self._ear = Ear(self._endpoint)
@@ -183,6 +256,7 @@ class Campaign:
         ]
         self.faults: list[str] = []
         self.starts: list[float] = []
+        self.deaths: Counter[str] = Counter()
 
     async def run(self) -> None:
         await self._simulator.start()
@@ -197,29 +271,60 @@ class Campaign:
             await self._serve()
             resting.set()
             await asyncio.wait(working)
+            await self._good_weather()
             await self._judge(port)
             listening.cancel()
         await self._stop()
 
     async def _life(self, number: int) -> None:
-        """Let the daemon live for a while and kill it."""
+        """Let the daemon live for a while, until it is killed."""
         assert self._daemon is not None
+        if number % 2:
+            kind = await self._to_a_boundary(self._daemon)
+        else:
+            kind = await self._at_an_instant(self._daemon, number)
+        self._endpoint.down()
+        self.deaths[kind] += 1
+        print(f"kill {number + 1}: {kind}, {len(self._ear.heard)} events so far", flush=True)
+
+    async def _at_an_instant(self, program: Program, number: int) -> str:
         kind = self._random.choice(("at random", "at random", "after an ok", "while it starts"))
         if kind == "while it starts" and number:
-            starting = asyncio.create_task(self._daemon.start())
+            starting = asyncio.create_task(program.start())
             await asyncio.sleep(self._random.uniform(0.2, 1.5))
-            self._daemon.kill()
+            program.kill()
             starting.cancel()
             await asyncio.wait([starting])
-        else:
-            await self._serve()
-            await asyncio.sleep(self._random.uniform(0.05, LONGEST_LIFE))
-            if kind == "after an ok":
-                self._endpoint.acknowledged.clear()
-                await self._endpoint.acknowledged.wait()
-            self._daemon.kill()
-            self._endpoint.down()
-        print(f"kill {number + 1}: {kind}, {len(self._ear.heard)} events so far", flush=True)
+            return kind
+        await self._serve()
+        await asyncio.sleep(self._random.uniform(0.05, LONGEST_LIFE))
+        if kind == "after an ok":
+            self._endpoint.acknowledged.clear()
+            await self._endpoint.acknowledged.wait()
+        program.kill()
+        return kind
+
+    async def _to_a_boundary(self, program: Program) -> str:
+        """Let the daemon kill itself at the next boundary in turn."""
+        boundary = next(self._boundaries)
+        nth = self._random.randint(1, 8 if boundary is Boundary.RESTORING else 60)
+        fuse = {"CHAOS_BOUNDARY": boundary.value, "CHAOS_NTH": str(nth)}
+        with suppress(NotReady):  # it may die before it serves
+            await program.start(FATAL, **fuse)
+            self._endpoint.up(program.ports["netconf"])
+        ends = time.monotonic() + BOUNDARY_SECONDS
+        while not program.is_over and time.monotonic() < ends:  # noqa: ASYNC110  of another process
+            await asyncio.sleep(0.02)
+        came = program.is_over
+        program.kill()
+        return boundary.value if came else "on the way to a boundary"
+
+    async def _good_weather(self) -> None:
+        """No fault is played any more."""
+        port = self._simulator.ports["http"]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            done = await client.post(f"http://127.0.0.1:{port}/faults/remove")
+            done.raise_for_status()
 
     async def _serve(self) -> None:
         assert self._daemon is not None
@@ -259,7 +364,10 @@ class Campaign:
             server.server_id: (server.name, str(server.key.vm)) async for server in vim.servers()
         }
         goals = [client.goal for client in self._clients]
-        return [*as_asked(opdata, goals), *same_servers(opdata, servers)]
+        return [
+            *as_asked(opdata, goals, may_fail=self._may_fail),
+            *same_servers(opdata, servers, may_vanish=self._may_fail),
+        ]
 
     async def _tenants(self) -> list[str]:
         opdata = await self._opdata()
@@ -298,7 +406,9 @@ class Campaign:
         return [
             *self._ear.faults,
             *same_history(list(self._ear.heard), replayed),
-            *legal_lives(_told(replayed), goals),
+            *legal_lives(
+                _told(replayed), goals, may_fail=self._may_fail, of_the_vim=self._of_the_vim
+            ),
         ]
 
     async def _stop(self) -> None:
@@ -341,6 +451,7 @@ async def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--deployments", type=int, default=40)
+    parser.add_argument("--faults", choices=tuple(FAULTS), default="lost")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     began = time.monotonic()
@@ -357,6 +468,8 @@ async def main() -> int:
             shutil.rmtree(folder, ignore_errors=True)
     start = statistics.median(campaign.starts)
     took = time.monotonic() - began
+    for kind, number in sorted(campaign.deaths.items()):
+        print(f"{number:4} {kind}")
     print(f"{options.kills} kills in {took:.0f} s; start until it serves: {start:.2f} s (median)")
     for fault in campaign.faults:
         print(f"VIOLATION: {fault}")

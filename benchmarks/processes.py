@@ -16,6 +16,9 @@ READY_SECONDS = 60
 STOP_SECONDS = 20
 
 
+OURS = ("-m", "esc_daemon")
+
+
 class NotReady(Exception):
     """A program ended, or did not say in time where it listens."""
 
@@ -36,18 +39,24 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
-    async def start(self) -> float:
-        """Start it; return the seconds until it serves."""
+    async def start(self, program: Sequence[str] = OURS, **environment: str) -> float:
+        """
+        Start it, by *program* and with *environment*; return the seconds until it serves.
+
+        Raises:
+            NotReady: It ended, or does not serve in time.
+
+        """
         self._ports.unlink(missing_ok=True)
         began = time.perf_counter()
         with self.log.open("ab") as sink:
             self._process = subprocess.Popen(  # noqa: ASYNC220  it blocks for milliseconds
-                [sys.executable, "-m", "esc_daemon", *self._arguments],
+                [sys.executable, *program, *self._arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env={k: v for k, v in os.environ.items() if not k.startswith("ESC_")},
+                env=_surroundings() | environment,
             )
         while time.perf_counter() - began < READY_SECONDS:
             if self._process.poll() is not None:
@@ -57,6 +66,11 @@ class Program:
                 return time.perf_counter() - began
             await asyncio.sleep(0.005)
         raise NotReady(f"{self._arguments[0]} does not serve after {READY_SECONDS} s")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, by itself or not."""
+        return self._process is None or self._process.poll() is not None
 
     def kill(self) -> None:
         """End it as a power failure does, as far as a process can be."""
@@ -102,6 +116,12 @@ def cpu_seconds(pid: int) -> float:
     """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _surroundings() -> dict[str, str]:
+    """Return our environment without settings of a daemon; it finds this tree's own modules."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("ESC_")}
+    return ours | {"PYTHONPATH": str(ROOT)}
 
 
 def daemon(folder: Path, settings: str) -> Program:

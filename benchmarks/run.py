@@ -220,16 +220,7 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
         rows.append((f"edit-config of one deployment beside {FEW}, p50 / p95", told(few), ""))
         rows += await wire.gets(*bench.program_at)
         rows += await wire.subscribers(*bench.program_at)
-        rates = [await deploy(bench, deployed) for _ in range(DEPLOY_ROUNDS)]
-        text = (
-            f"deployments of 3 VMs, edit-config to SERVICE_ALIVE ({deployed}, {SESSIONS} sessions)"
-        )
-        rows.append((text, spread([alive.each_second for alive, _ in rates]), ">= 200/s"))
-        text = "the same, edit-config to SERVICE_UNDEPLOYED"
-        rows.append((text, spread([gone.each_second for _, gone in rates]), ""))
-        text = "the daemon's processor time for one of these, deploying / undeploying"
-        used = [statistics.median(each.cpu for each in way) for way in zip(*rates, strict=True)]
-        rows.append((text, f"{used[0]:.1f} / {used[1]:.1f} ms", ""))
+        rows += await deploys(bench, deployed)
         filled = await store(bench, stored - FEW)
         rows.append(
             (f"deployments of 1 VM, {IN_ONE_EDIT} an edit, to SERVICE_ALIVE", f"{filled:.0f}/s", "")
@@ -266,6 +257,29 @@ async def measure(bench: Bench, stored: int, deployed: int) -> list[Row]:
     await bench.program.start()
     rows += await wire.idle(*bench.program_at)
     return rows
+
+
+async def deploys(bench: Bench, deployed: int) -> list[Row]:
+    """Return how many deployments come and go in a second, and what one costs the daemon."""
+    rates = [await deploy(bench, deployed) for _ in range(DEPLOY_ROUNDS)]
+    used = [statistics.median(each.cpu for each in way) for way in zip(*rates, strict=True)]
+    return [
+        (
+            f"deployments of 3 VMs, edit-config to SERVICE_ALIVE ({deployed}, {SESSIONS} sessions)",
+            spread([alive.each_second for alive, _ in rates]),
+            ">= 200/s",
+        ),
+        (
+            "the same, edit-config to SERVICE_UNDEPLOYED",
+            spread([gone.each_second for _, gone in rates]),
+            "",
+        ),
+        (
+            "the daemon's processor time for one of these, deploying / undeploying",
+            f"{used[0]:.1f} / {used[1]:.1f} ms",
+            "",
+        ),
+    ]
 
 
 async def everything(bench: Bench) -> list[Row]:

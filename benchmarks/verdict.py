@@ -5,7 +5,7 @@ Each function returns its violations as sentences; none means that all is well.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -77,15 +77,25 @@ def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]
             yield f"the log goes back in time from {before} to {after}"
 
 
-def legal_lives(history: Iterable[Told], goals: Iterable[Goal]) -> Iterator[str]:
-    """Every incarnation had a legal life, and there were as many as were asked for."""
+def legal_lives(
+    history: Iterable[Told],
+    goals: Iterable[Goal],
+    *,
+    may_fail: bool = False,
+    of_the_vim: Container[str] = (),
+) -> Iterator[str]:
+    """
+    Every incarnation had a legal life, and there were as many as were asked for.
+
+    *may_fail*: whatever the VIM refuses may. *of_the_vim* are events that tell of the VIM alone.
+    """
     history = list(history)
     ends = [told for told in history if told.type in ONCE]
     lives: dict[str, dict[str, list[Told]]] = defaultdict(lambda: defaultdict(list))
     for told in history:
         if told.depid:
             lives[told.name][told.depid].append(told)
-        if told.status != "SUCCESS":
+        if told.status != "SUCCESS" and not may_fail and told.type not in of_the_vim:
             yield f"{told.type} of {told.name or 'a resource'} failed without a fault in the VIM"
     for goal in goals:
         mine = lives.pop(goal.name, {})
@@ -107,7 +117,8 @@ def _faults_of(life: Sequence[Told], *, alive: int) -> Iterator[str]:
     """*alive* is how many VMs live on; 0: this life is over."""
     types = [told.type for told in life]
     lasts = alive > 0
-    if lasts and types.count("VM_ALIVE") != alive:
+    failed = any(told.type == "SERVICE_ALIVE" and told.status != "SUCCESS" for told in life)
+    if lasts and not failed and types.count("VM_ALIVE") != alive:
         yield f"VM_ALIVE of {types.count('VM_ALIVE')} VMs, there are {alive}"
     for event in ONCE:
         if types.count(event) > 1:
@@ -136,8 +147,10 @@ def _same(event: str, told: Told, other: Told) -> bool:
     return other.type == event and (not told.vm or told.vm == other.vm)
 
 
-def as_asked(opdata: etree._Element, goals: Iterable[Goal]) -> Iterator[str]:
-    """Every acknowledged edit has reached its goal, and nothing else is there."""
+def as_asked(
+    opdata: etree._Element, goals: Iterable[Goal], *, may_fail: bool = False
+) -> Iterator[str]:
+    """Every acknowledged edit has reached its goal, or failed where it may; no more is there."""
     there = {found.findtext(f"{ESC}deployment_name", ""): found for found in deployments(opdata)}
     for goal in goals:
         found = there.pop(goal.name, None)
@@ -146,6 +159,8 @@ def as_asked(opdata: etree._Element, goals: Iterable[Goal]) -> Iterator[str]:
                 yield f"{goal.name}: still there, {state_of(found)}"
         elif found is None:
             yield f"{goal.name}: not there, though it was acknowledged"
+        elif may_fail and state_of(found) == "SERVICE_ERROR_STATE":
+            continue
         elif state_of(found) != "SERVICE_ACTIVE_STATE":
             yield f"{goal.name}: {state_of(found)}"
         elif (vms := len(found.findall(f".//{ESC}vm_instance"))) != goal.vms:
@@ -164,7 +179,9 @@ def state_of(deployment: etree._Element) -> str:
     return deployment.findtext(f"{ESC}state_machine/{ESC}state", "")
 
 
-def same_servers(opdata: etree._Element, servers: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+def same_servers(
+    opdata: etree._Element, servers: Mapping[str, tuple[str, str]], *, may_vanish: bool = False
+) -> Iterator[str]:
     """The VIM's *servers* (id: name, VM) are those of opdata, one for each VM."""
     for vm, count in Counter(vm for _, vm in servers.values()).items():
         if count > 1:
@@ -173,7 +190,7 @@ def same_servers(opdata: etree._Element, servers: Mapping[str, tuple[str, str]])
     known |= {found.text for found in opdata.findall(f".//{ESC}leftover/{ESC}vm_id")}
     for server_id in servers.keys() - known:
         yield f"server {servers[server_id][0]} ({server_id}) is in the VIM, but not in opdata"
-    for server_id in known - servers.keys():
+    for server_id in known - servers.keys() if not may_vanish else ():
         yield f"server {server_id} is in opdata, but not in the VIM"
 
 
