@@ -32,7 +32,7 @@ class FlakyStore(SqlStore):
         if trouble := self.trouble():
             raise trouble
         self.order.note(steps, time, self.ahead)
-        self.homes.note(steps)
         logged = await super().commit(steps, entries, time=time, undo=undo)
+        self.homes.note(steps)  # not of what came after the store was closed
         self.lives.note([step.record for step in steps if step.record is not None])
         return logged
