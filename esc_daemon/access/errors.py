@@ -3,6 +3,7 @@ What can go wrong with users, as one tree.
 
 * AccessError
   + BadUserName: the name cannot be one
+  + BadGroupName: the name cannot be a group's
   + BadPassword: empty, or longer than we hash
   + BadPublicKey: not one line of an OpenSSH public key
   + UserExists
@@ -19,6 +20,10 @@ class AccessError(Exception):
 
 class BadUserName(AccessError):
     """The name cannot be a user's."""
+
+
+class BadGroupName(AccessError):
+    """The name cannot be a group's."""
 
 
 class BadPassword(AccessError):

@@ -8,7 +8,7 @@ from esc_daemon.access.errors import BadPassword
 from esc_daemon.access.files import ensure_directory
 from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
 from esc_daemon.access.passwords import MAX_PASSWORD_BYTES, Passwords
-from esc_daemon.access.users import User, Users
+from esc_daemon.access.users import ADMINISTRATORS, User, Users
 
 ADMIN: Final = "admin"
 LOCAL_CLIENT: Final = "esc-nc-admin"
@@ -21,7 +21,8 @@ def prepare(data_dir: Path, passwords: Passwords, *, admin_password: str | None)
     """
     Make what is missing: the key pair of the local client, in ``keys/``, and its user.
 
-    *admin_password* sets or resets the password of *admin*. Safe to repeat.
+    *admin_password* sets or resets the password of *admin*, whose groups stay as they are when
+    there is one. Safe to repeat.
 
     Raises:
         BadPassword: *admin_password* cannot be used.
@@ -77,12 +78,12 @@ def password_from_file(path: Path) -> str:
 def _ensure_local_client(users: Users, key: Path) -> None:
     ensure_key_pair(key, KeyKind.ED25519)
     if users.find(LOCAL_CLIENT) is None:
-        users.add(LOCAL_CLIENT, User())
+        users.add(LOCAL_CLIENT, User(groups=(ADMINISTRATORS,)))
     users.authorize_key(LOCAL_CLIENT, public_half(key))
 
 
 def _set_admin(users: Users, hashed: str) -> None:
     if users.find(ADMIN) is None:
-        users.add(ADMIN, User(password=hashed))
+        users.add(ADMIN, User(password=hashed, groups=(ADMINISTRATORS,)))
     else:
         users.set_password(ADMIN, hashed)

@@ -6,17 +6,25 @@ before each login and reads it again when it has changed.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from esc_daemon.access.errors import BadUserName, DamagedUsersFile, UserExists, UserUnknown
+from esc_daemon.access.errors import (
+    BadGroupName,
+    BadUserName,
+    DamagedUsersFile,
+    UserExists,
+    UserUnknown,
+)
 from esc_daemon.access.files import ensure_directory, locked, replace_file
 from esc_daemon.access.keys import normal_public_key
 
+ADMINISTRATORS: Final = "esc-admin"
+"""The group that the access rules of a first start permit everything."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
 
@@ -25,11 +33,18 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     One user as stored.
 
     *password* is an Argon2id hash, None for one who cannot log in by password; *keys* are
-    public keys as ``type base64``.
+    public keys as ``type base64``. *groups* is None in a file of before there were groups: who
+    could do everything then goes on so.
     """
 
     password: str | None = None
     keys: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def member_of(self) -> tuple[str, ...]:
+        """The groups that access rules may be for."""
+        return (ADMINISTRATORS,) if self.groups is None else self.groups
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,12 +88,14 @@ class Users:
         Raises:
             UserExists: There is one.
             BadUserName: The name cannot be one.
+            BadGroupName: One of the groups' cannot.
 
         """
         if not _NAME.fullmatch(name):
             raise BadUserName(
                 f"{name!r} is no user name: letters, digits, '_', '.', '@', '-', at most 64"
             )
+        _check_groups(user.groups or ())
         with self._changing() as users:
             if name in users:
                 raise UserExists(f"the user {name} exists already")
@@ -93,6 +110,19 @@ class Users:
 
         """
         self._change(name, lambda user: msgspec.structs.replace(user, password=hashed))
+
+    def set_groups(self, name: str, groups: Sequence[str]) -> None:
+        """
+        Make *groups* all that a user is in.
+
+        Raises:
+            UserUnknown: There is no such user.
+            BadGroupName: A name cannot be a group's.
+
+        """
+        _check_groups(groups)
+        unique = tuple(dict.fromkeys(groups))
+        self._change(name, lambda user: msgspec.structs.replace(user, groups=unique))
 
     def authorize_key(self, name: str, public_key: str) -> None:
         """
@@ -162,3 +192,11 @@ class Users:
         except FileNotFoundError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _check_groups(names: Iterable[str]) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise BadGroupName(
+                f"{name!r} is no group name: letters, digits, '_', '.', '@', '-', at most 64"
+            )

@@ -35,7 +35,7 @@ from esc_daemon.access.users import Users
 from esc_daemon.access.vault_key import VAULT_KEY, vault_key
 from esc_daemon.app.listening import listening
 from esc_daemon.app.managing import engine_of, reader_of_day_zero
-from esc_daemon.app.netconf import services_of
+from esc_daemon.app.netconf import access_of, configuration_of, services_of
 from esc_daemon.app.notify import service_manager
 from esc_daemon.app.observed import STARTING, STOPPING, Observed
 from esc_daemon.app.places import DATABASE, PORTS_FILE
@@ -53,7 +53,6 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.logs import Log
-from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.first_connector import first_connector
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.management import Manager
@@ -79,8 +78,9 @@ async def serve(
     notify = service_manager()
     async with AsyncExitStack() as stack:
         files = [settings.data_dir / PORTS_FILE, *([port_file] if port_file else [])]
-        login = _login(settings, stack, admin_password_file)
-        observed, ports = await _started(settings, stack, logging, login, files)
+        users = Users(settings.data_dir / USERS_FILE)
+        login = _login(settings, stack, users, admin_password_file)
+        observed, ports = await _started(settings, stack, logging, users, login, files)
         observed.readiness.clear(STARTING)
         for file in files:
             stack.enter_context(ports_told(file, ports))
@@ -98,6 +98,7 @@ async def _started(
     settings: Settings,
     stack: AsyncExitStack,
     logging: Log,
+    users: Users,
     login: tuple[Login, Passwords],
     port_files: Iterable[Path],
 ) -> tuple[Observed, Mapping[str, int]]:
@@ -119,9 +120,8 @@ async def _started(
     telling = log_events(engine.broadcast.listen(), observed.told)
     stack.callback(asyncio.create_task(telling, name="event log").cancel)
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
-    changing = Configuration(datastore=datastore, engine=engine)
-    stack.push_async_callback(changing.close)
-    await changing.take_back(await store.undo())
+    access = access_of(schema, datastore, users)
+    changing = await configuration_of(stack, datastore, engine, access, await store.undo())
     manager = partial(
         Manager,
         schema=schema,
@@ -129,8 +129,9 @@ async def _started(
         candidate=changing.candidate,
         engine=engine,
         store=store,
+        access=access,
     )
-    services = services_of(settings, observed.netconf, schema, manager, changing, store)
+    services = services_of(settings, observed.netconf, schema, manager, changing, access, store)
     netconf = await stack.enter_async_context(_netconf(settings, services, *login))
     let_the_collector_in()
     ports.update(netconf=netconf, http=http)
@@ -149,14 +150,13 @@ async def _stored(settings: Settings, stack: AsyncExitStack, vault: Vault) -> Sq
 
 
 def _login(
-    settings: Settings, stack: AsyncExitStack, password_file: Path | None
+    settings: Settings, stack: AsyncExitStack, users: Users, password_file: Path | None
 ) -> tuple[Login, Passwords]:
     passwords = Passwords()
     stack.callback(passwords.close)
     wanted = password_from_file(password_file) if password_file else None
     prepare(settings.data_dir, passwords, admin_password=wanted)
     throttle = LoginThrottle(failures=settings.limits.login_failures)
-    users = Users(settings.data_dir / USERS_FILE)
     return Login(users=users, passwords=passwords, throttle=throttle), passwords
 
 

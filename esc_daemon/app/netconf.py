@@ -1,12 +1,18 @@
 """The NETCONF server's own state around the manager and the configuration."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 
+from esc_daemon.access.control import AccessControl, groups_in
+from esc_daemon.access.users import Users
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.entries import RULES
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import MODULE
 from esc_daemon.domain.events import Stream
 from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.capabilities import (
     OF_CANDIDATE,
     PROTOCOL_CAPABILITIES,
@@ -15,6 +21,7 @@ from esc_daemon.netconf.capabilities import (
 from esc_daemon.netconf.messages import RUNNING_ONLY, WITH_CANDIDATE
 from esc_daemon.netconf.messages import Datastore as NetconfDatastore
 from esc_daemon.northbound.configuration import Configuration
+from esc_daemon.northbound.first_rules import first_rules
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.management import STREAMS, Manager
 from esc_daemon.northbound.replies import HeldReplies
@@ -24,7 +31,39 @@ from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.northbound.ssh.state import server_state, stream_list
 from esc_daemon.settings import NetconfProfile, Settings
-from esc_daemon.store.base import LoggedEvent, Store
+from esc_daemon.store.base import LoggedEvent, Store, Undo
+
+
+def access_of(schema: Schema, datastore: Datastore, users: Users) -> AccessControl:
+    """Return who decides by the rules in *datastore* what *users* may do."""
+
+    def rules() -> bytes | None:
+        entry = datastore.entry(RULES)
+        return None if entry is None else entry.xml
+
+    return AccessControl(
+        rules=rules,
+        groups_of=groups_in(users),
+        model=schema,
+        modules={each.namespace: each.name for each in schema.library().modules},
+    )
+
+
+async def configuration_of(
+    stack: AsyncExitStack,
+    datastore: Datastore,
+    engine: Engine,
+    access: AccessControl,
+    undo: Iterable[Undo],
+) -> Configuration:
+    """Return what changes the datastores, with access rules there and *undo* taken back."""
+    first = first_rules(datastore)
+    if first is not None:
+        await engine.apply(first)
+    changing = Configuration(datastore=datastore, engine=engine, access=access)
+    stack.push_async_callback(changing.close)
+    await changing.take_back(undo)
+    return changing
 
 
 def services_of(
@@ -33,6 +72,7 @@ def services_of(
     schema: Schema,
     manager: Callable[..., Manager],
     changing: Configuration,
+    access: AccessControl,
     store: Store,
 ) -> Services:
     """Return what the RPCs work with; *manager* lacks nothing but `state` and `library`."""
@@ -84,6 +124,7 @@ def services_of(
         locks=locks,
         limits=limits,
         metrics=metrics,
+        guard=access,
         now=now,
         capabilities=capabilities,
     )

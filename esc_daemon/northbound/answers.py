@@ -8,7 +8,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 from lxml import etree
 
@@ -19,6 +19,8 @@ from esc_daemon.netconf.filters import Filter, apply_filter, check_filter, is_wh
 from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.replies import SMALL, HeldReplies, serialised
 
+Prune: TypeAlias = Callable[[etree._Element], None]  # noqa: SLF001  lxml calls it so
+"""Takes out of an element what stands in it and may not be read."""
 _AT_A_TIME: Final = 2
 """Large answers that are made side by side: each takes several times its size while it is."""
 
@@ -31,14 +33,22 @@ class Answers:
         self._held = held
         self._turn = asyncio.Semaphore(_AT_A_TIME)
 
-    async def whole(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> Iterable[bytes]:
-        """Return all of *pieces*, with or without default data (RFC 6243 section 3)."""
-        if with_defaults is WithDefaults.EXPLICIT:
-            return pieces
-        return await self._made(pieces, lambda some: self._all(some, with_defaults))
+    async def whole(
+        self, pieces: Iterable[bytes], with_defaults: WithDefaults, prune: Prune | None = None
+    ) -> Iterable[bytes]:
+        """
+        Return all of *pieces*, with or without default data (RFC 6243 section 3).
 
-    def _all(self, pieces: Iterable[bytes], with_defaults: WithDefaults) -> list[bytes]:
-        data = self._with_defaults(data_of(pieces), with_defaults)
+        *prune* takes out what the asker may not read, None: he may read it all.
+        """
+        if with_defaults is WithDefaults.EXPLICIT and prune is None:
+            return pieces
+        return await self._made(pieces, lambda some: self._all(some, with_defaults, prune))
+
+    def _all(
+        self, pieces: Iterable[bytes], with_defaults: WithDefaults, prune: Prune | None
+    ) -> list[bytes]:
+        data = self._readable(pieces, with_defaults, prune)
         if with_defaults is WithDefaults.TRIM:
             trim_defaults(data, self._schema.data_root)
         return serialised(data)
@@ -49,12 +59,19 @@ class Answers:
         filter_: Filter,
         with_defaults: WithDefaults,
         default_namespace: str | None = NAMESPACE,
+        prune: Prune | None = None,
     ) -> Iterable[bytes]:
-        """Return what *filter_* chooses of *pieces*, whose roots are those that it may mean."""
+        """
+        Return what *filter_* chooses of *pieces*, whose roots are those that it may mean.
+
+        It chooses among what *prune* leaves: no filter tells what may not be read (RFC 8341
+        section 3.2.4).
+        """
         if is_whole_root(filter_):
-            return await self.whole(pieces, with_defaults)
+            return await self.whole(pieces, with_defaults, prune)
         return await self._made(
-            pieces, lambda some: self._chosen(some, filter_, with_defaults, default_namespace)
+            pieces,
+            lambda some: self._chosen(some, filter_, with_defaults, default_namespace, prune),
         )
 
     def _chosen(
@@ -63,12 +80,13 @@ class Answers:
         filter_: Filter,
         with_defaults: WithDefaults,
         default_namespace: str | None,
+        prune: Prune | None,
     ) -> list[bytes]:
         held = tuple(pieces)
         if not held and with_defaults in {WithDefaults.EXPLICIT, WithDefaults.TRIM}:
             check_filter(filter_, default_namespace=default_namespace)
             return []
-        data = self._with_defaults(data_of(held), with_defaults)
+        data = self._readable(held, with_defaults, prune)
         apply_filter(data, filter_, default_namespace=default_namespace, key_names=self._key_names)
         if with_defaults is WithDefaults.TRIM:  # what the filter compares is still there before
             trim_defaults(data, self._schema.data_root)
@@ -91,6 +109,15 @@ class Answers:
         async with self._turn:
             made = await asyncio.to_thread(work, chain(taken, coming))
         return self._held.hold(made)
+
+    def _readable(
+        self, pieces: Iterable[bytes], with_defaults: WithDefaults, prune: Prune | None
+    ) -> etree._Element:
+        # defaults first: put in later, they would stand in for what was taken out
+        data = self._with_defaults(data_of(pieces), with_defaults)
+        if prune is not None:
+            prune(data)
+        return data
 
     def _with_defaults(self, data: etree._Element, mode: WithDefaults) -> etree._Element:
         """Put default data in where *mode* reports it, so that a filter can choose it."""

@@ -15,8 +15,9 @@ from typing import Any, Final
 import structlog
 from lxml import etree
 
+from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.candidate import Candidate
-from esc_daemon.datamodel.datastore import Datastore, PendingEdit
+from esc_daemon.datamodel.datastore import Datastore, Gate, PendingEdit
 from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.undo import edit_back
 from esc_daemon.domain.ids import Kind
@@ -25,6 +26,7 @@ from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Commit, CopyConfig, EditConfig, ErrorOption, TestOption
 from esc_daemon.netconf.messages import Datastore as Datastores
+from esc_daemon.northbound.answers import data_of
 from esc_daemon.northbound.editing import Editing
 from esc_daemon.store import base as stored
 
@@ -53,7 +55,8 @@ class _Trial:
 class Configuration:
     """Implements `northbound.ssh.services.Configuration`."""
 
-    def __init__(self, *, datastore: Datastore, engine: Engine) -> None:
+    def __init__(self, *, datastore: Datastore, engine: Engine, access: AccessControl) -> None:
+        self._access = access
         self._running = datastore
         self.candidate: Final = Candidate(datastore)
         self._editing = Editing(datastore, engine, self.candidate.follow)
@@ -81,25 +84,28 @@ class Configuration:
             RpcError, RpcErrors: It is refused; nothing changed.
 
         """
+        check = self._access.write_check(user)
+        if check is not None:
+            check.named(request.config, request.default_operation)
         if request.target is Datastores.CANDIDATE:
-            await self._edit_candidate(request, user)
+            await self._edit_candidate(request, user, check)
             return
 
         def prepare() -> PendingEdit:
-            return self._running.edit(request.config, request.default_operation)
+            return self._running.edit(request.config, request.default_operation, check)
 
         if request.test_option is TestOption.TEST_ONLY:
             await self._editing.test(prepare, user)
         else:
             await self._editing.take(prepare, user)
 
-    async def _edit_candidate(self, request: EditConfig, user: str) -> None:
+    async def _edit_candidate(self, request: EditConfig, user: str, check: Gate | None) -> None:
         if request.test_option is not TestOption.SET:
             tried = self.candidate.copy()
-            tried.edit(request.config, request.default_operation)
+            tried.edit(request.config, request.default_operation, check)
             await self._editing.test(tried.pending, user)
         if request.test_option is not TestOption.TEST_ONLY:
-            self.candidate.edit(request.config, request.default_operation)
+            self.candidate.edit(request.config, request.default_operation, check)
 
     async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
         """
@@ -109,14 +115,19 @@ class Configuration:
             RpcError, RpcErrors: It is refused; nothing changed.
 
         """
-        match request.target, request.source:
+        source = request.source
+        rights = self._access.rights(user)
+        if not etree.iselement(source) and not (rights.reads_all and rights.writes_all):
+            if request.target is Datastores.RUNNING:
+                self._check_no_trial()
+            source = self._readable(source, user)  # RFC 8341 section 3.2.6
+        match request.target, source:
             case Datastores.CANDIDATE, Datastores.RUNNING:
                 self.candidate.discard()
             case Datastores.RUNNING, Datastores.CANDIDATE:
-                if self._trial is not None:  # a copy is no confirmation
-                    raise RpcError.in_use("", "a confirmed commit waits: commit or cancel it")
+                self._check_no_trial()
                 await self.commit(Commit(), session, user)
-            case target, source:
+            case target, _:
                 assert etree.iselement(source)
                 edit = EditConfig(
                     target=target,
@@ -127,6 +138,18 @@ class Configuration:
                 )
                 await self.edit_config(edit, user)
 
+    def _check_no_trial(self) -> None:
+        if self._trial is not None:  # a copy is no confirmation
+            raise RpcError.in_use("", "a confirmed commit waits: commit or cancel it")
+
+    def _readable(self, source: Datastores, user: str) -> etree._Element:
+        """Return what of *source* the user may read, as the config of a copy."""
+        candidate = source is Datastores.CANDIDATE
+        datastore = self.candidate.configuration if candidate else self._running
+        config = data_of(datastore.get_config())
+        self._access.prune(config, user)
+        return config
+
     async def validate(self, source: Datastores | etree._Element, user: str) -> None:
         """
         Look whether *source* is a configuration that the data model allows.
@@ -134,12 +157,24 @@ class Configuration:
         The candidate is judged by what a commit of it would change.
 
         Raises:
-            RpcError, RpcErrors: What is wrong with it.
+            RpcError, RpcErrors: What is wrong with it, or, to a user who may not read all of it,
+                only that something is.
 
         """
         if etree.iselement(source):
             self._empty.edit(source)
-        elif source is Datastores.CANDIDATE:
+            return
+        try:
+            await self._validate(source, user)
+        except (RpcError, RpcErrors) as error:
+            if self._access.rights(user).reads_all:
+                raise
+            raise RpcError.operation_failed(
+                "it is not valid; what is wrong with it may stand where you may not read"
+            ) from error
+
+    async def _validate(self, source: Datastores, user: str) -> None:
+        if source is Datastores.CANDIDATE:
             await self._editing.test(self.candidate.pending, user)
         else:
             await self._editing.validate_running()
@@ -254,7 +289,10 @@ class Configuration:
             undo.update(before.undo)
             return _undo(undo)
 
-        await self._editing.take(lambda: self.candidate.pending(removals=False), user, undo=note)
+        check = self._access.write_check(user)
+        await self._editing.take(
+            lambda: self.candidate.pending(check, removals=False), user, undo=note
+        )
         persist = request.persist
         self._trial = _Trial(
             undo=undo,
@@ -266,10 +304,15 @@ class Configuration:
         log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
 
     async def _confirm(self, user: str) -> None:
+        check = self._access.write_check(user)
+
+        def prepare() -> PendingEdit:
+            return self.candidate.pending(check)
+
         if self._trial is None:
-            await self._editing.take(self.candidate.pending, user)
+            await self._editing.take(prepare, user)
             return
-        await self._editing.take(self.candidate.pending, user, undo=lambda _: [])
+        await self._editing.take(prepare, user, undo=lambda _: [])
         self._trial = None
         self._wake_at(None)
         log.info("commit.confirmed", user=user)

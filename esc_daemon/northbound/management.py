@@ -13,16 +13,18 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from lxml import etree
 
+from esc_daemon.access.control import AccessControl
+from esc_daemon.access.rights import Sight
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.datamodel.entries import DATAMODEL, ROOTS, in_root
+from esc_daemon.datamodel.entries import DATAMODEL, EMPTY, ROOTS, RULES, WHOLE, in_root
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational
@@ -35,8 +37,8 @@ from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.filters import Filter
 from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
 from esc_daemon.netconf.messages import Datastore as Datastores
-from esc_daemon.netconf.xml import YANG_LIBRARY_NS, name_of
-from esc_daemon.northbound.answers import Answers
+from esc_daemon.netconf.xml import YANG_LIBRARY_NS, leaf, name_of, serialise
+from esc_daemon.northbound.answers import Answers, Prune
 from esc_daemon.northbound.replies import HeldReplies
 from esc_daemon.northbound.ssh.services import (
     FeedOverrun,
@@ -49,6 +51,8 @@ from esc_daemon.store.base import LoggedEvent, Store
 
 log = structlog.get_logger()
 
+_COUNTER: Final = 2**32
+"""Where a counter32 begins anew."""
 _REMEMBERED: Final = 4096
 """Rendered events kept for the next listener; when full, the oldest is rendered again."""
 
@@ -69,6 +73,18 @@ NOT_YET: Final = frozenset(
 
 class UnhandledRpc(CoverageError):
     """The YANG has an RPC that is neither handled nor listed in NOT_YET: half done."""
+
+
+_CONFIGURED: Final = (*((NAMESPACE, root) for root in ROOTS), WHOLE)
+"""The top-level nodes that a get-config may show."""
+
+
+class _Shown(NamedTuple):
+    """What of an answer its asker may read."""
+
+    roots: Collection[tuple[str, str]]
+    prune: Prune | None
+    """None where nothing has to be taken out of them."""
 
 
 class Feed:
@@ -97,7 +113,7 @@ class Feed:
 class Manager:
     """Implements `northbound.ssh.services.Management`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that a manager stands on
         self,
         *,
         schema: Schema,
@@ -106,6 +122,7 @@ class Manager:
         engine: Engine,
         store: Store,
         library: YangLibrary,
+        access: AccessControl,
         state: Sequence[StateTree] = (),
         held: HeldReplies | None = None,
     ) -> None:
@@ -119,7 +136,8 @@ class Manager:
         self._engine = engine
         self._store = store
         self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
-        self._state = (*state, *_library(library))
+        self._access = access
+        self._state = (*state, *_library(library), _rules(datastore, access))
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
 
     @property
@@ -138,13 +156,26 @@ class Manager:
         source: Datastores = Datastores.RUNNING,
     ) -> Iterable[bytes]:
         """Return the children of *data*, serialised, in pieces."""
-        del user
         candidate = self._candidate.configuration
         datastore = candidate if source is Datastores.CANDIDATE else self._datastore
+        way = EVERYWHERE if filter is None else way_of(filter)
+        shown = self._shown(_CONFIGURED, user)
+        pieces = datastore.get_config(way.selection, [name for _, name in shown.roots])
         if filter is None:
-            return await self._answers.whole(datastore.get_config(), with_defaults)
-        pieces = datastore.get_config(way_of(filter).selection)
-        return await self._answers.filtered(pieces, filter, with_defaults)
+            return await self._answers.whole(pieces, with_defaults, shown.prune)
+        # alone, the data model is found faster under its one namespace
+        beside = way.selection is not None and way.selection.holds(WHOLE[1])
+        namespace = None if beside and WHOLE in shown.roots else NAMESPACE
+        return await self._answers.filtered(pieces, filter, with_defaults, namespace, shown.prune)
+
+    def _shown(self, roots: Iterable[tuple[str, str]], user: str) -> "_Shown":
+        """Return which of *roots* the user may read, and what takes out the rest."""
+        sights = {root: self._access.sight(user, root) for root in roots}
+        whole = Sight.SOME not in sights.values()
+        return _Shown(
+            [root for root, sight in sights.items() if sight is not Sight.NONE],
+            None if whole else functools.partial(self._access.prune, user=user),
+        )
 
     # ---------------------------------------------------------------- state
 
@@ -159,34 +190,35 @@ class Manager:
 
         A name of the filter without a prefix may stand in any namespace that is served.
         """
-        del user
-        if filter is None:
-            beside = [await tree.render() for tree in self._state]
-            everything = await self._answers.whole(self._model(EVERYWHERE), with_defaults)
-            return chain(everything, beside)
-        way = way_of(filter)
+        way = EVERYWHERE if filter is None else way_of(filter)
         roots = way.roots
 
         def may_be_meant(name: tuple[str, str]) -> bool:
             return roots is None or any(root.is_named(name) for root in roots)
 
-        beside = [await tree.render() for tree in self._state if may_be_meant(tree.name)]
-        if not any(may_be_meant((NAMESPACE, root)) for root in ROOTS):
-            return await self._answers.filtered(beside, filter, with_defaults, None)
-        pieces = chain(self._model(way), beside)
+        state = [tree for tree in self._state if may_be_meant(tree.name)]
+        model = [(NAMESPACE, root) for root in ROOTS if may_be_meant((NAMESPACE, root))]
+        shown = self._shown((*model, *(tree.name for tree in state)), user)
+        beside = [await tree.render() for tree in state if tree.name in shown.roots]
+        if filter is None:
+            pieces = chain(self._model(way, shown), beside)
+            return await self._answers.whole(pieces, with_defaults, shown.prune)
+        if not model:
+            return await self._answers.filtered(beside, filter, with_defaults, None, shown.prune)
+        pieces = chain(self._model(way, shown), beside)
         # alone, the data model is found faster under its one namespace
-        return await self._answers.filtered(
-            pieces, filter, with_defaults, None if beside else NAMESPACE
-        )
+        namespace = None if beside else NAMESPACE
+        return await self._answers.filtered(pieces, filter, with_defaults, namespace, shown.prune)
 
-    def _model(self, way: Way) -> Iterable[bytes]:
+    def _model(self, way: Way, shown: "_Shown") -> Iterable[bytes]:
         """Return what of the data model lies on *way*, configuration and state root by root."""
         inside: dict[str, Iterable[bytes]] = {
             root: self._datastore.inside(root, way.selection) for root in ROOTS
         }
         state = self._operational.pieces(way.part)
         inside[DATAMODEL] = chain(inside[DATAMODEL], state)
-        return chain.from_iterable(in_root(root, inside[root]) for root in ROOTS)
+        roots = (root for root in ROOTS if (NAMESPACE, root) in shown.roots)
+        return chain.from_iterable(in_root(root, inside[root]) for root in roots)
 
     def schema(self, name: str, revision: str | None) -> str | None:
         """Return the text of a YANG module or submodule; *revision* None means any."""
@@ -253,6 +285,24 @@ def _library(library: YangLibrary) -> Iterable[StateTree]:
         ("modules-state", modules_state(library)),
     ):
         yield StateTree((YANG_LIBRARY_NS, name), functools.partial(_unchanged, rendered))
+
+
+def _rules(datastore: Datastore, access: AccessControl) -> StateTree:
+    """Return the access rules with the state that stands among them (RFC 8341)."""
+
+    async def render() -> bytes:
+        entry = datastore.entry(RULES)
+        root = etree.fromstring(EMPTY if entry is None else entry.xml)
+        denied = access.denied
+        for name, count in (
+            ("denied-operations", denied.operations),
+            ("denied-data-writes", denied.data_writes),
+            ("denied-notifications", denied.notifications),
+        ):
+            leaf(root, name, str(count % _COUNTER))
+        return serialise(root)
+
+    return StateTree(WHOLE, render)
 
 
 async def _unchanged(rendered: bytes) -> bytes:

@@ -117,9 +117,10 @@ def test_a_failed_replace_leaves_the_old_file_and_nothing_else(tmp_path: Path):
 
 
 def test_the_file_is_json_that_a_person_can_read(path: Path):
-    Users(path).add("a", User(password="h"))
+    Users(path).add("a", User(password="h", groups=("g",)))
     text = path.read_text()
-    assert json.loads(text) == {"version": 1, "users": {"a": {"password": "h", "keys": []}}}
+    stored = {"password": "h", "keys": [], "groups": ["g"]}
+    assert json.loads(text) == {"version": 1, "users": {"a": stored}}
     assert text.count("\n") > 4
 
 

@@ -14,6 +14,7 @@ from lxml import etree
 from msgspec import convert
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.dayzero.base import DayZeroReader
@@ -48,6 +49,7 @@ from esc_daemon.vim.simulator.connector import SimulatorType
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Rule
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.access_control import open_to_all
 from tests.simulation.loop import SimulationLoop
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,6 +106,7 @@ class Daemon:
         engine: Engine,
         manager: Manager,
         configuration: Configuration,
+        access: AccessControl,
     ) -> None:
         self.schema = schema
         self.cloud = cloud
@@ -117,6 +120,7 @@ class Daemon:
             locks=Locks(),
             limits=Limits(),
             metrics=_metrics(),
+            guard=access,
             now=Clock(asyncio.get_running_loop(), BEGAN).now,
         )
 
@@ -187,7 +191,8 @@ async def a_daemon(
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )
     datastore = Datastore(schema, Vault(bytes(range(KEY_BYTES))))
-    configuration = Configuration(datastore=datastore, engine=engine)
+    access = open_to_all(schema)
+    configuration = Configuration(datastore=datastore, engine=engine, access=access)
     manager = Manager(
         schema=schema,
         datastore=datastore,
@@ -195,8 +200,9 @@ async def a_daemon(
         library=schema.library().with_candidate(),
         engine=engine,
         store=store,
+        access=access,
     )
-    daemon = Daemon(schema, cloud, engine, manager, configuration)
+    daemon = Daemon(schema, cloud, engine, manager, configuration, access)
     listening = loop.create_task(daemon.listen())
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
     await daemon.passed(0.1)  # the first check of the first connector is no part of the story

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from argon2 import PasswordHasher
 from memory_management import MemoryManagement
-from netconf_server import Server, Serving
+from netconf_server import NobodyDenied, Server, Serving
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.login import Login
@@ -22,7 +22,7 @@ from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.northbound.ssh.locks import Locks
-from esc_daemon.northbound.ssh.services import Configuration, Management
+from esc_daemon.northbound.ssh.services import Configuration, Guard, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
 
 
@@ -57,6 +57,7 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
         datastores: frozenset[Datastore] = WITH_CANDIDATE,
         manager: Management | None = None,
         configuration: Configuration | None = None,
+        guard: Guard | None = None,
         **limits: object,
     ) -> AsyncIterator[Server]:
         users = Users(tmp_path / "users.json")
@@ -72,6 +73,7 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
             locks=Locks(datastores, on_release=management.let_go),
             limits=bounds,
             metrics=metrics,
+            guard=guard or NobodyDenied(),
             now=management.now,
         )
         broken: list[object] = []

@@ -1,7 +1,7 @@
 """The real manager, on a store in memory and a simulated cloud."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.access_control import by_rules, open_to_all
 from tests.connectors import known, vims_of
 from tests.dayzero.shelf import Shelf
 
@@ -111,7 +112,13 @@ def errors_of(error: RpcError | RpcErrors) -> list[tuple[str, str]]:
 
 
 @asynccontextmanager
-async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncIterator[Managed]:
+async def managed(
+    schema: Schema,
+    state: Sequence[StateTree] = (),
+    *,
+    groups: Mapping[str, set[str]] | None = None,
+) -> AsyncIterator[Managed]:
+    """Run one; with *groups*, those of each user, access is controlled."""
     store = await open_store(None)
     driver = SimulatorDriver(Cloud(CloudSettings(build_seconds=0, boot_seconds=0)), vim=VIM)
     vims = vims_of({VIM: driver, SPARE: driver}, call_timeout=5)
@@ -123,7 +130,8 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         day_zero=Shelf(),
     )
     datastore = Datastore(schema, Vault(new_key()))
-    configuration = Configuration(datastore=datastore, engine=engine)
+    access = open_to_all(schema) if groups is None else by_rules(schema, datastore, groups)
+    configuration = Configuration(datastore=datastore, engine=engine, access=access)
     manager = Manager(
         schema=schema,
         datastore=datastore,
@@ -131,6 +139,7 @@ async def managed(schema: Schema, state: Sequence[StateTree] = ()) -> AsyncItera
         library=schema.library().with_candidate(),
         engine=engine,
         store=store,
+        access=access,
         state=state,
     )
     known(engine, VIM)

@@ -12,6 +12,7 @@ from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 from esc_daemon.northbound.configuration import Configuration
+from tests.access_control import open_to_all
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
@@ -200,7 +201,7 @@ async def test_what_was_on_trial_when_the_daemon_died_is_taken_back(it: Managed,
     await it.configuration.close()
 
     # when another daemon finds it
-    next_one = Configuration(datastore=it.datastore, engine=it.engine)
+    next_one = Configuration(datastore=it.datastore, engine=it.engine, access=open_to_all(schema))
     await next_one.take_back(await it.store.undo())
 
     assert await names(it) == ["old"]

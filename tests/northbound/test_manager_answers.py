@@ -30,6 +30,7 @@ from esc_daemon.vault import Vault, new_key
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.access_control import open_to_all
 from tests.connectors import known, vims_of
 from tests.dayzero.shelf import Shelf
 
@@ -57,7 +58,8 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         new_id=lambda: RecordId(f"00000000-0000-4000-8000-{next(numbers):012d}"),
     )
     datastore = Datastore(schema, Vault(new_key()))
-    configuration = Configuration(datastore=datastore, engine=engine)
+    access = open_to_all(schema)
+    configuration = Configuration(datastore=datastore, engine=engine, access=access)
     manager = Manager(
         schema=schema,
         datastore=datastore,
@@ -65,6 +67,7 @@ async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIt
         library=schema.library().with_candidate(),
         engine=engine,
         store=store,
+        access=access,
     )
     known(engine, VIM)
     yield Doors(manager, configuration)

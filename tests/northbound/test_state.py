@@ -283,7 +283,7 @@ def roots(reply: str) -> list[str]:
 @pytest.mark.parametrize(
     ("parameters", "found"),
     [
-        ("", ["esc_datamodel", "netconf", "yang-library", "modules-state"]),
+        ("", ["esc_datamodel", "netconf", "yang-library", "modules-state", "nacm"]),
         ("<filter/>", []),
         (f'<filter><netconf xmlns="{NETMOD}"/></filter>', ["netconf"]),
         (f'<filter><netconf xmlns="{ESC}"/></filter>', []),

@@ -27,6 +27,7 @@ from esc_daemon.netconf.messages import CreateSubscription, Failure, Reply, Rpc
 from esc_daemon.netconf.monitoring import Counters
 from esc_daemon.netconf.session import ProtocolError, Session, SessionState
 from esc_daemon.northbound.ssh.dispatch import Services, dispatch, label
+from esc_daemon.northbound.ssh.hearing import Hearing
 from esc_daemon.northbound.ssh.limits import KIB
 from esc_daemon.northbound.ssh.notifications import FramedNotifications, Listener
 from esc_daemon.northbound.ssh.output import Output
@@ -196,7 +197,7 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             request,
             session=self._netconf,
             output=self._output,
-            management=self._services.management,
+            management=Hearing(self._services.management, self._services.guard, self._user),
             framed=self._framed,
             now=self._services.now,
             patience_seconds=self._services.limits.output_seconds,

@@ -26,7 +26,7 @@ from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.locks import Locks
-from esc_daemon.northbound.ssh.services import Configuration, Management
+from esc_daemon.northbound.ssh.services import Configuration, Guard, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
 
 Name: TypeAlias = tuple[str, str]
@@ -58,6 +58,7 @@ class Services:
     locks: Locks
     limits: Limits
     metrics: NetconfMetrics
+    guard: Guard
     now: Callable[[], datetime]
     capabilities: tuple[str, ...] = PROTOCOL_CAPABILITIES
 
@@ -105,10 +106,12 @@ async def dispatch(operation: etree._Element, session: Caller, services: Service
     Return the answer to *operation*.
 
     Raises:
-        RpcError, RpcErrors: As the handler says; operation-not-supported for an unknown one.
+        RpcError, RpcErrors: As the handler says; operation-not-supported for an unknown one;
+            access-denied.
 
     """
     name = name_of(operation)
+    services.guard.check_call(session.user, name)
     entry = _TABLE.get(name)
     if entry is not None:
         request = parse_request(

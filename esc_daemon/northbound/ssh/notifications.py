@@ -13,7 +13,7 @@ from esc_daemon.netconf.session import Session
 from esc_daemon.netconf.subscription import Phase, Subscription
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.ssh.output import Output
-from esc_daemon.northbound.ssh.services import Feed, LoggedNotification, Management
+from esc_daemon.northbound.ssh.services import Events, Feed, LoggedNotification
 
 _REPLAY_PAGE: Final = 500
 """Events read from the log at a time."""
@@ -80,7 +80,7 @@ class Listener:
         *,
         session: Session,
         output: Output,
-        management: Management,
+        management: Events,
         framed: FramedNotifications,
         now: Callable[[], datetime],
         patience_seconds: float,

@@ -59,6 +59,16 @@ class Feed(Protocol):
         """Leave; twice is no error."""
 
 
+class Guard(Protocol):
+    """Who may call what, and hear of what; what else is denied, the datastores deny."""
+
+    def check_call(self, user: str, operation: tuple[str, str]) -> None:
+        """Raise RpcError unless *user* may call *operation*, (namespace, name)."""
+
+    def may_hear(self, user: str, notification: tuple[str, str]) -> bool:
+        """Tell whether *notification*, (namespace, name), may be sent to *user*; count a no."""
+
+
 class Configuration(Protocol):
     """The datastores, and what changes them."""
 
@@ -92,7 +102,24 @@ class Configuration(Protocol):
         """Tell whether the candidate holds changes that were not committed."""
 
 
-class Management(Protocol):
+class Events(Protocol):
+    """The event log, to be read and listened to."""
+
+    async def events(
+        self, *, after: int, limit: int, since: datetime | None
+    ) -> Sequence[LoggedNotification]:
+        """
+        Return some of the logged events with seq > *after* and time >= *since*, in order.
+
+        At most *limit*, and fewer at will, since some are for other audiences; none only when
+        there are none left.
+        """
+
+    def subscribe(self) -> Feed:
+        """Return a feed of every event logged from now on."""
+
+
+class Management(Events, Protocol):
     """Configuration, state and events of the manager, to be read; and its actions."""
 
     @property
@@ -125,16 +152,3 @@ class Management(Protocol):
 
     def streams(self) -> Sequence[StreamInfo]:
         """Return the streams that may be subscribed to; each carries every event."""
-
-    async def events(
-        self, *, after: int, limit: int, since: datetime | None
-    ) -> Sequence[LoggedNotification]:
-        """
-        Return some of the logged events with seq > *after* and time >= *since*, in order.
-
-        At most *limit*, and fewer at will, since some are for other audiences; none only when
-        there are none left.
-        """
-
-    def subscribe(self) -> Feed:
-        """Return a feed of every event logged from now on."""
