@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 refused (the text says why), 2 bad usage or settings.
 
 import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,11 +14,11 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from esc_daemon.access.errors import AccessError, BadPublicKey
+from esc_daemon.access.errors import AccessError, BadPublicKey, UserUnknown
 from esc_daemon.access.first_start import USERS_FILE, password_from_file
 from esc_daemon.access.keys import normal_public_key
 from esc_daemon.access.passwords import Passwords
-from esc_daemon.access.users import User, Users
+from esc_daemon.access.users import ADMINISTRATORS, User, Users
 from esc_daemon.domain.states import (
     OPERATION_LIFECYCLE,
     RESOURCE_LIFECYCLE,
@@ -127,23 +127,31 @@ def user() -> None:
 @click.argument("name")
 @_password_file_option
 @click.option("--public-key", type=_FILE, help="Let the user in with this OpenSSH public key.")
+@click.option("--group", "groups", multiple=True, help="Put the user into this group; repeatable.")
 @_config_option
 @_data_dir_option
 def user_add(
     name: str,
     password_file: Path | None,
     public_key: Path | None,
+    groups: tuple[str, ...],
     config: Path | None,
     data_dir: Path | None,
 ) -> None:
-    """Add the user NAME; with a public key and no password file, by key only."""
+    """
+    Add the user NAME; with a public key and no password file, by key only.
+
+    The access rules say what a group may do; those of a first start permit the group esc-admin
+    everything. Who is in no group may read, but no secrets, and change nothing.
+    """
     with _users(config, data_dir) as users:
         # All that can fail comes before the one change of the file.
         keys = () if public_key is None else (_public_key(public_key),)
         hashed = None
         if password_file is not None or public_key is None:
             hashed = _hashed(password_file)
-        users.add(name, User(password=hashed, keys=keys))
+        users.add(name, User(password=hashed, keys=keys, groups=groups))
+        click.echo(f"{name} is in {_membership(name, groups)}")
 
 
 @user.command("passwd")
@@ -157,6 +165,32 @@ def user_passwd(
     """Give the user NAME another password."""
     with _users(config, data_dir) as users:
         users.set_password(name, _hashed(password_file))
+
+
+@user.command("groups")
+@click.argument("name")
+@click.option("--set", "wanted", multiple=True, help="Put the user into this group; repeatable.")
+@click.option("--none", "nothing", is_flag=True, help="Take the user out of all groups.")
+@_config_option
+@_data_dir_option
+def user_groups(
+    name: str,
+    wanted: tuple[str, ...],
+    *,
+    nothing: bool,
+    config: Path | None,
+    data_dir: Path | None,
+) -> None:
+    """Show the groups of the user NAME, or make those given by --set all that there are."""
+    if wanted and nothing:
+        raise click.UsageError("--set and --none exclude each other")
+    with _users(config, data_dir) as users:
+        if wanted or nothing:
+            users.set_groups(name, wanted)
+        found = users.find(name)
+        if found is None:
+            raise UserUnknown(f"there is no user {name}")
+        click.echo(f"{name} is in {_membership(name, found.member_of)}")
 
 
 @user.command("delete")
@@ -173,11 +207,11 @@ def user_delete(name: str, config: Path | None, data_dir: Path | None) -> None:
 @_config_option
 @_data_dir_option
 def user_list(config: Path | None, data_dir: Path | None) -> None:
-    """List the users and how they may log in."""
+    """List the users: how they may log in, and their groups."""
     with _users(config, data_dir) as users:
         for name, entry in sorted(users.all().items()):
             ways = ["password"] * (entry.password is not None) + [f"{len(entry.keys)} key(s)"]
-            click.echo(f"{name}\t{', '.join(ways)}")
+            click.echo(f"{name}\t{', '.join(ways)}\t{', '.join(entry.member_of) or '-'}")
 
 
 @cli.group()
@@ -284,6 +318,13 @@ def _users(config: Path | None, data_dir: Path | None) -> Iterator[Users]:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+
+
+def _membership(name: str, groups: Sequence[str]) -> str:
+    if groups:
+        return ", ".join(groups)
+    hint = f"esc_daemon user groups {name} --set {ADMINISTRATORS}"
+    return f"no group: may read, but no secrets, and change nothing ({hint} permits everything)"
 
 
 def _hashed(password_file: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 import hmac
 
+from esc_daemon.access.errors import BadPublicKey
 from esc_daemon.access.keys import normal_public_key
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
@@ -46,8 +47,11 @@ class Login:
         That the peer holds the private half is for the SSH library to check. The brake does not
         stand here: a key cannot be guessed, and a client offers all it has.
         """
+        # Read before anybody is looked up: it takes as long for a user who does not exist.
+        try:
+            offered = normal_public_key(public_key)
+        except BadPublicKey:  # of a kind that nobody can have here
+            offered = ""
         user = self._users.find(name)
-        if user is None:
-            return False
-        offered = normal_public_key(public_key)
-        return any(hmac.compare_digest(offered, key) for key in user.keys)
+        keys = () if user is None else user.keys
+        return any(hmac.compare_digest(offered, key) for key in keys)

@@ -1,8 +1,10 @@
 """The brake on guessing passwords."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from time import monotonic
 from typing import Final
 
@@ -16,11 +18,17 @@ class _Failures:
     since: float
 
 
+_HOME_BITS: Final = 64
+"""Of an IPv6 address: who has one has all that share them."""
+
+
 class LoginThrottle:
     """
     Refuses a (user, peer) after *failures* wrong logins within *window_seconds*.
 
-    The refusal ends *window_seconds* after the first failure; a right login forgets the failures.
+    The addresses of one /64 network of IPv6 count as one. A pair takes the same little memory
+    whatever is sent as a name. The refusal ends *window_seconds* after the first failure; a right
+    login forgets the failures.
     """
 
     def __init__(
@@ -33,16 +41,16 @@ class LoginThrottle:
         self._limit = failures
         self._window = window_seconds
         self._clock = clock
-        self._pairs: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
+        self._pairs: OrderedDict[bytes, _Failures] = OrderedDict()
 
     def refuses(self, user: str, peer: str) -> bool:
         """Return whether this pair has to wait; to be asked before the password is looked at."""
-        failures = self._current((user, peer))
+        failures = self._current(_pair(user, peer))
         return failures is not None and failures.count >= self._limit
 
     def failed(self, user: str, peer: str) -> None:
         """Count a wrong login."""
-        pair = (user, peer)
+        pair = _pair(user, peer)
         failures = self._current(pair)
         if failures is None:
             self._pairs[pair] = _Failures(count=1, since=self._clock())
@@ -54,9 +62,9 @@ class LoginThrottle:
 
     def succeeded(self, user: str, peer: str) -> None:
         """Forget the failures of this pair."""
-        self._pairs.pop((user, peer), None)
+        self._pairs.pop(_pair(user, peer), None)
 
-    def _current(self, pair: tuple[str, str]) -> _Failures | None:
+    def _current(self, pair: bytes) -> _Failures | None:
         failures = self._pairs.get(pair)
         if failures is None:
             return None
@@ -64,3 +72,21 @@ class LoginThrottle:
             del self._pairs[pair]
             return None
         return failures
+
+
+def _pair(user: str, peer: str) -> bytes:
+    text = f"{_home(peer)}\0{user}"
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
+def _home(peer: str) -> str:
+    """Return what stands for all the addresses that the owner of *peer* can choose from."""
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{int(address) >> _HOME_BITS:x}/64"

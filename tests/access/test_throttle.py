@@ -1,3 +1,5 @@
+import pytest
+
 from esc_daemon.access.throttle import LoginThrottle
 
 
@@ -57,3 +59,33 @@ def test_memory_is_bounded_and_the_oldest_is_forgotten_first():
     throttle.failed("one more", "p")
     assert not throttle.refuses("first", "p")
     assert len(throttle._pairs) == 4096
+
+
+@pytest.mark.parametrize(
+    ("failed_from", "also", "other"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
+        ("fe80::1%eth0", "fe80::2%eth0", "fe80:0:0:1::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
+        ("unknown", "unknown", "192.0.2.1"),
+    ],
+)
+def test_all_addresses_that_one_owner_can_choose_from_count_as_one(
+    failed_from: str, also: str, other: str
+):
+    throttle = a_throttle()
+    for _ in range(3):
+        throttle.failed("admin", failed_from)
+
+    assert throttle.refuses("admin", also)
+    assert not throttle.refuses("admin", other)
+
+
+def test_a_name_takes_no_more_memory_than_another():
+    throttle = a_throttle()
+    for name in ("x" * 10_000_000, "\udcff\0\n", "a"):
+        for _ in range(3):
+            throttle.failed(name, "10.0.0.1")
+        assert throttle.refuses(name, "10.0.0.1")
+
+    assert {len(pair) for pair in throttle._pairs} == {32}

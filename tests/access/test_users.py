@@ -167,3 +167,17 @@ def test_a_damaged_public_half_is_told_with_its_name(tmp_path: Path, content: by
         public_half(tmp_path / "key")
 
     assert str(public) in str(caught.value)
+
+
+def test_who_stands_in_a_file_of_before_groups_is_an_administrator(path: Path):
+    path.parent.mkdir()
+    path.write_text('{"version": 1, "users": {"old": {"password": "h", "keys": []}}}')
+    users = Users(path)
+    assert users.find("old").member_of == ("esc-admin",)
+
+    users.set_password("old", "other")
+    users.add("new", User())
+    users.set_groups("new", ["a", "b", "a"])
+
+    assert Users(path).find("old").member_of == ("esc-admin",)
+    assert Users(path).find("new").member_of == ("a", "b")

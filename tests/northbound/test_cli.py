@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from esc_daemon.access.keys import KeyKind, ensure_key_pair
 from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.users import User, Users
 from esc_daemon.cli import cli
 from esc_daemon.domain.states import (
     OPERATION_LIFECYCLE,
@@ -41,7 +42,8 @@ def password_file(tmp_path: Path) -> Path:
 async def test_a_user_is_added_with_the_first_line_of_a_file(tmp_path: Path, password_file: Path):
     data = tmp_path / "d"
     added = call("user", "add", "op", "--password-file", password_file, "--data-dir", data)
-    assert (added.exit_code, added.output) == (0, "")
+    assert added.exit_code == 0
+    assert added.output.startswith("op is in no group")
     stored = json.loads((data / "users.json").read_text())["users"]["op"]["password"]
     passwords = Passwords()
     assert await passwords.verify(stored, "secret word")
@@ -53,7 +55,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(tmp_path: Path):
     added = call("user", "add", "op", "--data-dir", data, stdin="one word\none word\n")
     assert added.exit_code == 0
     assert "one word" not in added.output
-    assert call("user", "list", "--data-dir", data).output == "op\tpassword, 0 key(s)\n"
+    assert call("user", "list", "--data-dir", data).output == "op\tpassword, 0 key(s)\t-\n"
 
 
 def test_a_user_with_a_key_needs_no_password(tmp_path: Path):
@@ -63,7 +65,7 @@ def test_a_user_with_a_key_needs_no_password(tmp_path: Path):
         call("user", "add", "op", "--public-key", tmp_path / "k.pub", "--data-dir", data).exit_code
         == 0
     )
-    assert call("user", "list", "--data-dir", data).output == "op\t1 key(s)\n"
+    assert call("user", "list", "--data-dir", data).output == "op\t1 key(s)\t-\n"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,47 @@ def test_a_password_is_changed_and_a_user_deleted(tmp_path: Path, password_file:
     assert (tmp_path / "d" / "users.json").read_text() != before
     assert call("user", "delete", "op", "--data-dir", tmp_path / "d").exit_code == 0
     assert call("user", "list", "--data-dir", tmp_path / "d").output == ""
+
+
+def test_groups_are_given_shown_and_taken(tmp_path: Path):
+    pw = tmp_path / "pw"
+    pw.write_text("secret\n")
+    data = ("--data-dir", tmp_path / "d")
+    added = call("user", "add", "op", "--password-file", pw, "--group", "a", "--group", "b", *data)
+    assert (added.exit_code, added.output) == (0, "op is in a, b\n")
+    assert call("user", "groups", "op", *data).output == "op is in a, b\n"
+    assert call("user", "groups", "op", "--set", "c", "--set", "c", *data).output == "op is in c\n"
+    assert call("user", "list", *data).output == "op\tpassword, 0 key(s)\tc\n"
+
+    taken = call("user", "groups", "op", "--none", *data)
+    assert taken.output.startswith("op is in no group: may read, but no secrets")
+    assert "esc_daemon user groups op --set esc-admin" in taken.output
+    assert call("user", "list", *data).output == "op\tpassword, 0 key(s)\t-\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("groups", "nobody", "--set", "g"), 1, "there is no user nobody"),
+        (("groups", "nobody"), 1, "there is no user nobody"),
+        (("groups", "op", "--set", "*"), 1, "'*' is no group name"),
+        (("groups", "op", "--set", "g", "--none"), 2, "exclude each other"),
+        (("add", "x", "--public-key", "KEY", "--group", "a b"), 1, "'a b' is no group name"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(
+    tmp_path: Path, words: tuple[str, ...], code: int, text: str
+):
+    Users(tmp_path / "users.json").add("op", User(groups=("g",)))
+    ensure_key_pair(tmp_path / "key", KeyKind.ED25519)
+    words = tuple(str(tmp_path / "key.pub") if word == "KEY" else word for word in words)
+
+    refused = call("user", *words, "--data-dir", tmp_path)
+
+    assert refused.exit_code == code
+    assert text in refused.output
+    assert Users(tmp_path / "users.json").all().keys() == {"op"}
+    assert Users(tmp_path / "users.json").find("op").groups == ("g",)
 
 
 def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path):

@@ -20,15 +20,18 @@ class Hearing:
         self._management = management
         self._guard = guard
         self._user = user
+        self._dropped = 0
+        """The last of the log that was read and dropped: a replay looks at its end twice."""
 
     async def events(
         self, *, after: int, limit: int, since: datetime | None
     ) -> Sequence[LoggedNotification]:
         """Return logged events as `Events.events` does; none only when none are left."""
+        after = max(after, self._dropped)
         while page := await self._management.events(after=after, limit=limit, since=since):
             if kept := self.kept(page):
                 return kept
-            after = page[-1].seq
+            after = self._dropped = page[-1].seq
         return ()
 
     def subscribe(self) -> Feed:
