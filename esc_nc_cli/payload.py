@@ -23,7 +23,9 @@ from esc_nc_cli.xmltree import (
 )
 
 _ANSWERS = frozenset({"hello", "rpc", "rpc-reply", "rpc-error", "data", "ok"})
-_EXPECTED = "expected esc_datamodel, esc_system_config, config, edit-config or rpc"
+_EXPECTED = "expected esc_datamodel, esc_system_config, nacm, config, edit-config or rpc"
+_ACCESS_RULES = qname("urn:ietf:params:xml:ns:yang:ietf-netconf-acm", "nacm")
+"""RFC 8341: the one root that is not ESC's."""
 _ROOT_OF: Mapping[str, str] = {
     "tenants": "esc_datamodel",
     "images": "esc_datamodel",
@@ -101,8 +103,10 @@ def read_rpc(document: bytes) -> Payload:
     namespace, name = namespace_of(operation), local_name(operation)
     if namespace == BASE and name in _ANSWERS:
         raise PayloadRefused(f"{_place(operation)} is no operation")
-    if (namespace == BASE and name == "config") or (
-        namespace in {None, ESC} and name in mend.ESC_ROOTS | _ROOT_OF.keys() | _PLACES.keys()
+    if (
+        (namespace == BASE and name == "config")
+        or (namespace in {None, ESC} and name in mend.ESC_ROOTS | _ROOT_OF.keys() | _PLACES.keys())
+        or operation.tag == _ACCESS_RULES
     ):
         raise PayloadRefused(f"{_place(operation)} is configuration; edit-config sends it")
     if namespace is None:
@@ -157,7 +161,7 @@ def _edit_config(root: etree._Element) -> tuple[etree._Element, tuple[str, ...]]
         return root, ()
     if namespace == BASE and name == "config":
         return _around(root), ()
-    if namespace == ESC and name in mend.ESC_ROOTS:
+    if (namespace == ESC and name in mend.ESC_ROOTS) or root.tag == _ACCESS_RULES:
         return as_edit_config(root), ()
     if namespace in {None, ESC} and name in _ROOT_OF:
         return _in_its_root(root, _ROOT_OF[name])

@@ -39,6 +39,20 @@ def test_every_wrapping_gives_the_same_edit(how: str) -> None:
     assert next(payload.operation.iter(qname(ESC, "deployment"))) is not None
 
 
+def test_access_rules_may_stand_alone_and_keep_the_prefixes_of_their_paths() -> None:
+    rules = (
+        '<nacm xmlns="urn:ietf:params:xml:ns:yang:ietf-netconf-acm" xmlns:e="urn:e"><rule-list>'
+        "<name>l</name><rule><name>r</name><path>/e:x</path></rule></rule-list></nacm>"
+    )
+    payload = read_edit(rules.encode())
+
+    assert payload.warnings == ()
+    path = next(payload.operation.iter("{*}path"))
+    assert (path.text, path.nsmap["e"]) == ("/e:x", "urn:e")
+    with pytest.raises(PayloadRefused, match="edit-config sends it"):
+        read_rpc(rules.encode())
+
+
 @pytest.mark.parametrize(
     ("document", "place"),
     [

@@ -1,5 +1,8 @@
 """The rules of access are configuration like any other (RFC 8341, ietf-netconf-acm)."""
 
+import re
+from pathlib import Path
+
 import pytest
 from lxml import etree
 
@@ -202,6 +205,15 @@ def test_rules_are_selected_by_their_root(datastore: Datastore) -> None:
     assert b"rule-list" in b"".join(datastore.get_config(Selection(root="nacm")))
     assert b"tenant>" not in b"".join(datastore.get_config(Selection(root="nacm")))
     assert b"rule-list" not in b"".join(datastore.get_config(Selection(root="esc_datamodel")))
+
+
+def test_the_examples_of_the_guide_are_taken(datastore: Datastore) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
+    examples = re.findall(r"```xml\n(.*?)```", page, re.DOTALL)
+
+    take(datastore, *examples)
+
+    assert names(datastore) == ["esc-admin", "owners", "operators", "guests"]
 
 
 def test_stored_rules_are_judged_with_all_that_is_stored(datastore: Datastore) -> None:
