@@ -116,6 +116,10 @@ class AccessControl:
         log.info("access.denied", user=user, operation=operation[1])
         raise RpcError.access_denied("", f"access to the operation {operation[1]} is denied")
 
+    def hears_all(self, user: str) -> bool:
+        """Tell whether every event may be sent to *user*."""
+        return self.rights(user).hears_all
+
     def may_hear(self, user: str, notification: tuple[str, str]) -> bool:
         """Tell whether *notification*, (namespace, name), may be sent to *user*; count a no."""
         if self.rights(user).may_hear(*notification):

@@ -20,6 +20,8 @@ _ALWAYS: Final = ("ietf-netconf", "close-session")
 """RFC 8341 section 3.4.4, step 3."""
 _NEVER: Final = frozenset({("ietf-netconf", "kill-session"), ("ietf-netconf", "delete-config")})
 """Step 11 there: only who has a rule for it may."""
+_REMEMBERED: Final = 256
+"""Answers about operations and events that are kept; when full, all are found anew."""
 _EVERYTHING: Final = Rule(permit=True)
 _WRITES: Final = (Access.CREATE, Access.UPDATE, Access.DELETE)
 
@@ -123,7 +125,7 @@ class Trail:
 
 
 class Rights:
-    """What one user may do. Frozen: it stands for the rules and groups that it was made of."""
+    """What one user may do, by the rules and groups that it was made of: these never change."""
 
     def __init__(
         self,
@@ -138,16 +140,35 @@ class Rights:
         self._rules = rules
         self._modules = modules
         self._unlimited = unlimited or not nacm.enabled
+        self._decided: dict[tuple[Access, str, str], bool] = {}
         self.reads_all: Final = self._may_all(Access.READ)
         """Nothing has to be looked at: everything that there is may be read."""
         self.writes_all: Final = all(map(self._may_all, _WRITES))
         """As *reads_all*."""
+        self.hears_all: Final = self._may_hear_all()
+        """No event has to be looked at."""
 
     def _may_all(self, access: Access) -> bool:
         if self._unlimited:
             return True
         first = next((each for each in self._rules if self._is_for_data(each, access)), None)
         return first is not None and first.permit and first.module == ANY and not first.path
+
+    def _may_hear_all(self) -> bool:
+        if self._unlimited:
+            return True
+        subjects = {Subject.ANYTHING, Subject.NOTIFICATION}
+        first = next(
+            (
+                each
+                for each in self._rules
+                if Access.READ in each.accesses and each.subject in subjects
+            ),
+            None,
+        )
+        if first is None:
+            return self._nacm.read_default
+        return first.permit and first.module == ANY and first.target == ANY
 
     @staticmethod
     def _is_for_data(rule: Rule, access: Access) -> bool:
@@ -157,6 +178,9 @@ class Rights:
 
     def may_call(self, namespace: str, name: str) -> bool:
         """Tell whether the operation *name* may be called (section 3.4.4)."""
+        return self._remembered(Access.EXEC, namespace, name, self._may_call)
+
+    def _may_call(self, namespace: str, name: str) -> bool:
         module = self._modules.get(namespace, namespace)
         if self._unlimited or (module, name) == _ALWAYS:
             return True
@@ -167,11 +191,25 @@ class Rights:
 
     def may_hear(self, namespace: str, name: str) -> bool:
         """Tell whether the notification *name* may be sent to him (section 3.4.6)."""
+        return self._remembered(Access.READ, namespace, name, self._may_hear)
+
+    def _may_hear(self, namespace: str, name: str) -> bool:
         if self._unlimited:
             return True
         module = self._modules.get(namespace, namespace)
         found = self._first(Access.READ, Subject.NOTIFICATION, module, name)
         return self._nacm.read_default if found is None else found.permit
+
+    def _remembered(
+        self, access: Access, namespace: str, name: str, decide: Callable[[str, str], bool]
+    ) -> bool:
+        asked = (access, namespace, name)
+        known = self._decided.get(asked)
+        if known is None:
+            if len(self._decided) >= _REMEMBERED:
+                self._decided.clear()
+            known = self._decided[asked] = decide(namespace, name)
+        return known
 
     def _first(self, access: Access, subject: Subject, module: str, name: str) -> Rule | None:
         matching = (

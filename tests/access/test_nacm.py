@@ -147,6 +147,7 @@ def test_events_are_told_by_their_name(
     his = rights(schema, nacm(rule_list(*rules), head=head))
 
     assert his.may_hear(ESC, "escEvent") is expected
+    assert expected or not his.hears_all
 
 
 # RFC 8341 section 3.4.5: data nodes
@@ -271,6 +272,24 @@ def test_a_rule_list_is_for_its_groups(
     rules = nacm(rule_list(rule("permit"), groups=listed), head=head)
 
     assert rights(schema, rules, groups=external).writes_all is permitted
+
+
+@pytest.mark.parametrize(
+    ("rules", "head", "expected"),
+    [
+        ((), "", True),
+        ((), "<read-default>deny</read-default>", False),
+        ((rule("permit"),), "<read-default>deny</read-default>", True),
+        ((rule("deny", path("/")), rule("permit", "<rpc-name>*</rpc-name>")), "", True),
+        ((rule("permit", "<notification-name>escEvent</notification-name>"),), "", False),
+        ((rule("permit", "<module-name>esc</module-name>"),), "", False),
+        ((rule("deny", accesses="exec"),), "", True),
+    ],
+)
+def test_who_hears_everything_is_known_without_a_look_at_events(
+    schema: Schema, *, rules: tuple[str, ...], head: str, expected: bool
+) -> None:
+    assert rights(schema, nacm(rule_list(*rules), head=head)).hears_all is expected
 
 
 def test_switched_off_it_denies_nothing(schema: Schema) -> None:

@@ -48,6 +48,9 @@ class NobodyDenied:
     def check_call(self, user: str, operation: tuple[str, str]) -> None:
         pass
 
+    def hears_all(self, user: str) -> bool:
+        return True
+
     def may_hear(self, user: str, notification: tuple[str, str]) -> bool:
         return True
 

@@ -65,6 +65,9 @@ class Guard(Protocol):
     def check_call(self, user: str, operation: tuple[str, str]) -> None:
         """Raise RpcError unless *user* may call *operation*, (namespace, name)."""
 
+    def hears_all(self, user: str) -> bool:
+        """Tell whether every event may be sent to *user*."""
+
     def may_hear(self, user: str, notification: tuple[str, str]) -> bool:
         """Tell whether *notification*, (namespace, name), may be sent to *user*; count a no."""
 
