@@ -154,6 +154,18 @@ async def test_a_reader_of_the_candidate_sees_no_more(it: Managed) -> None:
     assert "$esc1$" not in seen
 
 
+@pytest.mark.parametrize("read", [get, get_config])
+@pytest.mark.parametrize(
+    "filter_",
+    [xpath("nacm"), xpath("/nacm/rule-list"), xpath("//n:rule"), xpath("/n:nacm/n:rule-list")],
+)
+async def test_an_administrator_asks_for_the_rules_by_name(it: Managed, read, filter_: str) -> None:
+    seen = await read(it, "admin", filter_)
+
+    assert "<name>owners</name>" in seen or "<name>own</name>" in seen
+    assert "tenant>" not in seen
+
+
 async def test_an_administrator_sees_everything(it: Managed) -> None:
     seen = await get_config(it, "admin")
 
