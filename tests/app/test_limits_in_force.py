@@ -7,24 +7,24 @@ from prometheus_client import CollectorRegistry
 
 from esc_daemon.app.netconf import services_of
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.settings import LimitSettings, Settings
 from tests.access_control import open_to_all
 
-ELSEWHERE = {"events_kept", "login_failures"}
-"""Bounds of the event log and of logins: tests of their own meet them."""
+ELSEWHERE = {"events_kept", "events_days", "login_failures", "replies_bytes"}
+"""Bounds of the event log, of logins and of replies: tests of their own meet them."""
 
 
 async def test_each_limit_of_the_settings_reaches_the_listener() -> None:
     fields = LimitSettings.model_fields
-    chosen = {name: 5000 + number for number, name in enumerate(fields)}
-    chosen["output_bytes"] = 2**16 + 1
+    chosen = {name: (field.default or 0) + 1 for name, field in fields.items()}
     settings = Settings(limits=LimitSettings(**chosen))
     schema = Schema.load()
     nothing = cast("Any", None)
 
     services = services_of(
         settings,
-        CollectorRegistry(),
+        NetconfMetrics(CollectorRegistry()),
         schema,
         lambda **_: nothing,
         nothing,
