@@ -237,6 +237,21 @@ class Day0Settings(_Section):
     )
 
 
+class MonitorSettings(_Section):
+    """What custom scripts of KPIs may do."""
+
+    script_directories: tuple[Path, ...] = Field(
+        default=(Path("scripts"), Path("/opt/cisco/esc/esc-scripts"), Path("/var/tmp")),  # noqa: S108  users of ESC have them there
+        description="directories whose scripts may be run, a relative one below data_dir",
+    )
+    script_workers: int = Field(
+        default=16, ge=1, le=512, description="scripts under way at a time; the next one waits"
+    )
+    script_memory_bytes: int = Field(
+        default=2**30, ge=2**24, description="address space of each process of a script, bytes"
+    )
+
+
 def default_data_dir() -> Path:
     """Return ``/var/lib/esc_daemon`` for root, else a directory in XDG_STATE_HOME."""
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
@@ -280,6 +295,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     vim: VimSettings = VimSettings()
     day0: Day0Settings = Day0Settings()
+    monitor: MonitorSettings = MonitorSettings()
 
     @classmethod
     def settings_customise_sources(

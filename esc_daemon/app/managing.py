@@ -84,7 +84,7 @@ async def engine_of(
         store=store,
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
-        monitor=partial(Monitor, measuring(vims, stack)),
+        monitor=partial(Monitor, measuring(vims, stack, settings)),
         day_zero=day_zero,
         policy=policy_of(settings.vim),
         last_event=await store.last_event(),

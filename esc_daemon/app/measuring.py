@@ -14,15 +14,15 @@ from esc_daemon.monitor.catalogue import Catalogue, Measure
 from esc_daemon.monitor.collectors.connections import TcpPing, UdpPing
 from esc_daemon.monitor.collectors.http import HttpPing
 from esc_daemon.monitor.collectors.icmp import Icmp
+from esc_daemon.monitor.collectors.script import Scripts
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.measured import Measured
+from esc_daemon.settings import Settings
 from esc_daemon.vim.base import GuestProbe
 from esc_daemon.vim.simulator.connector import has_real_guests
 
 NOT_YET: Final = frozenset(
     {
-        Measure.CUSTOM_SCRIPT,
-        Measure.CUSTOM_SCRIPT_THRESHOLD,
         Measure.SNMP_GET,
         Measure.SNMP_GET_THRESHOLD,
         Measure.SNMP_GET_THRESHOLD_RATIO,
@@ -31,8 +31,8 @@ NOT_YET: Final = frozenset(
 """Measures that a metric may have and nothing here takes; a KPI by them goes FALSE and says so."""
 
 
-def measuring(vims: Vims, stack: AsyncExitStack) -> Select:
-    """Return who measures what on *vims*; *stack* lets go of their sockets."""
+def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
+    """Return who measures what on *vims*; *stack* lets go of what they hold."""
 
     def real(vim: VimId) -> bool:
         connector = vims.connector(vim)
@@ -44,16 +44,17 @@ def measuring(vims: Vims, stack: AsyncExitStack) -> Select:
     catalogue = Catalogue()
     offers = (
         SimulatedGuests(simulated, catalogue),
-        Measured(catalogue, collectors(stack), real),
+        Measured(catalogue, collectors(stack, settings), real),
     )
     return select(*offers)
 
 
-def collectors(stack: AsyncExitStack) -> dict[Measure, AnyCollector]:
-    """Return what takes each measure; *stack* lets go of their sockets."""
-    icmp, http = Icmp(), HttpPing()
+def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:
+    """Return what takes each measure; *stack* lets go of what they hold."""
+    icmp, http, scripts = Icmp(), HttpPing(), _scripts(settings)
     stack.callback(icmp.close)
     stack.push_async_callback(http.close)
+    stack.push_async_callback(scripts.close)
     return {
         Measure.ICMP_PING: icmp,
         Measure.ICMP4_PING: icmp,
@@ -61,4 +62,14 @@ def collectors(stack: AsyncExitStack) -> dict[Measure, AnyCollector]:
         Measure.TCP_PING: TcpPing(),
         Measure.UDP_PING: UdpPing(),
         Measure.HTTP_PING: http,
+        Measure.CUSTOM_SCRIPT: scripts,
+        Measure.CUSTOM_SCRIPT_THRESHOLD: scripts,
     }
+
+
+def _scripts(settings: Settings) -> Scripts:
+    return Scripts(
+        [settings.data_dir / each for each in settings.monitor.script_directories],
+        workers=settings.monitor.script_workers,
+        memory_bytes=settings.monitor.script_memory_bytes,
+    )

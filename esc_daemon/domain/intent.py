@@ -145,7 +145,7 @@ class Collector:
     nicid: int = 0
     poll_seconds: int = 15
     continuous_alarm: bool = False
-    properties: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

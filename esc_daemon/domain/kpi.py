@@ -76,7 +76,7 @@ def compare(kpi: Kpi, value: float | str) -> bool:
     metric_type = kpi.metric_type.upper()
     if metric_type == _TEXT:
         return _holds(kpi.condition, text(value), kpi.threshold)
-    sample, threshold = _number(value), _number(kpi.threshold)
+    sample, threshold = number_in(value), number_in(kpi.threshold)
     return (
         sample is not None
         and threshold is not None
@@ -89,7 +89,7 @@ def unreadable(kpi: Kpi) -> str:
     metric_type = kpi.metric_type.upper()
     if metric_type == _TEXT:
         return ""
-    number = _number(kpi.threshold)
+    number = number_in(kpi.threshold)
     if number is None or math.isinf(number):
         return f"metric_value is no number, as metric_type {kpi.metric_type} asks for"
     lowest, highest = _WHOLE.get(metric_type, (number, number))
@@ -167,7 +167,7 @@ def _says_booted(rule: Rule) -> bool:
     )
 
 
-def _number(value: float | str) -> float | None:
+def number_in(value: float | str) -> float | None:
     """Return the number that *value* is or writes; digits of ASCII only, so no ``1_000``."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return None

@@ -11,11 +11,12 @@ MonitorError
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.intent import Kpi
+from esc_daemon.domain.secrets import is_secret
 from esc_daemon.monitor.catalogue import EVENTS_AFTER_SUCCESS, Measure, Metric
 from esc_daemon.monitor.wheel import TICK
 
@@ -24,6 +25,9 @@ SAMPLE_SECONDS: Final = 5.0
 
 TIMEOUT: Final = "timeout_sec"
 """The property that says how many seconds a sample may take."""
+
+_COMMUNITY: Final = "community"
+"""What SNMP calls a password."""
 
 
 class MonitorError(Exception):
@@ -51,13 +55,15 @@ class Question:
 
     *measure* None: the catalogue does not know the metric. *properties* are the metric's with the
     KPI's own in place of those of the same name; an empty one is filled in by
-    `esc_daemon.monitor.filling`. *seconds* is how long the sample may take.
+    `esc_daemon.monitor.filling`. The values of those that *hidden* names are shown to nobody.
+    *seconds* is how long the sample may take.
     """
 
     target: Target
     kpi: Kpi
     measure: Measure | None
-    properties: Mapping[str, str]
+    properties: Mapping[str, str] = field(repr=False)
+    hidden: frozenset[str] = frozenset()
     seconds: float
 
     @property
@@ -169,13 +175,17 @@ def question_of(target: Target, kpi: Kpi, metric: Metric | None) -> Question:
         CollectorError: The property `TIMEOUT` is no number of seconds.
 
     """
-    properties = {} if metric is None else {each.name: each.value for each in metric.properties}
+    given = () if metric is None else metric.properties
+    properties = {each.name: each.value for each in given}
     properties.update(kpi.collector.properties)
+    hidden = {each.name for each in given if each.hidden}
+    hidden |= {name for name in properties if is_secret(name) or _COMMUNITY in name.lower()}
     return Question(
         target=target,
         kpi=kpi,
         measure=None if metric is None else metric.measure,
         properties=properties,
+        hidden=frozenset(hidden),
         seconds=min(_seconds(properties.get(TIMEOUT, "")), interval_of(kpi) - TICK),
     )
 

@@ -18,6 +18,9 @@ from typing import Final
 ADDRESS: Final = "vm_ip_address"
 """The property with the address that is asked; empty: the VM's own."""
 
+SCRIPT_FILENAME: Final = "script_filename"
+"""The property with the path of a custom script."""
+
 EVENTS_AFTER_SUCCESS: Final = "enable_events_after_success"
 """The property that, when it is true, holds back what a KPI has to tell until it first holds."""
 
@@ -115,6 +118,11 @@ def _ping(name: str, measure: Measure, *properties: Property) -> Metric:
     )
 
 
+def _script(measure: Measure, kind: MetricKind) -> Metric:
+    properties = (Property(name=SCRIPT_FILENAME), Property(name=ADDRESS))
+    return Metric(name=measure.value, kind=kind, measure=measure, properties=properties)
+
+
 _PORT: Final = Property(name="port")
 CORE: Final = (
     _ping("ICMPPing", Measure.ICMP_PING),
@@ -129,6 +137,8 @@ CORE: Final = (
     _ping("http_ping", Measure.HTTP_PING, _PORT),
     _ping("HTTPSPing", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
     _ping("https_ping", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
+    _script(Measure.CUSTOM_SCRIPT, MetricKind.SUCCESS_FAILURE),
+    _script(Measure.CUSTOM_SCRIPT_THRESHOLD, MetricKind.THRESHOLD),
 )
 """
 What every catalogue begins with.

@@ -11,6 +11,7 @@ from esc_daemon.domain.intent import Collector, Condition, Kpi
 from esc_daemon.monitor.base import CollectorError, Target
 from esc_daemon.monitor.catalogue import CORE, Measure
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.settings import Settings
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from tests.connectors import connector, vims_of
@@ -19,7 +20,12 @@ LAB, SIMULATED = VimId("lab"), VimId("simulated")
 
 
 @pytest.fixture
-async def select():
+def settings(tmp_path):
+    return Settings(data_dir=tmp_path)
+
+
+@pytest.fixture
+async def select(settings):
     cloud = Cloud()
     vims = vims_of(
         {vim: SimulatorDriver(cloud, vim=vim) for vim in (LAB, SIMULATED)}, call_timeout=5
@@ -27,7 +33,7 @@ async def select():
     lab = connector(LAB, properties=(("guests", "real"),))
     vims.follow(Connectors(intents={LAB: lab, SIMULATED: connector(SIMULATED)}))
     async with AsyncExitStack() as stack:
-        yield measuring(vims, stack)
+        yield measuring(vims, stack, settings)
     await vims.close()
 
 
@@ -67,8 +73,8 @@ async def test_every_metric_that_is_there_from_the_start_is_measured(select, met
     assert choice.question.measure is metric.measure
 
 
-async def test_every_measure_has_a_collector_or_is_said_to_have_none_yet():
+async def test_every_measure_has_a_collector_or_is_said_to_have_none_yet(settings):
     async with AsyncExitStack() as stack:
-        taken = set(collectors(stack))
+        taken = set(collectors(stack, settings))
     assert taken | NOT_YET == set(Measure)
     assert not taken & NOT_YET
