@@ -22,6 +22,7 @@ from settings_reference import sample, table
 from esc_daemon.app.measuring import NOT_YET
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
+from esc_daemon.domain import actions
 from esc_daemon.domain.ids import Kind
 from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
@@ -96,7 +97,17 @@ def metrics() -> Iterator[str]:
         yield f"| `{metric.name}` | `{metric.measure}` | {properties} | {measured} |"
 
 
+def rule_actions() -> Iterator[str]:
+    """The actions that are known."""
+    yield "| action | runs | what for | there |"
+    yield "|---|---|---|---|"
+    for action in actions.CORE:
+        there = "not yet" if action.effect in actions.NOT_YET else "yes"
+        yield f"| `{action.name}` | `{action.kind}` | {action.effect} | {there} |"
+
+
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
+    "actions": rule_actions,
     "capabilities": capabilities,
     "commands": commands,
     "idle": idle,

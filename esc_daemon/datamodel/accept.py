@@ -13,13 +13,17 @@ from lxml import etree
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
+from esc_daemon.domain.actions import unknown_actions
 from esc_daemon.domain.day_zero import source_of
+from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.intent import Deployment, FileServer, Network, VmGroup
 from esc_daemon.domain.kpi import unreadable
 from esc_daemon.domain.placing import MAX_VMS
 from esc_daemon.netconf.errors import ErrorTag
 
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_NAMED: Final = 5
+_LONGEST_LIST: Final = 500
 _SCHEMES: Final = frozenset({"file", "http", "https"})
 
 
@@ -136,6 +140,7 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
     fixed_in: dict[str, set[str]] = {}
     for group in deployment.groups:
         yield from _short_variables(group)
+        yield from _without_effect(group)
         yield from _not_beside_their_gateway(group)
         fixed = [
             (interface.network, address.ip_address)
@@ -156,6 +161,15 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
                     f" of {pool.network}"
                 )
     yield from _overlaps(deployment)
+
+
+def _without_effect(group: VmGroup) -> Iterator[str]:
+    """Actions may be of an operator's own mapping: they are taken, and nothing comes of them."""
+    found = [f"{text} (rule {event})" for event, text in unknown_actions(group)]
+    if found:
+        named = excerpt("; ".join(found[:_NAMED]), _LONGEST_LIST)
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        yield f"vm_group {group.name}: rules with actions that have no effect: {named}{more}"
 
 
 def _not_beside_their_gateway(group: VmGroup) -> Iterator[str]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId
-from esc_daemon.domain.intent import DayZero, Kpi, Resource, VimConnector
+from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId, VmId
+from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import ResourceHandle, ServerSpec
 
 
@@ -135,12 +135,18 @@ class RemoveResource:
         return "resource"
 
 
+def watch_slot(vm: VmId) -> str:
+    """Return the slot of the watch of *vm*."""
+    return f"watch {vm}"
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Watch:
     """
     Keep the server's KPIs under watch for as long as this stands; answered by KpiCrossed.
 
-    *addresses* are (nicid, address), those of one nicid in their order.
+    *addresses* are (nicid, address), those of one nicid in their order. *rules* are those of the
+    group, by which a crossing is logged.
     """
 
     vim: VimId
@@ -148,11 +154,12 @@ class Watch:
     server_id: str
     addresses: tuple[tuple[int, str], ...]
     kpis: tuple[Kpi, ...] = field(hash=False)
+    rules: tuple[Rule, ...] = field(default=(), hash=False)
 
     @property
     def slot(self) -> str:
         """One watch a VM; the next generation's takes its place."""
-        return f"watch {self.server.vm}"
+        return watch_slot(self.server.vm)
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

@@ -17,10 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, assert_never
 
+from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.intent import Condition, Kpi, Rule, RuleAction, RuleWhen, VmGroup
-
-BOOTED_ACTIONS: Final = frozenset({"servicebooted.sh", "esc_vm_alive_notification"})
-"""The actions that tell the engine "this VM is alive": the old name and the new one."""
 
 LIFE_EVENT: Final = "VM_ALIVE"
 """The event name that speaks for life where no rule says which one does."""
@@ -146,11 +144,11 @@ def decides_life(group: VmGroup) -> str | None:
     """
     Return the event name of the KPI by which the group's VMs are alive, or None.
 
-    It is the one whose rule answers TRUE with a "booted" action; its name is the user's choice.
+    It is the one whose rule has an action for life; its name is the user's choice.
     Where no rule does, a KPI that is called VM_ALIVE speaks for life.
     """
     for kpi in group.kpis:
-        if any(_says_booted(rule) for rule in group.rules if rule.event_name == kpi.event_name):
+        if has_effect(group.rules, kpi.event_name, Effect.ALIVE):
             return kpi.event_name
     return next((LIFE_EVENT for kpi in group.kpis if kpi.event_name == LIFE_EVENT), None)
 
@@ -158,13 +156,6 @@ def decides_life(group: VmGroup) -> str | None:
 def monitored(group: VmGroup) -> bool:
     """Tell whether somebody watches the group's VMs; *bootup_time* -1 means "do not wait"."""
     return group.monitoring_enabled and bool(group.kpis) and group.bootup_time != -1
-
-
-def _says_booted(rule: Rule) -> bool:
-    return any(
-        action.when is RuleWhen.TRUE and action.name.strip().lower() in BOOTED_ACTIONS
-        for action in rule.actions
-    )
 
 
 def number_in(value: float | str) -> float | None:

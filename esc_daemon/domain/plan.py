@@ -166,6 +166,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
 
 def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
     assert vm.server is not None
+    group = group_of(record, vm)
     return Watch(
         vim=vm.vim,
         server=key,
@@ -176,7 +177,8 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
             for address in interface.addresses
             if address.ip_address
         ),
-        kpis=group_of(record, vm).kpis,
+        kpis=group.kpis,
+        rules=group.rules,
     )
 
 

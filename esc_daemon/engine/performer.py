@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, assert_never
 import structlog
 
 from esc_daemon.dayzero.base import DayZeroError, DayZeroReader, DayZeroRefused
+from esc_daemon.domain.actions import Effect, effect_of
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
@@ -26,10 +27,12 @@ from esc_daemon.domain.commands import (
     RemoveServer,
     VimCall,
     Watch,
+    watch_slot,
 )
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey, VmId, parts_of
+from esc_daemon.domain.kpi import actions
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.neighbours import Neighbours
@@ -41,6 +44,8 @@ log = structlog.get_logger()
 
 _CLOSING_SECONDS: Final = 5.0
 """How long a stop waits for calls under way; what is cut off is looked for after the restart."""
+
+_LONGEST_VALUE: Final = 100
 
 
 @dataclass(slots=True)
@@ -219,8 +224,28 @@ class Performer:
     def _crossed(self, server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's signature
         key = self._watched.get(server.vm)
         if key is not None:
+            self._log_crossing(key, server, event_name, holds, value)
             crossed = KpiCrossed(server=server, event_name=event_name, holds=holds, value=value)
             self._tell(key, crossed)
+
+    def _log_crossing(
+        self,
+        key: Key,
+        server: ServerKey,
+        event_name: str,
+        holds: bool,  # noqa: FBT001  the monitor's signature
+        value: str,
+    ) -> None:
+        """Do what the action ``ALWAYS log`` asks for, once for each crossing."""
+        run = self._running.get(key, {}).get(watch_slot(server.vm))
+        if run is None or not isinstance(run.command, Watch):
+            return
+        follows = actions(run.command.rules, event_name, holds=holds)
+        if any(effect_of(action) is Effect.LOG for action in follows):
+            value = excerpt(value, _LONGEST_VALUE)
+            log.info(
+                "rule.log", **parts(key), vm=server.vm, kpi=event_name, holds=holds, value=value
+            )
 
     async def close(self) -> None:
         """Start nothing more; give calls under way a moment to answer, then leave them."""

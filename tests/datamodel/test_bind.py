@@ -459,3 +459,22 @@ def test_groups_that_wait_in_a_row_are_bound(datastore: Datastore) -> None:
         for waiting, on in (("a", "b"), ("b", "c"))
     )
     assert not pending.warnings
+
+
+def test_an_action_that_nothing_is_known_of_is_taken_with_a_warning(datastore: Datastore) -> None:
+    # given: the rules of user and administrator, in their order
+    rules = "".join(
+        f"<{whose}_rules><rule><event_name>VM_ALIVE</event_name><action>ALWAYS log</action>"
+        f"<action>TRUE {whose}  own.sh</action></rule></{whose}_rules>"
+        for whose in ("user", "admin")
+    )
+    start, end = GROUP.index("<rules>"), GROUP.index("</rules>")
+    body = f"{GROUP[:start]}<rules>{rules}{GROUP[end:]}"
+
+    (warning,) = datastore.edit(config(service(body))).warnings
+
+    assert warning.startswith("/esc:esc_datamodel/")
+    assert warning.endswith(
+        "rules with actions that have no effect: TRUE admin own.sh (rule VM_ALIVE);"
+        " TRUE user own.sh (rule VM_ALIVE)"
+    )

@@ -139,6 +139,7 @@ def test_an_inert_vm_is_watched_until_its_boot_deadline() -> None:
     todo = plan(world.deployment(SHOP), world.now)
     watch = next(command for command in todo.commands if isinstance(command, Watch))
     assert watch.kpis == (LIFE,)
+    assert watch.rules == world.deployment(SHOP).intent.groups[0].rules
     assert watch.addresses == ((0, "192.0.2.1"),)
     assert watch.server_id == "server-1"
     assert todo.wake_at == world.now + timedelta(seconds=BOOT_SECONDS)
@@ -191,6 +192,20 @@ def test_only_the_kpi_of_life_of_this_server_makes_a_vm_alive(
     server = ServerKey(the_vm(world).id, generation)
     world.tell(SHOP, KpiCrossed(server=server, event_name=event_name, holds=holds))
     assert the_vm(world).state is VmState.INERT
+
+
+def test_life_that_is_told_at_every_poll_is_told_once_as_an_event() -> None:
+    # given: continuous_alarm
+    world = World()
+    world.apply({SHOP: a_deployment()})
+    world.rest()
+    told, record = world.types(), world.records[SHOP]
+    # when: it holds again, and then no longer
+    for holds in (True, True, False):
+        world.tell(SHOP, KpiCrossed(server=the_server(world), event_name="VM_ALIVE", holds=holds))
+    # then
+    assert told.count("VM_ALIVE") == 1
+    assert (world.types(), world.records[SHOP]) == (told, record)
 
 
 def test_waking_before_the_deadline_changes_nothing() -> None:

@@ -1,6 +1,7 @@
 """From commands to calls: what is kept, what is dropped, what is let finish."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -29,7 +30,7 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.connectors import Connectors, connector_key
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
-from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.intent import Rule, RuleAction, RuleWhen, Tenant
 from esc_daemon.domain.specs import Server, ServerSpec, ServerStatus
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.triggers import (
@@ -219,6 +220,38 @@ async def test_a_crossing_of_a_server_that_nobody_watches_is_told_to_nobody(benc
     bench.monitor.on_crossing(SERVER, "VM_ALIVE", True, "1")
 
     assert bench.told == []
+
+
+@pytest.mark.parametrize(
+    ("event_name", "action", "lines"),
+    [
+        ("LOAD", "log", [True, False]),
+        ("LOAD", "LOG", [True, False]),
+        ("LOAD", "other", []),
+        ("VM_ALIVE", "log", []),
+    ],
+)
+async def test_a_crossing_is_a_line_of_the_log_where_its_rule_says_so(
+    bench, event_name, action, lines
+):
+    rule = Rule(
+        event_name="LOAD",
+        actions=(
+            RuleAction(when=RuleWhen.ALWAYS, name=action),
+            RuleAction(when=RuleWhen.ALWAYS, name=action),
+        ),
+    )
+    bench.ensure(replace(WATCH, rules=(rule,)), key=DEPLOYMENT)
+
+    with structlog.testing.capture_logs() as logs:
+        bench.monitor.on_crossing(SERVER, event_name, True, "9" * 1000)
+        bench.monitor.on_crossing(SERVER, event_name, False, "1")
+
+    assert [log["holds"] for log in logs if log["event"] == "rule.log"] == lines
+    if logs:
+        assert (logs[0]["tenant"], logs[0]["deployment"]) == (DEPLOYMENT.tenant, DEPLOYMENT.name)
+        assert (logs[0]["vm"], logs[0]["kpi"]) == (SERVER.vm, "LOAD")
+        assert len(logs[0]["value"]) == 100
 
 
 @pytest.mark.parametrize(

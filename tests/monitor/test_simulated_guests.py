@@ -139,3 +139,19 @@ async def test_the_monitor_asks_the_guests_of_its_simulator(bench: Bench) -> Non
     await asyncio.sleep(10)
     # then
     assert (bench.outcomes("vm-1"), bench.outcomes("vm-2")) == ([True], [False])
+
+
+async def test_each_kpi_of_a_group_asks_at_its_own_nicid(bench: Bench) -> None:
+    # given: the guest answers at one of its three addresses
+    guests = SimulatedGuests({VIM: OneVim({"10.0.1.1": 0.0})}.get)
+    kpis = [
+        replace(a_kpi("ICMPPing", Condition.GT, "1", nicid), event_name=f"NIC_{nicid}")
+        for nicid in range(3)
+    ]
+    addresses = tuple((nicid, f"10.0.{nicid}.1") for nicid in range(3))
+    # when
+    bench.monitor_of(select(guests)).arm(replace(a_watch("vm-1", *kpis), addresses=addresses))
+    await asyncio.sleep(2)
+    # then
+    outcomes = {name: holds for _, _, name, holds, _ in bench.crossings}
+    assert outcomes == {"NIC_0": False, "NIC_1": True, "NIC_2": False}
