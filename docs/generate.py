@@ -19,7 +19,6 @@ from manual import manual
 from manual import program as esc_nc_cli
 from settings_reference import sample, table
 
-from esc_daemon.app.measuring import NOT_YET
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
 from esc_daemon.domain import actions
@@ -86,15 +85,14 @@ def commands() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """The metrics of a new catalogue."""
-    yield "| metric | runs | properties | measured |"
-    yield "|---|---|---|---|"
+    yield "| metric | runs | properties |"
+    yield "|---|---|---|"
     for metric in CORE:
         properties = ", ".join(
             f"`{each.name}` {f'`{each.value}`' if each.value else 'empty'}"
             for each in metric.properties
         )
-        measured = "not yet" if metric.measure in NOT_YET else "yes"
-        yield f"| `{metric.name}` | `{metric.measure}` | {properties} | {measured} |"
+        yield f"| `{metric.name}` | `{metric.measure}` | {properties} |"
 
 
 def rule_actions() -> Iterator[str]:

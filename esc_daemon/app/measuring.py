@@ -5,7 +5,6 @@ A new collector is named here.
 """
 
 from contextlib import AsyncExitStack
-from typing import Final
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.vims import Vims
@@ -16,19 +15,11 @@ from esc_daemon.monitor.collectors.http import HttpPing
 from esc_daemon.monitor.collectors.icmp import Icmp
 from esc_daemon.monitor.collectors.script import Scripts
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.collectors.snmp import Snmp
 from esc_daemon.monitor.measured import Measured
 from esc_daemon.settings import Settings
 from esc_daemon.vim.base import GuestProbe
 from esc_daemon.vim.simulator.connector import has_real_guests
-
-NOT_YET: Final = frozenset(
-    {
-        Measure.SNMP_GET,
-        Measure.SNMP_GET_THRESHOLD,
-        Measure.SNMP_GET_THRESHOLD_RATIO,
-    }
-)
-"""Measures that a metric may have and nothing here takes; a KPI by them goes FALSE and says so."""
 
 
 def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
@@ -51,7 +42,7 @@ def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
 
 def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:
     """Return what takes each measure; *stack* lets go of what they hold."""
-    icmp, http, scripts = Icmp(), HttpPing(), _scripts(settings)
+    icmp, http, scripts, snmp = Icmp(), HttpPing(), _scripts(settings), Snmp()
     stack.callback(icmp.close)
     stack.push_async_callback(http.close)
     stack.push_async_callback(scripts.close)
@@ -64,6 +55,9 @@ def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCo
         Measure.HTTP_PING: http,
         Measure.CUSTOM_SCRIPT: scripts,
         Measure.CUSTOM_SCRIPT_THRESHOLD: scripts,
+        Measure.SNMP_GET: snmp,
+        Measure.SNMP_GET_THRESHOLD: snmp,
+        Measure.SNMP_GET_THRESHOLD_RATIO: snmp,
     }
 
 

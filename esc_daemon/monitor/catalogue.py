@@ -123,6 +123,15 @@ def _script(measure: Measure, kind: MetricKind) -> Metric:
     return Metric(name=measure.value, kind=kind, measure=measure, properties=properties)
 
 
+def _snmp(measure: Measure, kind: MetricKind, *oids: str) -> Metric:
+    agent = (Property(name=ADDRESS), Property(name="agent_port", value="161"))
+    objects = tuple(Property(name=name) for name in oids)
+    community = Property(name="community", hidden=True)
+    return Metric(
+        name=measure.value, kind=kind, measure=measure, properties=(*agent, *objects, community)
+    )
+
+
 _PORT: Final = Property(name="port")
 CORE: Final = (
     _ping("ICMPPing", Measure.ICMP_PING),
@@ -137,6 +146,13 @@ CORE: Final = (
     _ping("http_ping", Measure.HTTP_PING, _PORT),
     _ping("HTTPSPing", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
     _ping("https_ping", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
+    _snmp(Measure.SNMP_GET, MetricKind.SUCCESS_FAILURE, "target_oid"),
+    _snmp(Measure.SNMP_GET_THRESHOLD, MetricKind.THRESHOLD, "target_oid"),
+    _snmp(
+        Measure.SNMP_GET_THRESHOLD_RATIO,
+        MetricKind.COMPUTE_THRESHOLD,
+        *("oid_current_value", "oid_total_value"),
+    ),
     _script(Measure.CUSTOM_SCRIPT, MetricKind.SUCCESS_FAILURE),
     _script(Measure.CUSTOM_SCRIPT_THRESHOLD, MetricKind.THRESHOLD),
 )

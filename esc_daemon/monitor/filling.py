@@ -44,7 +44,7 @@ def address_of(question: Question) -> Address:
     )
 
 
-def port_of(question: Question, default: int | None = None) -> int:
+def port_of(question: Question, default: int | None = None, name: str = "port") -> int:
     """
     Return the property `port`, else *default*.
 
@@ -52,12 +52,12 @@ def port_of(question: Question, default: int | None = None) -> int:
         CollectorError: It is no port, or there is none.
 
     """
-    given = question.properties.get("port", "").strip()
+    given = question.properties.get(name, "").strip()
     if not given and default is not None:
         return default
     if not (given.isascii() and given.isdigit() and len(given) <= 5 and 0 < int(given) < 65_536):
         raise CollectorError(
-            f"KPI {question.kpi.event_name}: property port should be 1 to 65535, such as 22"
+            f"KPI {question.kpi.event_name}: property {name} should be 1 to 65535, such as 22"
         )
     return int(given)
 
