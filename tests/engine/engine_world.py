@@ -19,7 +19,7 @@ from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, Vi
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
-from esc_daemon.monitor.base import select
+from esc_daemon.monitor.base import Select, select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
 from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull, Undo
@@ -129,13 +129,15 @@ async def an_engine(
     store: ShakyStore,
     policy: Policy | None = None,
     day_zero: DayZeroReader | None = None,
+    collectors: Select | None = None,
 ) -> AsyncIterator[Engine]:
+    measuring = collectors or select(SimulatedGuests(lambda _: vim))
     numbers = itertools.count(1)
     engine = Engine(
         store=store,
         vims=vims_of({VIM: vim}, call_timeout=CALL_TIMEOUT),
         now=Clock(asyncio.get_running_loop(), BEGAN).now,
-        monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: vim)), crossed),
+        monitor=lambda crossed: Monitor(measuring, crossed),
         day_zero=day_zero or Shelf(),
         policy=policy or Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(record_id(next(numbers))),

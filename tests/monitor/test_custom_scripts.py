@@ -156,7 +156,7 @@ async def test_what_a_script_complains_of_is_logged_once_and_without_secrets(
         for _ in range(3):
             sample = await sampled(scripts, question)
     # then
-    assert [line["event"] for line in lines] == ["monitor.script"]
+    assert [line["event"] for line in lines] == ["monitor.script_complains"]
     assert (
         lines[0]["said"]
         == sample.detail
@@ -166,6 +166,23 @@ async def test_what_a_script_complains_of_is_logged_once_and_without_secrets(
         )
     )
     assert "s3cret" not in repr(question)
+
+
+async def test_a_script_that_complains_again_is_logged_again_and_a_number_is_no_complaint(
+    scripts: Scripts, tmp_path: Path
+) -> None:
+    # given: each second run complains, of something else each time
+    runs = tmp_path / "runs"
+    script = a_script(
+        tmp_path,
+        f"echo >> {runs}; n=$(wc -l < {runs}); [ $((n % 2)) = 1 ] || echo bad $n >&2; exit $n",
+    )
+    # when
+    with capture_logs() as lines:
+        for _ in range(5):
+            await sampled(scripts, asked(script, THRESHOLD))
+    # then
+    assert [line["said"] for line in lines] == ["exit status 2: bad 2", "exit status 4: bad 4"]
 
 
 async def test_a_hidden_property_of_a_metric_is_a_secret_whatever_its_name(
@@ -180,11 +197,11 @@ async def test_what_is_remembered_of_scripts_is_bounded(
     scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
-    question = asked(a_script(tmp_path, "exit 0"))
+    question = asked(a_script(tmp_path, "echo bad >&2"))
     for name in ("a", "b", "c"):
         kpi = replace(question.kpi, event_name=name)
         await sampled(scripts, replace(question, kpi=kpi))
-    assert [kpi for _, kpi in scripts._said] == ["b", "c"]
+    assert [kpi for _, kpi in scripts._complaining] == ["b", "c"]
 
 
 class TestWhichScriptsMayRun:

@@ -141,6 +141,7 @@ async def test_the_monitor_asks_the_guests_of_its_simulator(bench: Bench) -> Non
     assert (bench.outcomes("vm-1"), bench.outcomes("vm-2")) == ([True], [False])
 
 
+@pytest.mark.looptime(start=0, end=3600)
 async def test_each_kpi_of_a_group_asks_at_its_own_nicid(bench: Bench) -> None:
     # given: the guest answers at one of its three addresses
     guests = SimulatedGuests({VIM: OneVim({"10.0.1.1": 0.0})}.get)

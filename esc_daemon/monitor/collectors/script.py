@@ -23,7 +23,7 @@ from esc_daemon.monitor.collectors.programs import Ended, Programs
 from esc_daemon.monitor.filling import filled
 
 REMEMBERED: Final = 1_024
-"""KPIs of which is known what their script said last, so that the log tells what is new."""
+"""KPIs of which is known that their script complains, so that the log tells it once."""
 _LONGEST_LINE: Final = 200
 _LONGEST_NUMBER: Final = 64
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -44,7 +44,7 @@ class Scripts:
         self.at_a_time = workers
         self._directories = tuple(directories)
         self._programs = Programs(most=workers, memory_bytes=memory_bytes)
-        self._said: dict[tuple[str, str], str] = {}
+        self._complaining: dict[tuple[str, str], None] = {}
 
     async def sample(self, question: Question) -> Sample:
         """See Collector."""
@@ -58,7 +58,7 @@ class Scripts:
             lambda: [str(allowed(given, directories)), *words], question.seconds
         )
         told = _told(ended, [properties.get(name, "") for name in question.hidden])
-        self._tell(question, given, told)
+        self._tell(question, given, told, complains=bool(ended.err.strip()))
         if ended.status is None:
             return Sample(value=None, detail=told)
         return Sample(value=_value(question.measure, ended.status, ended.out), detail=told)
@@ -67,15 +67,19 @@ class Scripts:
         """Kill the scripts under way."""
         await self._programs.close()
 
-    def _tell(self, question: Question, script: str, told: str) -> None:
-        """Log what a script says when it says something new."""
-        vm, kpi = question.target.server.vm, question.kpi.event_name
-        before = self._said.pop((vm, kpi), "")
-        self._said[vm, kpi] = told
-        if len(self._said) > REMEMBERED:
-            del self._said[next(iter(self._said))]
-        if told != before:
-            log.info("monitor.script", vm=vm, kpi=kpi, script=script, said=told)
+    def _tell(self, question: Question, script: str, told: str, *, complains: bool) -> None:
+        """Log that a script begins to write to its standard error."""
+        about = question.target.server.vm, question.kpi.event_name
+        known = about in self._complaining
+        if complains:
+            self._complaining[about] = None
+        else:
+            self._complaining.pop(about, None)
+        if len(self._complaining) > REMEMBERED:
+            del self._complaining[next(iter(self._complaining))]
+        if complains and not known:
+            vm, kpi = about
+            log.info("monitor.script_complains", vm=vm, kpi=kpi, script=script, said=told)
 
 
 def allowed(given: str, directories: Sequence[Path]) -> Path:
