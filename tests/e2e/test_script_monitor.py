@@ -1,0 +1,103 @@
+"""A whole daemon that measures by scripts: life, the log, and what is left of them at the stop."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ncclient import manager
+from programs import Program, a_daemon, soon
+
+ESC = "http://www.cisco.com/esc/esc"
+WITHIN = 30
+CONFIG = '<config xmlns="urn:ietf:params:xml:ns:netconf:base:1.0">{}</config>'
+LAB = CONFIG.format(
+    f'<esc_system_config xmlns="{ESC}"><vim_connectors><vim_connector><id>lab</id>'
+    "<type>SIMULATOR</type><properties><property><name>guests</name><value>real</value></property>"
+    "</properties></vim_connector></vim_connectors></esc_system_config>"
+)
+KPI = """
+<kpi><event_name>{event}</event_name><metric_value>0</metric_value><metric_cond>EQ</metric_cond>
+  <metric_type>UINT8</metric_type><metric_collector><type>CUSTOM_SCRIPT</type><nicid>0</nicid>
+    <poll_frequency>1</poll_frequency><polling_unit>minutes</polling_unit>
+    <continuous_alarm>false</continuous_alarm><properties>
+      <property><name>script_filename</name><value>{script}</value></property>
+      <property><name>timeout_sec</name><value>50</value></property>
+      <property><name>password</name><value>{secret}</value></property>
+    </properties></metric_collector></kpi>
+"""
+SERVICE = """
+<esc_datamodel xmlns="http://www.cisco.com/esc/esc"><tenants><tenant><name>t</name><deployments>
+<deployment><name>dep</name><vm_group><name>g</name><locator><vim_id>lab</vim_id></locator>
+  <image>i</image><flavor>f</flavor><bootup_time>100</bootup_time>
+  <interfaces><interface><nicid>0</nicid><network>n</network><ip_address>192.0.2.7</ip_address>
+  </interface></interfaces>
+  <kpi_data>{kpis}</kpi_data>
+  <rules><user_rules><rule><event_name>LIFE</event_name><action>ALWAYS LOG</action>
+    <action>TRUE my_own.sh</action></rule></user_rules>
+    <admin_rules><rule><event_name>LIFE</event_name><action>TRUE servicebooted.sh</action></rule>
+    </admin_rules></rules>
+  <scaling><min_active>1</min_active><max_active>1</max_active></scaling>
+</vm_group></deployment></deployments></tenant></tenants></esc_datamodel>
+"""
+SECRET = "correct-horse"
+
+
+def lines(program: Program, event: str) -> list[dict[str, Any]]:
+    written = program.log.read_text().splitlines()
+    found = [json.loads(line) for line in written if line.startswith("{")]
+    return [line for line in found if line["event"] == event]
+
+
+def a_script(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> None:
+    # given: one that is well and complains, with what it was given; one that hangs
+    folder = tmp_path / "data"
+    folder.mkdir()
+    told = tmp_path / "told"
+    life = a_script(folder / "scripts", "life.sh", 'echo "asked: $*" >&2')
+    stuck = a_script(
+        folder / "scripts", "stuck.sh", f"trap '' TERM; echo $$ > {told}; sleep 1000 ; :"
+    )
+    kpis = [
+        KPI.format(event=event, script=script, secret=SECRET)
+        for event, script in (("LIFE", life), ("STUCK", stuck))
+    ]
+    with a_daemon(folder) as daemon:
+        # when
+        with manager.connect(
+            host="127.0.0.1",
+            port=daemon.ports["netconf"],
+            username="esc-nc-admin",
+            key_filename=str(daemon.key),
+            hostkey_verify=False,
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=20,
+        ) as session:
+            for body in (LAB, CONFIG.format(SERVICE.format(kpis="".join(kpis)))):
+                session.edit_config(target="running", config=body)
+
+        def alive() -> list[dict[str, Any]]:
+            told = lines(daemon, "event.told")
+            return [each for each in told if each["type"] == "SERVICE_ALIVE"]
+
+        (event,) = soon(lambda: alive() or None, WITHIN)
+        pid = soon(lambda: (told.exists() and told.read_text().strip()) or None, WITHIN)
+        assert daemon.stop() == 0
+        # then
+        assert event["status"] == "SUCCESS"
+        soon(lambda: not Path(f"/proc/{pid}").exists() or None, WITHIN)
+        (logged,) = lines(daemon, "rule.log")
+        assert (logged["deployment"], logged["kpi"], logged["value"]) == ("dep", "LIFE", "0")
+        (complaint,) = lines(daemon, "monitor.script_complains")
+        assert complaint["said"].startswith("exit status 0: asked: vm_ip_address 192.0.2.7 timeout")
+        (warning,) = lines(daemon, "edit.accepted_with_warning")
+        assert "TRUE my_own.sh (rule LIFE)" in warning["warning"]
+        assert SECRET not in daemon.log.read_text()
