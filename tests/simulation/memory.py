@@ -21,7 +21,7 @@ def kept(engine: Engine) -> Iterator[str]:
         if dead := [key for key in held if key not in alive]:
             yield f"{what} of records that are no more: {dead}"
     watched = {vm for vm, key in performer._watched.items() if key not in alive}
-    if watched or set(performer.monitor._watches) != set(performer._watched):
+    if watched or len(performer.monitor) != len(performer._watched):
         yield f"VMs are watched that are no more: {watched}"
     under = {key for keys in engine._children.values() for key in keys}
     if under != alive:

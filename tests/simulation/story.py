@@ -46,6 +46,18 @@ class Lives:
             yield f"events of {id_}, which nobody accepted"
 
 
+def unprovoked(events: Iterable[LoggedEvent]) -> Iterator[str]:
+    """
+    Yield what of deployments was not removed though the clouds removed whatever they could.
+
+    A shared network is not counted: deployments may still use it.
+    """
+    for event in (logged.event for logged in events):
+        ends = event.type.startswith("DELETE_") or event.type.endswith("_UNDEPLOYED")
+        if ends and event.deployment is not None and event.status is _FAILED:
+            yield f"{event.type} of {event.deployment} failed without a cause: {event.message}"
+
+
 def _by_incarnation(events: Iterable[LoggedEvent]) -> dict[str, list[Any]]:
     told: dict[str, list[Any]] = {}
     for event in (logged.event for logged in events):

@@ -43,7 +43,7 @@ from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, Weather
 from tests.simulation.order import Order
 from tests.simulation.requests import any_deployment, any_resource
-from tests.simulation.story import Lives
+from tests.simulation.story import Lives, unprovoked
 from tests.simulation.wishes import Wish, edit_of, path_of, text_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,6 +138,8 @@ class World:
         self.order = Order()
         self.homes = Homes()
         self.lives = Lives()
+        self.harmless = True
+        """Whether no cloud has done anything but what it was asked for."""
         self.ahead = timedelta(0)
         """By how much the machine's clock was set forward since the beginning."""
         self.weather = CALM
@@ -197,8 +199,10 @@ class World:
         self.wishes.update((key, Wish(intent)) for key, intent in FIRST.items())
         if self.random.random() < 0.5:
             await self._edit({connector_key(FAR): connector(FAR)})
+        rules = any_rules(self.random)
         self._turns(any_weather(self.random))
-        self.clouds.play(any_rules(self.random))
+        self.clouds.play(rules)
+        self.harmless = self.weather is CALM and not rules
         for _ in range(self.random.randint(4, 10)):
             await self._one_thing()
         self._turns(CALM)
@@ -247,6 +251,7 @@ class World:
         elif what < 0.27:
             self.clouds.silence(self.random)
         elif what < 0.32:
+            self.harmless = False
             self.clouds.mischief(self.random)
         elif what < 0.36:
             await self._outage()
@@ -259,6 +264,7 @@ class World:
 
     async def _outage(self) -> None:
         """One of the VIMs cannot be reached for a while, whatever is asked of it meanwhile."""
+        self.harmless = False
         vim = self.clouds.vims[self.random.choice([NEAR, FAR])]
         vim.weather = replace(self.weather, unreachable=1.0)
         await asyncio.sleep(self.random.choice([0.5, 20.0, 90.0]))
@@ -437,6 +443,7 @@ class World:
     def _check_told(self, records: Mapping[Key, Any]) -> None:
         made = {vm: BEGAN + timedelta(seconds=at) for vm, at in self.clouds.made().items()}
         wrong = (
+            *(unprovoked(self.events) if self.harmless else ()),
             *belongings.wrong(records, self.clouds),
             *self.lives.wrong(self.events, records),
             *(f"out of order: {early}" for early in self.order.too_early(made, self.events)),
