@@ -1,25 +1,135 @@
-"""What has left the list of leftovers: no event tells of it, for its deployment has ended."""
+"""
+What stays in a VIM though it should be gone (ruling 8): named, chosen, and when it has left.
 
-from collections.abc import Iterator
+No event tells of its end, for its deployment has ended.
+"""
 
-from esc_daemon.domain.ids import VimId, parts_of
-from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from esc_daemon.domain.ids import NO_VIM, RecordId, ServerKey, VimId, parts_of
+from esc_daemon.domain.record import DeploymentRecord, Leftover, Record, ResourceRecord
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import LeftoversPurged, LeftoversRetried, LeftoverTrigger
+
+_NAMED: Final = 5
+"""Leftovers that a refusal names."""
 
 
-def departed(step: Step) -> Iterator[tuple[str, str, VimId]]:
-    """Yield kind, name and VIM of each leftover that *step* ends, for the log."""
+class LeftoverRef(NamedTuple):
+    """
+    One leftover, by the words that opdata has for it.
+
+    *subject* is what it is to its record. *id* is that of the VIM, "" where it never told one.
+    """
+
+    subject: ServerKey | RecordId
+    kind: str
+    name: str
+    id: str
+    tenant: str
+    deployment: str
+    vim: VimId
+
+    def words(self) -> dict[str, str]:
+        """Return what a log line calls it."""
+        return {name: word for name, word in zip(self._fields[1:], self[1:], strict=True) if word}
+
+    def __str__(self) -> str:
+        """Say what it is and where, for people."""
+        of = "/".join(part for part in (self.tenant, self.deployment) if part)
+        place = f" in VIM {self.vim}" if self.vim else ""
+        return f"{self.kind} {self.name}" + (f" of {of}" if of else "") + place
+
+
+class LeftoverActionType(StrEnum):
+    """What an operator may do about leftovers."""
+
+    PURGE = "PURGE"
+    """Forget them: nothing is asked of the VIM."""
+
+    RETRY = "RETRY"
+    """Try their removal again now."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class LeftoverAction:
+    """What to do about which leftovers: those that every field which is not None fits."""
+
+    type: LeftoverActionType
+    kind: str | None = None
+    name: str | None = None
+    id: str | None = None
+    tenant: str | None = None
+    deployment: str | None = None
+    vim: str | None = None
+
+    def chosen(self, record: Record | None) -> Iterator[LeftoverRef]:
+        """Yield the leftovers of *record* that it means."""
+        asked = (self.kind, self.name, self.id, self.tenant, self.deployment, self.vim)
+        for each in leftovers_of(record):
+            told = each[1:]
+            if all(word in {None, said} for word, said in zip(asked, told, strict=True)):
+                yield each
+
+
+def leftovers_of(record: Record | None) -> Iterator[LeftoverRef]:
+    """Yield what *record* has left in a VIM; what is still being removed is none of it."""
+    if isinstance(record, DeploymentRecord):
+        for each in record.leftovers:
+            yield _server(record, each)
+    elif isinstance(record, ResourceRecord) and record.state is ResourceState.LEFTOVER:
+        owner, handle = record.owner, record.handle
+        yield LeftoverRef(
+            subject=record.id,
+            kind=record.key.kind.value,
+            name=parts_of(record.key.name)[-1],
+            id=handle.resource_id if handle else "",
+            tenant=record.key.tenant or "",
+            deployment=owner[0].name if owner else "",
+            vim=record.vim or (handle.vim if handle else NO_VIM),
+        )
+
+
+def _server(record: DeploymentRecord, leftover: Leftover) -> LeftoverRef:
+    vm = leftover.vm
+    return LeftoverRef(
+        subject=ServerKey(vm.id, vm.generation),
+        kind="vm",
+        name=vm.name,
+        id=vm.server.resource_id if vm.server else "",
+        tenant=record.key.tenant or "",
+        deployment=record.key.name,
+        vim=vm.vim,
+    )
+
+
+def departed(step: Step) -> Iterator[LeftoverRef]:
+    """Yield each leftover that *step* ends, for the log; what is adopted does not end."""
     before, record = step.before, step.record
-    if isinstance(before, DeploymentRecord) and before.leftovers:
-        left = record.leftovers if isinstance(record, DeploymentRecord) else ()
-        stays = {(each.vm.id, each.vm.generation) for each in left}
-        for each in before.leftovers:
-            if (each.vm.id, each.vm.generation) not in stays:
-                yield "vm", each.vm.name, each.vm.vim
-    elif (
-        isinstance(before, ResourceRecord)
-        and before.state is ResourceState.LEFTOVER
-        and record is None
-    ):
-        yield before.key.kind.value, "/".join(parts_of(before.key.name)), before.vim
+    if isinstance(before, DeploymentRecord):
+        if not before.leftovers:
+            return
+    elif record is not None:
+        return
+    stays = {each.subject for each in leftovers_of(record)}
+    yield from (each for each in leftovers_of(before) if each.subject not in stays)
+
+
+def trigger_of(action: LeftoverAction, found: Iterable[LeftoverRef]) -> LeftoverTrigger:
+    """Return what their record is told of *found*, which *action* has chosen."""
+    subjects = frozenset(each.subject for each in found)
+    if action.type is LeftoverActionType.PURGE:
+        return LeftoversPurged(subjects=subjects)
+    return LeftoversRetried(subjects=subjects)
+
+
+def none_fits(records: Iterable[Record]) -> str:
+    """Return the refusal of an action that means none of the leftovers in *records*."""
+    named = [str(each) for record in records for each in leftovers_of(record)]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    there = ", ".join(named[:_NAMED]) or "none"
+    return f"no leftover fits all that was given (there are: {there}{more})"

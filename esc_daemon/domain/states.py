@@ -102,6 +102,7 @@ class ResourceMove(StrEnum):
     REMOVAL_WANTED = "removal_wanted"
     REMOVED = "removed"
     LEFT_BEHIND = "left_behind"
+    PURGED = "purged"
 
 
 class OperationState(StrEnum):
@@ -271,8 +272,13 @@ RESOURCE_LIFECYCLE: Final[Mapping[ResourceState, Mapping[ResourceMove, ResourceS
     _R.ACTIVE: {_RM.REMOVAL_WANTED: _R.DELETING},
     _R.ERROR: {_RM.REMOVAL_WANTED: _R.DELETING},
     _R.DELETING: {_RM.REMOVED: _R.UNDEF, _RM.LEFT_BEHIND: _R.LEFTOVER},
-    # tried again with long pauses; the same name may be asked for again meanwhile
-    _R.LEFTOVER: {_RM.REMOVED: _R.UNDEF, _RM.ACCEPTED: _R.CREATING},
+    # tried again with long pauses; the same name may be asked for again meanwhile, and the operator
+    # may have it forgotten
+    _R.LEFTOVER: {
+        _RM.REMOVED: _R.UNDEF,
+        _RM.PURGED: _R.UNDEF,
+        _RM.ACCEPTED: _R.CREATING,
+    },
 }
 
 _O = OperationState

@@ -112,6 +112,20 @@ class CallFailed:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class LeftoversPurged:
+    """The operator wants these leftovers forgotten, whatever becomes of them in the VIM."""
+
+    subjects: frozenset[ServerKey | RecordId]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class LeftoversRetried:
+    """The operator wants the removal of these leftovers to be tried now."""
+
+    subjects: frozenset[ServerKey | RecordId]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class KpiCrossed:
     """A KPI of this server became true or false (after its occurrences)."""
 
@@ -149,6 +163,7 @@ class Woken:
     """A moment that the plan named has come."""
 
 
+LeftoverTrigger = LeftoversPurged | LeftoversRetried
 NeighbourTrigger = ResourcesReady | ResourceFailed | NeighboursGone
 Trigger = (
     IntentChanged
@@ -159,6 +174,7 @@ Trigger = (
     | ResourceMade
     | ResourceGone
     | CallFailed
+    | LeftoverTrigger
     | VimChecked
     | VimDoubted
     | Restarted

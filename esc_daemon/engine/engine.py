@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
@@ -26,7 +27,13 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, TenantName, VimId
-from esc_daemon.domain.leftovers import departed
+from esc_daemon.domain.leftovers import (
+    LeftoverAction,
+    LeftoverRef,
+    departed,
+    none_fits,
+    trigger_of,
+)
 from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
@@ -49,6 +56,7 @@ from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer, parts
 from esc_daemon.engine.timers import Timers
+from esc_daemon.engine.turns import MailboxTurn, in_order
 from esc_daemon.engine.vims import Vims
 from esc_daemon.histogram import Histogram
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -224,7 +232,7 @@ class Engine:
             while True:
                 keys = {key for key, _ in self._told(edit)}
                 async with AsyncExitStack() as turns:
-                    for key in sorted(keys, key=_in_order):
+                    for key in sorted(keys, key=in_order):
                         await turns.enter_async_context(self._turn(key))
                     told = self._told(edit)
                     if keys.issuperset(key for key, _ in told):
@@ -246,11 +254,35 @@ class Engine:
     ) -> Sequence[OperationId]:
         moved = self._steps(told, edit)
         await self._commit(moved, edit)
-        for number, step in enumerate(moved, 1):
-            self._follow_when_read(self._box(step.key))
-            if number % _A_TURN == 0:
-                await asyncio.sleep(0)  # others get a turn; these records are ours still
+        await self._follow_all(moved)
         return [operation for step in moved if (operation := begun_by(step)) is not None]
+
+    async def act(self, action: LeftoverAction) -> Sequence[LeftoverRef]:
+        """
+        Do *action* to all leftovers that it means, durably, and return them.
+
+        Raises:
+            Refused: It means none (data-missing).
+            StoreError: It could not be stored; nothing changed.
+
+        """
+        return await asyncio.shield(self._task(self._act(action)))
+
+    async def _act(self, action: LeftoverAction) -> Sequence[LeftoverRef]:
+        keys = [each.key for each in self.records() if any(action.chosen(each))]
+        async with AsyncExitStack() as turns:
+            for key in sorted(keys, key=in_order):
+                await turns.enter_async_context(self._turn(key))
+            found = {key: tuple(action.chosen(self.record(key))) for key in keys}
+            if not any(found.values()):
+                raise Refused("data-missing", none_fits(self.records()))
+            steps: dict[Key, Step] = {}
+            for key, left in found.items():
+                self._advance(steps, key, trigger_of(action, left))
+            moved = [step for step in steps.values() if step.moved]
+            await self._commit(moved)
+            await self._follow_all(moved)
+        return [each for left in found.values() for each in left]
 
     def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
         steps: dict[Key, Step] = {}
@@ -292,9 +324,9 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _turn(self, key: Key) -> "_Turn":
+    def _turn(self, key: Key) -> MailboxTurn:
         """Hold the mailbox of *key*: nobody else moves its record meanwhile."""
-        return _Turn(self._box(key), self._unused)
+        return MailboxTurn(self._box(key), self._unused)
 
     def _drain_soon(self, box: Mailbox) -> None:
         if not box.draining:
@@ -338,6 +370,8 @@ class Engine:
             self.not_stored += 1
             log.error("step.not_stored", **_about(box), error=str(error))  # noqa: TRY400
             return False
+        for left in chain.from_iterable(map(departed, moved)):
+            log.info("leftover.gone", **left.words())
         return True
 
     def _advance(self, steps: dict[Key, Step], key: Key, trigger: Trigger) -> None:
@@ -365,8 +399,6 @@ class Engine:
             box = self._box(step.key)
             box.record = step.record
             self._index(box)
-            for kind, name, vim in departed(step):
-                log.info("leftover.gone", kind=kind, name=name, vim=vim)
         if sealed and log.is_enabled_for(logging.DEBUG):
             for step in sealed:
                 told = [event.type.value for event in step.events]
@@ -386,6 +418,12 @@ class Engine:
         """
         if not box.waiting:
             self._follow(box)
+
+    async def _follow_all(self, moved: Sequence[Step]) -> None:
+        for number, step in enumerate(moved, 1):
+            self._follow_when_read(self._box(step.key))
+            if number % _A_TURN == 0:
+                await asyncio.sleep(0)  # others get a turn; these records are ours still
 
     def _follow(self, box: Mailbox) -> None:
         """Do what the record now wants done, and let its neighbours look at it."""
@@ -432,37 +470,6 @@ def _about(box: Mailbox) -> dict[str, str | None]:
         **parts(box.key),
         "operation": None if box.record is None else operation_of(box.record),
     }
-
-
-class _Turn:
-    """See `Engine._turn`; a class, since a generator costs three times as much."""
-
-    __slots__ = ("_box", "_unused")
-
-    def __init__(self, box: Mailbox, unused: Callable[[Mailbox], None]) -> None:
-        self._box = box
-        self._unused = unused
-
-    async def __aenter__(self) -> None:
-        self._box.users += 1
-        try:
-            await self._box.turn.acquire()
-        except BaseException:
-            self._left()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._box.turn.release()
-        self._left()
-
-    def _left(self) -> None:
-        self._box.users -= 1
-        self._unused(self._box)
-
-
-def _in_order(key: Key) -> tuple[str, str, str]:
-    """Mailboxes are always taken in this order, so that two edits cannot wait for each other."""
-    return key.kind.value, key.tenant or "", key.name
 
 
 def _sealed(step: Step) -> Step:

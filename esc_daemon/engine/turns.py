@@ -1,8 +1,11 @@
-"""A turn that many may share, or one have alone."""
+"""Turns: one that many may share or one have alone, and those at the mailboxes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+
+from esc_daemon.domain.ids import Key
+from esc_daemon.engine.mailbox import Mailbox
 
 
 class SharedTurn:
@@ -37,3 +40,38 @@ class SharedTurn:
         async with self._gate:  # shut until the end
             await self._unshared.wait()
             yield
+
+
+class MailboxTurn:
+    """
+    Hold a mailbox: nobody else moves its record meanwhile.
+
+    A class, since a generator costs three times as much.
+    """
+
+    __slots__ = ("_box", "_unused")
+
+    def __init__(self, box: Mailbox, unused: Callable[[Mailbox], None]) -> None:
+        self._box = box
+        self._unused = unused
+
+    async def __aenter__(self) -> None:
+        self._box.users += 1
+        try:
+            await self._box.turn.acquire()
+        except BaseException:
+            self._left()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._box.turn.release()
+        self._left()
+
+    def _left(self) -> None:
+        self._box.users -= 1
+        self._unused(self._box)
+
+
+def in_order(key: Key) -> tuple[str, str, str]:
+    """Mailboxes are always taken in this order, so that two edits cannot wait for each other."""
+    return key.kind.value, key.tenant or "", key.name

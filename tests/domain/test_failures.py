@@ -437,7 +437,7 @@ def test_a_leftover_that_somebody_else_removed_is_gone_at_the_next_try() -> None
 
     assert not world.records
     step = Step(key=SHOP, before=before, record=None)
-    assert list(departed(step)) == [("vm", left.vm.name, "sim")]
+    assert [str(each) for each in departed(step)] == [f"vm {left.vm.name} of acme/shop in VIM sim"]
 
 
 def test_what_leaves_the_list_of_leftovers_is_named() -> None:
@@ -449,8 +449,8 @@ def test_what_leaves_the_list_of_leftovers_is_named() -> None:
 
     assert list(departed(Step(key=SHOP, before=shop, record=shop))) == []
     assert list(departed(Step(key=IN, before=network, record=network))) == []
-    assert list(departed(Step(key=IN, before=network, record=None))) == [
-        ("network", "shop/in", "sim")
+    assert [str(each) for each in departed(Step(key=IN, before=network, record=None))] == [
+        "network in of acme/shop in VIM sim"
     ]
 
 

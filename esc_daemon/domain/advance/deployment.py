@@ -17,6 +17,8 @@ from esc_daemon.domain.triggers import (
     CallFailed,
     IntentChanged,
     KpiCrossed,
+    LeftoversPurged,
+    LeftoversRetried,
     NeighboursGone,
     ResourceFailed,
     ResourceGone,
@@ -83,6 +85,10 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
             return undeploy.neighbours_gone(record, failures, now)
         case ServerSeen() | ServerGone() | CallFailed() | KpiCrossed():
             return _about_a_server(record, trigger, now, policy)
+        case LeftoversPurged(subjects=subjects):
+            return undeploy.without_leftovers(record, subjects)
+        case LeftoversRetried(subjects=subjects):
+            return undeploy.leftovers_due(record, subjects, now)
         case Woken():
             return deploy.boot_deadlines(record, now)
         case Restarted():
@@ -132,7 +138,7 @@ def _server_seen(record: DeploymentRecord, server: Server, now: datetime, policy
 def _server_gone(record: DeploymentRecord, gone: ServerGone, now: datetime, policy: Policy) -> Step:
     vm = vm_at(record, gone.key)
     if vm is None and not gone.looked:
-        return undeploy.leftover_gone(record, gone.key)
+        return undeploy.without_leftovers(record, {gone.key})
     if vm is not None and vm.state is VmState.DEPLOYING:
         return deploy.server_missing(record, vm, now, policy)
     if vm is not None and vm.state is VmState.UNDEPLOYING and not gone.looked:

@@ -32,6 +32,9 @@ from esc_daemon.domain.triggers import (
     CallFailed,
     IntentChanged,
     KpiCrossed,
+    LeftoversPurged,
+    LeftoversRetried,
+    LeftoverTrigger,
     NeighboursGone,
     ResourceFailed,
     ResourceGone,
@@ -89,9 +92,7 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
         case ResourcesReady(handles=handles):
             return _neighbours_ready(record, next(iter(handles.values()), None), now, policy)
         case ResourceFailed(error=error):
-            if not waits(record) or record.state is not ResourceState.CREATING:
-                return _unmoved(record)
-            return _not_created(record, causes.not_asked(error))
+            return _neighbour_failed(record, error)
         case NeighboursGone(failures=failures):
             return _may_go(record, failures, now, policy)
         case ResourceMade(id=id_, handle=handle):
@@ -100,6 +101,8 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             return _gone(record, id_, now)
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
+        case LeftoversPurged() | LeftoversRetried():
+            return _leftover_told(record, trigger, now)
         case Restarted():
             return _restarted(record, now, policy)
         case (
@@ -271,6 +274,12 @@ def _neighbours_ready(
     return Step(key=record.key, before=record, record=ready)
 
 
+def _neighbour_failed(record: AnyResourceRecord, error: str) -> Step:
+    if not waits(record) or record.state is not ResourceState.CREATING:
+        return _unmoved(record)
+    return _not_created(record, causes.not_asked(error))
+
+
 def _may_go(
     record: AnyResourceRecord,
     failures: tuple[tuple[Key, str], ...],
@@ -408,6 +417,20 @@ def _left_behind(
         error=causes.resource_left(record, cause),
     )
     return Step(key=record.key, before=record, record=remaining, events=events)
+
+
+def _leftover_told(record: AnyResourceRecord, told: LeftoverTrigger, now: datetime) -> Step:
+    """The operator has it forgotten, or tried again now; what is no leftover is not touched."""
+    if record.state is not ResourceState.LEFTOVER or record.id not in told.subjects:
+        return _unmoved(record)
+    if isinstance(told, LeftoversPurged):
+        end = next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.PURGED)
+        assert end is ResourceState.UNDEF  # which has no record
+        return Step(key=record.key, before=record, record=None)
+    if record.attempt is None or record.attempt.next <= now:
+        return _unmoved(record)
+    due = replace(record, attempt=replace(record.attempt, next=now))
+    return Step(key=record.key, before=record, record=due)
 
 
 def _restarted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:

@@ -1,12 +1,13 @@
 """Undeploy: from anywhere to nothing, or to leftovers that are shown (ESC-WORKFLOWS section 2)."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance import deploy
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, ServerKey
+from esc_daemon.domain.ids import Key, RecordId, ServerKey
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
 from esc_daemon.domain.policy import begin as begin_attempt
@@ -180,9 +181,9 @@ def _ended(
     return Step(key=record.key, before=before, record=after, events=told)
 
 
-def leftover_gone(record: DeploymentRecord, key: ServerKey) -> Step:
-    """A leftover has left at last; its names and addresses are free again."""
-    rest = tuple(each for each in record.leftovers if not _is(each, key))
+def without_leftovers(record: DeploymentRecord, subjects: Collection[ServerKey | RecordId]) -> Step:
+    """Leftovers have left at last, or are forgotten; their names and addresses are free again."""
+    rest = tuple(each for each in record.leftovers if _key(each) not in subjects)
     if len(rest) == len(record.leftovers):
         return Step(key=record.key, before=record, record=record)
     if not rest and record.state is ServiceState.UNDEF:
@@ -190,14 +191,29 @@ def leftover_gone(record: DeploymentRecord, key: ServerKey) -> Step:
     return Step(key=record.key, before=record, record=replace(record, leftovers=rest))
 
 
+def leftovers_due(
+    record: DeploymentRecord, subjects: Collection[ServerKey | RecordId], now: datetime
+) -> Step:
+    """The operator does not want to wait: the next try is now."""
+    due = tuple(
+        replace(each, attempt=replace(each.attempt, next=now))
+        if _key(each) in subjects and each.attempt.next > now
+        else each
+        for each in record.leftovers
+    )
+    if due == record.leftovers:
+        return Step(key=record.key, before=record, record=record)
+    return Step(key=record.key, before=record, record=replace(record, leftovers=due))
+
+
 def leftover_stays(
     record: DeploymentRecord, key: ServerKey, error: str, now: datetime, policy: Policy
 ) -> Step:
     """A leftover would not go: again after a long pause, for as long as it takes."""
-    if not any(_is(each, key) for each in record.leftovers):
+    if not any(_key(each) == key for each in record.leftovers):
         return Step(key=record.key, before=record, record=record)
     again = tuple(
-        replace(each, attempt=_again(each, error, now, policy)) if _is(each, key) else each
+        replace(each, attempt=_again(each, error, now, policy)) if _key(each) == key else each
         for each in record.leftovers
     )
     return Step(key=record.key, before=record, record=replace(record, leftovers=again))
@@ -209,5 +225,5 @@ def _again(leftover: Leftover, error: str, now: datetime, policy: Policy) -> Att
     return left(tried, now, policy, subject=subject)
 
 
-def _is(leftover: Leftover, key: ServerKey) -> bool:
-    return leftover.vm.id == key.vm and leftover.vm.generation == key.generation
+def _key(leftover: Leftover) -> ServerKey:
+    return ServerKey(leftover.vm.id, leftover.vm.generation)
