@@ -15,7 +15,7 @@ _LISTS = frozenset(
         *("network", "subnet", "image", "flavor", "volume", "kpi", "rule", "configuration"),
         *("variable", "property", "extension", "policy", "condition", "placement", "address"),
         *("static_ip_address_pool", "static_mac_address_pool", "ip_address_range"),
-        *("vim_connector", "user", "host", "rpc-error"),
+        *("vim_connector", "user", "host", "leftover", "rpc-error"),
     }
 )
 _LEAF_LISTS = frozenset({"action", "val", "security_group", "vm_group_ref"})

@@ -35,7 +35,7 @@ ESC_ROOTS = frozenset({"esc_datamodel", "esc_system_config"})
 ACTIONS = frozenset(
     {
         *("serviceAction", "vmAction", "recoveryVmAction"),
-        *("hostAction", "vmBackupAction", "snapshotAction"),
+        *("hostAction", "vmBackupAction", "snapshotAction", "leftoverAction"),
     }
 )
 """RPCs of ESC's data model."""

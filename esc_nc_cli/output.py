@@ -16,7 +16,14 @@ from esc_nc_cli.client import Reply
 from esc_nc_cli.discover import Endpoint
 from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable
 from esc_nc_cli.forms import Format, as_object, columns, pretty
-from esc_nc_cli.tables import LEAF_HEAD, VM_HEAD, leaf_rows, vm_rows
+from esc_nc_cli.tables import (
+    LEAF_HEAD,
+    LEFTOVER_HEAD,
+    VM_HEAD,
+    leaf_rows,
+    leftover_rows,
+    vm_rows,
+)
 from esc_nc_cli.xmltree import BASE, ESC, child, parse, qname
 
 # Steps of opdata down to the deployments: who asks for one of them is shown VMs.
@@ -108,6 +115,8 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
     """
     Return a row for each VM and leftover, or for data without deployments a row for each leaf.
 
+    Who asked for the leftovers alone is told more of each.
+
     *xpath* is what was asked for; it tells "no deployments" from "something else". An ok and
     errors are tables of their own.
     """
@@ -118,6 +127,8 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
     data = reply.root.find(qname(BASE, "data"))
     if data is None:
         return columns([LEAF_HEAD, *leaf_rows(reply.root)])
+    if _steps(xpath)[-1:] == ["leftovers"]:
+        return columns([LEFTOVER_HEAD, *leftover_rows(data)])
     rows = list(vm_rows(data))
     if rows or _may_hold_deployments(data, xpath):
         return columns([VM_HEAD, *rows])
@@ -133,8 +144,13 @@ def _error_rows(reply: Reply) -> Iterator[tuple[str, ...]]:
 def _may_hold_deployments(data: etree._Element, xpath: str | None) -> bool:
     if xpath is None:
         return next(data.iter(qname(ESC, "opdata")), None) is not None
-    steps = [step.removeprefix("esc:") for step in _PREDICATE.sub("", xpath).strip("/ ").split("/")]
+    steps = _steps(xpath)
     return "opdata" in steps and steps[-1] in _ABOVE_VMS
+
+
+def _steps(xpath: str | None) -> list[str]:
+    path = _PREDICATE.sub("", xpath or "").strip("/ ")
+    return [step.removeprefix("esc:") for step in path.split("/")]
 
 
 @contextmanager

@@ -10,6 +10,9 @@ from esc_nc_cli.xmltree import ESC, leaf, local_name, qname
 VM_HEAD = (
     *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP", "VIM", "HOST", "ERROR"),
 )
+LEFTOVER_HEAD = (
+    *("KIND", "NAME", "ID", "TENANT", "DEPLOYMENT", "VIM", "TRIES", "NEXT_TRY", "ERROR"),
+)
 LEAF_HEAD = ("PATH", "VALUE")
 # Keys stand first in an entry (RFC 7950 section 7.8.5). These begin no container.
 _KEYS = frozenset(
@@ -36,6 +39,17 @@ def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
         place = (leaf(leftover, "tenant"), leaf(leftover, "deployment_name"))
         vim, error = leaf(leftover, "vim_id"), leaf(leftover, "error")
         yield _row(*place, None, None, what, "LEFTOVER", None, vim, None, error)
+
+
+def leftover_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each thing that should be gone, with how it stands with it."""
+    for each in data.iter(qname(ESC, "leftover")):
+        id_ = leaf(each, "vm_id") or leaf(each, "resource_id")
+        belonged = (leaf(each, "tenant"), leaf(each, "deployment_name"))
+        tries = (leaf(each, "tries"), leaf(each, "next_try"), leaf(each, "error"))
+        yield _row(
+            leaf(each, "kind"), leaf(each, "name"), id_, *belonged, leaf(each, "vim_id"), *tries
+        )
 
 
 def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:

@@ -94,7 +94,13 @@ class AccessControl:
             rules = self._nacm.rules_for(user, groups)
             # the recovery session of RFC 8341 section 3.3.3
             unlimited = user == LOCAL_CLIENT
-            rights = Rights(self._nacm, rules, modules=self._modules, unlimited=unlimited)
+            rights = Rights(
+                self._nacm,
+                rules,
+                modules=self._modules,
+                guards_call=self._model.guards_call,
+                unlimited=unlimited,
+            )
             known = _Known(groups, rights, now)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()

@@ -133,12 +133,19 @@ class Rights:
         rules: Sequence[Rule],
         *,
         modules: Mapping[str, str],
+        guards_call: Callable[[str, str], bool] = lambda _, __: False,
         unlimited: bool = False,
     ) -> None:
-        """Make it of *rules*, in order; *modules* gives the name of a module by its namespace."""
+        """
+        Make it of *rules*, in order; *modules* gives the name of a module by its namespace.
+
+        *guards_call* tells of an operation, (namespace, name), whether its module denies it where
+        no rule permits it.
+        """
         self._nacm = nacm
         self._rules = rules
         self._modules = modules
+        self._guards_call = guards_call
         self._unlimited = unlimited or not nacm.enabled
         self._decided: dict[tuple[Access, str, str], bool] = {}
         self.reads_all: Final = self._may_all(Access.READ)
@@ -187,7 +194,9 @@ class Rights:
         found = self._first(Access.EXEC, Subject.OPERATION, module, name)
         if found is not None:
             return found.permit
-        return (module, name) not in _NEVER and self._nacm.exec_default
+        if (module, name) in _NEVER or self._guards_call(namespace, name):
+            return False
+        return self._nacm.exec_default
 
     def may_hear(self, namespace: str, name: str) -> bool:
         """Tell whether the notification *name* may be sent to him (section 3.4.6)."""

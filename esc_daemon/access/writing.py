@@ -36,6 +36,9 @@ class Model(Protocol):
     def data_root(self, namespace: str, name: str) -> Guarded | None:
         """Return one top-level node with its state."""
 
+    def guards_call(self, namespace: str, name: str) -> bool:
+        """Tell whether the operation *name* is denied where no rule permits it."""
+
 
 class WriteCheck:
     """Looks at the edits of one user; to be asked before anything else is said of an edit."""

@@ -26,6 +26,7 @@ from esc_daemon.datamodel.tree import (
     yang_directory,
 )
 from esc_daemon.netconf.library import YangLibrary
+from esc_daemon.netconf.schema import Guard
 from esc_daemon.netconf.xml import name_of, qualified, serialise
 
 _SHADOW_MODULE: Final = "esc_validation"
@@ -112,6 +113,11 @@ class Schema:
     def rpcs(self) -> Mapping[str, Node]:
         """Return the RPCs of the module by name, each with the node of its parameters."""
         return self._tree.inputs
+
+    def guards_call(self, namespace: str, name: str) -> bool:
+        """Tell whether only who has a rule for it may call the operation *name*."""
+        rpc = self._tree.inputs.get(name) if namespace == NAMESPACE else None
+        return rpc is not None and rpc.guard is Guard.ALL
 
     def event_types(self) -> frozenset[str]:
         """Return the values that ``event/type`` of an escEvent may have."""

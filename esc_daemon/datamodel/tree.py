@@ -170,7 +170,9 @@ def _is_error(tag: str) -> bool:
 def _input(rpc: Any) -> Node:
     statement = next(child for child in rpc.i_children if child.keyword == "input")
     children = _Reader(state=False).children(statement)
-    return Node(kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=children)
+    return Node(
+        kind=NodeKind.PRESENCE_CONTAINER, name=rpc.arg, children=children, guard=_guard(rpc)
+    )
 
 
 @dataclass(slots=True, frozen=True)

@@ -28,12 +28,15 @@ from esc_daemon.datamodel.entries import DATAMODEL, EMPTY, ROOTS, RULES, WHOLE, 
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational
+from esc_daemon.datamodel.rpc_input import leftover_action
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
+from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.defaults import WithDefaults
-from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError, RpcErrors
 from esc_daemon.netconf.filters import Filter
 from esc_daemon.netconf.library import YangLibrary, modules_state, yang_library
 from esc_daemon.netconf.messages import Datastore as Datastores
@@ -47,7 +50,7 @@ from esc_daemon.northbound.ssh.services import (
     StreamInfo,
 )
 from esc_daemon.northbound.ways import EVERYWHERE, Way, way_of
-from esc_daemon.store.base import LoggedEvent, Store
+from esc_daemon.store.base import LoggedEvent, Store, StoreError
 
 log = structlog.get_logger()
 
@@ -69,6 +72,12 @@ NOT_YET: Final = frozenset(
     }
 )
 """RPCs of the data model whose time has not come: answered operation-not-supported."""
+LEFTOVER_ACTION: Final = "leftoverAction"
+_DONE: Final = {
+    LeftoverActionType.PURGE: "leftover.purged",
+    LeftoverActionType.RETRY: "leftover.retried",
+}
+"""The line of the log about each leftover."""
 
 
 class UnhandledRpc(CoverageError):
@@ -129,7 +138,7 @@ class Manager:
         """Make one; *state* is what a get shows beside the data model and the YANG *library*."""
         self._schema = schema
         self._answers = Answers(schema, held or HeldReplies())
-        if unhandled := schema.rpcs().keys() - NOT_YET:
+        if unhandled := schema.rpcs().keys() - NOT_YET - {LEFTOVER_ACTION}:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
         self._datastore = datastore
         self._candidate = candidate
@@ -143,7 +152,7 @@ class Manager:
     @property
     def actions(self) -> Collection[tuple[str, str]]:
         """RPCs of the esc namespace."""
-        return [(NAMESPACE, name) for name in NOT_YET]
+        return [(NAMESPACE, name) for name in (LEFTOVER_ACTION, *NOT_YET)]
 
     # ---------------------------------------------------------------- configuration
 
@@ -228,18 +237,33 @@ class Manager:
 
     async def act(self, operation: etree._Element, user: str) -> Sequence[etree._Element]:
         """
-        Check what an RPC of the esc namespace asks for.
+        Do what an RPC of the esc namespace asks for, and return what its reply holds.
 
         Raises:
-            RpcError, RpcErrors: Its input is wrong; operation-not-supported in this version.
+            RpcError, RpcErrors: It is refused and nothing changed; operation-not-supported in this
+                version.
 
         """
-        del user
         if errors := [error.rpc_error() for error in self._schema.validate_input(operation)]:
             raise RpcErrors(errors)
+        if name_of(operation)[1] == LEFTOVER_ACTION:
+            await self._act_on_leftovers(leftover_action(operation), user)
+            return ()
         raise RpcError.operation_not_supported(
             f"{name_of(operation)[1]} is not supported in this version"
         )
+
+    async def _act_on_leftovers(self, action: LeftoverAction, user: str) -> None:
+        try:
+            done = await self._engine.act(action)
+        except Refused as refused:
+            tag = ErrorTag(refused.tag)
+            raise RpcError(ErrorType.APPLICATION, tag, refused.text) from refused
+        except StoreError as error:
+            log.exception("action.not_stored", user=user)
+            raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        for each in done:  # no event tells of it
+            log.info(_DONE[action.type], user=user, **each.words())
 
     # ---------------------------------------------------------------- events
 

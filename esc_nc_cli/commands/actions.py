@@ -60,7 +60,7 @@ _file = click.argument("file", type=FILE_OR_STDIN, required=False)
 def svc_action(shell: Shell, *, action: Action, tenant: str, deployment: str) -> None:
     """Act on every VM of DEPLOYMENT."""
     leaves = {"actionType": action.value, "tenantName": tenant, "depName": deployment}
-    _act(shell, "Service Action", "serviceAction", leaves)
+    act(shell, "Service Action", "serviceAction", leaves)
 
 
 @click.command("vm-action")
@@ -78,7 +78,7 @@ def vm_action(shell: Shell, *, action: Action, vm_name: str, file: str | None, f
     """
     forced = "true" if force else None
     leaves = {"actionType": action.value, "vmName": vm_name, "force": forced}
-    _act(shell, "VM Action", "vmAction", leaves, file)
+    act(shell, "VM Action", "vmAction", leaves, file)
 
 
 @click.command("recovery-vm-action")
@@ -95,7 +95,7 @@ def recovery_vm_action(
     FILE ("-": standard input) holds one XML element that is sent along.
     """
     leaves = {"actionType": action.value, "vmName": vm_name}
-    _act(shell, "Recovery VM Action", "recoveryVmAction", leaves, file)
+    act(shell, "Recovery VM Action", "recoveryVmAction", leaves, file)
 
 
 @click.command("vm-backup-action")
@@ -116,7 +116,7 @@ def vm_backup_action(
     is sent along, such as properties.
     """
     leaves = {"actionType": action.value, "vmName": vm_name, "backupName": backup_name}
-    _act(shell, "VM Backup Action", "vmBackupAction", leaves, file)
+    act(shell, "VM Backup Action", "vmBackupAction", leaves, file)
 
 
 @click.command("snapshot-action")
@@ -152,16 +152,17 @@ def snapshot_action(shell: Shell, *, words: tuple[str, ...]) -> None:
 def host_action(shell: Shell, *, action: HostAction, host: str, vim_id: str | None) -> None:
     """Take HOST out of use or put it back."""
     leaves = {"actionType": action.value, "hostName": host, "vimId": vim_id}
-    _act(shell, "Host Action", "hostAction", leaves)
+    act(shell, "Host Action", "hostAction", leaves)
 
 
-def _act(
+def act(
     shell: Shell,
     title: str,
     name: str,
     leaves: Mapping[str, str | None],
     file: str | None = None,
 ) -> None:
+    """Send the RPC *name* with *leaves*, and what *file* holds, and print the answer."""
     further = None
     if file is not None:
         further, warnings = read_input(content_of(file))

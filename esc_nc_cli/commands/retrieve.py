@@ -21,7 +21,7 @@ def get(shell: Shell, *, xpath: str | None) -> None:
     All of it, or what is at XPATH, such as esc_datamodel/opdata; names need no prefixes. A table
     of operational data has a row for each VM, any other a row for each leaf.
     """
-    _show(shell, "Get", "get", xpath)
+    show(shell, "Get", "get", xpath)
 
 
 @click.command("get-config")
@@ -33,10 +33,11 @@ def get_config(shell: Shell, *, xpath: str | None) -> None:
 
     All of it, or what is at XPATH, such as esc_datamodel/tenants; names need no prefixes.
     """
-    _show(shell, "Get Config", "get-config", xpath)
+    show(shell, "Get Config", "get-config", xpath)
 
 
-def _show(shell: Shell, title: str, name: str, xpath: str | None) -> None:
+def show(shell: Shell, title: str, name: str, xpath: str | None) -> None:
+    """Send the operation *name*, get or get-config, and print what it finds at *xpath*."""
     query = None
     if xpath is not None:
         # Names in ESC's paths carry no prefix; who writes esc: is understood as well.

@@ -27,6 +27,7 @@ ACTIONS = {
     "vm-backup-action": (("vm", "b"), "vmBackupAction", "VM Backup Action"),
     "snapshot-action": (("delete", "s"), "snapshotAction", "Snapshot Action"),
     "host-action": (("enable", "h"), "hostAction", "Host Action"),
+    "leftover": (("purge", "--vim-id", "v"), "leftoverAction", "Leftover Action"),
 }
 NOT_SUPPORTED = REFUSAL.replace("data-missing", "operation-not-supported")
 
@@ -76,6 +77,18 @@ def leaves(element: etree._Element) -> dict[str, str]:
             ("host-action", "enable", "h", "--vim-id", "c"),
             {"actionType": "ENABLE", "hostName": "h", "vimId": "c"},
         ),
+        (
+            ("leftover", "purge", "--vim-id", "v", "--kind", "vm"),
+            {"actionType": "PURGE", "kind": "vm", "vimId": "v"},
+        ),
+        (
+            ("leftover", "RETRY", "--name", "n", "--id", "i"),
+            {"actionType": "RETRY", "name": "n", "id": "i"},
+        ),
+        (
+            ("leftover", "retry", "--tenant", "t", "--deployment", "d"),
+            {"actionType": "RETRY", "tenantName": "t", "depName": "d"},
+        ),
     ],
 )
 def test_an_action_is_sent_as_the_rpc_that_it_is(
@@ -116,6 +129,9 @@ def test_an_action_that_the_server_does_not_support_ends_with_1_and_says_so(
         (("recovery-vm-action", "redo", "v"), "'redo' is not 'DO'"),
         (("vm-backup-action", "v", "b", "copy"), "'copy' is not one of 'SNAPSHOT', 'EXPORT'"),
         (("host-action", "drain", "h"), "'drain' is not one of 'ENABLE', 'DISABLE'"),
+        (("leftover", "keep", "--name", "n"), "'keep' is not one of 'PURGE', 'RETRY'"),
+        (("leftover", "purge"), "which leftovers?"),
+        (("leftover", "purge", "--kind", "vm"), "which leftovers?"),
         (("snapshot-action",), "Missing argument '[delete] SNAPSHOT'"),
         (("snapshot-action", "delete"), "which snapshot?"),
         (("snapshot-action", "keep", "s"), "expected [delete] SNAPSHOT"),

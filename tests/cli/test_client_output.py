@@ -99,6 +99,23 @@ def test_leftovers_have_rows_too() -> None:
     assert network.split() == ["t", "-", "-", "-", "network/n", "LEFTOVER", *"----"]
 
 
+def test_who_asks_for_the_leftovers_alone_is_told_more_of_each() -> None:
+    # given
+    inside = """<opdata><leftovers>
+      <leftover><kind>vm</kind><name>v</name><vm_id>i</vm_id><tenant>t</tenant>
+        <deployment_name>d</deployment_name><vim_id>lab</vim_id><error>refused</error>
+        <tries>5</tries><next_try>noon</next_try></leftover>
+      <leftover><kind>network</kind><name>n</name><resource_id>r</resource_id></leftover>
+      </leftovers></opdata>"""
+    # when
+    head, vm, network = as_table(data(inside), "esc_datamodel/opdata/leftovers").splitlines()
+    # then
+    assert head.split()[:3] == ["KIND", "NAME", "ID"]
+    assert vm.split() == ["vm", "v", "i", "t", "d", "lab", "5", "noon", "refused"]
+    assert network.split() == ["network", "n", "r", *"------"]
+    assert as_table(data(""), "/esc_datamodel/opdata/leftovers/").split() == head.split()
+
+
 def test_entries_in_a_table_of_paths_are_told_apart_by_their_own_keys() -> None:
     # given
     inside = """<a><interface><nicid>1</nicid><x>1</x></interface>

@@ -9,6 +9,7 @@ from esc_daemon.datamodel.tree import Node, yang_directory
 from esc_daemon.netconf.edit import NodeKind
 from esc_nc_cli import removal
 from esc_nc_cli.commands.actions import Action, BackupAction, HostAction, RecoveryAction
+from esc_nc_cli.commands.leftovers import LeftoverAction
 from esc_nc_cli.compose import action_rpc
 from esc_nc_cli.mend import ACTIONS, ESC_ROOTS
 
@@ -19,12 +20,21 @@ LEAVES = {
     "vmBackupAction": {"vmName": "v", "backupName": "b"},
     "snapshotAction": {"snapshot": "s"},
     "hostAction": {"hostName": "h", "vimId": "c"},
+    "leftoverAction": {
+        "kind": "vm",
+        "name": "n",
+        "id": "i",
+        "tenantName": "t",
+        "depName": "d",
+        "vimId": "c",
+    },
 }
 WORDS = {
     "action-type": ("serviceAction", Action),
     "recovery-action-type": ("recoveryVmAction", RecoveryAction),
     "backup-action-type": ("vmBackupAction", BackupAction),
     "host-action-type": ("hostAction", HostAction),
+    "leftover-action-type": ("leftoverAction", LeftoverAction),
 }
 
 

@@ -11,6 +11,7 @@ from lxml import etree
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import VimId
+from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.monitor.base import select
@@ -70,6 +71,7 @@ class Managed:
     datastore: Datastore
     engine: Engine
     store: SqlStore
+    cloud: Cloud
 
     async def edit(self, body: str, options: str = "", *, target: str = "running") -> None:
         text = f"<edit-config><target><{target}/></target>{options}{config(body)}</edit-config>"
@@ -117,10 +119,12 @@ async def managed(
     state: Sequence[StateTree] = (),
     *,
     groups: Mapping[str, set[str]] | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> AsyncIterator[Managed]:
     """Run one; with *groups*, those of each user, access is controlled."""
     store = await open_store(None)
-    driver = SimulatorDriver(Cloud(CloudSettings(build_seconds=0, boot_seconds=0)), vim=VIM)
+    cloud = Cloud(CloudSettings(build_seconds=0, boot_seconds=0))
+    driver = SimulatorDriver(cloud, vim=VIM)
     vims = vims_of({VIM: driver, SPARE: driver}, call_timeout=5)
     engine = Engine(
         store=store,
@@ -128,6 +132,7 @@ async def managed(
         now=Clock(asyncio.get_running_loop()).now,
         monitor=lambda crossed: Monitor(select(SimulatedGuests(lambda _: driver)), crossed),
         day_zero=Shelf(),
+        policy=policy,
     )
     datastore = Datastore(schema, Vault(new_key()))
     access = open_to_all(schema) if groups is None else by_rules(schema, datastore, groups)
@@ -144,7 +149,7 @@ async def managed(
     )
     known(engine, VIM)
     try:
-        yield Managed(manager, configuration, datastore, engine, store)
+        yield Managed(manager, configuration, datastore, engine, store, cloud)
     finally:
         await configuration.close()
         await engine.close()
