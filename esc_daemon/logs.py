@@ -104,16 +104,17 @@ class _LossyFile:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self.lost = 0
+        self.failing = False
 
     def write(self, text: str) -> None:
         try:
             self._file.write(text)
+            self._file.flush()
         except (OSError, ValueError):
             self.lost += 1
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._file.flush()
+            self.failing = True
+        else:
+            self.failing = False
 
     def reopen(self) -> None:
         """Standard output is its reader's."""
@@ -131,6 +132,7 @@ class _OwnFile(RotatingFileHandler):
             encoding="utf-8",
         )
         self.lost = 0
+        self.failing = False
 
     def _open(self) -> TextIOWrapper:
         def owners(path: str, flags: int) -> int:
@@ -139,11 +141,13 @@ class _OwnFile(RotatingFileHandler):
         return open(self.baseFilename, "a", encoding="utf-8", opener=owners)
 
     def write(self, text: str) -> None:
+        self.failing = False
         self.handle(logging.makeLogRecord({"msg": text.rstrip("\n")}))
 
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  the library's name
         """Lose the line, as `_LossyFile` does."""
         self.lost += 1
+        self.failing = True
 
     def reopen(self) -> None:
         """Go on in a file of the configured name, which is made if it is gone."""
@@ -151,9 +155,23 @@ class _OwnFile(RotatingFileHandler):
             self.close()
 
 
+class _Lines:
+    """A sink as structlog wants a file."""
+
+    def __init__(self, sink: _LossyFile | _OwnFile) -> None:
+        self.write = sink.write
+
+    def flush(self) -> None:
+        """Do nothing: `write` has flushed the line, or lost it; this would raise once more."""
+
+
 @dataclass(slots=True)
 class Log:
-    """The log of this process, for who looks after it."""
+    """
+    The log of this process, for who looks after it.
+
+    The *sink* counts the lines that were *lost*, and is *failing* while the last one was.
+    """
 
     sink: _LossyFile | _OwnFile
     figures: LogFigures = field(default_factory=LogFigures)
@@ -178,7 +196,7 @@ def configure_log(settings: LogSettings) -> Log:
             *(_for_people(colours=terminal) if people else _for_machines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", sink)),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lines(sink))),
         cache_logger_on_first_use=True,
     )
     return log

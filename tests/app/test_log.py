@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,29 @@ def test_a_log_that_cannot_be_written_stops_no_work_and_is_counted(monkeypatch):
 
     structlog.get_logger().error("step.not_stored")
 
-    assert log.sink.lost == 1
+    assert (log.sink.lost, log.sink.failing) == (1, True)
+
+
+def test_a_line_that_stays_in_a_buffer_is_counted_as_lost(monkeypatch):
+    with Path("/dev/full").open("w") as full:  # takes what is written and fails when it is flushed
+        monkeypatch.setattr("sys.stdout", full)
+        log = configure_log(LogSettings(format=LogFormat.JSON))
+
+        structlog.get_logger().error("step.not_stored")
+        assert (log.sink.lost, log.sink.failing) == (1, True)
+
+        with suppress(OSError):
+            full.close()
+
+
+def test_a_log_file_on_a_full_disk_stops_no_work_and_is_counted():
+    log = configure_log(LogSettings(file=Path("/dev/full"), format=LogFormat.JSON))
+
+    structlog.get_logger().info("session.opened")
+    structlog.get_logger().error("step.not_stored")
+
+    assert (log.sink.lost, log.sink.failing) == (2, True)
+    log.sink.reopen()
 
 
 @given(user=st.text())
@@ -193,6 +216,6 @@ def test_a_file_that_cannot_be_opened_again_stops_no_work(tmp_path):
     folder.mkdir()
     structlog.get_logger().info("told", number=2)
 
-    assert log.sink.lost == 1
+    assert (log.sink.lost, log.sink.failing) == (1, False)
     assert events(folder / "esc.log") == [2]
     log.sink.reopen()
