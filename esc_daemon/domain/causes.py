@@ -9,6 +9,8 @@ from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import AnyResourceRecord, VmRecord
 
 _NOT_ASKED: Final = "not asked for: "
+_MINUTES: Final = 60
+"""Of an hour."""
 
 
 def of_vm(vm: VmRecord, cause: str) -> str:
@@ -63,6 +65,9 @@ def first_of(failures: Sequence[tuple[Key, str]]) -> str:
 def _span(time: timedelta) -> str:
     seconds = round(time.total_seconds())
     minutes, seconds = divmod(seconds, 60)
+    if minutes >= 2 * _MINUTES:
+        hours, minutes = divmod(minutes, _MINUTES)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     if not minutes:
         return f"{seconds} s"
     return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
