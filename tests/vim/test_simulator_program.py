@@ -280,6 +280,25 @@ async def test_a_strange_server_at_the_other_end_makes_the_answer_unknown(answer
 
 
 @virtual
+async def test_another_program_at_the_port_is_told_apart_from_a_lost_connection():
+    async def another(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listener = await asyncio.start_server(another, "127.0.0.1", 0)
+    client = RemoteSimulator("127.0.0.1", listener.sockets[0].getsockname()[1])
+
+    found = await client.check()
+
+    assert found.status is VimStatus.CONNECTION_FAILED
+    assert found.detail == "check: no answer: what answers there is no simulator"
+    await client.close()
+    listener.close()
+    await listener.wait_closed()
+
+
+@virtual
 @pytest.mark.parametrize("start", [b"", b'{"id":1,"result":', b'{"id":1,"more":'])
 async def test_an_answer_nested_too_deeply_ends_its_connection_and_no_more(start):
     answers = [start + b"[" * 100_000 + b"\n", b'{"id":1,"result":null}\n']
@@ -295,7 +314,7 @@ async def test_an_answer_nested_too_deeply_ends_its_connection_and_no_more(start
 
     listener = await asyncio.start_server(strange, "127.0.0.1", 0)
     client = RemoteSimulator("127.0.0.1", listener.sockets[0].getsockname()[1])
-    with pytest.raises(VimUnknown, match="connection was lost"):
+    with pytest.raises(VimUnknown, match="what answers there is no simulator"):
         await client.find_server(ServerKey(a_vm(), 1))
     assert await client.find_server(ServerKey(a_vm(), 1)) is None
     await client.close()

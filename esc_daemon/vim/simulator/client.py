@@ -50,6 +50,7 @@ class _Link:
         self._numbers = count(1)
         self._encoder = msgspec.json.Encoder()
         self.is_open = True
+        self._why = "the connection was lost"
         self._task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -60,16 +61,16 @@ class _Link:
                 waiting = self._waiting.pop(reply.id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(reply)
-        except (OSError, ValueError, RecursionError):
-            # Lost, or not a simulator at the other end (msgspec raises RecursionError for what is
-            # nested too deeply): the same to those who wait.
+        except OSError:
             pass
+        except (ValueError, RecursionError):  # msgspec's, for what is nested too deeply
+            self._why = "what answers there is no simulator"
         finally:
             self.is_open = False
             self._writer.transport.abort()
             for waiting in self._waiting.values():
                 if not waiting.done():
-                    waiting.set_exception(ConnectionResetError("the connection was lost"))
+                    waiting.set_exception(ConnectionResetError(self._why))
             self._waiting.clear()
 
     async def call(self, verb: str, arguments: bytes) -> Reply:
