@@ -16,6 +16,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
 )
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -63,7 +64,7 @@ from esc_daemon.settings import Settings
 from esc_daemon.store import is_sealed, open_store
 from esc_daemon.store.base import Entry
 from esc_daemon.store.store import SqlStore
-from esc_daemon.store.upkeep import short_event_log
+from esc_daemon.store.upkeep import short_event_log, warn_of_the_clock
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.connector import TYPE as SIMULATOR
 
@@ -143,6 +144,7 @@ async def _stored(settings: Settings, stack: AsyncExitStack, vault: Vault) -> Sq
     warn_of_readable_files(_secret_files(settings))
     store = await open_store(settings.data_dir / DATABASE, vault=vault)
     stack.push_async_callback(store.close)
+    await warn_of_the_clock(store, datetime.now(UTC))
     keep, days = settings.limits.events_kept, settings.limits.events_days
     short = short_event_log(store, keep_events=keep, keep_days=days)
     await stack.enter_async_context(short)

@@ -35,6 +35,7 @@ from esc_daemon.store.store import SqlStore
 STARTING: Final = "starting"
 STOPPING: Final = "stopping"
 _VIM: Final = "vim"
+_DATABASE: Final = "database"
 _LOG: Final = "log"
 
 
@@ -51,6 +52,7 @@ class Observed:
         self.told: EventFigures = Counter(dict.fromkeys(product(EventType, EventStatus), 0))
         self._log = log
         self._engine = engine
+        self._store = store
         self._began = monotonic()
         VimMetrics(self.registry, self._connectors)
         EngineMetrics(self.registry, engine)
@@ -81,7 +83,11 @@ class Observed:
         there is no other daemon.
         """
         ill = self._connectors().keys() - {VimStatus.CONNECTION_SUCCESSFUL, None}
-        found = {_VIM: bool(ill), _LOG: self._log.sink.lost > 0}
+        found = {
+            _VIM: bool(ill),
+            _DATABASE: self._store.writer.failing,
+            _LOG: self._log.sink.failing,
+        }
         return tuple(word for word, holds in found.items() if holds)
 
     def status(self) -> Status:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Coroutine, Mapping
+from errno import ENOSPC
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from esc_daemon.vim.simulator.server import SimulatorError, run_simulator
 from esc_daemon.vim.simulator.settings import CloudSettings
 from esc_daemon.vim.simulator.state import StateError
 
+_MAKE_ROOM: Final = "the disk of the data directory is full; make room on it"
 _EXIT_OK: Final = 0
 _EXIT_FAILED: Final = 1
 _EXIT_BAD_SETTINGS: Final = 2
@@ -97,8 +99,11 @@ def _run(work: Coroutine[None, None, None]) -> int:
         SimulatorError,
         CoverageError,
         ListenerRefused,
-        OSError,
     ) as error:
         print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
+        return _EXIT_FAILED
+    except OSError as error:
+        hint = f": {_MAKE_ROOM}" if error.errno == ENOSPC else ""
+        print(f"esc_daemon: {error}{hint}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_FAILED
     return _EXIT_OK

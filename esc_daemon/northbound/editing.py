@@ -101,7 +101,7 @@ class Editing:
                 namespaces=NAMESPACES,
             ) from refused
         except StoreError as error:
-            log.exception("edit.not_stored", user=user)
+            log.error("edit.not_stored", user=user, error=str(error))  # noqa: TRY400
             raise RpcError.resource_denied(f"nothing was changed: {error}") from error
         finally:
             del self._being_stored[stored]

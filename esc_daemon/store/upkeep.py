@@ -1,4 +1,4 @@
-"""The event log kept short while the daemon runs."""
+"""The event log kept short while the daemon runs, and what its times tell of the clock."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,12 +8,29 @@ from typing import Final
 
 import structlog
 
+from esc_daemon.domain.events import Stream
 from esc_daemon.store.base import Store, StoreError
 
 log = structlog.get_logger()
 
 PAUSE_SECONDS: Final = 600.0
 """Between two looks: the log may be longer by what is told meanwhile."""
+_SET_BACK: Final = timedelta(minutes=1)
+"""Less than this between two runs is a clock that was put right."""
+
+
+async def warn_of_the_clock(store: Store, now: datetime) -> None:
+    """Say that the clock was set back since the last run: what waits for a moment waits longer."""
+    last = await store.last_event()
+    newest = await store.events(after=last - 1, limit=1, stream=Stream.ESC_EVENT)
+    if newest and newest[0].time > now + _SET_BACK:
+        log.warning(
+            "clock.set_back",
+            seconds=round((newest[0].time - now).total_seconds()),
+            newest_event=newest[0].time.isoformat(timespec="seconds"),
+            hint="tries and time-outs of before wait until then: put the clock right and restart, "
+            "or delete what waits and deploy it anew",
+        )
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Final
 
 from esc_daemon.histogram import Histogram
-from esc_daemon.store.base import StoreClosed, StoreError
+from esc_daemon.store.base import StoreBroken, StoreClosed, StoreError
 from esc_daemon.store.rows import Job
 
 LONGEST_BATCH: Final = 512
@@ -56,6 +56,10 @@ class GroupCommit:
         """From handing a batch to the writer to its sync."""
         self.sizes = Histogram(_SIZES)
         """Commits of one batch."""
+        self.failed = 0
+        """Commits that the database did not take."""
+        self.failing = False
+        """Whether the last of them was such a one."""
 
     @property
     def waiting(self) -> int:
@@ -129,6 +133,9 @@ class GroupCommit:
             outcomes = [_own(error) for _ in batch]
         self.seconds.observe(perf_counter() - began)
         self.sizes.observe(len(batch))
+        for outcome in outcomes:
+            self.failing = isinstance(outcome, StoreBroken)
+            self.failed += self.failing
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.outcome.done():  # cancelled while it was written
                 continue

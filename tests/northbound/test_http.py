@@ -3,12 +3,17 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.domain.policy import DEFAULT_POLICY, begin
+from esc_daemon.domain.record import Leftover
 from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.states import ServiceState
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.histogram import Histogram as Numbers
 from esc_daemon.northbound.http import listener
@@ -103,6 +108,26 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="vim0"} 3.0' in body
     assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="vim0"} 1.0' in body
     assert 'esc_monitor_samples_total{collector="Pings",result="ok"} 9.0' in body
+
+
+async def test_a_deployment_that_only_left_something_behind_is_none(
+    port: int, registry: CollectorRegistry
+):
+    world = World()
+    world.apply({SHOP: a_deployment()})
+    world.rest()
+    vm = next(iter(world.records[SHOP].vms.values()))
+    attempt = begin(datetime(2026, 1, 1, tzinfo=UTC), DEFAULT_POLICY)
+    left = Leftover(vm=vm, deployment=world.records[SHOP].id, attempt=attempt)
+    gone = replace(
+        world.records[SHOP], intent=None, state=ServiceState.UNDEF, vms={}, leftovers=(left,)
+    )
+    EngineMetrics(registry, Counted([gone]))
+
+    _, body = await get(port, "/metrics")
+
+    assert 'esc_deployments{state="SERVICE_UNDEF_STATE"} 0.0' in body
+    assert "esc_leftovers 1.0" in body
 
 
 async def test_connectors_without_number_are_no_labels_without_number(

@@ -305,11 +305,13 @@ async def test_a_full_disk_refuses_the_batch_and_loses_nothing(tmp_path):
     assert "make room" in str(outcomes[0])
     assert "secret" not in "".join(traceback.format_exception(outcomes[1]))
     assert await contents(store) == ([], [], ["before"])
+    assert (store.writer.failing, store.writer.failed) == (True, 2)
 
     # and when there is room again, the same commits work
     pragma(store, "max_page_count = 1000000")
     await store.commit([telling("small")], [big], time=NOW)
     assert await contents(store) == ([], [big.xml], ["before", "small"])
+    assert (store.writer.failing, store.writer.failed) == (False, 2)
     await store.close()
 
 

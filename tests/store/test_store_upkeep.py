@@ -1,7 +1,7 @@
 """The event log does not grow for ever."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from store_samples import NOW, TENANT
@@ -11,7 +11,7 @@ from esc_daemon.domain.events import Event, EventType, Stream
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.step import Step
 from esc_daemon.store import SqlStore, StoreFull
-from esc_daemon.store.upkeep import PAUSE_SECONDS, short_event_log
+from esc_daemon.store.upkeep import PAUSE_SECONDS, short_event_log, warn_of_the_clock
 
 pytestmark = pytest.mark.looptime(start=0)
 
@@ -67,3 +67,17 @@ async def test_a_log_that_cannot_be_cut_now_is_cut_later():
     assert [line["event"] for line in logs] == ["event_log.not_trimmed", "event_log.trimmed"]
     assert len(await numbers(store)) == 5
     await store.close()
+
+
+async def test_a_clock_that_was_set_back_since_the_last_event_is_told(memory):
+    with capture_logs() as before_any:
+        await warn_of_the_clock(memory, NOW)
+    await tell(memory, 2)
+
+    with capture_logs() as small_step:
+        await warn_of_the_clock(memory, NOW - timedelta(seconds=59))
+    with capture_logs() as set_back:
+        await warn_of_the_clock(memory, NOW - timedelta(days=1))
+
+    assert before_any == small_step == []
+    assert [(line["event"], line["seconds"]) for line in set_back] == [("clock.set_back", 86_400)]

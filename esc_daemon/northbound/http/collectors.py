@@ -22,6 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from esc_daemon.datamodel.opdata import shown
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ServiceState, VmState
@@ -77,7 +78,8 @@ def deployed(records: Iterable[Record]) -> Deployed:
     leftovers = 0
     for record in records:
         if isinstance(record, DeploymentRecord):
-            deployments[record.state] += 1
+            if shown(record):
+                deployments[record.state] += 1
             vms.update(vm.state for vm in record.vms.values())
             leftovers += len(record.leftovers)
     return Deployed(deployments, vms, leftovers)
@@ -196,6 +198,7 @@ class StoreWriter(Protocol):
 
     seconds: Histogram
     sizes: Histogram
+    failed: int
 
     @property
     def waiting(self) -> int: ...
@@ -215,6 +218,8 @@ class StoreMetrics(Collector):
         text = "Time to write and sync one batch of commits"
         yield _histogram("esc_store_batch_seconds", text, writer.seconds)
         yield _histogram("esc_store_batch_commits", "Commits of one batch", writer.sizes)
+        text = "Commits that the database did not take"
+        yield _count("esc_store_commits_failed", text, writer.failed)
         yield _gauge("esc_store_commits_waiting", "Commits that wait for a batch", writer.waiting)
         family = GaugeMetricFamily("esc_store_bytes", "Size of the database", labels=["file"])
         for name, file in self._files.items():
