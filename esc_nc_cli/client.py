@@ -138,21 +138,28 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         under = _manager(endpoint, timeout)
     except AuthenticationError as error:
         means = f"the key {endpoint.key}" if endpoint.key else "this password"
-        raise LoginRefused(f"{where} refuses {endpoint.user} with {means}") from error
+        refusal = f"{where} refuses {endpoint.user} with {means}{_guess(endpoint)}"
+        raise LoginRefused(refusal) from error
     except SSHUnknownHostError as error:
         known = endpoint.known_hosts
         raise ConnectionFailed(f"the host key of {where} is not in {known}") from error
     except (NCClientError, OSError, EOFError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        if endpoint.silent_directory is not None:
-            silent = f"data directory {endpoint.silent_directory} has no ports.json"
-            reason += f"; is esc_daemon running? ({silent})"
+        reason += _guess(endpoint)
         raise ConnectionFailed(f"cannot open a NETCONF session to {where}: {reason}") from error
     session = Session(under, where)
     try:
         yield session
     finally:
         session.close()
+
+
+def _guess(endpoint: Endpoint) -> str:
+    """Return why it may be the wrong server: the port was a guess."""
+    if endpoint.silent_directory is None:
+        return ""
+    silent = f"data directory {endpoint.silent_directory} has no ports.json"
+    return f"; is esc_daemon running? ({silent})"
 
 
 def _manager(endpoint: Endpoint, timeout: float) -> manager.Manager:

@@ -181,7 +181,8 @@ class Users:
             file = msgspec.json.decode(content, type=_File)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             # msgspec names the place, never the value.
-            raise DamagedUsersFile(f"{self._path} cannot be read: {error}") from error
+            hint = "mend it or put it back from a backup"
+            raise DamagedUsersFile(f"{self._path} cannot be read: {error}; {hint}") from error
         if file.version != 1:
             raise DamagedUsersFile(f"{self._path} has version {file.version}; we read version 1")
         return file.users

@@ -18,6 +18,7 @@ from esc_daemon.store.migrate import upgrade
 from esc_daemon.store.tables import SEAL
 from esc_daemon.vault import Vault
 
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged commit survives power loss
@@ -152,9 +153,10 @@ def translated(error: DBAPIError | sqlite3.Error, place: str = "") -> StoreBroke
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the primary result code
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"{place}{cause}; nothing was written: make room on the disk")
-    return StoreBroken(
-        f"{place}{cause}; nothing was acknowledged: check the disk and the data directory"
-    )
+    todo = "check the disk and the data directory"
+    if code in _DAMAGED:
+        todo += ", and put the database back from a backup"
+    return StoreBroken(f"{place}{cause}; nothing was acknowledged: {todo}")
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:

@@ -330,6 +330,18 @@ def test_a_wrong_password_ends_with_3_and_is_not_repeated(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_whoever_answers_at_a_port_that_was_guessed_may_be_another_server(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setattr("esc_nc_cli.discover.DEFAULT_PORT", server.port)
+    # when
+    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
+    # then
+    assert result.exit_code == 3
+    assert "this password; is esc_daemon running?" in result.stderr
+
+
 def test_without_options_the_local_daemon_is_found_by_its_directory(
     server: FakeServer, tmp_path: Path
 ) -> None:

@@ -278,10 +278,11 @@ async def test_what_is_no_database_is_refused_and_the_lock_given_back(tmp_path, 
 
     # when
     for _ in range(2):
-        with pytest.raises(StoreBroken, match=r"esc\.db: .*check"):
+        with pytest.raises(StoreBroken, match=r"esc\.db: .*check") as caught:
             await open_store(path)
 
-    # then it was not touched
+    # then its text says what to do, and it was not touched
+    assert ("backup" in str(caught.value)) is (damage == "no database")
     assert path.is_dir() or path.read_bytes().startswith(b"Dear diary")
 
 
