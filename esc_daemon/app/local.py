@@ -51,6 +51,8 @@ def local_status(settings: Settings) -> LocalStatus:
         pid = _holder(settings.data_dir / LOCK)
     except PermissionError:
         return LocalStatus(None, {}, None, f"{settings.data_dir} may not be read; ask its owner")
+    except OSError as error:  # the disk fails
+        return LocalStatus(None, {}, None, str(error))
     if pid is None:
         return LocalStatus(None, {}, None, "")
     ports = _ports(settings.data_dir / PORTS_FILE)

@@ -200,11 +200,12 @@ def test_the_answer_of_another_process_is_not_taken_for_the_daemons(
     assert "another process answers" in found.problem
 
 
-def test_who_may_not_look_is_not_told_that_nothing_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O")])
+def test_who_cannot_look_is_not_told_that_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     def refused(*_: object, **__: object) -> str:
-        raise PermissionError(13, "Permission denied")
+        raise error
 
     settings = load_settings(None, {"data_dir": tmp_path})
     monkeypatch.setattr(Path, "read_text", refused)

@@ -341,6 +341,24 @@ def test_a_state_file_is_for_its_owner_only(tmp_path):
         assert state.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_new_file_survives_a_loss_of_power_as_one_of_ours(tmp_path, monkeypatch):
+    # given
+    synced = {}
+    sync = os.fsync
+
+    def noted(file: int) -> None:
+        sync(file)
+        synced[os.fstat(file).st_ino] = os.fstat(file).st_size
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = tmp_path / "state"
+    # when
+    with StateFile(path):
+        # then
+        assert synced[path.stat().st_ino] == len(path.read_bytes()) > 0
+        assert tmp_path.stat().st_ino in synced
+
+
 async def test_a_disk_that_takes_nothing_makes_the_answer_unknown(tmp_path, monkeypatch):
     with StateFile(tmp_path / "state") as state:
         driver = a_driver(state)

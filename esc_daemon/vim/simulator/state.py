@@ -98,6 +98,8 @@ class StateFile:
         if length == 0:
             os.ftruncate(self._file, 0)
             self._append(self._head)
+            os.fsync(self._file)  # a file of zeros after a loss of power would be none of ours
+            self._sync_directory()
             length = len(self._head)
         # A line that was cut off was never answered.
         os.ftruncate(self._file, length)
@@ -153,6 +155,9 @@ class StateFile:
             raise
         os.close(old)
         self._length = self._base = len(data)
+        self._sync_directory()
+
+    def _sync_directory(self) -> None:
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
