@@ -1,15 +1,24 @@
-"""Records that wait for other records: looked at anew whenever one of those changes."""
+"""Records that wait for other records: looked at anew when what held them up has moved."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from esc_daemon.domain.commands import Await, Until
 from esc_daemon.domain.ids import Key, TenantName
-from esc_daemon.domain.neighbours import answer, looked_at
+from esc_daemon.domain.neighbours import Failures, Held, Kin, look, look_at_kin
 from esc_daemon.domain.record import Record
 from esc_daemon.domain.triggers import Trigger
 
 Lookup = Callable[[Key], Record | None]
 Children = Callable[[TenantName], Iterable[Record]]
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """Those who wait for the same kin, which is looked at once for them all."""
+
+    held: Held
+    waiting: dict[Key, None] = field(default_factory=dict)
 
 
 class Neighbours:
@@ -21,47 +30,97 @@ class Neighbours:
         self._lookup = lookup
         self._children = children
         self._tell = tell
-        self._waits: dict[Key, tuple[Await, tuple[Key, ...]]] = {}
-        self._watched: dict[Key, dict[Key, None]] = {}
+        self._waits: dict[Key, tuple[Await, Held | Kin]] = {}
+        self._watched: dict[Key, dict[Key | Kin, None]] = {}
         self._childless: dict[TenantName, Key] = {}
+        self._crowds: dict[Kin, _Crowd] = {}
+        self._ended: tuple[Kin, Failures] | None = None
+        """The kin that was last seen to have ended, good until one of its kind moves."""
 
     def wait(self, key: Key, command: Await) -> None:
         """Tell the record of *key* once *command* is met, at the latest with the next change."""
-        found = answer(key, command, self._lookup, self._children)
-        if found is not None:
-            self._tell(key, found)
-            return
-        looked = tuple(looked_at(key, command, self._lookup))
-        self._waits[key] = (command, looked)
-        if command.until is Until.CHILDLESS:
-            self._childless[TenantName(key.name)] = key
-            return
-        for neighbour in looked:
-            self._watched.setdefault(neighbour, {})[key] = None
+        self._look(key, command)
 
     def forget(self, key: Key) -> None:
         """Stop waiting for the sake of *key*."""
-        command, looked = self._waits.pop(key, (None, ()))
+        command, held = self._waits.pop(key, (None, Held()))
         if command is None:
             return
         if command.until is Until.CHILDLESS:
             self._childless.pop(TenantName(key.name), None)
-            return
-        for neighbour in looked:
-            waiting = self._watched.get(neighbour)
-            if waiting is not None:
-                waiting.pop(key, None)
-                if not waiting:
-                    del self._watched[neighbour]
+        elif isinstance(held, Held):
+            self._unwatch(held, key)
+        else:
+            crowd = self._crowds[held]
+            del crowd.waiting[key]
+            if not crowd.waiting:
+                del self._crowds[held]
+                self._unwatch(crowd.held, held)
 
     def changed(self, key: Key) -> None:
-        """Look again at everything that waits for the record of *key*."""
+        """Look again at everything that the record of *key* held up."""
+        if self._ended is not None and key.kind in {self._ended[0].kind, self._ended[0].owner.kind}:
+            self._ended = None
         for waiting in tuple(self._watched.get(key, ())):
-            self._look(waiting)
+            if isinstance(waiting, Kin):
+                self._look_for_all(waiting)
+            else:
+                self._look_again(waiting)
         if key.tenant is not None and key.tenant in self._childless:
-            self._look(self._childless[key.tenant])
+            self._look_again(self._childless[key.tenant])
 
-    def _look(self, waiting: Key) -> None:
-        command, _ = self._waits[waiting]
-        self.forget(waiting)  # what there is to look at may be more by now
-        self.wait(waiting, command)
+    def _look_again(self, waiting: Key) -> None:
+        command, held = self._waits[waiting]
+        self.forget(waiting)
+        self._look(waiting, command, held.place if isinstance(held, Held) else 0)
+
+    def _look(self, key: Key, command: Await, place: int = 0) -> None:
+        found = look(key, command, self._lookup, self._children, self._failures, place)
+        if not isinstance(found, Held | Kin):
+            self._tell(key, found)
+            return
+        self._waits[key] = (command, found)
+        if command.until is Until.CHILDLESS:
+            self._childless[TenantName(key.name)] = key
+        elif isinstance(found, Held):
+            self._watch(found, key)
+        else:
+            self._crowds[found].waiting[key] = None
+
+    def _failures(self, kin: Kin) -> Failures | None:
+        """Return what failed of *kin*, None where it has not ended: then there is a crowd."""
+        if kin in self._crowds:
+            return None
+        if self._ended is None or self._ended[0] != kin:
+            found = look_at_kin(kin, self._lookup)
+            if isinstance(found, Held):
+                self._crowds[kin] = _Crowd(found)
+                self._watch(found, kin)
+                return None
+            self._ended = (kin, found)
+        return self._ended[1]
+
+    def _look_for_all(self, kin: Kin) -> None:
+        crowd = self._crowds[kin]
+        self._unwatch(crowd.held, kin)
+        found = look_at_kin(kin, self._lookup, crowd.held.place)
+        if isinstance(found, Held):
+            crowd.held = found
+            self._watch(found, kin)
+            return
+        del self._crowds[kin]
+        self._ended = (kin, found)
+        for key in crowd.waiting:
+            command, _ = self._waits.pop(key)
+            self._look(key, command)
+
+    def _watch(self, held: Held, waiting: Key | Kin) -> None:
+        for neighbour in held.by:
+            self._watched.setdefault(neighbour, {})[waiting] = None
+
+    def _unwatch(self, held: Held, waiting: Key | Kin) -> None:
+        for neighbour in held.by:
+            watched = self._watched[neighbour]
+            del watched[waiting]
+            if not watched:
+                del self._watched[neighbour]

@@ -16,6 +16,7 @@ def kept(engine: Engine) -> Iterator[str]:
         "timers": engine._timers._moments,
         "calls": performer._running,
         "waits for neighbours": neighbours._waits,
+        "crowds that wait for kin": {kin.owner for kin in neighbours._crowds},
     }
     for what, held in by_key.items():
         if dead := [key for key in held if key not in alive]:
@@ -28,3 +29,5 @@ def kept(engine: Engine) -> Iterator[str]:
         yield f"the index of tenants holds {under ^ alive}"
     if any(not waiting for waiting in neighbours._watched.values()):
         yield "neighbours are looked at for nobody"
+    if any(not crowd.waiting for crowd in neighbours._crowds.values()):
+        yield "kin are looked at for nobody"

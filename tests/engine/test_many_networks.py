@@ -1,0 +1,60 @@
+"""A deployment of many networks: what its waits cost grows with their number, not faster."""
+
+import asyncio
+
+import pytest
+from engine_bench import TENANT, T
+from engine_world import ShakyStore, WatchedVim, an_engine
+
+from esc_daemon.domain.ids import DeploymentName, Key, Kind
+from esc_daemon.domain.intent import Deployment, Network, Subnet, Tenant
+from esc_daemon.domain.states import OperationState
+from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.engine import Engine
+
+pytestmark = pytest.mark.looptime(start=0)
+
+SERVICE = Key(Kind.DEPLOYMENT, T, "d")
+
+
+def a_network(number: int) -> Network:
+    name = f"n{number}"
+    address = f"10.0.{number}.0"
+    subnet = Subnet(name="s", network=name, address=address, netmask="255.255.255.0")
+    return Network(name=name, subnets=(subnet,))
+
+
+async def applied(engine: Engine, key: Key, intent: Deployment | Tenant | None) -> None:
+    await engine.apply(Edit(changes=(Change(key=key, intent=intent),)))
+
+
+async def lookups(networks: int) -> tuple[int, int]:
+    """Return how often a neighbour was looked up for a deployment, and for its removal."""
+    async with an_engine(WatchedVim(), ShakyStore()) as engine:
+        neighbours = engine._neighbours
+        counted, lookup = [0], neighbours._lookup
+
+        def counting(key: Key):
+            counted[0] += 1
+            return lookup(key)
+
+        neighbours._lookup = counting
+        await applied(engine, TENANT, Tenant(name=T))
+        intent = Deployment(
+            name=DeploymentName("d"), networks=tuple(map(a_network, range(networks))), groups=()
+        )
+        await applied(engine, SERVICE, intent)
+        await asyncio.sleep(600)
+        assert engine.record(SERVICE).operation.state is OperationState.COMPLETED
+        deployed, counted[0] = counted[0], 0
+        await applied(engine, SERVICE, None)
+        await asyncio.sleep(600)
+        assert [record.key for record in engine.records()] == [TENANT]
+        return deployed, counted[0]
+
+
+async def test_the_lookups_of_a_deployment_and_of_its_removal_grow_with_its_networks():
+    few, many = await lookups(40), await lookups(80)
+
+    assert 0 < many[0] <= 2.5 * few[0], (few, many)
+    assert 0 < many[1] <= 2.5 * few[1], (few, many)
