@@ -177,6 +177,31 @@ async def test_silence_is_told_when_the_time_is_over(
 
 
 @pytest.mark.looptime(start=0)
+async def test_a_silence_is_told_in_its_time_though_a_longer_one_is_under_way(
+    icmp: Icmp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    loop = asyncio.get_running_loop()
+    seconds = {5: 0.0, 1: 0.5, 3: 0.7, 2: 1.0}
+    turns = {
+        each: Kept(a_question("ICMPPing", "10.0.0.5", timeout_sec=str(each))) for each in seconds
+    }
+    told: dict[int, float] = {}
+    with a_door(monkeypatch, []):
+        # when
+        for each, at in seconds.items():
+            await asyncio.sleep(at - loop.time())
+            icmp.start([turns[each]])
+        for _ in range(600):
+            await asyncio.sleep(0.01)
+            for each in turns.keys() - told.keys():
+                if turns[each].answers:
+                    told[each] = loop.time() - seconds[each]
+    # then
+    assert {each: round(took, 1) for each, took in told.items()} == {5: 5.0, 1: 1.0, 3: 3.0, 2: 2.0}
+
+
+@pytest.mark.looptime(start=0)
 @pytest.mark.parametrize("full", [errno.EAGAIN, errno.ENOBUFS])
 async def test_what_finds_no_room_is_sent_later_and_nothing_is_lost(
     icmp: Icmp, monkeypatch: pytest.MonkeyPatch, full: int

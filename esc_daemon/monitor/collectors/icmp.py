@@ -192,8 +192,15 @@ class _Door:
 
     def _wind(self) -> None:
         """Have a timer for the first request that ends."""
-        if self._ending is None and (first := self._flights.next_end()) is not None:
-            self._ending = self._loop.call_at(max(first, self._loop.time() + TICK), self._end)
+        first = self._flights.next_end()
+        if first is None:
+            return
+        end = max(first, self._loop.time() + TICK)
+        if self._ending is not None:
+            if self._ending.when() <= end:
+                return
+            self._ending.cancel()
+        self._ending = self._loop.call_at(end, self._end)
 
     def _end(self) -> None:
         self._ending = None
