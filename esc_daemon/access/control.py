@@ -1,11 +1,14 @@
 """
 Access control for every door: whose rights count now, what they refuse, and how often.
 
+For one thread; what a `pruner` returns is for any.
+
 The rules are configuration (``/nacm``) and are looked at with each question, so that an edit of
 theirs counts at once. The groups of a user stand in the users' file and count within a second, for
 sessions that are open too.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -141,7 +144,15 @@ class AccessControl:
 
     def prune(self, data: etree._Element, user: str) -> None:
         """Take out of *data*, whose children are top-level nodes, what *user* may not read."""
-        self.rights(user).prune(data, self._model.data_root)
+        self.pruner(user)(data)
+
+    def pruner(self, user: str) -> Callable[[etree._Element], None]:
+        """
+        Return what prunes as *user* may read at this moment.
+
+        It may be called in any thread: it asks neither for the rules nor for the groups any more.
+        """
+        return functools.partial(self.rights(user).prune, roots=self._model.data_root)
 
     def write_check(self, user: str) -> WriteCheck | None:
         """Return what looks at an edit of *user*, None where nothing has to be looked at."""

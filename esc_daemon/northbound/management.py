@@ -185,7 +185,7 @@ class Manager:
         whole = Sight.SOME not in sights.values()
         return _Shown(
             [root for root, sight in sights.items() if sight is not Sight.NONE],
-            None if whole else functools.partial(self._access.prune, user=user),
+            None if whole else self._access.pruner(user),
         )
 
     # ---------------------------------------------------------------- state

@@ -1,5 +1,6 @@
 """Who may read and change what, asked of the manager by two users (RFC 8341)."""
 
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -7,6 +8,8 @@ import pytest
 from lxml import etree
 from managed import ESC, Managed, config, errors_of, managed, operation
 
+from esc_daemon.access.control import AccessControl
+from esc_daemon.access.rights import Rights
 from esc_daemon.datamodel.entries import EMPTY, RULES
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError, RpcErrors
@@ -21,6 +24,7 @@ from esc_daemon.netconf.messages import (
     parse_request,
 )
 from esc_daemon.netconf.xml import NACM_NS, WITH_DEFAULTS_NS, YANG_NS
+from esc_daemon.northbound import answers
 from esc_daemon.northbound.first_rules import first_rules
 from esc_daemon.vault import is_sealed
 
@@ -164,6 +168,28 @@ async def test_an_administrator_asks_for_the_rules_by_name(it: Managed, read, fi
 
     assert "<name>owners</name>" in seen or "<name>own</name>" in seen
     assert "tenant>" not in seen
+
+
+@pytest.mark.parametrize("read", [get, get_config])
+async def test_whose_rights_count_is_found_out_on_the_loop(
+    it: Managed, read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given answers that are all made in a thread
+    asked: list[int] = []
+    rights = AccessControl.rights
+
+    def watched(self: AccessControl, user: str) -> Rights:
+        asked.append(threading.get_ident())
+        return rights(self, user)
+
+    monkeypatch.setattr(answers, "SMALL", 0)
+    monkeypatch.setattr(AccessControl, "rights", watched)
+    # when
+    seen = await read(it, "reader")
+    # then
+    assert "<name>t</name>" in seen
+    assert SECRET not in seen
+    assert set(asked) == {threading.get_ident()}
 
 
 async def test_an_administrator_sees_everything(it: Managed) -> None:
