@@ -119,7 +119,7 @@ async def measure(options: argparse.Namespace, *, one_by_one: bool) -> bool:
     icmp = Icmp()
     counted = Counted(icmp)
     collector: AnyCollector = OneByOne(counted) if one_by_one else counted
-    measured = Measured(Catalogue(), {Measure.ICMP_PING: collector}, lambda _: True)
+    measured = Measured(Catalogue(), {Measure.ICMP_PING: collector}, lambda _: True, loopback=True)
     lost: list[str] = []
     monitor = Monitor(
         select(measured),

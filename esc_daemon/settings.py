@@ -238,8 +238,12 @@ class Day0Settings(_Section):
 
 
 class MonitorSettings(_Section):
-    """What custom scripts of KPIs may do."""
+    """What KPIs may ask, and what their custom scripts may do."""
 
+    allow_loopback: bool = Field(
+        default=False,
+        description="for labs: KPIs may ask this machine's own loopback, and what listens there",
+    )
     script_directories: tuple[Path, ...] = Field(
         default=(Path("scripts"), Path("/opt/cisco/esc/esc-scripts"), Path("/var/tmp")),  # noqa: S108  users of ESC have them there
         description="directories whose scripts may be run, a relative one below data_dir",

@@ -33,11 +33,13 @@ def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
         return None if real(vim) else vims.guests(vim)
 
     catalogue = Catalogue()
-    offers = (
-        SimulatedGuests(simulated, catalogue),
-        Measured(catalogue, collectors(stack, settings), real),
+    measured = Measured(
+        catalogue,
+        collectors(stack, settings),
+        real,
+        loopback=settings.monitor.allow_loopback,
     )
-    return select(*offers)
+    return select(SimulatedGuests(simulated, catalogue), measured)
 
 
 def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:

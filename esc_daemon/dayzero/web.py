@@ -20,7 +20,7 @@ from typing import Final
 import httpx
 
 from esc_daemon.dayzero.base import TOO_LONG, DayZeroRefused, DayZeroUnknown
-from esc_daemon.domain.addresses import Address, may_be_asked
+from esc_daemon.domain.addresses import Address, may_be_asked, plain, without_scope
 from esc_daemon.domain.errors import excerpt
 
 AT_A_TIME: Final = 16
@@ -107,11 +107,12 @@ class WebFiles:
             )
         except (OSError, UnicodeError):
             raise DayZeroUnknown(f"{shown(url)}: the name of the server is not known") from None
-        addresses = [ip_address(sockaddr[0]) for *_, sockaddr in found]
+        addresses = [without_scope(ip_address(sockaddr[0])) for *_, sockaddr in found]
         allowed = [
             each
             for each in addresses
-            if may_be_asked(each) and not (port in self._own_ports and _is_ours(each))
+            if may_be_asked(each, loopback=True)
+            and not (port in self._own_ports and _is_ours(plain(each)))
         ]
         if not allowed:
             text = f"{shown(url)}: day-0 files are not fetched from {addresses[0]} port {port}"

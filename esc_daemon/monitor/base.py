@@ -56,7 +56,7 @@ class Question:
     *measure* None: the catalogue does not know the metric. *properties* are the metric's with the
     KPI's own in place of those of the same name; an empty one is filled in by
     `esc_daemon.monitor.filling`. The values of those that *hidden* names are shown to nobody.
-    *seconds* is how long the sample may take.
+    *seconds* is how long the sample may take; *loopback*: whether the manager's own may be asked.
     """
 
     target: Target
@@ -65,6 +65,7 @@ class Question:
     properties: Mapping[str, str] = field(repr=False)
     hidden: frozenset[str] = frozenset()
     seconds: float
+    loopback: bool = False
 
     @property
     def after_success(self) -> bool:
@@ -165,7 +166,9 @@ def select(*offers: Offer) -> Select:
     return chosen
 
 
-def question_of(target: Target, kpi: Kpi, metric: Metric | None) -> Question:
+def question_of(
+    target: Target, kpi: Kpi, metric: Metric | None, *, loopback: bool = False
+) -> Question:
     """
     Return what *kpi* asks of *target*, by *metric*.
 
@@ -187,6 +190,7 @@ def question_of(target: Target, kpi: Kpi, metric: Metric | None) -> Question:
         properties=properties,
         hidden=frozenset(hidden),
         seconds=min(_seconds(properties.get(TIMEOUT, "")), interval_of(kpi) - TICK),
+        loopback=loopback,
     )
 
 

@@ -2,15 +2,14 @@
 Where the VM is that a question is about, and what a question's empty properties stand for.
 
 The address is that of the VM's record, at the KPI's nicid, unless the property `vm_ip_address`
-names another. That one is the client's word: on it the manager asks neither itself nor a metadata
-service.
+names another. Both are the client's word, since an interface's address is configured too: on it
+the manager asks neither its own loopback nor a metadata service.
 """
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Final, Literal
 
-from esc_daemon.domain.addresses import Address, may_be_asked, plain
+from esc_daemon.domain.addresses import Address, may_be_asked, read_address
 from esc_daemon.monitor.base import CollectorError, Question
 from esc_daemon.monitor.catalogue import ADDRESS, Measure
 
@@ -31,16 +30,18 @@ def address_of(question: Question) -> Address:
     given = question.properties.get(ADDRESS, "").strip()
     version = None if question.measure is None else VERSIONS.get(question.measure)
     if given:
-        return _given(given, version)
+        return _given(given, version, loopback=question.loopback)
     nicid = question.kpi.collector.nicid
     for text in question.target.addresses.get(nicid, ()):
+        if "%" in text:  # link-local, or nothing that a VIM would say
+            continue
         address = _read(text)
-        if version in {None, address.version} and may_be_asked(address):
+        if version in {None, address.version} and may_be_asked(address, loopback=question.loopback):
             return address
     kind = "address" if version is None else f"IPv{version} address"
     raise CollectorError(
-        f"KPI {question.kpi.event_name} of VM {question.target.server.vm} polls nicid {nicid}, "
-        f"which has no {kind} that can be asked; give it one, or poll another nicid"
+        f"KPI {question.kpi.event_name} polls nicid {nicid}, which has no {kind} that can be "
+        "asked; give it one, or poll another nicid"
     )
 
 
@@ -76,9 +77,9 @@ def filled(question: Question) -> dict[str, str]:
     return properties
 
 
-def _given(given: str, version: Version | None) -> Address:
+def _given(given: str, version: Version | None, *, loopback: bool) -> Address:
     address = _read(given)
-    if not may_be_asked(address) or plain(address).is_loopback:
+    if not may_be_asked(address, loopback=loopback):
         raise CollectorError(f"property {ADDRESS}: {address} is not asked; name an address of a VM")
     if version not in {None, address.version}:
         raise CollectorError(f"property {ADDRESS}: {address} is no IPv{version} address")
@@ -87,6 +88,7 @@ def _given(given: str, version: Version | None) -> Address:
 
 def _read(text: str) -> Address:
     try:
-        return ip_address(text)
+        return read_address(text)
     except ValueError:
-        raise CollectorError(f"{text[:_SHOWN]} is no IP address") from None
+        why = "has a scope (%); leave it out" if "%" in text else "is no IP address"
+        raise CollectorError(f"{text[:_SHOWN]} {why}") from None

@@ -12,7 +12,8 @@ class Measured:
     """
     Offers *collectors* for the metrics of *catalogue*, on VIMs whose VMs are *real*.
 
-    A new collector goes into `esc_daemon.monitor.collectors` and is named here by the app.
+    A new collector goes into `esc_daemon.monitor.collectors` and is named here by the app. Only
+    with *loopback* (labs, tests) may the manager's own be asked: no VM is there.
     """
 
     def __init__(
@@ -20,10 +21,13 @@ class Measured:
         catalogue: Catalogue,
         collectors: Mapping[Measure, AnyCollector],
         real: Callable[[VimId], bool],
+        *,
+        loopback: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._collectors = dict(collectors)
         self._real = real
+        self._loopback = loopback
 
     def choice(self, target: Target, kpi: Kpi) -> Choice | None:
         """
@@ -43,4 +47,5 @@ class Measured:
         collector = self._collectors.get(metric.measure)
         if collector is None:
             raise CollectorError(f"metric {name}: nothing here measures {metric.measure}")
-        return Choice(collector=collector, question=question_of(target, kpi, metric))
+        question = question_of(target, kpi, metric, loopback=self._loopback)
+        return Choice(collector=collector, question=question)

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from web_server import WebServer, a_web_server, basic, certificate
 
@@ -243,18 +244,47 @@ async def test_a_redirection_that_leads_astray_is_refused(
         *[("169.254.169.254", False), ("169.254.0.1", False), ("fe80::1", False)],
         *[("fe80::1%eth0", False), ("fd00:ec2::254", False), ("100.100.100.200", False)],
         *[("::ffff:169.254.169.254", False), ("64:ff9b::a9fe:a9fe", False)],
+        *[("fd00:ec2::254%1", False), ("64:ff9b:1::a9fe:a9fe", False), ("fd00::1%1", True)],
+        *[("::169.254.169.254", False), ("::ffff:0:a9fe:a9fe", False), ("::2", True)],
         *[("2002:a9fe:a9fe::1", False), ("224.0.0.1", False), ("ff02::1", False)],
         *[("0.0.0.0", False), ("::", False), ("255.255.255.255", False), ("240.0.0.1", False)],
     ],
 )
 def test_files_come_from_unicast_addresses_and_no_metadata(address: str, allowed: bool) -> None:  # noqa: FBT001
-    assert may_be_asked(ip_address(address)) is allowed
+    assert may_be_asked(ip_address(address), loopback=True) is allowed
 
 
 async def test_an_address_that_may_not_be_asked_is_named(files: WebFiles) -> None:
     text = await refusal(files, "http://169.254.169.254/latest/meta-data")
 
     assert "day-0 files are not fetched from 169.254.169.254 port 80" in text
+
+
+@pytest.mark.parametrize("host", ["fd00:ec2::254%1", "fe80::1%lo"])
+async def test_a_scope_makes_no_address_another(
+    files: WebFiles, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    # given: a resolver that keeps the scope
+    resolved(monkeypatch, **{host: host})
+    # when, then: by what decides, without a socket
+    with pytest.raises(DayZeroRefused, match="day-0 files are not fetched from"):
+        await files._addresses(httpx.URL(f"http://[{host}]/a"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "::1%1"])
+async def test_own_listeners_are_not_asked_however_their_address_is_written(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    resolved(monkeypatch, **{"files.example": address})
+    files = WebFiles(timeout=10, own_ports=[8080])
+    with pytest.raises(DayZeroRefused, match="not fetched from"):
+        await files._addresses(httpx.URL("http://files.example:8080/a"))
+
+
+async def test_what_is_asked_has_no_scope(files: WebFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved(monkeypatch, **{"files.example": "2001:db8::1%1"})
+    found = await files._addresses(httpx.URL("http://files.example/a"))
+    assert list(map(str, found)) == ["2001:db8::1"]
 
 
 async def test_the_address_that_was_judged_is_the_one_that_is_asked(

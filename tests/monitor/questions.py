@@ -11,7 +11,7 @@ from tests.monitor.monitor_bench import PING, VIM
 
 
 def a_question(metric: str, *addresses: str, poll_seconds: int = 15, **properties: str) -> Question:
-    """Return what a KPI by a core metric asks of a VM at *addresses*."""
+    """Return what a KPI by a core metric asks of a VM at *addresses*, perhaps on loopback."""
     target = Target(
         server=ServerKey(VmId("vm-1"), 0), vim=VIM, server_id="s", addresses={0: addresses}
     )
@@ -21,7 +21,8 @@ def a_question(metric: str, *addresses: str, poll_seconds: int = 15, **propertie
         poll_seconds=poll_seconds,
         properties=tuple(properties.items()),
     )
-    return question_of(target, replace(PING, collector=collector), Catalogue().get(metric))
+    kpi = replace(PING, collector=collector)
+    return question_of(target, kpi, Catalogue().get(metric), loopback=True)
 
 
 @dataclass

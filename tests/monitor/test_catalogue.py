@@ -29,6 +29,7 @@ from esc_daemon.monitor.catalogue import (
     MetricUnknown,
     Property,
 )
+from esc_daemon.monitor.collectors.icmp import Icmp
 from esc_daemon.monitor.filling import address_of, filled, port_of
 from esc_daemon.monitor.measured import Measured
 from esc_daemon.monitor.wheel import TICK
@@ -135,10 +136,11 @@ def test_the_address_is_of_the_version_that_the_metric_is_about(metric: str, add
         ("icmp4_ping", ("2001:db8::5",)),
         ("icmp6_ping", ("10.0.0.5", "fe80::1")),
         ("ICMPPing", ("224.0.0.1", "169.254.169.254", "0.0.0.0", "255.255.255.255")),
+        ("ICMPPing", ("127.0.0.1", "::1", "::ffff:127.0.0.1", "fe80::1%eth0", "fd00::1%x")),
     ],
 )
 def test_a_nicid_without_such_an_address_is_told(metric: str, addresses: tuple[str, ...]) -> None:
-    with pytest.raises(CollectorError, match=r"VM_ALIVE of VM vm-1 polls nicid 0.*address"):
+    with pytest.raises(CollectorError, match=r"VM_ALIVE polls nicid 0.*address"):
         address_of(asked(metric, *addresses))
 
 
@@ -147,6 +149,8 @@ def test_a_nicid_without_such_an_address_is_told(metric: str, addresses: tuple[s
     [
         *["127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"],
         *["169.254.169.254", "fe80::1", "fe80::1%eth0", "100.100.100.200", "fd00:ec2::254"],
+        *["fd00:ec2::254%1", "fd00::1%x]@127.0.0.1:8080?", "2001:db8::5%1", "::ffff:0:7f00:1"],
+        *["64:ff9b:1::7f00:1", "::127.0.0.1", "::1%1", "64:ff9b::a9fe:a9fe%1"],
         *["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"],
         *["", "10.0.0.256", "host.example", "10.0.0.1; reboot", "1" * 5000, "10.0.0.1/24"][1:],
     ],
@@ -157,6 +161,19 @@ def test_a_property_leads_the_manager_neither_to_itself_nor_to_a_metadata_servic
     with pytest.raises(CollectorError) as error:
         address_of(asked("ICMPPing", *DUAL, vm_ip_address=given))
     assert len(str(error.value)) < 200
+
+
+def test_an_address_of_a_record_that_may_not_be_asked_does_not_hide_the_next() -> None:
+    addresses = ("127.0.0.1", "fe80::1%eth0", "10.0.0.5")
+    assert address_of(asked("ICMPPing", *addresses)) == ip_address("10.0.0.5")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.9", "::1"])
+def test_loopback_is_asked_where_the_operator_says_so(address: str) -> None:
+    labs = Measured(Catalogue(), {Measure.ICMP_PING: Icmp()}, lambda _: True, loopback=True)
+    choice = labs.choice(a_target(address), a_kpi("ICMPPing"))
+    assert choice is not None
+    assert address_of(choice.question) == ip_address(address)
 
 
 def test_an_address_of_the_other_version_is_told() -> None:

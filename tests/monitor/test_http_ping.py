@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 from questions import a_question, until
 
 from esc_daemon.monitor.base import CollectorError, Question, Sample
+from esc_daemon.monitor.collectors import http as module
 from esc_daemon.monitor.collectors.http import HttpPing
 from tests.dayzero.web_server import WebServer, a_web_server, certificate
 
@@ -150,6 +152,30 @@ async def test_a_certificate_is_checked_unless_the_property_says_not_to(
     assert by_address.value is None
     assert "certificate" in by_address.detail.lower()
     assert unchecked.value == 100.0
+
+
+async def test_the_url_is_made_of_the_address_that_was_judged(
+    ping: HttpPing, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: a judge that lets pass what a URL takes for the name of a user
+    sly = IPv6Address("fd00::1%x]@127.0.0.1")
+    monkeypatch.setattr(module, "address_of", lambda _: sly)
+    # when, then
+    with pytest.raises(CollectorError, match="by a URL"):
+        await sampled(ping, at(web))
+    assert web.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/a?b=c&d=/", "/a?b=c&d=/"), ("//x@y/z", "//x@y/z"), ("/a#b", "/a"), ("/%41", "/%41")],
+)
+async def test_the_path_is_sent_as_it_is_without_a_fragment(
+    ping: HttpPing, web: WebServer, path: str, asked: str
+) -> None:
+    web.put(asked, b"")
+    assert (await sampled(ping, at(web, path=path))).value == 100.0
+    assert [each["path"] for each in web.asked] == [asked]
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ async def test_a_question_that_cannot_be_asked_costs_no_other(icmp: Icmp) -> Non
 @needs_icmp
 async def test_the_monitor_keeps_vms_alive_by_it(icmp: Icmp, bench: Bench) -> None:
     # given
-    offer = Measured(Catalogue(), {Measure.ICMP_PING: icmp}, lambda _: True)
+    offer = Measured(Catalogue(), {Measure.ICMP_PING: icmp}, lambda _: True, loopback=True)
     monitor = bench.monitor_of(select(offer))
     kpi = replace(PING, collector=replace(PING.collector, poll_seconds=1))
     # when

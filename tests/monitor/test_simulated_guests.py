@@ -71,7 +71,7 @@ async def test_the_address_of_the_kpi_s_nicid_is_asked() -> None:
 
 
 async def test_a_nicid_without_an_address_is_an_error_that_names_it() -> None:
-    with pytest.raises(CollectorError, match=r"VM_ALIVE of VM vm-1 polls nicid 0"):
+    with pytest.raises(CollectorError, match=r"VM_ALIVE polls nicid 0"):
         await asked(GUESTS, a_target(), PING)
 
 

@@ -97,10 +97,11 @@ def _request(question: Question) -> tuple[httpx.Request, bool]:
     verify = properties.get("verify", "").strip().lower() or "true"
     if verify not in {"true", "false"}:
         raise CollectorError("property verify should be true or false")
+    url = httpx.URL(scheme=scheme, host=str(address), port=port)
     literal = f"[{address}]" if address.version == 6 else str(address)
     request = httpx.Request(
         "GET",
-        f"{scheme}://{literal}:{port}{path}",
+        url.copy_with(raw_path=path.partition("#")[0].encode()),
         headers={
             "Host": host or literal if port == _PORTS[scheme] else f"{host or literal}:{port}",
             "User-Agent": "esc_daemon",
@@ -110,6 +111,8 @@ def _request(question: Question) -> tuple[httpx.Request, bool]:
         },
         extensions={"sni_hostname": host} if host else {},
     )
+    if request.url.host != str(address):  # whatever a URL's reader makes of it
+        raise CollectorError(f"{address} cannot be asked by a URL")
     return request, verify == "true"
 
 
