@@ -81,22 +81,31 @@ async def test_the_exit_status_is_the_metric(
         (b"73\n74\n", 0, 0.0),
         (b"nan\n", 0, 0.0),
         (b"inf\n", 0, 0.0),
+        (b"1e999\n", 0, None),
+        (b"-1e999\n", 0, None),
+        (b"1e999\n", 3, 3.0),
+        (b"1e308\n", 0, 1e308),
         (b"\xd9\xa7\n", 0, 0.0),
         (b"1" * 65, 0, 0.0),
         (b"", 0, 0.0),
     ],
 )
 def test_a_threshold_is_the_one_number_printed_by_a_script_that_ends_well(
-    out: bytes, status: int, value: float
+    out: bytes, status: int, value: float | None
 ) -> None:
     assert _value(THRESHOLD, status, out) == value
     assert _value(STATUS, status, out) == float(status)
 
 
+async def test_a_number_without_an_end_is_no_sample(scripts: Scripts, tmp_path: Path) -> None:
+    sample = await sampled(scripts, asked(a_script(tmp_path, "echo 1e999"), THRESHOLD))
+    assert sample == Sample(value=None, detail="the number that it wrote is beyond all ranges")
+
+
 @given(out=st.binary(max_size=100), status=st.integers(0, 255))
 def test_whatever_a_script_writes_makes_a_number(out: bytes, status: int) -> None:
     value = _value(THRESHOLD, status, out)
-    assert not math.isnan(value)
+    assert value is None or math.isfinite(value)
     if status:
         assert value == status
 
@@ -267,13 +276,31 @@ class TestWhichScriptsMayRun:
         with pytest.raises(CollectorError, match=r"directory .* can be written by others"):
             allowed(str(script), [tmp_path])
 
-    @pytest.mark.parametrize("whose", ["file", "directory"])
+    @pytest.mark.parametrize("mode", [0o777, 0o775])
+    def test_none_whose_directory_others_could_put_another_in_the_place_of(
+        self, tmp_path: Path, mode: int
+    ) -> None:
+        # given: above the directory of the setting, and some way up
+        above = tmp_path / "open"
+        (above / "between").mkdir(parents=True)
+        script = a_script(above / "between", "")
+        above.chmod(mode)
+        # when, then
+        with pytest.raises(CollectorError, match=r"directory .*/open can be written by others"):
+            allowed(str(script), [script.parent])
+
+    def test_one_below_a_sticky_directory_as_tmp(self, tmp_path: Path) -> None:
+        script = a_script(tmp_path, "")
+        tmp_path.chmod(0o1777)
+        assert allowed(str(script), [script.parent]) == script
+
+    @pytest.mark.parametrize("whose", ["file", "directory", "above"])
     def test_none_of_another_user(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
     ) -> None:
         # given: root's files, and ours, are another's to a user that is neither
         script = a_script(tmp_path, "")
-        other = script if whose == "file" else script.parent
+        other = {"file": script, "directory": script.parent, "above": tmp_path}[whose]
         stat = Path.stat
 
         def owned(path: Path) -> os.stat_result:

@@ -110,6 +110,7 @@ async def test_a_vm_that_was_made_anew_at_its_address_is_understood_at_once() ->
         (v2c.Counter64(2**63), float(2**63), float(2**63)),
         (v2c.TimeTicks(100), 100.0, 100.0),
         (v2c.OctetString("0.53"), "0.53", 0.53),
+        (v2c.OctetString("1e999"), "1e999", None),
         (v2c.OctetString("up"), "up", None),
         (v2c.OctetString(b"\xff\xfe"), None, None),
         (v2c.OctetString("x" * 256), None, None),
@@ -137,6 +138,8 @@ async def test_a_value_is_a_number_or_text(value: Any, got: float | str, thresho
         (v2c.OctetString("0.5"), v2c.OctetString("2"), 25.0),
         (v2c.Gauge32(1), v2c.Gauge32(0), None),
         (v2c.NoSuchObject(""), v2c.Gauge32(4), None),
+        (v2c.OctetString("1e999"), v2c.OctetString("1e999"), None),
+        (v2c.OctetString("1e308"), v2c.OctetString("1e-300"), None),
     ],
 )
 async def test_a_ratio_is_the_part_in_per_cent_of_the_whole(

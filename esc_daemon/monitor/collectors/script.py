@@ -7,6 +7,7 @@ status 0 and whose whole output is one number has measured that number; else it 
 status, as ESC's scripts have it.
 """
 
+import math
 import os
 import stat
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from esc_daemon.monitor.filling import filled
 
 REMEMBERED: Final = 1_024
 """KPIs of which is known that their script complains, so that the log tells it once."""
+_ENDLESS: Final = "the number that it wrote is beyond all ranges"
 _LONGEST_LINE: Final = 200
 _LONGEST_NUMBER: Final = 64
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -36,8 +38,8 @@ class Scripts:
     Runs scripts below *directories*, at most *workers* at a time (Collector).
 
     A script has to be an executable file that belongs to root or to the daemon's own user and that
-    nobody else may write; so have the directories from there up to the one of *directories*, but a
-    sticky one (as ``/var/tmp``) may be written by all.
+    nobody else may write; so have all directories above it, up to ``/``, but a sticky one (as
+    ``/var/tmp``) may be written by all.
     """
 
     def __init__(self, directories: Sequence[Path], *, workers: int, memory_bytes: int) -> None:
@@ -61,7 +63,8 @@ class Scripts:
         self._tell(question, given, told, complains=bool(ended.err.strip()))
         if ended.status is None:
             return Sample(value=None, detail=told)
-        return Sample(value=_value(question.measure, ended.status, ended.out), detail=told)
+        value = _value(question.measure, ended.status, ended.out)
+        return Sample(value=value, detail=_ENDLESS if value is None else told)
 
     async def close(self) -> None:
         """Kill the scripts under way."""
@@ -102,10 +105,9 @@ def allowed(given: str, directories: Sequence[Path]) -> Path:
             where = ", ".join(map(str, directories))
             raise CollectorError(f"{given} is in none of monitor.script_directories ({where})")
         _check_file(real)
+        # Up to the root: whoever may write one above may put another directory in this one's place.
         for directory in real.parents:
             _check_directory(directory)
-            if directory == root:
-                break
     except (OSError, RuntimeError) as error:  # the latter: links in a circle
         reason = error.strerror if isinstance(error, OSError) else "links that lead in a circle"
         raise CollectorError(f"{given}: {reason}") from None
@@ -158,9 +160,10 @@ def _told(ended: Ended, secrets: Sequence[str]) -> str:
     return f"{how}: {excerpt(line, _LONGEST_LINE)}" if line else how
 
 
-def _value(measure: Measure | None, status: int, out: bytes) -> float:
+def _value(measure: Measure | None, status: int, out: bytes) -> float | None:
+    """Return what was measured; None for a number that is beyond all ranges, as 1e999."""
     if measure is Measure.CUSTOM_SCRIPT_THRESHOLD and status == 0 and out:
         number = number_in(out.strip()[: _LONGEST_NUMBER + 1].decode(errors="replace"))
         if number is not None and len(out.strip()) <= _LONGEST_NUMBER:
-            return number
+            return number if math.isfinite(number) else None
     return float(status)

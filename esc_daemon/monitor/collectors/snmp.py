@@ -6,6 +6,7 @@ datagram that comes back decides; what is no answer is silence, with the reason.
 """
 
 import asyncio
+import math
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -93,7 +94,7 @@ def _read(measure: Measure | None, values: Sequence[float | str]) -> float | str
         part, whole = map(_number, values)
         if not whole:
             raise Unanswered("has a total of 0, of which nothing can be a part")
-        return part / whole * 100
+        return _finite(part / whole * 100)
     (value,) = values
     if measure is Measure.SNMP_GET_THRESHOLD:
         return _number(value)
@@ -107,4 +108,10 @@ def _number(value: float | str) -> float:
     number = number_in(value)
     if number is None:
         raise Unanswered(f"has no number there: {excerpt(str(value), _SHOWN)!r}")
+    return _finite(number)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise Unanswered("has a number there that is beyond all ranges")
     return number
