@@ -345,6 +345,40 @@ def test_an_overlong_expression_is_refused():
     assert caught.value.tag is ErrorTag.TOO_BIG
 
 
+SMALL = parse(b"<data><l>" + b"<e><k>1</k></e>" * 1000 + b"</l></data>")
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "//*/following::*",
+        "l/e/preceding::k",
+        "//*[count(//*/following::*) > 0]",
+        "//*[count(//*/../*) > 0]",
+        "(//e | .)/following::*",
+        "//*" + "[count(//*)>0]" * 130 + "[0]",
+    ],
+)
+def test_of_few_nodes_too_an_expression_that_would_take_minutes_is_refused(select):
+    with pytest.raises(RpcError) as caught:
+        selects(SMALL, XPathFilter(select=select))
+
+    assert caught.value.tag is ErrorTag.TOO_BIG
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        "//k[../../e/k = 1]",
+        "//e[k = 1 and ../e/k = 1 and ../e/k != 2]",
+        "//e[following-sibling::e]/k",
+        "//k/ancestor::l",
+    ],
+)
+def test_what_looks_at_parents_and_siblings_of_few_nodes_is_answered(select):
+    assert selects(SMALL, XPathFilter(select=select))
+
+
 BIG = parse(b"<data><l>" + b"<e><k>1</k></e>" * 30_000 + b"</l></data>")
 
 
