@@ -19,7 +19,8 @@ from esc_daemon.netconf.subtree import Marks, evaluate_subtree
 from esc_daemon.netconf.subtree import SubtreeFilter as SubtreeFilter
 from esc_daemon.netconf.xml import name_of, qualified
 from esc_daemon.netconf.xpath import XPathFilter as XPathFilter
-from esc_daemon.netconf.xpath import evaluate
+from esc_daemon.netconf.xpath import evaluate, tokens_of
+from esc_daemon.netconf.xpath import work_of as _work_of_xpath
 
 
 class KeyNames(Protocol):
@@ -81,6 +82,21 @@ def selects(data: etree._Element, filter_: Filter, *, default_namespace: str | N
     """Tell whether *apply_filter* would choose anything; same errors."""
     marks = _marks(data, filter_, default_namespace)
     return bool(marks.whole or marks.part)
+
+
+def work_of(filter_: Filter, nodes: int) -> int:
+    """
+    Return a bound of the looks at nodes that *filter_* takes over *nodes* nodes.
+
+    Raises:
+        RpcError: invalid-value or too-big for XPath that cannot be read.
+
+    """
+    match filter_:
+        case SubtreeFilter(element=element):
+            return sum(1 for _ in element.iter()) * nodes
+        case XPathFilter(select=select):
+            return _work_of_xpath(tokens_of(select), nodes)
 
 
 def _marks(data: etree._Element, filter_: Filter, default_namespace: str | None) -> Marks:

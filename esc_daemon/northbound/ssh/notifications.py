@@ -1,7 +1,7 @@
 """One subscription at work: replay, then live, to the end (RFC 5277)."""
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -23,6 +23,10 @@ _JOINED: Final = 8
 """Batches kept in one piece for the next listener."""
 _LONGEST_JOINED: Final = 128
 """Notifications; a longer batch is sent one by one."""
+_WORK_A_TURN: Final = 200_000
+"""Looks at nodes after which the others get a turn: a few milliseconds."""
+_WORK_AN_EVENT: Final = 2_000
+"""What reading, copying and framing an event is worth, besides its filter."""
 _UNREAD: Final = etree.Element("unread")
 """Stands for a payload that no filter will look at."""
 
@@ -30,6 +34,11 @@ _UNREAD: Final = etree.Element("unread")
 def event_time(moment: datetime) -> str:
     """Return *moment* as ESC writes it: with its offset in numbers (RFC 3339)."""
     return moment.astimezone(UTC).isoformat()
+
+
+async def others_turn() -> None:
+    """Let everybody else who can go on do so."""
+    await asyncio.sleep(0)
 
 
 class FramedNotifications:
@@ -104,6 +113,10 @@ class Listener:
         self._patience = patience_seconds
         self._counted = counted
         self._last = 0
+        self._work_an_event = _WORK_AN_EVENT + self._subscription.work
+        self._worked = 0
+        self._unsent: deque[LoggedNotification] = deque()
+        """What was taken out of the feed and not looked at yet."""
         self._feed: Feed | None = None
         if self._subscription.phase is Phase.LIVE:
             self._feed = management.subscribe()
@@ -139,6 +152,7 @@ class Listener:
         except TimeoutError:
             if not deadline.expired() or wake_at is None:
                 raise
+            await self._send(())
             self._tell(self._subscription.tick(max(wake_at, self._now())))
 
     async def _replay(self) -> Feed:
@@ -155,7 +169,7 @@ class Listener:
             after=self._last, limit=_REPLAY_PAGE, since=self._subscription.start_time
         ):
             for logged in page:
-                self._send((logged,))
+                await self._send((logged,))
                 await self._output.quiet(self._patience)
 
     async def _live(self, feed: Feed) -> None:
@@ -166,27 +180,39 @@ class Listener:
                 self._output.notify(self._framed.all_of(self._session, batch))
                 self._counted(len(batch))
                 continue
-            self._send(batch)
+            await self._send(batch)
             if self._ended():
                 return
 
     def _ended(self) -> bool:
         return self._subscription.phase is Phase.ENDED
 
-    def _send(self, batch: Sequence[LoggedNotification]) -> None:
-        sent = 0
-        for logged in batch:
+    async def _send(self, batch: Sequence[LoggedNotification]) -> None:
+        """
+        Send what is wanted of *batch*, after what an earlier call that was cut off has left.
+
+        The others get a turn by the work that is done, whether anything is sent or not.
+        """
+        self._unsent.extend(batch)
+        while self._unsent:
+            logged = self._unsent.popleft()
             if logged.seq <= self._last:
                 continue
             self._last = logged.seq
-            payload = parse(logged.payload) if self._filtered else _UNREAD
-            for wanted in self._subscription.event(logged.time, payload, logged.payload):
-                if wanted is logged.payload:
-                    self._output.notify(self._framed.of(self._session, logged))
-                    sent += 1
-                else:
-                    self._tell((wanted,))
-        self._counted(sent)
+            self._look_at(logged)
+            self._worked += self._work_an_event
+            if self._worked >= _WORK_A_TURN:
+                self._worked = 0
+                await others_turn()
+
+    def _look_at(self, logged: LoggedNotification) -> None:
+        payload = parse(logged.payload) if self._filtered else _UNREAD
+        for wanted in self._subscription.event(logged.time, payload, logged.payload):
+            if wanted is logged.payload:
+                self._output.notify(self._framed.of(self._session, logged))
+                self._counted(1)
+            else:
+                self._tell((wanted,))
 
     def _tell(self, payloads: Iterable[bytes]) -> None:
         for payload in payloads:
