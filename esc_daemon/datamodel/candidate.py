@@ -145,18 +145,23 @@ class Candidate:
         """
         Return the edit of running that makes it the candidate; *removals* false: but for what goes.
 
+        *gate* is asked first, of what goes too: an error tells names.
+
         Raises:
             RpcError, RpcErrors: in-use where running has moved since; what is wrong with it else.
 
         """
-        changes = []
-        for path in self._touched():
-            old = self._running.entry(path)
-            if old is not self._bases[path]:
-                raise _moved(path)
-            new = _xml(self._draft, path)
-            if new is not None or removals:
-                changes.append(EntryChange(path=path, old=old, new=new))
+        changes = [
+            EntryChange(path=path, old=self._running.entry(path), new=_xml(self._draft, path))
+            for path in self._touched()
+        ]
+        if gate is not None:
+            gate(changes)
+        for change in changes:
+            if change.old is not self._bases[change.path]:
+                raise _moved(change.path)
+        if not removals:
+            changes = [change for change in changes if change.new is not None]
         elements = {
             change.path: None if change.new is None else to_element(change.new)
             for change in changes

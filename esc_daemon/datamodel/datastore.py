@@ -184,10 +184,17 @@ class Datastore:
             RpcError, RpcErrors: They are not; in-use for what would stand in no tenant.
 
         """
+        strays = tuple(self._strays(changes))
         if gate is not None:
             gate(changes)
+            # what else stands in a tenant that goes would go too
+            gate(
+                EntryChange(path=path, old=entry, new=None)
+                for path in strays
+                if (entry := self.entry(path)) is not None
+            )
         self._validate(changes, errors)
-        for stray in self._strays(changes):
+        for stray in strays:
             raise _stray(stray)
         ordered = sorted(changes, key=_turn)
         bindings = [self._bind(change, touched[change.path]) for change in ordered]
