@@ -147,6 +147,11 @@ class LimitSettings(_Section):
         default=None,
         description="age at which events are forgotten, days; none: only by their number",
     )
+    confirm_seconds: int = Field(
+        default=86_400,
+        ge=600,
+        description="the longest confirm-timeout of a confirmed commit, seconds",
+    )
     login_failures: int = Field(
         default=5, ge=1, description="wrong passwords of one user from one address within a minute"
     )

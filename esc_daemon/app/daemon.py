@@ -122,7 +122,9 @@ async def _started(
     stack.callback(asyncio.create_task(telling, name="event log").cancel)
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
     access = access_of(schema, datastore, users)
-    changing = await configuration_of(stack, datastore, engine, access, await store.undo())
+    changing = await configuration_of(
+        stack, datastore, engine, access, await store.undo(), settings.limits.confirm_seconds
+    )
     manager = partial(
         Manager,
         schema=schema,

@@ -55,12 +55,15 @@ async def configuration_of(
     engine: Engine,
     access: AccessControl,
     undo: Iterable[Undo],
+    confirm_seconds: int,
 ) -> Configuration:
     """Return what changes the datastores, with access rules there and *undo* taken back."""
     first = first_rules(datastore)
     if first is not None:
         await engine.apply(first)
-    changing = Configuration(datastore=datastore, engine=engine, access=access)
+    changing = Configuration(
+        datastore=datastore, engine=engine, access=access, confirm_seconds=confirm_seconds
+    )
     stack.push_async_callback(changing.close)
     await changing.take_back(undo)
     return changing

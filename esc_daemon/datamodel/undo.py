@@ -11,8 +11,9 @@ def edit_back(running: Datastore, undo: Mapping[EntryPath, bytes | None]) -> Pen
     """
     Return the edit that makes the entries of *undo* what they were, None: not there.
 
-    Whatever somebody put into a tenant meanwhile goes with it, as with any edit that deletes one.
-    An entry whose own tenant has gone meanwhile is left alone: it went with it.
+    What is in a tenant that was not there goes with it, as with any edit that deletes one.
+    What has gone meanwhile was removed by others, since what is on trial removes nothing: it is
+    not brought back.
 
     Raises:
         RpcError, RpcErrors: What they were is no longer valid.
@@ -23,23 +24,11 @@ def edit_back(running: Datastore, undo: Mapping[EntryPath, bytes | None]) -> Pen
         if path.kind is Kind.TENANT and xml is None:
             wanted |= dict.fromkeys(running.inside_tenant(path.name))
     changes = [
-        EntryChange(path=path, old=running.entry(path), new=xml)
+        EntryChange(path=path, old=entry, new=xml)
         for path, xml in wanted.items()
-        if _differs(running, path, xml) and not _stray(running, path, wanted)
+        if (entry := running.entry(path)) is not None and entry.xml != xml
     ]
     elements = {
         change.path: None if change.new is None else to_element(change.new) for change in changes
     }
     return running.pending(changes, elements)
-
-
-def _differs(running: Datastore, path: EntryPath, xml: bytes | None) -> bool:
-    entry = running.entry(path)
-    return (None if entry is None else entry.xml) != xml
-
-
-def _stray(running: Datastore, path: EntryPath, wanted: Mapping[EntryPath, bytes | None]) -> bool:
-    if path.tenant is None or wanted[path] is None:
-        return False
-    tenant = EntryPath(Kind.TENANT, None, path.tenant)
-    return running.entry(tenant) is None and wanted.get(tenant) is None

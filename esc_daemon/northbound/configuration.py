@@ -8,7 +8,8 @@ daemon that died meanwhile.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.datastore import Datastore, Gate, PendingEdit
 from esc_daemon.datamodel.entries import EntryPath
+from esc_daemon.datamodel.names import bindings_of
 from esc_daemon.datamodel.undo import edit_back
 from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.engine import Engine
@@ -26,6 +28,7 @@ from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Commit, CopyConfig, EditConfig, ErrorOption, TestOption
 from esc_daemon.netconf.messages import Datastore as Datastores
+from esc_daemon.netconf.xml import BASE_NS
 from esc_daemon.northbound.answers import data_of
 from esc_daemon.northbound.editing import Editing
 from esc_daemon.store import base as stored
@@ -51,12 +54,26 @@ class _Trial:
     ending: bool = field(default=False)
     """It is being taken back."""
 
+    def holds(self, path: EntryPath) -> bool:
+        """Tell whether the entry at *path* goes another way with it, alone or with its tenant."""
+        tenant = EntryPath(Kind.TENANT, None, path.tenant or "")
+        return path in self.undo or self.undo.get(tenant, b"") is None
+
 
 class Configuration:
     """Implements `northbound.ssh.services.Configuration`."""
 
-    def __init__(self, *, datastore: Datastore, engine: Engine, access: AccessControl) -> None:
+    def __init__(
+        self,
+        *,
+        datastore: Datastore,
+        engine: Engine,
+        access: AccessControl,
+        confirm_seconds: int = 86_400,
+    ) -> None:
+        """Make it; *confirm_seconds* is the longest time that a commit may wait to be confirmed."""
         self._access = access
+        self._confirm_seconds = confirm_seconds
         self._running = datastore
         self.candidate: Final = Candidate(datastore)
         self._editing = Editing(datastore, engine, self.candidate.follow)
@@ -65,6 +82,8 @@ class Configuration:
         self._turn = asyncio.Lock()
         """One commit at a time: the next one stands on what it left."""
         self._trial: _Trial | None = None
+        self._idle_persist: str | None = None
+        """The persist of the last confirmed commit that had nothing to change: ok to confirm it."""
         self._timer: asyncio.TimerHandle | None = None
         self._committing: set[int] = set()
         """Sessions whose commit is under way, and that have not ended since."""
@@ -84,28 +103,50 @@ class Configuration:
             RpcError, RpcErrors: It is refused; nothing changed.
 
         """
-        check = self._access.write_check(user)
-        if check is not None:
-            check.named(request.config, request.default_operation)
         if request.target is Datastores.CANDIDATE:
-            await self._edit_candidate(request, user, check)
+            await self._edit_candidate(request, user)
             return
 
         def prepare() -> PendingEdit:
-            return self._running.edit(request.config, request.default_operation, check)
+            gate = self._gate(request, user)
+            pending = self._running.edit(request.config, request.default_operation, gate)
+            self._check_not_on_trial(pending)
+            return pending
 
         if request.test_option is TestOption.TEST_ONLY:
             await self._editing.test(prepare, user)
         else:
             await self._editing.take(prepare, user)
 
-    async def _edit_candidate(self, request: EditConfig, user: str, check: Gate | None) -> None:
+    async def _edit_candidate(self, request: EditConfig, user: str) -> None:
         if request.test_option is not TestOption.SET:
             tried = self.candidate.copy()
-            tried.edit(request.config, request.default_operation, check)
-            await self._editing.test(tried.pending, user)
+            tried.edit(request.config, request.default_operation, self._gate(request, user))
+            with self._discreet(user):
+                await self._editing.test(tried.pending, user)
         if request.test_option is not TestOption.TEST_ONLY:
-            self.candidate.edit(request.config, request.default_operation, check)
+            gate = self._gate(request, user)
+            self.candidate.edit(request.config, request.default_operation, gate)
+
+    def _gate(self, request: EditConfig, user: str) -> Gate | None:
+        """Judge the names in *request* by the rights of now; return what judges its changes."""
+        check = self._access.write_check(user)
+        if check is not None:
+            check.named(request.config, request.default_operation)
+        return check
+
+    def _check_not_on_trial(self, pending: PendingEdit) -> None:
+        """
+        Refuse to change what may be taken back, so that never another's change is undone.
+
+        A removal is taken: what others removed does not come back.
+        """
+        trial = self._trial
+        if trial is None:
+            return
+        for change in pending.changes:
+            if change.new is not None and trial.holds(change.path):
+                raise _held(change.path)
 
     async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
         """
@@ -164,8 +205,14 @@ class Configuration:
         if etree.iselement(source):
             self._empty.edit(source)
             return
-        try:
+        with self._discreet(user):
             await self._validate(source, user)
+
+    @contextmanager
+    def _discreet(self, user: str) -> Iterator[None]:
+        """Tell *user* of a whole datastore's faults only that there are some, if he sees a part."""
+        try:
+            yield
         except (RpcError, RpcErrors) as error:
             if self._access.rights(user).reads_all:
                 raise
@@ -205,22 +252,30 @@ class Configuration:
             RpcError, RpcErrors: It is refused; running and the candidate are as they were.
 
         """
+        seconds = request.confirm_timeout
+        if seconds is not None and seconds > self._confirm_seconds:
+            raise _too_long(self._confirm_seconds)
         self._committing.add(session)
         try:
             async with self._turn:
                 self._check_owner(request.persist_id, session)
-                if request.confirm_timeout is None:
+                if seconds is None:
                     await self._confirm(user)
+                elif self._trial is None and not self.candidate.changed:
+                    self._idle_persist = request.persist  # nothing to wait for, for anybody
                 else:
-                    await self._try(request, request.confirm_timeout, session, user)
+                    await self._try(request, seconds, session, user)
         finally:
             if session not in self._committing:  # it ended meanwhile
                 self.session_ended(session)
             self._committing.discard(session)
 
-    async def cancel_commit(self, persist_id: str | None, session: int) -> None:
+    async def cancel_commit(self, persist_id: str | None, session: int, user: str) -> None:
         """
         Take back the confirmed commit that waits.
+
+        Who may change everything needs no persist-id: else a word that nobody knows any more would
+        stand in everybody's way. A commit that ends with its session is ended by kill-session.
 
         Raises:
             RpcError: There is none, or it is another's; rollback-failed where some of it was
@@ -228,10 +283,11 @@ class Configuration:
 
         """
         async with self._turn:
-            self._check_owner(persist_id, session)
+            if not self._may_break(persist_id, user):
+                self._check_owner(persist_id, session)
             if self._trial is None:
                 raise RpcError.operation_failed("there is no confirmed commit to cancel")
-            await self._take_back(f"session {session} cancelled it")
+            await self._take_back(f"session {session} of {user} cancelled it")
             if self._trial is not None:
                 raise RpcError.rollback_failed(
                     "a part of it was refused and is tried again; the log says why"
@@ -263,10 +319,20 @@ class Configuration:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _may_break(self, persist_id: str | None, user: str) -> bool:
+        trial = self._trial
+        return (
+            trial is not None
+            and trial.persist is not None
+            and not trial.ending
+            and persist_id is None
+            and self._access.rights(user).writes_all
+        )
+
     def _check_owner(self, persist_id: str | None, session: int) -> None:
         trial = self._trial
         if trial is None or trial.ending:
-            if persist_id is not None:
+            if persist_id not in {None, self._idle_persist}:
                 raise RpcError.invalid_value("", "no confirmed commit has this persist-id")
             if trial is not None:
                 raise RpcError.in_use("", "a confirmed commit is being taken back; try again")
@@ -275,39 +341,39 @@ class Configuration:
             text = "a confirmed commit waits: give the persist-id that it was given"
             raise RpcError.invalid_value("", text if trial.persist else "it has no persist-id")
         if trial.persist is None and trial.session != session:
-            raise RpcError.in_use("", f"session {trial.session} has a commit that waits for it")
+            text = f"session {trial.session} has a commit that waits for it; kill-session ends both"
+            raise RpcError.in_use("", text)
 
     async def _try(self, request: Commit, seconds: int, session: int, user: str) -> None:
         """Commit all but the removals, and note what to go back to."""
-        before = self._trial or _Trial(undo={})
+        before = {} if self._trial is None else self._trial.undo
+        persist = request.persist
         undo: dict[EntryPath, bytes | None] = {}
+
+        def prepare() -> PendingEdit:
+            return self.candidate.pending(self._access.write_check(user), removals=False)
 
         def note(pending: PendingEdit) -> list[stored.Undo]:
             undo.clear()
             for each in pending.changes:
-                undo[each.path] = None if each.old is None else each.old.xml
-            undo.update(before.undo)
+                # what it changed before and is gone was removed by others, and is not brought back
+                undo[each.path] = None if each.old is None else before.get(each.path, each.old.xml)
+            undo.update((path, xml) for path, xml in before.items() if path not in undo)
             return _undo(undo)
 
-        check = self._access.write_check(user)
-        await self._editing.take(
-            lambda: self.candidate.pending(check, removals=False), user, undo=note
-        )
-        persist = request.persist
-        self._trial = _Trial(
-            undo=undo,
-            session=session if persist is None else None,
-            persist=persist,
-        )
+        def begin() -> None:
+            own = session if persist is None else None
+            self._trial = _Trial(undo=undo, session=own, persist=persist)
+            self._idle_persist = None
+
+        await self._editing.take(prepare, user, undo=note, then=begin)
         self.candidate.hold_removals()
         self._wake_at(seconds)
         log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
 
     async def _confirm(self, user: str) -> None:
-        check = self._access.write_check(user)
-
         def prepare() -> PendingEdit:
-            return self.candidate.pending(check)
+            return self.candidate.pending(self._access.write_check(user))
 
         if self._trial is None:
             await self._editing.take(prepare, user)
@@ -374,6 +440,21 @@ class Configuration:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _held(path: EntryPath) -> RpcError:
+    text = (
+        f"{path.kind} {path.name} is on trial by a confirmed commit:"
+        " it can be changed once that is confirmed or cancelled"
+    )
+    at = path.instance_path()
+    return RpcError.in_use(at, text).at(at, bindings_of(at))
+
+
+def _too_long(limit: int) -> RpcError:
+    path = "/nc:rpc/nc:commit/nc:confirm-timeout"
+    text = f"a commit waits for {limit} s at most (limits.confirm_seconds); prolong it in time"
+    return RpcError.invalid_value(path, text).at(path, {"nc": BASE_NS})
 
 
 def _undo(entries: Mapping[EntryPath, bytes | None]) -> list[stored.Undo]:

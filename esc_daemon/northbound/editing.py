@@ -46,17 +46,26 @@ class Editing:
         self._being_stored: dict[asyncio.Event, PendingEdit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, prepare: Prepare, user: str, *, undo: Undoing | None = None) -> None:
+    async def take(
+        self,
+        prepare: Prepare,
+        user: str,
+        *,
+        undo: Undoing | None = None,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         Take the edit that *prepare* returns, whole or not at all; durable when it returns.
 
-        *undo* says what is to be noted in the same transaction of what the edit replaces.
+        *prepare* is called again after each wait for another edit. *undo* says what is to be noted
+        in the same transaction of what the edit replaces; *then* is called once it is stored,
+        before an edit that waited for this one is prepared.
 
         Raises:
             RpcError, RpcErrors: It is refused; nothing changed.
 
         """
-        await self._to_its_end(self._edit(prepare, user, undo=undo, only_test=False))
+        await self._to_its_end(self._edit(prepare, user, undo=undo, then=then))
 
     async def test(self, prepare: Prepare, user: str) -> None:
         """
@@ -66,7 +75,7 @@ class Editing:
             RpcError, RpcErrors: It would not.
 
         """
-        await self._edit(prepare, user, undo=None, only_test=True)
+        await self._edit(prepare, user, only_test=True)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
         """A session that goes away in the middle must not cut an edit in two."""
@@ -76,7 +85,13 @@ class Editing:
         await asyncio.shield(task)
 
     async def _edit(
-        self, prepare: Prepare, user: str, *, undo: Undoing | None, only_test: bool
+        self,
+        prepare: Prepare,
+        user: str,
+        *,
+        undo: Undoing | None = None,
+        then: Callable[[], None] = lambda: None,
+        only_test: bool = False,
     ) -> None:
         pending = await self._prepared(prepare)
         begun: Sequence[OperationId] = ()
@@ -85,7 +100,7 @@ class Editing:
         stored = asyncio.Event()
         self._being_stored[stored] = pending
         try:
-            edit = edit_of(pending, lambda: self._committed(pending))
+            edit = edit_of(pending, lambda: self._committed(pending, then))
             if undo is not None:
                 edit = replace(edit, undo=undo(pending))
             if only_test:
@@ -135,9 +150,10 @@ class Editing:
                 return pending
             await end.wait()
 
-    def _committed(self, pending: PendingEdit) -> None:
+    def _committed(self, pending: PendingEdit, then: Callable[[], None]) -> None:
         self._datastore.commit(pending)
         self._on_committed(pending)
+        then()
 
     async def validate_running(self) -> None:
         """

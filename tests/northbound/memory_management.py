@@ -101,7 +101,7 @@ class MemoryManagement:
         self.committed_by.append(user)
         self.on_trial = session if request.confirm_timeout else None
 
-    async def cancel_commit(self, persist_id: str | None, session: int) -> None:
+    async def cancel_commit(self, persist_id: str | None, session: int, user: str) -> None:
         self.on_trial = None
 
     def session_ended(self, session: int) -> None:

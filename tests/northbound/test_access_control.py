@@ -388,7 +388,7 @@ async def test_what_nobody_confirms_is_taken_back_without_a_question(it: Managed
         away("rule-list", "<name>owners</name>").join((f'<nacm xmlns="{NACM_NS}">', "</nacm>")),
     )
 
-    await it.configuration.cancel_commit(None, 1)
+    await it.configuration.cancel_commit(None, 1, "t")
 
     assert "<name>n</name>" not in await get_config(it, "admin")
 

@@ -80,11 +80,15 @@ async def test_the_log_says_why_a_commit_was_taken_back(it: Managed):
             if ending == "session":
                 it.configuration.session_ended(MINE)
             elif ending == "cancel":
-                await it.configuration.cancel_commit(None, MINE)
+                await it.configuration.cancel_commit(None, MINE, "admin")
             await asyncio.sleep(61)
         told += [line["why"] for line in lines if line["event"] == "commit.taken_back"]
 
-    assert told == ["nobody confirmed it in time", "session 1 ended", "session 1 cancelled it"]
+    assert told == [
+        "nobody confirmed it in time",
+        "session 1 ended",
+        "session 1 of admin cancelled it",
+    ]
 
 
 async def test_what_nobody_confirms_is_taken_back(it: Managed):
@@ -176,13 +180,13 @@ async def test_nobody_commits_over_a_commit_that_waits_for_another(it: Managed):
 
 async def test_a_commit_is_cancelled_by_its_owner(it: Managed):
     with pytest.raises(RpcError, match="no confirmed commit"):
-        await it.configuration.cancel_commit(None, MINE)
+        await it.configuration.cancel_commit(None, MINE, "admin")
     await it.edit(tenants("t"), target="candidate")
     await commit(it, confirm_timeout=60)
 
     with pytest.raises(RpcError):
-        await it.configuration.cancel_commit(None, YOURS)
-    await it.configuration.cancel_commit(None, MINE)
+        await it.configuration.cancel_commit(None, YOURS, "admin")
+    await it.configuration.cancel_commit(None, MINE, "admin")
 
     assert await names(it) == []
 
@@ -208,10 +212,11 @@ async def test_what_was_on_trial_when_the_daemon_died_is_taken_back(it: Managed,
     assert await it.store.undo() == []
 
 
-async def test_what_others_put_into_a_tenant_on_trial_goes_with_it(it: Managed):
+async def test_what_is_put_into_a_tenant_on_trial_goes_with_it(it: Managed):
     await it.edit(tenants("t"), target="candidate")
     await commit(it, confirm_timeout=60)
-    await it.edit(a_network_in("t"))
+    await it.edit(a_network_in("t"), target="candidate")
+    await commit(it, confirm_timeout=60)
 
     await asyncio.sleep(61)
 
@@ -267,7 +272,7 @@ async def test_what_was_to_go_is_in_the_candidate_again_once_the_commit_is_cance
     await commit(it, confirm_timeout=60)
     assert not it.configuration.candidate_changed
 
-    await it.configuration.cancel_commit(None, MINE)
+    await it.configuration.cancel_commit(None, MINE, "admin")
 
     assert await it.get_config(source="candidate") == await it.get_config()
     await commit(it)
@@ -333,7 +338,7 @@ async def test_what_the_way_back_finds_gone_is_no_error(it: Managed):
     await commit(it, confirm_timeout=60)
     await it.edit(tenants("a", attributes='nc:operation="delete"'))
 
-    await it.configuration.cancel_commit(None, MINE)
+    await it.configuration.cancel_commit(None, MINE, "admin")
 
     assert await names(it) == []
 
@@ -354,7 +359,7 @@ async def test_what_cannot_be_taken_back_yet_is_taken_back_later(it: Managed):
 
     # when its VMs still have to leave
     with pytest.raises(RpcError) as caught:
-        await it.configuration.cancel_commit(None, MINE)
+        await it.configuration.cancel_commit(None, MINE, "admin")
 
     assert caught.value.tag.value == "rollback-failed"
     left = [(entry.path.kind, entry.path.name) for entry in it.datastore.entries()]

@@ -1,17 +1,21 @@
 """What a confirmed commit may do to those who did not send it, and what they may do to it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 from managed import ESC, Managed, config, managed, operation, tenants
 
+from esc_daemon.access.first_start import LOCAL_CLIENT
 from esc_daemon.datamodel.entries import RULES
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import WITH_CANDIDATE, Commit, EditConfig, parse_request
 from esc_daemon.netconf.xml import BASE_NS, NACM_NS
+from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.first_rules import first_rules
+from tests.access_control import by_rules
 
 DAY = 86_400
 MINE, YOURS = 1, 2
@@ -99,7 +103,26 @@ async def names(it: Managed) -> list[str]:
     return [entry.path.name for entry in it.datastore.entries() if entry.path != RULES]
 
 
-# what a commit tells
+# a trial that stands in the way of others
+
+
+async def test_a_commit_that_changes_nothing_leaves_nothing_waiting(it: Managed):
+    await commit(it, "reader", confirm_timeout=DAY, persist="x")
+
+    assert it.configuration.on_trial is None
+    await edit(it, "admin", tenants("t"), target="candidate")
+    await commit(it, "admin", YOURS)
+    assert await names(it) == ["t"]
+
+
+async def test_who_confirms_a_commit_that_changed_nothing_is_told_ok(it: Managed):
+    # scripts confirm by the word that they gave, whether there was a difference or not
+    await commit(it, "admin", confirm_timeout=60, persist="word")
+
+    await commit(it, "admin", YOURS, persist_id="word")
+    error = await refusal(commit(it, "admin", YOURS, persist_id="guess"))
+
+    assert error.tag.value == "invalid-value"
 
 
 async def test_who_may_not_remove_puts_no_removal_on_trial(it: Managed):
@@ -110,6 +133,134 @@ async def test_who_may_not_remove_puts_no_removal_on_trial(it: Managed):
 
     assert error.tag.value == "access-denied"
     assert it.configuration.on_trial is None
+
+
+async def test_a_trial_may_not_last_for_longer_than_the_setting_says(it: Managed):
+    await edit(it, "bob", tenants("t"), target="candidate")
+
+    error = await refusal(commit(it, "bob", confirm_timeout=DAY + 1, persist="x"))
+
+    assert error.tag.value == "invalid-value"
+    assert error.path == "/nc:rpc/nc:commit/nc:confirm-timeout"
+    assert "limits.confirm_seconds" in str(error)
+    assert it.configuration.on_trial is None
+    await commit(it, "bob", confirm_timeout=DAY, persist="x")
+    assert it.configuration.on_trial == 0
+
+
+@pytest.mark.parametrize("user", ["admin", LOCAL_CLIENT])
+async def test_who_may_change_everything_cancels_what_outlives_its_session(it: Managed, user: str):
+    await edit(it, "bob", tenants("t"), target="candidate")
+    await commit(it, "bob", confirm_timeout=DAY, persist="x")
+
+    for other in ("bob", "reader"):
+        error = await refusal(it.configuration.cancel_commit(None, YOURS, other))
+        assert error.tag.value == "invalid-value"
+    await it.configuration.cancel_commit(None, YOURS, user)
+
+    assert await names(it) == []
+    assert it.configuration.on_trial is None
+
+
+async def test_what_ends_with_its_session_is_ended_by_the_end_of_that(it: Managed):
+    # a client that cleans up after its own commit was refused must not hit another's
+    await edit(it, "bob", tenants("t"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60)
+
+    error = await refusal(it.configuration.cancel_commit(None, YOURS, "admin"))
+
+    assert error.tag.value == "in-use"
+    assert "kill-session" in str(error)
+
+
+# edits of what is on trial
+
+
+async def test_nothing_that_others_changed_is_undone_with_a_trial(it: Managed):
+    await edit(it, "bob", root=PLAYGROUND, target="candidate")
+    await commit(it, "bob", confirm_timeout=60, persist="p")
+
+    error = await refusal(edit(it, "admin", root=read_default("deny")))
+    assert (error.tag.value, error.path) == ("in-use", "/nacm:nacm")
+    await it.configuration.cancel_commit(None, YOURS, "admin")
+    await edit(it, "admin", root=read_default("deny"))
+
+    rules = it.datastore.entry(RULES)
+    assert rules is not None
+    assert b"<read-default>deny<" in rules.xml
+    assert b"carol" not in rules.xml
+
+
+async def test_an_edit_that_came_during_the_commit_is_refused_as_well(it: Managed):
+    await edit(it, "bob", root=PLAYGROUND, target="candidate")
+    under_way = asyncio.create_task(commit(it, "bob", confirm_timeout=60, persist="p"))
+    await asyncio.sleep(0)
+
+    error = await refusal(edit(it, "admin", root=read_default("deny")))
+    await under_way
+
+    assert error.tag.value == "in-use"
+
+
+async def test_nothing_is_put_into_a_tenant_on_trial(it: Managed):
+    await edit(it, "bob", tenants("t"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60, persist="p")
+
+    error = await refusal(edit(it, "admin", a_network("n")))
+
+    assert error.tag.value == "in-use"
+    assert error.path.endswith("tenant[esc:name='t']/esc:networks/esc:network[esc:name='n']")
+
+
+async def test_what_stood_in_the_tenant_before_does_not_hinder_others(it: Managed):
+    await edit(it, "admin", tenants("t"))
+    await edit(it, "bob", a_network("n"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60, persist="p")
+    await edit(it, "admin", a_network("m"))
+
+    await it.configuration.cancel_commit("p", YOURS, "bob")
+
+    assert await names(it) == ["t", "m"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_others_removed_is_not_brought_back(
+    it: Managed, schema: Schema, *, restarted: bool
+):
+    # given two entries that a trial changed, one of which is removed meanwhile
+    for name in "ab":
+        await edit(it, "admin", a_server(name))
+        await edit(it, "bob", a_server(name, "new"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60, persist="p")
+    await edit(it, "admin", a_server("a", how="delete"))
+
+    if restarted:
+        await it.configuration.close()
+        access = by_rules(schema, it.datastore, {})
+        next_one = Configuration(datastore=it.datastore, engine=it.engine, access=access)
+        await next_one.take_back(await it.store.undo())
+    else:
+        await it.configuration.cancel_commit("p", YOURS, "bob")
+
+    assert await names(it) == ["b"]
+    assert b"http://old" in b"".join(it.datastore.get_config())
+    assert await it.store.undo() == []
+
+
+async def test_what_a_trial_made_anew_after_a_removal_goes_altogether(it: Managed):
+    await edit(it, "admin", a_server("a"))
+    await edit(it, "bob", a_server("a", "new"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60, persist="p")
+    await edit(it, "admin", a_server("a", how="delete"))
+    await edit(it, "bob", a_server("a", "newer"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60, persist="p", persist_id="p")
+
+    await it.configuration.cancel_commit("p", YOURS, "bob")
+
+    assert await names(it) == []
+
+
+# what a commit tells
 
 
 async def test_a_commit_tells_no_name_that_its_author_may_not_see(it: Managed):
@@ -133,3 +284,41 @@ async def test_the_removal_of_a_tenant_tells_no_name_of_what_came_into_it(it: Ma
     assert error.tag.value == "access-denied"
     assert "hidden" not in error.path + str(error)
     assert (await refusal(commit(it, "admin"))).tag.value == "in-use"
+
+
+async def test_a_test_of_the_candidate_tells_no_name_either(it: Managed):
+    await edit(it, "admin", tenants("secretco"))
+    await edit(it, "admin", a_network("n", "secretco"), target="candidate")
+    await edit(it, "admin", a_network("n", "secretco", "<vlanid>7</vlanid>"))
+
+    for option in ("test-only", "test-then-set"):
+        how = f"<test-option>{option}</test-option>"
+        error = await refusal(edit(it, "bob", tenants("t"), target="candidate", how=how))
+        assert error.tag.value == "operation-failed"
+        assert "secretco" not in error.path + str(error)
+
+
+# rights that are taken away meanwhile
+
+
+@pytest.mark.parametrize("way", ["edit", "commit"])
+async def test_an_edit_that_waited_is_judged_by_the_rules_of_then(it: Managed, way: str):
+    # given an edit of the rules by who loses the right to, behind one that takes it from him
+    if way == "commit":
+        await edit(it, "bob", root=PLAYGROUND, target="candidate")
+    taken = (
+        f'<nacm xmlns="{NACM_NS}" xmlns:nc="{BASE_NS}">'
+        '<rule-list nc:operation="delete"><name>players</name></rule-list></nacm>'
+    )
+    first = asyncio.create_task(edit(it, "admin", root=taken))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    second = commit(it, "bob") if way == "commit" else edit(it, "bob", root=PLAYGROUND)
+    error = await refusal(second)
+    await first
+
+    assert error.tag.value == "access-denied"
+    rules = it.datastore.entry(RULES)
+    assert rules is not None
+    assert b"carol" not in rules.xml

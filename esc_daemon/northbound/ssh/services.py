@@ -87,7 +87,7 @@ class Configuration(Protocol):
     async def commit(self, request: Commit, session: int, user: str) -> None:
         """Make the candidate running, whole or not at all; durable when it returns."""
 
-    async def cancel_commit(self, persist_id: str | None, session: int) -> None:
+    async def cancel_commit(self, persist_id: str | None, session: int, user: str) -> None:
         """Take back the confirmed commit that waits."""
 
     def session_ended(self, session: int) -> None:

@@ -27,7 +27,9 @@ async def cancel_commit(call: RpcCall[CancelCommit]) -> Reply:
     """RFC 6241 section 8.4.4.1."""
     persist_id, session = call.request.persist_id, call.session
     call.services.locks.check(Datastore.RUNNING, session.id)
-    await to_its_end(call.services.configuration.cancel_commit(persist_id, session.id))
+    await to_its_end(
+        call.services.configuration.cancel_commit(persist_id, session.id, session.user)
+    )
     return Ok()
 
 
