@@ -300,6 +300,7 @@ async def run_simulator(
 async def _operator(control: Control, *, page: Page | None) -> AsyncIterator[int | None]:
     """Let the operator in while the context lasts, by a signal and by *page*; yields its port."""
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGHUP)
     loop.add_signal_handler(signal.SIGHUP, _reload, control)
     try:
         if page is None:
@@ -309,6 +310,7 @@ async def _operator(control: Control, *, page: Page | None) -> AsyncIterator[int
                 yield port
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, before)
 
 
 def _reload(control: Control) -> None:
