@@ -199,6 +199,15 @@ def test_the_root_path_means_all_data(schema: Schema) -> None:
     assert not his.may(Access.DELETE, way(schema, "nacm"))
 
 
+def test_who_may_do_all_in_one_module_may_not_do_everything(schema: Schema) -> None:
+    for module, expected in (("esc", False), ("*", True)):
+        permit = rule("permit", f"<module-name>{module}</module-name>")
+        his = rights(schema, nacm(rule_list(permit, rule("deny"))))
+        assert (his.reads_all, his.writes_all) == (expected, expected)
+        assert his.may(Access.READ, tenant(schema, "t"))
+        assert his.may(Access.UPDATE, way(schema, "nacm")) is expected
+
+
 @pytest.mark.parametrize("quoted", ["""'it"s'""", '"t"', " 't' "])
 def test_keys_are_compared_as_xpath_writes_them(schema: Schema, quoted: str) -> None:
     his = rights(schema, nacm(rule_list(rule("permit", path(f"{TENANTS}[ e:name = {quoted}]")))))

@@ -61,6 +61,16 @@ def test_memory_is_bounded_and_the_oldest_is_forgotten_first():
     assert len(throttle._pairs) == 4096
 
 
+def test_when_full_the_pair_that_failed_longest_ago_is_forgotten():
+    throttle = a_throttle()
+    for name in ("first", "first", "second", "second", "second", "first"):
+        throttle.failed(name, "p")
+    for number in range(4095):
+        throttle.failed(f"user{number}", "p")
+    assert not throttle.refuses("second", "p")
+    assert throttle.refuses("first", "p")
+
+
 @pytest.mark.parametrize(
     ("failed_from", "also", "other"),
     [

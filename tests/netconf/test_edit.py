@@ -312,3 +312,20 @@ def test_a_path_may_be_continued_from_above():
         apply_edit(None, edit, schema, default_operation=DefaultOperation.MERGE, path="/t:top")
 
     assert caught.value.path == "/t:top/t:title"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<box><colour>red</colour>stray</box>",
+        "<box>stray<colour>red</colour></box>",
+        "<pair><x>1</x>stray<y>2</y></pair>",
+        "<box><colour>red</colour></box>stray",
+    ],
+)
+@pytest.mark.parametrize("attributes", ["", 'nc:operation="create"'])
+def test_text_between_the_elements_of_something_new_is_refused(body, attributes):
+    # an attribute within takes the long way
+    longer = body.replace("<box>", '<box nc:operation="merge">', 1)
+    for edit in (tenant(body, attributes), tenant(longer, attributes)):
+        assert refusal(None, edit).tag is ErrorTag.BAD_ELEMENT
