@@ -1,8 +1,10 @@
 """How patient we are with a VIM: the numbers behind attempts, back-off and give-up."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
+
+from esc_daemon.domain.changed import replace
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

@@ -1,20 +1,45 @@
 """`changed.replace` against the one of the standard library."""
 
+import ast
 import dataclasses
+import importlib
+import pkgutil
+from pathlib import Path
 
 import pytest
 
-from esc_daemon.domain import commands, intent, record, specs
+from esc_daemon import domain
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.specs import ServerSpec
 
-ROOMS = (record, intent, specs, commands)
+ROOMS = [
+    importlib.import_module(each.name)
+    for each in pkgutil.walk_packages(domain.__path__, f"{domain.__name__}.")
+]
 KINDS = [
     kind
     for room in ROOMS
     for kind in vars(room).values()
-    if dataclasses.is_dataclass(kind) and kind.__module__ == room.__name__
+    if isinstance(kind, type)
+    and dataclasses.is_dataclass(kind)
+    and kind.__module__ == room.__name__
 ]
+
+
+def test_the_domain_changes_values_in_no_other_way():
+    for room in ROOMS:
+        for node in ast.walk(ast.parse(Path(room.__file__).read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
+                names = {each.name for each in node.names}
+                assert "replace" not in names or room.__name__.endswith(".changed"), room
+            if isinstance(node, ast.Import):
+                assert all(each.name != "dataclasses" for each in node.names), room
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_no_value_of_the_domain_does_more_than_hold_its_fields_when_it_is_made(kind):
+    assert not hasattr(kind, "__post_init__")
+    assert all(field.init for field in dataclasses.fields(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
