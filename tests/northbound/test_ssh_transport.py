@@ -1,11 +1,15 @@
+from pathlib import Path
+
+import asyncssh
 import pytest
 from asyncssh.crypto import GCMCipher
 from hypothesis import given
 from hypothesis import strategies as st
 from netconf_server import Server
 from raw_client import connected
+from structlog.testing import capture_logs
 
-from esc_daemon.northbound.ssh.transport import LeanConnection, ReadyCipher
+from esc_daemon.northbound.ssh.transport import TRIED, LeanConnection, ReadyCipher
 
 KEY = bytes(range(16))
 
@@ -56,6 +60,29 @@ async def test_a_key_exchange_in_the_middle_of_a_session_breaks_nothing(server: 
 async def test_each_kind_of_cipher_answers(server: Server, cipher: str):
     async with connected(server.port, encryption_algs=[cipher]) as client:
         await client.rpc("<get/>")
+
+
+async def test_a_library_that_was_not_tried_is_left_as_it_is_and_named_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    # given
+    monkeypatch.setattr(asyncssh, "__version__", "2.24.9")
+    with capture_logs() as lines:
+        for _ in range(2):
+            # when
+            async with connected(server.port, rekey_bytes=2048) as client:
+                for _ in range(5):
+                    await client.rpc("<get/>")
+                # then
+                (session,) = server.services.sessions.open.values()
+                assert type(session._channel.get_connection()) is asyncssh.SSHServerConnection
+    named = [line["version"] for line in lines if line["event"] == "ssh.library_untried"]
+    assert named == ["2.24.9"]
+
+
+def test_the_library_that_was_tried_is_the_one_that_is_installed_from_the_lock():
+    lock = Path(__file__).parents[2] / "requirements.lock"
+    assert f"asyncssh=={TRIED}" in lock.read_text().split()
 
 
 async def test_a_silent_client_is_asked_whether_it_is_there(server: Server):

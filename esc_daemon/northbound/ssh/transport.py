@@ -2,8 +2,9 @@
 What lies below an SSH connection: packets that cost less, and what is still unread.
 
 asyncssh offers no public way to what is here. This file is the only place that knows its inner
-names, which is why setup.cfg takes one minor version of it; tests of the listener fail when they
-change. What the library does for each packet and we leave out, or do once:
+names, which is why setup.cfg takes one minor version of it, and why a connection is made lean with
+that version alone that was tried (`TRIED`). What the library does for each packet and we leave
+out, or do once:
 
 * an ignore packet before each, against attacks on CBC (RFC 4251 section 9.3.1), which we do not
   offer;
@@ -14,15 +15,19 @@ change. What the library does for each packet and we leave out, or do once:
 What one tick of the loop sends on a connection is one write to the kernel: uvloop gathers it.
 """
 
+import functools
 from typing import Any, Final
 
 import asyncssh
+import structlog
 from asyncssh.crypto import GCMCipher
 from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import SSHPacket, SSHPacketLogger
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+TRIED: Final = "2.24.1"
+"""The version of asyncssh whose inner names are those here: requirements.lock has it."""
 _MSG_IGNORE: Final = 2
 """RFC 4253 section 12."""
 _COUNTER: Final = 4
@@ -136,8 +141,23 @@ class LeanConnection(asyncssh.SSHServerConnection):
 
 
 def make_lean(connection: asyncssh.SSHServerConnection) -> None:
-    """Let the packets of *connection*, which has just been made, cost less."""
-    connection.__class__ = LeanConnection
+    """Let the packets of *connection*, which has just been made, cost less where that is safe."""
+    if _is_tried(asyncssh.__version__):
+        connection.__class__ = LeanConnection
+
+
+@functools.cache
+def _is_tried(version: str) -> bool:
+    """Tell whether *version* of the library is the one that was tried; say it once if not."""
+    if version == TRIED:
+        return True
+    structlog.get_logger("esc_daemon.northbound.ssh").warning(
+        "ssh.library_untried",
+        version=version,
+        tried=TRIED,
+        hint=f"SSH works, at more processor time a packet; for less install asyncssh {TRIED}",
+    )
+    return False
 
 
 def unread_bytes(channel: "asyncssh.SSHServerChannel[bytes]") -> int:
