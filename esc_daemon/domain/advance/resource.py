@@ -293,7 +293,9 @@ def _may_go(
         return _ended(record, record, (tell.resource_deleted(record),))
     attempt = begin_attempt(now, policy)
     if failures:
-        return _left_behind(record, attempt, causes.not_asked(failures[0][1]), now, policy)
+        return _left_behind(
+            record, attempt, causes.not_asked(causes.first_of(failures)), now, policy
+        )
     going = replace(record, attempt=attempt)
     return Step(key=record.key, before=record, record=going)
 
