@@ -23,9 +23,12 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 from esc_daemon.settings import LogFormat, LogSettings
 
 SHOWN_A_SECOND: Final = 50
-"""Lines of one kind, warnings and errors; the others of that second are only counted."""
+"""Lines of one kind that is limited; the others of that second are only counted."""
 _ALWAYS_SHOWN: Final = frozenset({"event.told"})
 _TROUBLE: Final = frozenset({"warning", "error", "critical"})
+"""All of these are limited, but for what is always shown."""
+_LIMITED_TOO: Final = frozenset({"access.denied"})
+"""Lines of other levels that a client can cause as often as it likes."""
 _REMEMBERED: Final = 10
 _MODE: Final = 0o640
 
@@ -67,9 +70,10 @@ class LogFigures:
         """
         level, event = line["level"], line["event"]
         self.lines[level] += 1
-        if level not in _TROUBLE or event in _ALWAYS_SHOWN:
+        trouble = level in _TROUBLE
+        if event in _ALWAYS_SHOWN or not (trouble or event in _LIMITED_TOO):
             return line
-        if level != "warning":
+        if trouble and level != "warning":
             self.errors.append(Trouble(datetime.now(UTC), level, event))
         now = self._now()
         second = self._seconds.get(event)

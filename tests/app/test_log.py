@@ -137,6 +137,18 @@ def test_of_a_flood_of_warnings_a_second_shows_some_and_the_next_one_tells_how_m
     assert figures.lines["warning"] == SHOWN_A_SECOND + 9
 
 
+def test_a_flood_of_refusals_that_clients_cause_at_will_is_held_back_and_is_no_error():
+    clock = Clock()
+    figures = LogFigures(clock)
+
+    first = shown(figures, SHOWN_A_SECOND + 7, level="info", event="access.denied")
+    clock.now += 1
+
+    assert len(first) == SHOWN_A_SECOND
+    assert not figures.errors
+    assert list(figures.floods_ended()) == [("access.denied", 7)]
+
+
 def test_the_end_of_a_flood_is_told_once_though_no_line_follows():
     clock = Clock()
     figures = LogFigures(clock)
