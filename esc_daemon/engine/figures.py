@@ -10,7 +10,8 @@ class EngineFigures:
     How much there is to do, and how much was done since the start.
 
     *triggers_waiting* and *deepest_mailbox* count what is not yet told to its record, *lag* is the
-    most that waits for one listener, *samples* are by collector and result: ok, trouble.
+    most that waits for one listener, *samples* are by collector and result: ok, silent,
+    trouble.
     """
 
     records: int

@@ -36,6 +36,7 @@ from esc_daemon.monitor.base import (
     Target,
     interval_of,
 )
+from esc_daemon.monitor.troubles import Troubles
 from esc_daemon.monitor.wheel import TICK, Spoke, Wheel
 
 FIRST_POLL: Final = 1.0
@@ -96,9 +97,13 @@ class Monitor:
         self._wheel: Wheel[_Probe] = Wheel(self._take_turns)
         # A dict keeps the order of arrival, which a set does not: a run must repeat exactly.
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._troubles = Troubles()
         self._closed = False
         self.samples: Counter[tuple[str, str]] = Counter()
-        """Samples since the start, by collector and result: ok, trouble."""
+        """
+        Samples since the start, by collector and result: ok; silent (no good answer, or none in
+        time); trouble (nothing could be measured).
+        """
         self.missed = 0
         """Turns that came while the probe's last sample was still under way."""
         self.crossings = 0
@@ -144,6 +149,7 @@ class Monitor:
         for vm in tuple(self._watches):
             self.disarm(vm)
         self._wheel.stop()
+        self._troubles.close()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -253,12 +259,11 @@ class Monitor:
 
     def _hear(self, turn: "_Turn", outcome: "Sample | Exception") -> None:
         probe = turn.probe
+        self.samples[turn.collector, _result(outcome)] += 1
         if isinstance(outcome, Sample):
-            self.samples[turn.collector, "ok"] += 1
-            self._observe(probe, outcome.value, None, outcome.detail, turn.question)
+            self._observe(probe, outcome.value, None, outcome.detail, turn)
         else:
-            self.samples[turn.collector, "trouble"] += 1
-            self._observe(probe, None, type(outcome).__name__, str(outcome), turn.question)
+            self._observe(probe, None, type(outcome).__name__, str(outcome), turn)
 
     def _observe(
         self,
@@ -266,23 +271,35 @@ class Monitor:
         value: float | str | None,
         trouble: str | None,
         detail: str,
-        question: Question | None = None,
+        turn: "_Turn | None" = None,
     ) -> None:
         detail = excerpt(detail, _LONGEST_DETAIL)
         if trouble != probe.trouble:
-            _note(probe, trouble, detail)
+            self._note(probe, trouble, detail, turn.collector if turn else _NOBODY)
         told = probe.counter.told
         probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value)
         if crossing is None:
             return
         self.crossings += 1
         if crossing.holds is not told:
-            _log(probe).info(
-                "monitor.crossed", holds=crossing.holds, value=crossing.value, detail=detail
+            log.info(
+                "monitor.crossed",
+                **_about(probe),
+                holds=crossing.holds,
+                value=crossing.value,
+                detail=detail,
             )
         probe.held = probe.held or crossing.holds
-        if probe.held or question is None or not question.after_success:
+        if probe.held or turn is None or not turn.question.after_success:
             self._tell(probe.target.server, crossing)
+
+    def _note(self, probe: _Probe, trouble: str | None, detail: str, collector: str) -> None:
+        """Log that a collector begins or ceases to fail."""
+        probe.trouble = trouble
+        if trouble is None:
+            self._troubles.ends(collector, _about(probe))
+        else:
+            self._troubles.begins(collector, trouble, detail, _about(probe))
 
     def _tell(self, server: ServerKey, crossing: kpis.Crossing) -> None:
         try:
@@ -377,21 +394,17 @@ def _silence(question: Question) -> TimeoutError:
     return TimeoutError(f"no sample within {question.seconds:g} s")
 
 
-def _note(probe: _Probe, trouble: str | None, detail: str) -> None:
-    """Log that a collector begins or ceases to fail."""
-    probe.trouble = trouble
-    if trouble is None:
-        _log(probe).info("monitor.sampled_again")
-    else:
-        _log(probe).warning("monitor.no_sample", trouble=trouble, detail=detail)
+def _result(outcome: Sample | Exception) -> str:
+    """Return how a sample is counted: a guest that is silent is not a collector in trouble."""
+    if isinstance(outcome, Sample):
+        return "silent" if outcome.value is None else "ok"
+    return "silent" if isinstance(outcome, TimeoutError) else "trouble"
 
 
-def _log(probe: _Probe) -> "structlog.typing.FilteringBoundLogger":
+def _about(probe: _Probe) -> dict[str, str | None]:
     kpi = probe.kpi
-    bound: structlog.typing.FilteringBoundLogger = log.bind(
-        **probe.about, vm=probe.target.server.vm, kpi=kpi.event_name, metric=kpi.collector.type
-    )
-    return bound
+    server = {"vm": probe.target.server.vm, "kpi": kpi.event_name, "metric": kpi.collector.type}
+    return {**probe.about, **server}
 
 
 def _share(server: ServerKey, kpi: Kpi) -> float:

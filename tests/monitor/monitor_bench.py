@@ -1,8 +1,10 @@
 """A guest that answers when the test wants, and monitors that write down what they tell."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+
+from structlog.typing import EventDict
 
 from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
@@ -77,6 +79,11 @@ def by_metric(chosen: Callable[[str], AnyCollector | None]) -> Select:
         return collector and Choice(collector=collector, question=question_of(target, kpi, None))
 
     return choice
+
+
+def told_of(lines: Sequence[EventDict]) -> list[EventDict]:
+    """Return those of *lines* that a log at level info has."""
+    return [line for line in lines if line["log_level"] != "debug"]
 
 
 @dataclass

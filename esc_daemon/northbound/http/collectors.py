@@ -187,7 +187,7 @@ def _monitor(figures: EngineFigures) -> Iterator[Metric]:
     yield _count("esc_monitor_crossings", "KPIs that crossed a threshold", figures.crossings)
     yield _counter(
         "esc_monitor_samples",
-        "Samples of KPIs by collector and result: ok, trouble",
+        "Samples of KPIs by collector and result: ok, silent, trouble (not measured)",
         ("collector", "result"),
         figures.samples,
     )
