@@ -104,7 +104,7 @@ class Observed:
             connectors={name: number for name, number in statuses(self._connectors()) if number},
             deployments=there.deployments,
             vms=there.vms,
-            leftovers=there.leftovers,
+            leftovers=there.leftovers.total(),
             errors=[Trouble(**trouble._asdict()) for trouble in self._log.figures.errors],
         )
 

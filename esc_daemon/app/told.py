@@ -4,7 +4,7 @@ from collections import Counter
 
 import structlog
 
-from esc_daemon.domain.events import EventStatus
+from esc_daemon.domain.events import Event, EventStatus
 from esc_daemon.engine.broadcast import Listener
 
 log = structlog.get_logger()
@@ -30,7 +30,12 @@ async def log_events(listener: Listener, figures: EventFigures) -> None:
                 deployment=event.deployment,
                 vm_group=event.vm_group,
                 vm=event.source and event.source.generated_vmname,
-                vim=event.vim_connector_id or (event.source and event.source.vim_id),
+                vim=_vim(event),
                 message=event.message,
                 details=event.details,
             )
+
+
+def _vim(event: Event) -> str | None:
+    """Return the VIM that *event* is about."""
+    return event.vim_connector_id or event.vim or (event.source.vim_id if event.source else None)

@@ -83,7 +83,8 @@ class Event:
     """
     One escEvent (ESC-WORKFLOWS section 0); empty and None fields are left out.
 
-    *operation* is what it belongs to (`operation_of`); it is no part of the escEvent.
+    *operation* is what it belongs to (`operation_of`), *vim* where lives what it is about; both are
+    for the log and no part of the escEvent.
     """
 
     type: EventType
@@ -106,3 +107,4 @@ class Event:
     target: VmRef | None = None
     details: str | None = None
     operation: OperationId | None = None
+    vim: VimId | None = None

@@ -92,6 +92,7 @@ def _of_resource(record: AnyResourceRecord, kind: EventType, text: str, error: s
         deployment=DeploymentName(record.owner[0].name) if record.owner else None,
         deployment_id=record.owner[1] if record.owner else None,
         operation=operation_of(record),
+        vim=record.vim or (record.handle.vim if record.handle else None),
     )
 
 

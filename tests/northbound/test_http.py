@@ -22,7 +22,7 @@ from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
 from tests.domain.pure_world import World
-from tests.domain.stories import SHOP, a_deployment
+from tests.domain.stories import SHOP, a_deployment, a_network
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -104,7 +104,7 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     state = world.records[SHOP].state
     assert f'esc_deployments{{state="{state}"}} 1.0' in body
     assert f'esc_vms{{state="{next(iter(world.records[SHOP].vms.values())).state}"}} ' in body
-    assert "esc_leftovers 0.0" in body
+    assert 'esc_leftovers{kind="vm"} 0.0' in body
     assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="vim0"} 3.0' in body
     assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="vim0"} 1.0' in body
     assert 'esc_monitor_samples_total{collector="Pings",result="ok"} 9.0' in body
@@ -127,7 +127,22 @@ async def test_a_deployment_that_only_left_something_behind_is_none(
     _, body = await get(port, "/metrics")
 
     assert 'esc_deployments{state="SERVICE_UNDEF_STATE"} 0.0' in body
-    assert "esc_leftovers 1.0" in body
+    assert 'esc_leftovers{kind="vm"} 1.0' in body
+
+
+async def test_a_network_that_a_vim_keeps_is_a_leftover_too(port: int, registry: CollectorRegistry):
+    world = World(stuck=True)
+    world.apply({SHOP: a_deployment(networks=(a_network("in", "a"),))})
+    world.rest()
+    world.apply({SHOP: None})
+    world.rest()
+    EngineMetrics(registry, Counted(world.records.values()))
+
+    _, body = await get(port, "/metrics")
+
+    assert 'esc_leftovers{kind="vm"} 1.0' in body
+    assert 'esc_leftovers{kind="network"} 1.0' in body
+    assert 'esc_leftovers{kind="image"} 0.0' in body
 
 
 async def test_connectors_without_number_are_no_labels_without_number(

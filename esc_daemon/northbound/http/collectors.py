@@ -23,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from esc_daemon.datamodel.opdata import shown
+from esc_daemon.domain.leftovers import leftovers_of
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ServiceState, VmState
@@ -33,6 +34,8 @@ LABELLED: Final = 64
 """Connectors that are told apart; the calls of others are counted together, as ``other``."""
 LabelsT = TypeVar("LabelsT", bound=tuple[str, ...])
 _OTHER: Final = "other"
+_LEFT: Final = ("vm", "network", "subnet", "image", "flavor", "tenant")
+"""Kinds of leftovers that are shown when there is none, too."""
 _UNCHECKED: Final = "UNCHECKED"
 """The status of a connector before its first check."""
 
@@ -68,20 +71,21 @@ class Deployed(NamedTuple):
 
     deployments: Counts[str]
     vms: Counts[str]
-    leftovers: int
+    leftovers: Counts[str]
+    """By kind, as opdata names it."""
 
 
 def deployed(records: Iterable[Record]) -> Deployed:
     """Return what *records* hold, in one pass: no step of a record pays for it."""
     deployments: Counts[str] = Counts()
     vms: Counts[str] = Counts()
-    leftovers = 0
+    leftovers: Counts[str] = Counts()
     for record in records:
         if isinstance(record, DeploymentRecord):
             if shown(record):
                 deployments[record.state] += 1
             vms.update(vm.state for vm in record.vms.values())
-            leftovers += len(record.leftovers)
+        leftovers.update(each.kind for each in leftovers_of(record))
     return Deployed(deployments, vms, leftovers)
 
 
@@ -110,8 +114,7 @@ class EngineMetrics(Collector):
         there = deployed(self._engine.records())
         yield _by_state("esc_deployments", "Deployments by state", ServiceState, there.deployments)
         yield _by_state("esc_vms", "VMs of deployments by state", VmState, there.vms)
-        text = "VMs that could not be removed and are left in a VIM"
-        yield GaugeMetricFamily("esc_leftovers", text, value=there.leftovers)
+        yield _leftovers(there.leftovers)
         yield from self._calls()
         figures = self._engine.figures()
         yield from _engine(figures)
@@ -294,6 +297,14 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
     return HistogramMetricFamily(
         name, text, buckets=list(histogram.buckets()), sum_value=histogram.total
     )
+
+
+def _leftovers(counts: Counts[str]) -> Metric:
+    text = "What could not be removed and is left in a VIM, by kind"
+    family = GaugeMetricFamily("esc_leftovers", text, labels=["kind"])
+    for kind in dict.fromkeys((*_LEFT, *counts)):
+        family.add_metric([kind], counts[kind])
+    return family
 
 
 def _by_state(name: str, text: str, states: Iterable[str], counts: Counts[str]) -> Metric:

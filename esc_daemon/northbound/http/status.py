@@ -33,7 +33,7 @@ class Status(BaseModel):
     connectors: Annotated[Mapping[str, int], Field(description="VIM connectors by status")]
     deployments: Annotated[Mapping[str, int], Field(description="by state")]
     vms: Annotated[Mapping[str, int], Field(description="by state")]
-    leftovers: Annotated[int, Field(description="VMs left in a VIM that would not remove them")]
+    leftovers: Annotated[int, Field(description="what is left in a VIM that would not remove it")]
     errors: Annotated[Sequence[Trouble], Field(description="the last errors of the log")]
 
 
