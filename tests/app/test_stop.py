@@ -1,30 +1,36 @@
 """The end of a process, by whole processes: what hangs must not keep it."""
 
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from programs import ROOT, surroundings
 
 WITHIN = 20
 BEGIN = """
 import asyncio, time
-from esc_daemon.app import stop as end
+from esc_daemon.app.process import run
+from esc_daemon.app.stop import Stop
 
 async def main():
-    stop = end.Stop(lambda: print("reopened", flush=True))
+    stop = Stop(lambda: print("reopened", flush=True), seconds=SECONDS)
     print("begun", flush=True)
 """
 
 
 @contextmanager
-def running(body: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run *body* as the rest of the main function."""
+def running(body: str, seconds: float = 45) -> Iterator["subprocess.Popen[str]"]:
+    """Run *body* as the rest of the main function; it may take *seconds* to end."""
+    begin = BEGIN.replace("SECONDS", str(seconds))
     lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
     process = subprocess.Popen(
-        [sys.executable, "-c", f"{BEGIN}{lines}\nasyncio.run(main())"],
+        [sys.executable, "-c", f"{begin}{lines}\nrun(main())"],
         cwd=ROOT,
         env=surroundings(PYTHONPATH=str(ROOT)),
         stdout=subprocess.PIPE,
@@ -69,16 +75,40 @@ await asyncio.sleep(600)
 
 def test_a_loop_that_hangs_is_cut_short():
     body = """
-end.STOP_SECONDS = 0.2
 await stop.wait()
 time.sleep(600)
 """
-    with running(body) as process:
+    with running(body, seconds=0.2) as process:
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(WITHIN) == 1
         assert process.stdout is not None
         assert "daemon.stop_cut_short" in process.stdout.read()
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_log_that_nobody_reads_keeps_no_process_that_shall_end(signals: int):
+    # the loop waits in a write for a reader that never comes, and so would a last line of the log
+    body = 'print("x" * 2**20)'
+    with running(body, seconds=600 if signals == 2 else 0.2) as process:
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            wait_until_it_is_taken(process.pid)
+
+        assert process.wait(WITHIN) == 1
+
+
+def wait_until_it_is_taken(pid: int) -> None:
+    """Wait until no signal waits for the process *pid*, or it has ended."""
+    until = time.monotonic() + WITHIN
+    while time.monotonic() < until:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return
+        if re.search(r"^ShdPnd:\s*0+$", status, re.MULTILINE):
+            return
+        time.sleep(0.01)
 
 
 def test_a_hangup_only_opens_the_log_anew():
