@@ -47,7 +47,7 @@ from esc_daemon.app.process import (
     warn_of_readable_files,
 )
 from esc_daemon.app.stop import Stop
-from esc_daemon.app.told import log_events
+from esc_daemon.app.told import ToldEvents
 from esc_daemon.datamodel import entries as configuration
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
@@ -118,8 +118,8 @@ async def _started(
     engine = await engine_of(settings, stack, store, vault, day_zero, ports)
     observed = Observed(logging, engine, store, settings.data_dir / DATABASE)
     http = await stack.enter_async_context(_http(settings, observed))
-    telling = log_events(engine.broadcast.listen(), observed.told)
-    stack.callback(asyncio.create_task(telling, name="event log").cancel)
+    telling = ToldEvents(engine.broadcast, store, observed.told).write()
+    stack.callback(asyncio.create_task(telling, name="events told").cancel)
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
     access = access_of(schema, datastore, users)
     changing = await configuration_of(

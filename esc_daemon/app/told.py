@@ -1,24 +1,79 @@
 """Events as lines of the log, and as figures."""
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import Final
 
 import structlog
 
-from esc_daemon.domain.events import Event, EventStatus
-from esc_daemon.engine.broadcast import Listener
+from esc_daemon.domain.events import Event, EventStatus, Stream
+from esc_daemon.engine.broadcast import LISTENER_LIMIT, Broadcast, ListenerDropped
+from esc_daemon.store.base import LoggedEvent, Store, StoreError
 
 log = structlog.get_logger()
+
+_PAGE: Final = 1000
+"""Events that are read from the store at a time."""
 
 EventFigures = Counter[tuple[str, str]]
 """Events that were told since the start, by type and status."""
 
 
-async def log_events(listener: Listener, figures: EventFigures) -> None:
-    """Write every event that is told into the log, where operators look for a deployment."""
-    while True:
-        for logged in await listener.batch():
+class ToldEvents:
+    """Writes every event that is told into the log, where operators look for a deployment."""
+
+    def __init__(
+        self,
+        broadcast: Broadcast,
+        store: Store,
+        figures: EventFigures,
+        limit: int = LISTENER_LIMIT,
+    ) -> None:
+        """Listen from now on; *limit* events may wait, beyond they are read from *store*."""
+        self._broadcast = broadcast
+        self._store = store
+        self._figures = figures
+        self._limit = limit
+        self._listener = broadcast.listen(limit)
+        self._last = broadcast.last
+
+    async def write(self) -> None:
+        """Write, until cancelled."""
+        while True:
+            try:
+                batch = await self._listener.batch()
+            except ListenerDropped:
+                log.error(  # noqa: TRY400  the line says all
+                    "events.overrun",
+                    after=self._last,
+                    hint="the log is written too slowly; what was missed is read from the database",
+                )
+                await self._catch_up()
+            else:
+                self._tell(batch)
+
+    async def _catch_up(self) -> None:
+        """Listen anew, and write from the store what was missed."""
+        self._listener.close()
+        self._listener = self._broadcast.listen(self._limit)
+        until = self._broadcast.last
+        try:
+            while self._last < until:
+                page = await self._store.events(
+                    after=self._last, limit=_PAGE, stream=Stream.ESC_EVENT
+                )
+                self._tell([each for each in page if each.seq <= until])
+                if not page or page[-1].seq >= until:
+                    break
+        except StoreError as error:
+            log.error("events.missed", after=self._last, until=until, error=str(error))  # noqa: TRY400
+        self._last = until
+
+    def _tell(self, batch: Iterable[LoggedEvent]) -> None:
+        for logged in batch:
             event = logged.event
-            figures[event.type, event.status] += 1
+            self._last = logged.seq
+            self._figures[event.type, event.status] += 1
             tell = log.warning if event.status is EventStatus.FAILURE else log.info
             tell(
                 "event.told",

@@ -42,7 +42,7 @@ async def short_event_log(
 
     And those that are older than *keep_days*, None: none for their age.
     """
-    task = asyncio.create_task(_trim(store, keep_events, keep_days), name="event log")
+    task = asyncio.create_task(_trim(store, keep_events, keep_days), name="short event log")
     try:
         yield
     finally:
