@@ -6,13 +6,14 @@ import resource
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 import structlog
 
 from esc_daemon.app import process
 from esc_daemon.app.listening import ListenerRefused, listening
-from esc_daemon.app.told import EventFigures, log_events
+from esc_daemon.app.told import EventFigures, ToldEvents
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
 from esc_daemon.domain.ids import DeploymentName, OperationId, TenantName, VmGroupName
 from esc_daemon.engine.broadcast import Broadcast
@@ -99,7 +100,8 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
     )
     with structlog.testing.capture_logs() as lines:
         figures: EventFigures = Counter()
-        telling = asyncio.create_task(log_events(broadcast.listen(), figures))
+        told = ToldEvents(broadcast, cast("Any", None), figures)
+        telling = asyncio.create_task(told.write())
         broadcast.publish([LoggedEvent(seq=1, time=datetime.now(UTC), event=event)])
         for _ in range(5):
             await asyncio.sleep(0)

@@ -1,39 +1,125 @@
 """Every limit that can be set is in force where it is meant."""
 
-from dataclasses import asdict
+from contextlib import AsyncExitStack
+from dataclasses import asdict, fields
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.access.users import Users
+from esc_daemon.app import daemon
+from esc_daemon.app.managing import policy_of
+from esc_daemon.app.measuring import collectors
 from esc_daemon.app.netconf import services_of
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.domain.policy import DEFAULT_POLICY
+from esc_daemon.monitor.catalogue import Measure
+from esc_daemon.netconf.monitoring import Counters
 from esc_daemon.northbound.http.metrics import NetconfMetrics
-from esc_daemon.settings import LimitSettings, Settings
+from esc_daemon.northbound.ssh.limits import Limits
+from esc_daemon.northbound.ssh.sessions import Sessions
+from esc_daemon.settings import LimitSettings, MonitorSettings, Settings, VimSettings
+from esc_daemon.vault import Vault, new_key
 from tests.access_control import open_to_all
 
 ELSEWHERE = {"events_kept", "events_days", "login_failures", "replies_bytes"}
-"""Bounds of the event log, of logins and of replies: tests of their own meet them."""
+"""Bounds of the event log, of logins and of replies: the tests below."""
 
 
 async def test_each_limit_of_the_settings_reaches_the_listener() -> None:
-    fields = LimitSettings.model_fields
-    chosen = {name: (field.default or 0) + 1 for name, field in fields.items()}
+    known = LimitSettings.model_fields
+    chosen = {name: (field.default or 0) + 1 for name, field in known.items()}
     settings = Settings(limits=LimitSettings(**chosen))
     schema = Schema.load()
     nothing = cast("Any", None)
+
+    given: dict[str, Any] = {}
 
     services = services_of(
         settings,
         NetconfMetrics(CollectorRegistry()),
         schema,
-        lambda **_: nothing,
+        lambda **words: cast("Any", given.update(words)),
         nothing,
         open_to_all(schema),
         nothing,
     )
 
+    assert given["held"]._most == chosen["replies_bytes"]
     in_force = asdict(services.limits)
-    assert fields.keys() - in_force.keys() == ELSEWHERE
-    assert {name: in_force[name] for name in fields if name not in ELSEWHERE} == {
+    assert known.keys() - in_force.keys() == ELSEWHERE
+    assert {name: in_force[name] for name in known if name not in ELSEWHERE} == {
         name: value for name, value in chosen.items() if name not in ELSEWHERE
     }
+
+
+async def test_the_event_log_is_kept_as_long_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def noted(_: object, **words: object) -> AsyncExitStack:
+        given.update(words)
+        return AsyncExitStack()
+
+    monkeypatch.setattr(daemon, "short_event_log", noted)
+    limits = LimitSettings(events_kept=7, events_days=3)
+    async with AsyncExitStack() as stack:
+        await daemon._stored(Settings(data_dir=tmp_path, limits=limits), stack, Vault(new_key()))
+
+    assert given == {"keep_events": 7, "keep_days": 3}
+
+
+async def test_as_many_wrong_passwords_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "prepare", lambda *_, **__: None)
+    settings = Settings(data_dir=tmp_path, limits=LimitSettings(login_failures=3))
+    async with AsyncExitStack() as stack:
+        login, _ = daemon._login(settings, stack, Users(tmp_path / "users"), None)
+
+        assert login._throttle._limit == 3
+
+
+def test_each_patience_of_the_settings_reaches_the_policy() -> None:
+    seconds = {
+        "give_up_after": ("give_up_after", 101),
+        "first_pause": ("first_pause", 2),
+        "longest_pause": ("longest_pause", 103),
+        "leftover_pause": ("leftover_pause", 104),
+        "settle": ("settle", 105),
+        "check_seconds": ("check_pause", 106),
+        "recheck_seconds": ("recheck_pause", 107),
+    }
+    given = {setting: value for setting, (_, value) in seconds.items()}
+
+    policy = policy_of(VimSettings(removal_tries=9, **cast("Any", given)))
+
+    wanted = {field: timedelta(seconds=value) for field, value in seconds.values()}
+    # doubt_pause is ours alone
+    wanted |= {"removal_tries": 9, "doubt_pause": DEFAULT_POLICY.doubt_pause}
+    assert {each.name: getattr(policy, each.name) for each in fields(policy)} == wanted
+
+
+async def test_what_scripts_may_take_is_as_the_settings_say(tmp_path: Path) -> None:
+    monitor = MonitorSettings(script_workers=3, script_memory_bytes=2**25)
+    async with AsyncExitStack() as stack:
+        settings = Settings(data_dir=tmp_path, monitor=monitor)
+        scripts = cast("Any", collectors(stack, settings)[Measure.CUSTOM_SCRIPT])
+
+        assert scripts.at_a_time == 3
+        assert scripts._programs._memory_bytes == 2**25
+
+
+def test_there_are_no_more_sessions_of_all_users_than_the_limit() -> None:
+    metrics = NetconfMetrics(CollectorRegistry())
+    sessions = Sessions(limits=Limits(sessions=2, sessions_per_user=2), metrics=metrics)
+    opened = [cast("Any", SimpleNamespace(user=name, counters=Counters())) for name in "abc"]
+
+    assert [sessions.enter(each) for each in opened] == [1, 2, None]
+    sessions.leave(1)
+    assert sessions.enter(opened[2]) == 3

@@ -1,13 +1,17 @@
 """What a service manager hears."""
 
+import asyncio
 import os
 import socket
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import structlog
 
 from esc_daemon.app.notify import service_manager, watchdog_seconds
+from esc_daemon.app.pulse import Pulse
+from esc_daemon.logs import LogFigures
 
 
 @pytest.mark.parametrize("abstract", [False, True], ids=["a-path", "abstract"])
@@ -45,3 +49,18 @@ def test_a_service_manager_that_is_gone_stops_no_work(tmp_path: Path):
 )
 def test_the_watchdog_is_for_whom_it_names(told, seconds):
     assert watchdog_seconds(told) == seconds
+
+
+@pytest.mark.looptime(start=0)
+async def test_the_watchdog_is_told_twice_as_often_as_it_asks_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "300000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    now = asyncio.get_running_loop().time
+    told = [now()]
+
+    async with Pulse(LogFigures()).beating(lambda *_: told.append(now())):
+        await asyncio.sleep(3)
+
+    pauses = [after - before for before, after in pairwise([*told, now()])]
+    assert len(told) > 10
+    assert max(pauses) <= 0.15

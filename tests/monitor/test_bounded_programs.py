@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -128,6 +129,22 @@ async def test_what_is_beyond_a_limit_fails_in_the_program_alone(
 async def test_limits_hold_for_what_a_program_starts(run: Run) -> None:
     ended = await run(shell("sh -c 'ulimit -n; ulimit -t; ulimit -c'"))
     assert ended.out.split() == [str(module.OPEN_FILES).encode(), b"6", b"0"]
+
+
+def test_every_limit_is_asked_for_where_this_process_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endless = resource.RLIM_INFINITY
+    monkeypatch.setattr(module.resource, "getrlimit", lambda _: (endless, endless))
+
+    assert module._limits(4.5, MEMORY)[1:] == [
+        "--cpu=6",
+        f"--as={MEMORY}",
+        f"--fsize={module.FILE_BYTES}",
+        f"--nofile={module.OPEN_FILES}",
+        "--core=0",
+        "--",
+    ]
 
 
 async def test_a_program_that_is_killed_has_no_status(run: Run) -> None:
