@@ -16,6 +16,7 @@ ESC = "http://www.cisco.com/esc/esc"
 NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
 ADMIN, WRONG, READER = "canary-of-admin", "canary-that-is-wrong", "canary-of-reader"
 DAY_ZERO, VARIABLE = "canary-of-day-0", "canary-of-a-variable"
+COMMUNITY = "canary-of-a-kpi"
 SEALED = ("canary-of-the-vim", "canary-of-a-vim-user", "canary-of-a-server", "canary-of-a-token")
 CANARY = "canary"
 
@@ -26,7 +27,12 @@ SYSTEM = f"""<esc_system_config xmlns="{ESC}"><vim_connectors><vim_connector><id
 </vim_connector></vim_connectors></esc_system_config>"""
 MODEL = f"""<esc_datamodel xmlns="{ESC}"><tenants><tenant><name>t</name><deployments><deployment>
 <name>dep</name><vm_group><name>g</name><locator><vim_id>v</vim_id></locator><image>i</image>
-<flavor>f</flavor><bootup_time>-1</bootup_time><config_data><configuration><dst>a</dst>
+<flavor>f</flavor><bootup_time>-1</bootup_time><interfaces><interface><nicid>0</nicid>
+<network>n</network></interface></interfaces><kpi_data><kpi><event_name>LOAD</event_name>
+<metric_value>90</metric_value><metric_cond>GT</metric_cond><metric_type>UINT32</metric_type>
+<metric_collector><type>SNMPGetThreshold</type><nicid>0</nicid><poll_frequency>3</poll_frequency>
+<polling_unit>seconds</polling_unit><properties><property><name>community</name>
+<value>{COMMUNITY}</value></property></properties></metric_collector></kpi></kpi_data><config_data><configuration><dst>a</dst>
 <data>{DAY_ZERO} $PW</data><variable><name>PW</name><val>{VARIABLE}</val></variable></configuration>
 </config_data><scaling><min_active>1</min_active><max_active>1</max_active></scaling></vm_group>
 </deployment></deployments></tenant></tenants><file_servers><file_server><id>s</id>
@@ -115,6 +121,7 @@ def test_no_secret_is_told_to_whom_it_is_not_for(daemon: Program) -> None:
         told.append(refused(admin, MODEL.replace("<bootup_time>-1", "<bootup_time>x")))
         seen = str(admin.get_config(source="running")) + str(admin.get())
         assert DAY_ZERO in seen
+        assert COMMUNITY in seen
         assert not [secret for secret in SEALED if secret in seen]
     # and somebody else looks, asks and guesses
     told += as_nobody_in_particular(daemon)
