@@ -67,6 +67,11 @@ class EnsureServer:
     given: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def name(self) -> str:
+        """The VM's name."""
+        return self.spec.name
+
+    @property
     def slot(self) -> str:
         """One call about a VM at a time."""
         return f"server {self.key.vm}"
@@ -77,11 +82,12 @@ class AwaitServer:
     """
     Look until the server has left BUILD.
 
-    Answered by ServerSeen, ServerGone with *looked*, or CallFailed.
+    Answered by ServerSeen, ServerGone with *looked*, or CallFailed. *name* is the VM's.
     """
 
     vim: VimId
     key: ServerKey
+    name: str = field(default="", compare=False)
 
     @property
     def slot(self) -> str:
@@ -91,10 +97,11 @@ class AwaitServer:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RemoveServer:
-    """The server, then its VM's ports; answered by ServerGone or CallFailed."""
+    """The server, then its VM's ports; answered by ServerGone or CallFailed. *name* is the VM's."""
 
     vim: VimId
     key: ServerKey
+    name: str = field(default="", compare=False)
 
     @property
     def slot(self) -> str:
@@ -146,7 +153,7 @@ class Watch:
     Keep the server's KPIs under watch for as long as this stands; answered by KpiCrossed.
 
     *addresses* are (nicid, address), those of one nicid in their order. *rules* are those of the
-    group, by which a crossing is logged.
+    group, by which a crossing is logged, *name* is the VM's.
     """
 
     vim: VimId
@@ -155,6 +162,7 @@ class Watch:
     addresses: tuple[tuple[int, str], ...]
     kpis: tuple[Kpi, ...] = field(hash=False)
     rules: tuple[Rule, ...] = field(default=(), hash=False)
+    name: str = field(default="", compare=False)
 
     @property
     def slot(self) -> str:

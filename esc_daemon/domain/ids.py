@@ -71,6 +71,11 @@ class PortKey(NamedTuple):
     nicid: int
 
 
+def vm_ids(name: str, vm: VmId) -> dict[str, str]:
+    """Return what every line of the log calls a VM: *vm* by its name, *vm_id* by ours."""
+    return {"vm": name, "vm_id": vm}
+
+
 def joined(*parts: str) -> str:
     """Return one name for *parts*; a slash inside a part cannot pretend to be a border."""
     return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)

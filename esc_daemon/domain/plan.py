@@ -133,7 +133,8 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
         yield _await(record, Until.GONE, record.owned), None
     for leftover in record.leftovers:
         key = ServerKey(leftover.vm.id, leftover.vm.generation)
-        yield _when(leftover.attempt, RemoveServer(vim=leftover.vm.vim, key=key), now)
+        removal = RemoveServer(vim=leftover.vm.vim, key=key, name=leftover.vm.name)
+        yield _when(leftover.attempt, removal, now)
 
 
 def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]:
@@ -141,7 +142,7 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
     if vm.state is VmState.DEPLOYING:
         yield _making(record, vm, key, now)
     elif vm.state is VmState.UNDEPLOYING:
-        yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key), now)
+        yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key, name=vm.name), now)
     elif vm.state in MONITORED_VM_STATES and vm.server is not None:
         yield _watch(record, vm, key), vm.deadline
 
@@ -151,7 +152,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
     if vm.unsure_until is not None and now < vm.unsure_until:
         looking = True  # a create may still turn up: a second one now could double the server
     if looking:
-        return _when(vm.attempt, AwaitServer(vim=vm.vim, key=key), now)
+        return _when(vm.attempt, AwaitServer(vim=vm.vim, key=key, name=vm.name), now)
     group = group_of(record, vm)
     command = EnsureServer(
         vim=vm.vim,
@@ -179,6 +180,7 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
         ),
         kpis=group.kpis,
         rules=group.rules,
+        name=vm.name,
     )
 
 

@@ -9,10 +9,11 @@ call answers with exactly one trigger, after which the engine plans again.
 import asyncio
 import contextvars
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, assert_never
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from esc_daemon.dayzero.base import DayZeroError, DayZeroReader, DayZeroRefused
 from esc_daemon.domain.actions import Effect, effect_of
@@ -31,7 +32,16 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import excerpt
-from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey, VmId, parts_of
+from esc_daemon.domain.ids import (
+    Key,
+    Kind,
+    OperationId,
+    RecordId,
+    ServerKey,
+    VmId,
+    parts_of,
+    vm_ids,
+)
 from esc_daemon.domain.kpi import actions
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
@@ -52,6 +62,7 @@ _LONGEST_VALUE: Final = 100
 class _Running:
     command: Command
     task: asyncio.Task[None] | None = None
+    about: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Performer:
@@ -144,7 +155,7 @@ class Performer:
                 running[slot] = _Running(command)
                 self._neighbours.wait(key, command)
             case Watch():
-                running[slot] = _Running(command)
+                running[slot] = _Running(command, about=under.about)
                 self._watched[command.server.vm] = key
                 self.monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
             case EnsureServer() | AwaitServer() | RemoveServer():
@@ -170,7 +181,10 @@ class Performer:
     ) -> None:
         run = _Running(call)
         running[slot] = run
-        run.task = asyncio.create_task(self._answer(key, slot, call, run), context=context.copy())
+        own = context.copy()
+        if isinstance(call, EnsureServer | AwaitServer | RemoveServer):
+            own.run(bind_contextvars, **vm_ids(call.name, call.key.vm))
+        run.task = asyncio.create_task(self._answer(key, slot, call, run), context=own)
 
     async def _answer(self, key: Key, slot: str, call: VimCall | CheckVim, run: _Running) -> None:
         if isinstance(call, CheckVim):
@@ -224,7 +238,7 @@ class Performer:
     def _crossed(self, server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's signature
         key = self._watched.get(server.vm)
         if key is not None:
-            self._log_crossing(key, server, event_name, holds, value)
+            self._log_crossing(key, server, event_name, holds=holds, value=value)
             crossed = KpiCrossed(server=server, event_name=event_name, holds=holds, value=value)
             self._tell(key, crossed)
 
@@ -233,7 +247,8 @@ class Performer:
         key: Key,
         server: ServerKey,
         event_name: str,
-        holds: bool,  # noqa: FBT001  the monitor's signature
+        *,
+        holds: bool,
         value: str,
     ) -> None:
         """Do what the action ``ALWAYS log`` asks for, once for each crossing."""
@@ -243,9 +258,8 @@ class Performer:
         follows = actions(run.command.rules, event_name, holds=holds)
         if any(effect_of(action) is Effect.LOG for action in follows):
             value = excerpt(value, _LONGEST_VALUE)
-            log.info(
-                "rule.log", **parts(key), vm=server.vm, kpi=event_name, holds=holds, value=value
-            )
+            ids = vm_ids(run.command.name, server.vm)
+            log.info("rule.log", **run.about, **ids, kpi=event_name, holds=holds, value=value)
 
     async def close(self) -> None:
         """Start nothing more; give calls under way a moment to answer, then leave them."""
@@ -278,11 +292,12 @@ def _told(call: VimCall, failure: CallFailed) -> CallFailed:
 
 
 def _about(call: VimCall) -> dict[str, object]:
-    match call.key:
-        case ServerKey(vm=vm, generation=generation):
-            return {"vm": vm, "generation": generation}
-        case Key(kind=kind, tenant=tenant, name=name):
-            return {"kind": kind.value, "tenant": tenant, "name": "/".join(parts_of(name))}
+    match call:
+        case EnsureServer() | AwaitServer() | RemoveServer():
+            return {**vm_ids(call.name, call.key.vm), "generation": call.key.generation}
+        case EnsureResource(key=key) | RemoveResource(key=key):
+            name = "/".join(parts_of(key.name))
+            return {"kind": key.kind.value, "tenant": key.tenant, "name": name}
 
 
 def parts(key: Key) -> dict[str, str | None]:
@@ -311,7 +326,7 @@ def _under(key: Key, operation: OperationId | None) -> _Under:
 def _belong(operation: OperationId, about: Mapping[str, str | None]) -> None:
     """Bind to this context what each line of a call is found by, and tell the driver."""
     OPERATION.set(operation)
-    structlog.contextvars.bind_contextvars(**about)
+    bind_contextvars(**about)
 
 
 def _slot(command: Command) -> str:

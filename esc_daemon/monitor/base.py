@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
-from esc_daemon.domain.ids import ServerKey, VimId
+from esc_daemon.domain.ids import ServerKey, VimId, vm_ids
 from esc_daemon.domain.intent import Kpi
 from esc_daemon.domain.secrets import is_secret
 from esc_daemon.monitor.catalogue import EVENTS_AFTER_SUCCESS, Measure, Metric
@@ -40,12 +40,23 @@ class CollectorError(MonitorError):
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Target:
-    """The server that is measured; *addresses* by nicid, the one it is known by first."""
+    """
+    The server that is measured; *addresses* by nicid, the one it is known by first.
+
+    *name* is the VM's, *about* what else lines of the log about it are found by.
+    """
 
     server: ServerKey
     vim: VimId
     server_id: str
     addresses: Mapping[int, tuple[str, ...]]
+    name: str = ""
+    about: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def log_ids(self) -> Mapping[str, str | None]:
+        """What a line of the log about it says of which VM it is about."""
+        return {**self.about, **vm_ids(self.name, self.server.vm)}
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

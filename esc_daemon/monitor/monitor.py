@@ -73,7 +73,6 @@ class _Probe(Spoke):
     armed: bool = True
     held: bool = False
     trouble: str | None = None
-    about: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Monitor:
@@ -128,8 +127,8 @@ class Monitor:
         if self._closed or (standing and standing[0] == watch and standing[0].kpis == watch.kpis):
             return
         self.disarm(vm)
-        target = _target(watch)
-        probes = tuple(self._probe(target, one, about, company) for one in watch.kpis)
+        target = _target(watch, about)
+        probes = tuple(self._probe(target, one, company) for one in watch.kpis)
         self._watches[vm] = (watch, probes)
         for probe in probes:
             self._wheel.place(probe)
@@ -155,14 +154,11 @@ class Monitor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _probe(
-        self, target: Target, kpi: Kpi, about: Mapping[str, str | None], company: str
-    ) -> _Probe:
+    def _probe(self, target: Target, kpi: Kpi, company: str) -> _Probe:
         if kpis.unreadable(kpi):
             log.warning(
                 "monitor.threshold_unreadable",
-                **about,
-                vm=target.server.vm,
+                **target.log_ids,
                 kpi=kpi.event_name,
                 threshold=kpi.threshold,
                 metric_type=kpi.metric_type,
@@ -171,7 +167,7 @@ class Monitor:
         soon = min(interval, FIRST_POLL) - TICK
         share = _part_of(company) if company else _share(target.server, kpi)
         due = self._loop.time() + soon * share
-        return _Probe(due, target=target, kpi=kpi, interval=interval, about=about)
+        return _Probe(due, target=target, kpi=kpi, interval=interval)
 
     def _take_turns(self, due: list[_Probe], now: float) -> None:
         """Hand every probe that is due to its collector and give it its next turn."""
@@ -291,7 +287,7 @@ class Monitor:
             )
         probe.held = probe.held or crossing.holds
         if probe.held or turn is None or not turn.question.after_success:
-            self._tell(probe.target.server, crossing)
+            self._tell(probe.target, crossing)
 
     def _note(self, probe: _Probe, trouble: str | None, detail: str, collector: str) -> None:
         """Log that a collector begins or ceases to fail."""
@@ -301,12 +297,12 @@ class Monitor:
         else:
             self._troubles.begins(collector, trouble, detail, _about(probe))
 
-    def _tell(self, server: ServerKey, crossing: kpis.Crossing) -> None:
+    def _tell(self, target: Target, crossing: kpis.Crossing) -> None:
         try:
-            self._on_crossing(server, crossing.event_name, crossing.holds, crossing.value)
+            self._on_crossing(target.server, crossing.event_name, crossing.holds, crossing.value)
         except Exception:
             # The listener's fault must not end the worker, which serves other servers too.
-            log.exception("monitor.crossing_lost", vm=server.vm, kpi=crossing.event_name)
+            log.exception("monitor.crossing_lost", **target.log_ids, kpi=crossing.event_name)
 
 
 @dataclass(slots=True, eq=False)
@@ -350,12 +346,17 @@ class _Batch:
     ready: deque[_Turn] = field(default_factory=deque)
 
 
-def _target(watch: Watch) -> Target:
+def _target(watch: Watch, about: Mapping[str, str | None]) -> Target:
     addresses: dict[int, tuple[str, ...]] = {}
     for nicid, address in watch.addresses:
         addresses[nicid] = (*addresses.get(nicid, ()), address)
     return Target(
-        server=watch.server, vim=watch.vim, server_id=watch.server_id, addresses=addresses
+        server=watch.server,
+        vim=watch.vim,
+        server_id=watch.server_id,
+        addresses=addresses,
+        name=watch.name,
+        about=about,
     )
 
 
@@ -403,8 +404,7 @@ def _result(outcome: Sample | Exception) -> str:
 
 def _about(probe: _Probe) -> dict[str, str | None]:
     kpi = probe.kpi
-    server = {"vm": probe.target.server.vm, "kpi": kpi.event_name, "metric": kpi.collector.type}
-    return {**probe.about, **server}
+    return {**probe.target.log_ids, "kpi": kpi.event_name, "metric": kpi.collector.type}
 
 
 def _share(server: ServerKey, kpi: Kpi) -> float:

@@ -85,7 +85,10 @@ def test_an_edit_is_followed_by_ids_to_the_call_in_the_vim_and_to_its_event(
     assert operation in accepted["operations"]
     about = {"operation": operation, "tenant": "t", "deployment": "dep"}
     assert of(told, "step.taken", **about)
-    assert of(told, "vim.call", verb="ensure_server", result="ok", **about)
+    assert accepted["message_id"].startswith("urn:uuid:")
+    (named,) = {line["vm"] for line in told if line.get("vm")}
+    vm = {"vm": named, "vm_id": named.rpartition("_")[2]}
+    assert of(told, "vim.call", verb="ensure_server", result="ok", **about, **vm)
     assert of(seen, "simulator.call", verb="ensure_server", operation=operation)
-    assert of(told, "event.told", type="VM_DEPLOYED", **about)
+    assert of(told, "event.told", type="VM_DEPLOYED", vm=named, **about)
     assert len(of(told, "daemon.ready")) == 1 + restarted

@@ -98,6 +98,12 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
         assert (logged["deployment"], logged["kpi"], logged["value"]) == ("dep", "LIFE", "0")
         (complaint,) = lines(daemon, "monitor.script_complains")
         assert complaint["said"].startswith("exit status 0: asked: vm_ip_address 192.0.2.7 timeout")
+        crossed = lines(daemon, "monitor.crossed")[0]
+        vm = {each["vm"] for each in lines(daemon, "event.told") if each["vm"]}
+        for each in (logged, crossed, complaint):
+            assert (each["operation"], each["tenant"]) == (event["operation"], "t")
+            assert {each["vm"]} == vm
+            assert each["vm"].endswith(each["vm_id"])
         (warning,) = lines(daemon, "edit.accepted_with_warning")
         assert "TRUE my_own.sh (rule LIFE)" in warning["warning"]
         assert SECRET not in daemon.log.read_text()

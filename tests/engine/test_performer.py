@@ -53,13 +53,13 @@ pytestmark = pytest.mark.looptime(start=0, end=3600)
 ID = record_id(1)
 MAKE = EnsureResource(vim=VIM, key=TENANT, id=ID, want=Tenant(name=T))
 REMOVE = RemoveResource(vim=VIM, key=TENANT, id=ID, made=Tenant(name=T))
-LOOK = AwaitServer(vim=VIM, key=SERVER)
+LOOK = AwaitServer(vim=VIM, key=SERVER, name="a-vm")
 MAKE_SERVER = EnsureServer(
     vim=VIM, key=SERVER, spec=ServerSpec(name="s", project="p", image=None, flavor=None)
 )
 REMOVE_SERVER = RemoveServer(vim=VIM, key=SERVER)
 WAIT = Await(until=Until.READY, waiter=ID, neighbours=((NETWORK, None),))
-WATCH = Watch(vim=VIM, server=SERVER, server_id="s", addresses=(), kpis=())
+WATCH = Watch(vim=VIM, server=SERVER, server_id="s", addresses=(), kpis=(), name="a-vm")
 
 
 class Bench:
@@ -250,7 +250,7 @@ async def test_a_crossing_is_a_line_of_the_log_where_its_rule_says_so(
     assert [log["holds"] for log in logs if log["event"] == "rule.log"] == lines
     if logs:
         assert (logs[0]["tenant"], logs[0]["deployment"]) == (DEPLOYMENT.tenant, DEPLOYMENT.name)
-        assert (logs[0]["vm"], logs[0]["kpi"]) == (SERVER.vm, "LOAD")
+        assert (logs[0]["vm"], logs[0]["vm_id"], logs[0]["kpi"]) == ("a-vm", SERVER.vm, "LOAD")
         assert len(logs[0]["value"]) == 100
 
 
@@ -322,7 +322,7 @@ async def test_a_call_about_a_server_that_failed_names_the_vm(bench):
         await settled()
 
     (line,) = (line for line in lines if line["event"] == "vim.call_failed")
-    assert (line["vm"], line["generation"]) == (SERVER.vm, SERVER.generation)
+    assert (line["vm"], line["vm_id"], line["generation"]) == ("a-vm", *SERVER)
 
 
 async def test_a_call_without_an_answer_fails_after_its_time_and_may_have_taken_effect(bench):

@@ -48,7 +48,7 @@ async def test_a_cause_has_a_line_at_once_and_then_one_with_the_number_of_kpis(
         await asyncio.sleep(10 * PERIOD)
     # then
     first, summary = lines_of(lines, "monitor.no_sample", "warning")
-    assert first["vm"].startswith("vm-")
+    assert first["vm_id"].startswith("vm-")
     assert (first["kpi"], first["metric"]) == ("VM_ALIVE", "ICMPPing")
     assert (first["collector"], first["kpis"]) == ("Unprivileged", 1)
     assert (summary["collector"], summary["kpis"]) == ("Unprivileged", MANY - 1)

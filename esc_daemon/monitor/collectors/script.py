@@ -81,8 +81,8 @@ class Scripts:
         if len(self._complaining) > REMEMBERED:
             del self._complaining[next(iter(self._complaining))]
         if complains and not known:
-            vm, kpi = about
-            log.info("monitor.script_complains", vm=vm, kpi=kpi, script=script, said=told)
+            ids = question.target.log_ids
+            log.info("monitor.script_complains", **ids, kpi=about[1], script=script, said=told)
 
 
 def allowed(given: str, directories: Sequence[Path]) -> Path:

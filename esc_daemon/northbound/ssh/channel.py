@@ -38,6 +38,8 @@ _BIG_PIECE: Final = 64 * KIB
 _SUBSYSTEM: Final = "netconf"
 _REQUEST_BYTES: Final = 6
 """Of the id that all lines of the log about one request bear."""
+_LONGEST_ID: Final = 64
+"""Characters of the client's own id that the log shows."""
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 
@@ -266,9 +268,9 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
     async def _answer(self, rpc: Rpc) -> None:
         began = perf_counter()
         request = token_hex(_REQUEST_BYTES)
-        bind_contextvars(request=request)
+        bind_contextvars(request=request, message_id=(rpc.message_id or "")[:_LONGEST_ID])
         reply = await self._reply_to(rpc, request)
-        unbind_contextvars("request")
+        unbind_contextvars("request", "message_id")
         await self._send(self._netconf.reply(rpc, reply))
         metrics = self._services.metrics
         metrics.rpc_done(label(rpc.operation, self._services), perf_counter() - began)
