@@ -39,7 +39,7 @@ def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
         real,
         loopback=settings.monitor.allow_loopback,
     )
-    return select(SimulatedGuests(simulated, catalogue), measured)
+    return select(SimulatedGuests(simulated, catalogue, vims.guests_at_hand), measured)
 
 
 def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:

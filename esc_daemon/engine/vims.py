@@ -25,6 +25,7 @@ from esc_daemon.histogram import Histogram
 from esc_daemon.vim.base import (
     BadConnector,
     GuestProbe,
+    GuestsAtHand,
     Opened,
     VimDriver,
     VimError,
@@ -62,6 +63,7 @@ class Connection:
         self.seconds: dict[tuple[str, str], Histogram] = {}
         self.calls = 0
         self.guests: GuestProbe | None = None
+        self.guests_at_hand: GuestsAtHand | None = None
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
 
@@ -84,6 +86,7 @@ class Connection:
         driver = self._driver = type_.driver(self.connector, opened)
         # asked once: a look at a protocol costs more than a poll
         self.guests = driver if isinstance(driver, GuestProbe) else None
+        self.guests_at_hand = driver if isinstance(driver, GuestsAtHand) else None
 
     def asking(self, verb: str) -> AbstractAsyncContextManager[None]:
         """
@@ -286,6 +289,11 @@ class Vims:
         if connection is None or connection.problem or connection.guests is None:
             return None
         return _Guests(self, vim)
+
+    def guests_at_hand(self, vim: VimId) -> GuestsAtHand | None:
+        """Return what knows the guests in *vim* without a wait; None where nothing does."""
+        connection = self._connections.get(self._known(vim))
+        return None if connection is None or connection.problem else connection.guests_at_hand
 
     def using(self, vim: VimId) -> AbstractContextManager[Connection]:
         """

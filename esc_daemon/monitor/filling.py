@@ -7,6 +7,7 @@ the manager asks neither its own loopback nor a metadata service.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 from esc_daemon.domain.addresses import Address, may_be_asked, read_address
@@ -17,6 +18,8 @@ Version = Literal[4, 6]
 VERSIONS: Final[Mapping[Measure, Version]] = {Measure.ICMP4_PING: 4, Measure.ICMP6_PING: 6}
 """The measures that are about one IP version."""
 _SHOWN: Final = 60
+_REMEMBERED: Final = 32_768
+"""Addresses that are not read anew at each poll; bounded, 0.3 KB each."""
 
 
 def address_of(question: Question) -> Address:
@@ -36,7 +39,7 @@ def address_of(question: Question) -> Address:
         if "%" in text:  # link-local, or nothing that a VIM would say
             continue
         address = _read(text)
-        if version in {None, address.version} and may_be_asked(address, loopback=question.loopback):
+        if version in {None, address.version} and _may_be_asked(text, question.loopback):
             return address
     kind = "address" if version is None else f"IPv{version} address"
     raise CollectorError(
@@ -86,6 +89,12 @@ def _given(given: str, version: Version | None, *, loopback: bool) -> Address:
     return address
 
 
+@lru_cache(_REMEMBERED)
+def _may_be_asked(text: str, loopback: bool) -> bool:  # noqa: FBT001  a cache's key
+    return may_be_asked(_read(text), loopback=loopback)
+
+
+@lru_cache(_REMEMBERED)
 def _read(text: str) -> Address:
     try:
         return read_address(text)

@@ -187,6 +187,15 @@ class GuestProbe(Protocol):
         ...
 
 
+@runtime_checkable
+class GuestsAtHand(Protocol):
+    """A VIM that knows without asking anybody: it is part of this process."""
+
+    def answers_now(self, key: ServerKey, address: str) -> float | None:
+        """Return what GuestProbe's `answers` returns, at once."""
+        ...
+
+
 Opened = Callable[[], VimConnector]
 """Returns a connector with its secrets in clear: to log in with, never to be kept."""
 

@@ -10,7 +10,7 @@ from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Collector, Condition, Kpi
 from esc_daemon.monitor.base import CollectorError, Target
 from esc_daemon.monitor.catalogue import CORE, Measure
-from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.collectors.simulated import SimulatedGuestsAtHand
 from esc_daemon.settings import Settings
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -55,7 +55,7 @@ def a_kpi(metric: str) -> Kpi:
 @pytest.mark.parametrize("metric", ["ICMPPing", "whatever.sh"])
 async def test_a_simulator_answers_for_its_guests(select, metric):
     choice = select(a_target(SIMULATED), a_kpi(metric))
-    assert isinstance(choice.collector, SimulatedGuests)
+    assert isinstance(choice.collector, SimulatedGuestsAtHand)
 
 
 async def test_real_guests_are_measured_and_no_simulator_is_asked(select):

@@ -185,7 +185,9 @@ async def a_daemon(
         store=store,
         vims=vims,
         now=Clock(loop, BEGAN).now,
-        monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+        monitor=lambda crossed: Monitor(
+            select(SimulatedGuests(vims.guests, at_hand=vims.guests_at_hand)), crossed
+        ),
         day_zero=day_zero,
         policy=Policy(settle=timedelta(seconds=10)),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),

@@ -11,7 +11,15 @@ from structlog.testing import capture_logs
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Condition, Kpi
 from esc_daemon.domain.kpi import compare
-from esc_daemon.monitor.base import CollectorError, Sample, Target, question_of, select
+from esc_daemon.monitor.base import (
+    BatchCollector,
+    CollectorError,
+    Question,
+    Sample,
+    Target,
+    question_of,
+    select,
+)
 from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import REMEMBERED_METRICS, SimulatedGuests
 
@@ -26,6 +34,13 @@ class OneVim:
         self.times = times
 
     async def answers(self, key: ServerKey, address: str) -> float | None:
+        return self.times.get(address) if key == SERVER else None
+
+
+class OwnVim(OneVim):
+    """A simulator in this process."""
+
+    def answers_now(self, key: ServerKey, address: str) -> float | None:
         return self.times.get(address) if key == SERVER else None
 
 
@@ -156,3 +171,60 @@ async def test_each_kpi_of_a_group_asks_at_its_own_nicid(bench: Bench) -> None:
     # then
     outcomes = {name: holds for _, _, name, holds, _ in bench.crossings}
     assert outcomes == {"NIC_0": False, "NIC_1": True, "NIC_2": False}
+
+
+def at_hand(times: Mapping[str, float]) -> SimulatedGuests:
+    vims = {VIM: OwnVim(times)}
+    return SimulatedGuests(vims.get, at_hand=vims.get)
+
+
+@pytest.mark.looptime(start=0)
+async def test_guests_of_this_process_are_asked_alike_without_a_task(bench: Bench) -> None:
+    # given
+    monitor = bench.monitor_of(select(at_hand({"10.0.0.1": 0.4})))
+    # when
+    monitor.arm(a_watch("vm-1"))
+    monitor.arm(a_watch("vm-2"))  # no such guest
+    tasks = len(asyncio.all_tasks())
+    await asyncio.sleep(10)
+    # then
+    assert (bench.outcomes("vm-1"), bench.outcomes("vm-2")) == ([True], [False])
+    assert len(asyncio.all_tasks()) == tasks
+
+
+class ATurn:
+    """One question that keeps what it was answered."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.answers: list[Sample | Exception] = []
+
+    def answer(self, outcome: Sample | Exception) -> None:
+        self.answers.append(outcome)
+
+
+@pytest.mark.looptime(start=0)
+async def test_many_guests_at_hand_leave_others_a_turn_and_each_is_answered_once() -> None:
+    # given
+    good, lost = a_target(nic0="10.0.0.1"), a_target()
+    choice = at_hand({"10.0.0.1": 0.4}).choice(good, PING)
+    assert choice is not None
+    assert isinstance(choice.collector, BatchCollector)
+    turns = [ATurn(question_of(each, PING, None)) for each in (good, lost) * 1000]
+    # when
+    choice.collector.start(turns)
+    at_first = sum(len(turn.answers) for turn in turns)
+    await asyncio.sleep(0.001)
+    # then: the errors are those of the lost alone
+    assert 0 < at_first < len(turns)
+    assert all(len(turn.answers) == 1 for turn in turns)
+    assert [isinstance(turn.answers[0], CollectorError) for turn in turns] == [False, True] * 1000
+
+
+async def test_a_vim_that_is_no_longer_at_hand_is_an_error_that_names_it() -> None:
+    vims = {VIM: OwnVim({"10.0.0.1": 0.4})}
+    guests = SimulatedGuests(vims.get, at_hand=vims.get)
+    question = question_of(a_target(nic0="10.0.0.1"), PING, None)
+    vims.clear()
+    with pytest.raises(CollectorError, match=VIM):
+        guests.sample_now(question)

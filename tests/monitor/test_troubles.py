@@ -13,7 +13,7 @@ from esc_daemon.monitor.troubles import CAUSES, PERIOD
 
 pytestmark = pytest.mark.looptime(start=0)
 
-MANY = 1_000
+MANY = 100
 
 
 class Unprivileged:

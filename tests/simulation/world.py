@@ -99,7 +99,9 @@ class Life:
             store=self.store,
             vims=vims,
             now=now,
-            monitor=lambda crossed: Monitor(select(SimulatedGuests(vims.guests)), crossed),
+            monitor=lambda crossed: Monitor(
+                select(SimulatedGuests(vims.guests, at_hand=vims.guests_at_hand)), crossed
+            ),
             day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
             policy=world.policy,
             new_id=world.new_id,

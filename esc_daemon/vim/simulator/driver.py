@@ -44,7 +44,7 @@ PAGE: Final = 200
 
 class SimulatorDriver:
     """
-    One connector (VimDriver and GuestProbe) to *cloud*, which other connectors may share.
+    One connector (VimDriver, GuestProbe, GuestsAtHand) to *cloud*, which others may share.
 
     *vim* stands in the handles and begins the texts of errors. *now* gives seconds since 1970
     and must follow the loop's time; by default it is the wall's time at the first call to the
@@ -330,6 +330,10 @@ class SimulatorDriver:
 
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """See GuestProbe; no fault of the API touches it."""
+        return self.answers_now(key, address)
+
+    def answers_now(self, key: ServerKey, address: str) -> float | None:
+        """See GuestsAtHand."""
         now = self.now()
         self.cloud.settle(now)
         alive = self.cloud.servers.guest(key, address, now)
