@@ -461,6 +461,9 @@ def test_a_deployment_waits_for_a_networks_subnets_and_a_subnet_does_not() -> No
         assert world._deed(strays=True)
     assert waited(world, Until.READY, net_key()) is None
     assert waited(world, Until.READY, net_key(), key=SUBNET) is not None
+    wait = Await(until=Until.READY, waiter=ONE, neighbours=((ACME, None), (net_key(), None)))
+    held = look(SHOP, wait, world.records.get, lambda _: (), lambda _: ())
+    assert held == Held(by=(SUBNET, net_key()), place=1)
     world.rest()
     assert waited(world, Until.READY, net_key()) is not None
 
@@ -490,14 +493,3 @@ def test_a_deployment_that_failed_before_its_first_vm_does_not_hold_its_tenant()
     world.rest(strays=False)
     assert world.types()[-1] == "DELETE_IMAGE"
     assert not holds_vim(world.records[SHOP])
-
-
-def test_a_deployment_is_held_up_by_its_networks_subnets_too() -> None:
-    world = World()
-    world.apply({net_key(): a_network("net", "a")})
-    while resource(world, net_key()).state is not ResourceState.ACTIVE:
-        assert world._deed(strays=True)
-    wait = Await(until=Until.READY, waiter=ONE, neighbours=((ACME, None), (net_key(), None)))
-    # the network may drop the subnet, then it is the network that moves
-    held = Held(by=(SUBNET, net_key()), place=1)
-    assert look(SHOP, wait, world.records.get, lambda _: (), lambda _: ()) == held
