@@ -26,11 +26,13 @@ class Statement:
     One statement for many rows.
 
     *parameters* names a row's values in order; *exact*: each row must change exactly one.
+    *repeats*: an insert that takes many rows at once.
     """
 
     clause: ClauseElement
     parameters: tuple[str, ...]
     exact: bool = True
+    repeats: bool = False
 
 
 _KEY: Final = ("kind", "tenant", "name")
@@ -69,7 +71,7 @@ UPDATE_INTENT: Final = Statement(
     ("body", *_named(_KEY)),
 )
 DELETE_INTENT: Final = Statement(delete(INTENTS).where(*_at(INTENTS, _KEY)), _named(_KEY))
-INSERT_VM: Final = Statement(insert(VMS), (*_VM_KEY, "body"))
+INSERT_VM: Final = Statement(insert(VMS), (*_VM_KEY, "body"), repeats=True)
 UPDATE_VM: Final = Statement(
     update(VMS).values(body=bindparam("body")).where(*_at(VMS, _VM_KEY)),
     ("body", *_named(_VM_KEY)),
@@ -78,6 +80,7 @@ DELETE_VM: Final = Statement(delete(VMS).where(*_at(VMS, _VM_KEY)), _named(_VM_K
 INSERT_EVENT: Final = Statement(
     insert(EVENTS),
     ("seq", "time", "stream", "audience", "type", "tenant", "deployment", "payload"),
+    repeats=True,
 )
 # SQLite and PostgreSQL both take this; Core has two `insert` for it, one a dialect.
 PUT_ENTRY: Final = Statement(

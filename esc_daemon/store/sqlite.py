@@ -28,6 +28,10 @@ _PRAGMAS: Final = (
 )
 
 
+FAILURES: Final = (DBAPIError, sqlite3.Error)
+"""What a call to the database raises, through SQLAlchemy and past it; see `translated`."""
+
+
 class FileLock:
     """The lock beside the database that keeps a second daemon out; the kernel frees it."""
 
@@ -106,7 +110,7 @@ def open_file(path: Path, vault: Vault | None = None) -> Connection:
         for pragma in _PRAGMAS:
             raw.execute(pragma)
         return _opened(raw, vault)
-    except (DBAPIError, sqlite3.Error) as error:
+    except FAILURES as error:
         raw.close()
         raise translated(error, f"{path}: ") from error
     except StoreSealed as error:

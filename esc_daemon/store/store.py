@@ -10,7 +10,6 @@ from threading import RLock
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.record import Record
@@ -192,7 +191,7 @@ class SqlStore:
             try:
                 with self._connection.begin():
                     result = work(self._connection)
-            except DBAPIError as error:
+            except sqlite.FAILURES as error:
                 raise sqlite.translated(error) from error
             if writes:
                 self._synced()
@@ -203,7 +202,7 @@ class SqlStore:
             self._check_open()
             try:
                 outcomes = write_batch(self._connection, jobs)
-            except DBAPIError as error:
+            except sqlite.FAILURES as error:
                 raise sqlite.translated(error) from error
             self._synced()
             return outcomes

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 from store_samples import (
     NOW,
     a_deployment,
@@ -250,30 +249,46 @@ async def test_only_the_rows_of_replaced_objects_are_written(memory):
     await memory.commit([beginning(first)], time=NOW)
     written = []
 
-    @event.listens_for(memory._connection, "after_cursor_execute")
-    def count(connection, cursor, statement, parameters, context, executemany):
-        if not statement.startswith(("SELECT", "BEGIN")):
-            written.append((" ".join(statement.split()[:3]), cursor.rowcount))
+    def count(statement):
+        if not statement.startswith(("SELECT", "BEGIN", "COMMIT")):
+            written.append(" ".join(statement.split()[:3]))
+
+    database = memory._connection.connection.dbapi_connection
+    database.set_trace_callback(count)
 
     # when one VM moves
     moved = replace(first.vms["v007"], hostname="compute-1")
     second = later(first, vms={**first.vms, moved.id: moved})
-    before = memory._connection.connection.dbapi_connection.total_changes
+    before = database.total_changes
     await memory.commit([moving(first, second, an_event())], time=NOW)
 
     # then three rows are written: the head, the VM, the event
     assert sorted(written) == [
-        ("INSERT INTO events", 1),
-        ("UPDATE records SET", 1),
-        ("UPDATE vms SET", 1),
+        "INSERT INTO events",
+        "UPDATE records SET",
+        "UPDATE vms SET",
     ]
-    assert memory._connection.connection.dbapi_connection.total_changes - before == 3
+    assert database.total_changes - before == 3
 
     # when only the head moves: neither intent nor VMs are touched, although the mapping is new
     written.clear()
     third = later(second, error="why", vms=dict(second.vms))
     await memory.commit([moving(second, third)], time=NOW)
-    assert written == [("UPDATE records SET", 1)]
+    assert written == ["UPDATE records SET"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64, 65, 200])
+async def test_so_many_vms_and_events_of_one_step_are_all_there(memory, count):
+    # given
+    first = a_deployment("web", *(a_vm(f"v{n:03}") for n in range(count)))
+    told = [an_event(f"event-{n}") for n in range(count)]
+    # when
+    await memory.commit([beginning(first, *told)], time=NOW)
+    # then
+    assert [record async for record in memory.load()] == [first]
+    events = await memory.events(after=0, limit=1000, stream=told[0].stream)
+    assert [each.seq for each in events] == list(range(1, count + 1))
+    assert [each.event for each in events] == told
 
 
 ACTIONS = st.tuples(
