@@ -298,6 +298,9 @@ def test_the_unit_stops_and_restarts_as_the_daemon_ends() -> None:
     assert unit["RestartPreventExitStatus"] == "2"
     assert int(unit["TimeoutStopSec"]) > 45
     assert "esc_daemon run --config" in unit["ExecStart"]
+    # what bounds scripts and takes their priority down, out of a set that is refused
+    calls = re.findall(r"^SystemCallFilter=(?!~)(.*)$", text, re.MULTILINE)
+    assert {"prlimit64", "setpriority"} <= set(" ".join(calls).split())
 
 
 def test_what_the_container_file_copies_is_there() -> None:

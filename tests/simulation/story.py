@@ -1,9 +1,11 @@
 """What was told of each incarnation of a deployment, held against what a life may be."""
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from esc_daemon.domain.events import EventStatus, EventType
+from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.ids import Key, RecordId
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.states import ServiceState
@@ -11,6 +13,8 @@ from esc_daemon.store.base import LoggedEvent
 
 _VM_ORDER = (EventType.VM_DEPLOYED, EventType.VM_ALIVE, EventType.VM_UNDEPLOYED)
 _SERVICE_ORDER = (EventType.SERVICE_ALIVE, EventType.SERVICE_UNDEPLOYED)
+_IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
+"""What a cloud says of a network or subnet with VMs in it, by its id."""
 _OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
 
 
@@ -50,12 +54,36 @@ def unprovoked(events: Iterable[LoggedEvent]) -> Iterator[str]:
     """
     Yield what of deployments was not removed though the clouds removed whatever they could.
 
-    A shared network is not counted: deployments may still use it.
+    A shared network is not counted: deployments may still use it. Nor is an ephemeral one that a
+    stranger's VM sits in (docs/limits.md): its VIM is not that of its own deployment's networks.
     """
-    for event in (logged.event for logged in events):
+    told = [logged.event for logged in events]
+    guests = _guests(told)
+    for event in told:
         ends = event.type.startswith("DELETE_") or event.type.endswith("_UNDEPLOYED")
-        if ends and event.deployment is not None and event.status is _FAILED:
+        if not ends or event.deployment is None or event.status is not _FAILED:
+            continue
+        held = _IN_USE.findall(event.message)
+        if not held or any(guests[id_] <= {event.deployment_id} for id_ in held):
             yield f"{event.type} of {event.deployment} failed without a cause: {event.message}"
+
+
+def _guests(told: Sequence[Event]) -> defaultdict[str, set[str | None]]:
+    """Return who had VMs in a network or subnet, by its id, away from its own networks' VIM."""
+    homes: defaultdict[str | None, set[str | None]] = defaultdict(set)
+    for event in told:
+        if event.type is EventType.CREATE_NETWORK and event.status is _OK:
+            homes[event.deployment_id].add(event.vim)
+    guests: defaultdict[str, set[str | None]] = defaultdict(set)
+    for event in told:
+        at_home = homes[event.deployment_id]
+        if event.source is None or not at_home or event.source.vim_id in at_home:
+            continue
+        for port in event.source.interfaces:
+            for id_ in (port.network_id, *(each.subnet_id for each in port.addresses)):
+                if id_:
+                    guests[id_].add(event.deployment_id)
+    return guests
 
 
 def _by_incarnation(events: Iterable[LoggedEvent]) -> dict[str, list[Any]]:

@@ -1,0 +1,56 @@
+"""What may fail in clouds that refuse nothing: what a stranger's VM sits in, and no more."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
+from esc_daemon.domain.ids import DeploymentId, DeploymentName, VimId
+from esc_daemon.domain.record import InterfaceRecord
+from esc_daemon.store.base import LoggedEvent
+from tests.simulation.story import unprovoked
+
+SUBNET = "198432f0-551c-533a-b172-da2291103b55"
+STUCK = f"subnet s ({SUBNET}) still has 2 addresses in use: remove their ports first"
+
+
+def made(deployment: str, vim: str) -> Event:
+    return event(EventType.CREATE_NETWORK, deployment, vim=VimId(vim))
+
+
+def vm(deployment: str, vim: str) -> Event:
+    port = InterfaceRecord(nicid=0, network="own", network_id="n", subnet_id=SUBNET)
+    source = VmRef(vmid="i", vmname="v", generated_vmname="v", vim_id=vim, interfaces=(port,))
+    return event(EventType.VM_DEPLOYED, deployment, source=source)
+
+
+def stays(deployment: str) -> Event:
+    return event(EventType.DELETE_SUBNET, deployment, message=STUCK, status=EventStatus.FAILURE)
+
+
+def event(kind: EventType, deployment: str, **fields: object) -> Event:
+    given = {"message": "", **fields}
+    id_ = DeploymentId(f"id of {deployment}")
+    return Event(type=kind, deployment=DeploymentName(deployment), deployment_id=id_, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ([made("x", "far"), made("y", "near"), vm("y", "far"), stays("x")], 0),
+        ([made("x", "far"), vm("x", "far"), stays("x")], 1),
+        ([made("x", "far"), made("y", "far"), vm("y", "far"), stays("x")], 1),
+        ([made("x", "far"), vm("y", "far"), stays("x")], 1),
+        ([made("y", "near"), vm("y", "far"), stays("y")], 1),
+        ([stays("x")], 1),
+    ],
+    ids=["a-stranger", "its-own", "at-home", "without-a-network", "its-own-away", "nobody"],
+)
+def test_only_a_stranger_from_another_vim_excuses_a_subnet_that_stays(
+    told: Sequence[Event], wrong: int
+) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    events = [LoggedEvent(seq=seq, time=moment, event=each) for seq, each in enumerate(told, 1)]
+
+    assert len(list(unprovoked(events))) == wrong
