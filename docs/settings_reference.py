@@ -16,8 +16,15 @@ DATA_DIR = "/var/lib/esc_daemon"
 DATA_DIR_SHOWN = f"`{DATA_DIR}` for root, else `$XDG_STATE_HOME/esc_daemon`"
 TYPES = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
 SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-SAMPLES = {"vim.simulator_address": "127.0.0.1:9900"}
-"""What a sample shows where the default is none and the type does not say it all."""
+EXAMPLES = {
+    "vault_key_file": "/etc/esc_daemon/vault.key",
+    "log.file": "/var/log/esc_daemon/esc_daemon.log",
+    "limits.events_days": 90,
+    "vim.simulator_address": "127.0.0.1:9900",
+    "vim.faults_file": "/etc/esc_daemon/faults.toml",
+    "vim.simulator_http_port": 9901,
+}
+"""What the sample shows where the default is none."""
 
 
 def keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -83,8 +90,9 @@ def plain(kind: Any) -> tuple[Any, list[Any]]:
 
 
 def sample() -> Iterator[str]:
-    """A file with every key at its default, commented out."""
-    yield "# Every setting of esc_daemon at its default; take away the # of what you change."
+    """A file with every key at its default, or an example where that is none, commented out."""
+    yield "# Every setting of esc_daemon at its default; take away the # of what you change. Where"
+    yield '# it says "default: none", the value is an example.'
     yield "# Drawn from esc_daemon/settings.py by `make docs`; what each means in full is in"
     yield "# docs/configuration.md. Use: esc_daemon run --config FILE, or ESC_CONFIG=FILE."
     section = ""
@@ -96,22 +104,17 @@ def sample() -> Iterator[str]:
             yield f"[{section}]"
         yield ""
         yield f"# {field.description}"
+        if field.default is None and key != "data_dir":
+            yield "# default: none; for example:"
         yield f"#{name} = {toml(key, field)}"
 
 
 def toml(key: str, field: FieldInfo) -> str:
     value = DATA_DIR if key == "data_dir" else field.default
     if value is None:
-        value = SAMPLES.get(key) or some(plain(field.annotation)[0], key)
+        value = EXAMPLES[key]
     if isinstance(value, tuple):
         return json.dumps([str(one) for one in value])
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return json.dumps(str(value))
-
-
-def some(kind: Any, key: str) -> object:
-    """Return a value of *kind* for what has no default."""
-    if kind is Path:
-        return f"/etc/esc_daemon/{key.rpartition('.')[2]}"
-    return 30 if kind in {int, float} else "..."

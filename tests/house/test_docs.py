@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -80,8 +81,26 @@ def test_the_sample_file_is_fresh_and_is_a_file_of_settings(tmp_path: Path) -> N
     # then
     plain, default = settings.model_dump(), Settings.model_construct().model_dump()
     assert plain.keys() == default.keys()
-    assert plain["limits"] | {"events_days": None} == default["limits"]
+    without = [key for key in setting_keys() if value_of(default, key) is None]
+    assert without
+    for key in setting_keys():
+        given = value_of(plain, key)
+        if key in without:
+            assert re.search(
+                rf"^# default: none; for example:\n#{key.split('.')[-1]} = ", text, re.MULTILINE
+            )
+            assert given is not None
+        elif key != "data_dir":  # its default is another for who is not root
+            assert given == value_of(default, key), key
+    assert text.count("default: none;") == len(without)
     assert len(re.findall(r"^#\w+ = ", text, re.MULTILINE)) == len(setting_keys())
+
+
+def value_of(settings: dict[str, Any], key: str) -> object:
+    found: Any = settings
+    for part in key.split("."):
+        found = found[part]
+    return found
 
 
 def test_a_stale_manual_page_is_named_and_made_anew(tmp_path: Path) -> None:
