@@ -98,7 +98,8 @@ class Users:
         _check_groups(user.groups or ())
         with self._changing() as users:
             if name in users:
-                raise UserExists(f"the user {name} exists already")
+                hint = "`esc_daemon user passwd` and `user groups` change it"
+                raise UserExists(f"the user {name} exists already; {hint}")
             users[name] = user
 
     def set_password(self, name: str, hashed: str) -> None:

@@ -56,7 +56,7 @@ def test_only_the_owner_may_read_the_file(path: Path):
 def test_a_user_is_added_once(path: Path):
     users = Users(path)
     users.add("a", User(password="1"))
-    with pytest.raises(UserExists):
+    with pytest.raises(UserExists, match="user passwd"):
         users.add("a", User(password="2"))
     assert users.find("a") == User(password="1")
 

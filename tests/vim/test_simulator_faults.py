@@ -264,7 +264,10 @@ def test_rules_are_read_from_toml_and_from_json(tmp_path):
         ("rules = []", "faults.toml: field rule: "),
         ("rule = 3", "faults.toml: field rule: "),
         ("[[rule]]\nverb = 'check'", "faults.toml: rule 1: field fault: "),
-        ("[[rule]]\nfault = 'hang'\n[[rule]]\nfault = 'fire'", "rule 2: field fault: .*fire"),
+        (
+            "[[rule]]\nfault = 'hang'\n[[rule]]\nfault = 'fire'",
+            "rule 2: field fault: .*fire.*one of latency, .*vanish",
+        ),
         ("[[rule]]\nfault = 'hang'\nverb = 'make'", "rule 1: field verb: .*make"),
         ("[[rule]]\nfault = 'hang'\nprobability = 2", "rule 1: field probability: .*1.0"),
         ("[[rule]]\nfault = 'hang'\ncount = -1", "rule 1: field count: "),

@@ -162,6 +162,18 @@ async def test_a_body_of_another_type_is_refused():
         assert await desk.rules() == []
 
 
+async def test_json_that_is_called_a_form_is_refused_in_one_line_with_what_to_do():
+    async with a_desk() as desk:
+        answer = await desk.http.post(
+            "/faults",
+            content=json.dumps(SILENT),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        assert answer.status_code == 415
+        assert answer.json() == {"error": "for JSON send the header Content-Type: application/json"}
+        assert await desk.rules() == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -114,6 +114,11 @@ def _type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _is_object(body: bytes) -> bool:
+    """Tell whether *body* is no form but JSON: curl -d calls everything a form."""
+    return body.lstrip().startswith(b"{")
+
+
 def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type=_JSON)
 
@@ -124,7 +129,9 @@ async def _done(
     """Do it with the body; a form is answered with the page, a program with JSON."""
     is_form = _type_of(request) == _FORM
     try:
-        result = doing(await _body(request))
+        body = await _body(request)
+        is_form = is_form and not _is_object(body)
+        result = doing(body)
     except _BadRequestError as error:
         problem, code = str(error), error.status
     except FaultError as error:
@@ -195,7 +202,9 @@ def _rule_in(body: bytes, content_type: str) -> Rule:
         except (msgspec.DecodeError, RecursionError) as error:
             raise _BadRequestError(400, f"this is no JSON: {error}") from error
     if content_type != _FORM:
-        raise _BadRequestError(415, f"the body must be {_JSON} or {_FORM}")
+        raise _BadRequestError(415, f"send the header Content-Type: {_JSON}, or a form as {_FORM}")
+    if _is_object(body):
+        raise _BadRequestError(415, f"for JSON send the header Content-Type: {_JSON}")
     try:
         fields = dict(parse_qsl(body.decode(), max_num_fields=_MOST_FIELDS))
     except ValueError as error:

@@ -14,7 +14,7 @@ import json
 import random
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -342,4 +342,9 @@ def rule_of(table: object) -> Rule:
     except ValidationError as error:
         text, _, place = str(error).partition(" - at `$")
         field = place.strip(".`") or next(iter(re.findall(r"`(\w+)`", text)), "")
+        if field in _WORDS and text.startswith("Invalid enum"):
+            text += f"; it must be one of {', '.join(_WORDS[field])}"
         raise FaultError(f"field {field}: {text}") from error
+
+
+_WORDS: Final[Mapping[str, type[StrEnum]]] = {"fault": Fault, "verb": Verb}
