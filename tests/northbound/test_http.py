@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -186,6 +187,15 @@ async def test_the_api_describes_itself(port: int):
     status, body = await get(port, "/openapi.json")
     assert status == 200
     assert set(json.loads(body)["paths"]) == {"/healthz", "/readyz", "/metrics"}
+
+
+async def test_its_page_lists_every_operation_and_needs_nothing_from_elsewhere(port: int):
+    status, page = await get(port, "/docs")
+    assert status == 200
+    for said in ("GET /healthz", "GET /readyz", "GET /metrics", "The daemon lives", "503: "):
+        assert said in page
+    assert "script" not in page
+    assert re.findall(r'(?:href|src)="([^"]*)"', page) == ["/openapi.json"]
 
 
 async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process():

@@ -15,6 +15,8 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from esc_daemon.northbound.http.description import describe
+
 _BACKLOG: Final = 128
 _STOP_SECONDS: Final = 5
 _REQUEST_SECONDS: Final = 20.0
@@ -27,9 +29,11 @@ _CONCURRENT_REQUESTS: Final = 256
 
 def create_app(routers: Sequence[APIRouter]) -> FastAPI:
     """Return the application with the rooms' *routers*; its description is at ``/docs``."""
-    app = FastAPI(title="esc_daemon", version=version("esc-daemon"))
+    # fastapi's own pages load their scripts from a host on the internet
+    app = FastAPI(title="esc_daemon", version=version("esc-daemon"), docs_url=None, redoc_url=None)
     for router in routers:
         app.include_router(router)
+    describe(app)
     return app
 
 
