@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Final
+from uuid import uuid5
 
 import hypothesis.strategies as st
 import pytest
@@ -177,3 +178,8 @@ def test_a_subnet_of_an_ephemeral_network_is_told_from_a_deployment_with_slashes
     shop = a_deployment(name="a/b", networks=(a_network("c", "d/e"),))
     at, _ = owned_by(key, RecordId(ONE), shop)[1]
     assert parts_of(at.name) == ("a/b", "c", "d/e")
+
+
+@given(st.uuids(), st.text())
+def test_an_id_is_the_name_based_uuid_of_rfc_9562(parent, step):
+    assert derived(str(parent), "vm", step) == str(uuid5(parent, f"vm\x1f{step}"))

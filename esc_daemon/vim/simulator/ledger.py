@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
-from uuid import UUID, uuid5
 
+from esc_daemon.domain.ids import named_uuid
 from esc_daemon.vim.simulator.rows import Change, CountersRow, Gone, Row
 
 # So that the counters are written once for so many ids, not once for each.
@@ -39,7 +39,7 @@ class Ledger:
         self.counters = CountersRow()
         self.fresh: list[Row] = []
         """What came since somebody cleared this."""
-        self._namespace = UUID(int=random.Random(seed).getrandbits(128))  # noqa: S311 - no secret
+        self._namespace = random.Random(seed).getrandbits(128).to_bytes(16)  # noqa: S311 - no secret
         self._serial = 0
         self._journal = journal
         self._changes: list[Change] = []
@@ -59,7 +59,7 @@ class Ledger:
 
     def named_id(self, name: str) -> str:
         """Return the uuid that *name* has in this cloud."""
-        return str(uuid5(self._namespace, name))
+        return named_uuid(self._namespace, name)
 
     def put(self, row: Row) -> None:
         """Remember *row* as it is now."""
