@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from esc_daemon.domain.advance.deploy import waits_for_neighbours
 from esc_daemon.domain.causes import of_resource
 from esc_daemon.domain.commands import Await, Until
 from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Network
-from esc_daemon.domain.placing import subnets_of
+from esc_daemon.domain.placing import needed_by, subnets_of
 from esc_daemon.domain.plan import holds_vim, released
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.specs import ResourceHandle
@@ -90,6 +91,19 @@ def answer(key: Key, wait: Await, find: Find, under: Under) -> NeighbourTrigger 
 
     found = look(key, wait, find, under, ended)
     return None if isinstance(found, Held | Kin) else found
+
+
+def ready_already(record: Record | None, find: Find) -> ResourcesReady | None:
+    """
+    Return what a deployment would be told at once if it waited for its neighbours.
+
+    None: it waits for none, or must wait, or would fail. *find* as in `answer`.
+    """
+    if not isinstance(record, DeploymentRecord) or not waits_for_neighbours(record):
+        return None
+    wait = Await(until=Until.READY, waiter=record.id, neighbours=needed_by(record))
+    found = answer(record.key, wait, find, lambda _: ())
+    return found if isinstance(found, ResourcesReady) else None
 
 
 def look(

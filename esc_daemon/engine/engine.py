@@ -34,6 +34,7 @@ from esc_daemon.domain.leftovers import (
     none_fits,
     trigger_of,
 )
+from esc_daemon.domain.neighbours import ready_already
 from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
@@ -293,8 +294,16 @@ class Engine:
         except Refused as refused:
             refused.key = next((entry_of(*each) for each in told if each[0] == refused.key), None)
             raise
+        if len(steps) == 1:
+            self._go_on_at_once(steps)
         moved = [step for step in steps.values() if step.moved]
         return moved if edit.told else [_untold(step) for step in moved]
+
+    def _go_on_at_once(self, steps: dict[Key, Step]) -> None:
+        """Let a deployment that an edit makes alone begin by that step where it need not wait."""
+        [(key, step)] = steps.items()
+        if (ready := ready_already(step.record, self.record)) is not None:
+            self._advance(steps, key, ready)
 
     def tell(self, key: Key, trigger: Trigger) -> None:
         """Let the record of *key* know; never refused, coalesced by subject (law 9)."""

@@ -270,3 +270,27 @@ async def test_a_create_whose_answer_still_waits_to_be_read_is_not_sent_again(st
         # then the VIM is looked at, but nothing is sent that could double a server
         assert vim.asked["ensure_server"] == 2
         assert vim.asked["find_server"] >= 2
+
+
+async def test_a_deployment_whose_neighbours_are_there_begins_by_the_step_that_makes_it(
+    engine, vim
+):
+    # given
+    await engine.apply(Edit(changes=(TENANT_CHANGE,), entries=(ENTRY,)))
+    await rested(engine)
+    steps = engine.steps
+    vim.gate.clear()
+    # when
+    await engine.apply(Edit(changes=(Change(key=DEPLOYMENT, intent=SERVICE),)))
+    # then it waits for the VIM alone
+    assert engine.steps == steps + 1
+    assert engine.record(DEPLOYMENT).tenant.name == T
+    vim.gate.set()
+    await rested(engine)
+    assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+
+
+async def test_a_deployment_whose_neighbours_come_with_it_waits_for_them(engine, vim):
+    vim.gate.clear()
+    await engine.apply(DEPLOY)
+    assert engine.record(DEPLOYMENT).tenant is None
