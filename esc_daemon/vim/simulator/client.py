@@ -38,16 +38,23 @@ ResultT = TypeVar("ResultT")
 
 _MAX_IN_FLIGHT: Final = 512
 """Calls at a time; another one waits for its turn, within its time-out."""
+_NO_SIMULATOR: Final = "what answers there is no simulator"
+_LINES_A_TURN: Final = 100
+"""Lines read at once; those that have come already are read without a wait."""
 
 
 class _Link:
-    """One connection and the calls that wait for a reply from it."""
+    """
+    One connection and the calls that wait for a reply from it.
+
+    A peer that sends more replies than it was sent requests is no simulator, and is cut off.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._numbers = count(1)
+        self._asked = 0
         self._encoder = msgspec.json.Encoder()
         self.is_open = True
         self._why = "the connection was lost"
@@ -56,15 +63,23 @@ class _Link:
     async def _read(self) -> None:
         replies = msgspec.json.Decoder(Reply)
         try:
-            while line := await self._reader.readline():
+            for answered in count(1):
+                line = await self._reader.readline()
+                if not line:
+                    break
+                if answered > self._asked:
+                    self._why = _NO_SIMULATOR
+                    break
                 reply = replies.decode(line)
                 waiting = self._waiting.pop(reply.id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(reply)
+                if answered % _LINES_A_TURN == 0:
+                    await asyncio.sleep(0)
         except OSError:
             pass
         except (ValueError, RecursionError):  # msgspec's, for what is nested too deeply
-            self._why = "what answers there is no simulator"
+            self._why = _NO_SIMULATOR
         finally:
             self.is_open = False
             self._writer.transport.abort()
@@ -75,7 +90,7 @@ class _Link:
 
     async def call(self, verb: str, arguments: bytes) -> Reply:
         """Return the reply; OSError when the connection is lost first."""
-        number = next(self._numbers)
+        number = self._asked = self._asked + 1
         request = Request(
             id=number, verb=verb, arguments=msgspec.Raw(arguments), operation=OPERATION.get()
         )
@@ -87,15 +102,24 @@ class _Link:
             return await waiting
         finally:
             if self._waiting.pop(number, None) is not None and self.is_open:
-                self._write(Request(id=number, verb=CANCEL))
+                with suppress(OSError):  # who is gone needs not be told
+                    self._write(Request(id=number, verb=CANCEL))
 
     def _write(self, request: Request) -> None:
-        self._writer.write(self._encoder.encode(request) + b"\n")
+        """Send *request*; ConnectionResetError when the connection is lost, read or not."""
+        lost = ConnectionResetError("the connection was lost")
+        if self._writer.transport.is_closing():
+            raise lost
+        try:
+            self._writer.write(self._encoder.encode(request) + b"\n")
+        except RuntimeError as error:  # of uvloop, for a peer that has just gone
+            raise lost from error
 
     async def close(self) -> None:
         """Cut the connection; who still waits gets ConnectionResetError."""
         self._task.cancel()
         await asyncio.wait((self._task,))  # which, unlike awaiting it, raises nothing of its own
+        self._writer.transport.abort()  # for a task that was cancelled before it began
         with suppress(OSError):
             await self._writer.wait_closed()
 

@@ -4,6 +4,8 @@ The driver's verbs as JSON lines over a socket: `Request` one way, `Reply` the o
 Requests carry an id of the client's choice, many may be in flight and replies come in any
 order. A request with the verb ``cancel`` and the id of another one says that nobody waits for
 that any more; it is not answered. No line is longer than `MAX_LINE`.
+
+The two ends may be of different versions: fields that one of them does not know are ignored by it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,7 +45,7 @@ ERRORS: Final[dict[str, type[VimError]]] = {
 }
 
 
-class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
     What is asked; *arguments* in the order of the verb.
 
