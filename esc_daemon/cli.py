@@ -112,7 +112,7 @@ def status(config: Path | None, data_dir: Path | None, *, as_json: bool) -> NoRe
 
     found = local_status(settings)
     if as_json:
-        click.echo(json.dumps({**found._asdict(), "running": found.running}))
+        click.echo(json.dumps(found.as_object()))
     else:
         click.echo("\n".join(described(found)))
     raise SystemExit(found.exit_code)

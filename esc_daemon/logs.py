@@ -223,11 +223,12 @@ def _harmless(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     """Let no text of a peer begin a line or move the cursor."""
     for key, value in line.items():
         if isinstance(value, str) and not value.isprintable():
-            line[key] = _printable(value)
+            line[key] = printable(value)
     return line
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return *text* with what no terminal should obey, and what begins a line, spelt out."""
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )
@@ -236,4 +237,4 @@ def _printable(text: str) -> str:
 def _plain_traceback(sio: TextIO, exc_info: ExcInfo) -> None:
     # As in the log for machines, without the local variables.
     told = structlog.processors.format_exc_info(None, "", {"exc_info": exc_info})["exception"]
-    sio.writelines(f"\n{_printable(line)}" for line in told.split("\n"))
+    sio.writelines(f"\n{printable(line)}" for line in told.split("\n"))

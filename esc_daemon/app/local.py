@@ -1,12 +1,17 @@
 """The daemon of this machine as others on it see it: whether it runs, and what it tells."""
 
-import json
 import os
-from http.client import HTTPConnection, HTTPException
+import socket
+from http.client import HTTPException, HTTPResponse
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from time import monotonic
+from typing import Annotated, Any, Final, NamedTuple, cast
+
+import msgspec
 
 from esc_daemon.app.places import LOCK, PORTS_FILE
+from esc_daemon.logs import printable
 from esc_daemon.settings import Settings
 
 EXIT_READY: Final = 0
@@ -14,8 +19,38 @@ EXIT_NOT_RUNNING: Final = 3
 EXIT_NOT_READY: Final = 4
 """As those of an init script (LSB 5.0, 22.2): 0 runs, 3 does not, 4 cannot be told."""
 _ANSWER_SECONDS: Final = 5.0
+"""For the whole of the answer, from the connection on."""
 _LONGEST_ANSWER: Final = 1 << 20
+_READ_BYTES: Final = 1 << 16
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+
+_Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e10)]
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """An error of the daemon's log."""
+
+    time: str
+    event: str
+    level: str = ""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the daemon tells of itself; fields that are not known here are left out."""
+
+    version: str
+    pid: int
+    uptime_seconds: _Seconds
+    ready: bool
+    reasons: tuple[str, ...]
+    degraded: tuple[str, ...]
+    sessions: int
+    connectors: dict[str, int]
+    deployments: dict[str, int]
+    vms: dict[str, int]
+    leftovers: int
+    errors: tuple[Trouble, ...]
 
 
 class LocalStatus(NamedTuple):
@@ -28,7 +63,7 @@ class LocalStatus(NamedTuple):
 
     pid: int | None
     ports: dict[str, int]
-    status: dict[str, Any] | None
+    status: Told | None
     problem: str
 
     @property
@@ -41,8 +76,13 @@ class LocalStatus(NamedTuple):
         """Return what a script learns."""
         if self.pid is None:
             return EXIT_NOT_READY if self.problem else EXIT_NOT_RUNNING
-        ready = self.status is not None and self.status.get("ready") is True
+        ready = self.status is not None and self.status.ready
         return EXIT_READY if ready else EXIT_NOT_READY
+
+    def as_object(self) -> dict[str, Any]:
+        """Return what was found as JSON has it."""
+        found = self._asdict() | {"running": self.running}
+        return cast("dict[str, Any]", msgspec.to_builtins(found))
 
 
 def local_status(settings: Settings) -> LocalStatus:
@@ -64,9 +104,14 @@ def local_status(settings: Settings) -> LocalStatus:
     except (OSError, HTTPException, ValueError) as error:
         problem = f"{host} port {ports['http']} does not answer: {error}"
         return LocalStatus(pid, ports, None, problem)
-    if not isinstance(answer, dict) or answer.get("pid") != pid:
+    try:
+        told = msgspec.json.decode(answer, type=Told)
+    except (msgspec.DecodeError, RecursionError) as error:
+        problem = f"how it is cannot be told: port {ports['http']} answers something else: {error}"
+        return LocalStatus(pid, ports, None, problem)
+    if told.pid != pid:
         return LocalStatus(pid, ports, None, f"at port {ports['http']} another process answers")
-    return LocalStatus(pid, ports, answer, "")
+    return LocalStatus(pid, ports, told, "")
 
 
 def _holder(lock: Path) -> int | None:
@@ -103,46 +148,76 @@ def _lives(pid: int) -> bool:
 
 def _ports(file: Path) -> dict[str, int]:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, _Port])
+    except (OSError, msgspec.DecodeError, RecursionError):
         return {}
-    return {name: port for name, port in told.items() if isinstance(port, int)}
 
 
-def _asked(host: str, port: int) -> Any:
-    connection = HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
-    try:
-        connection.request("GET", "/status")
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise ValueError(f"HTTP {answer.status}")
-        return json.loads(answer.read(_LONGEST_ANSWER))
-    finally:
-        connection.close()
+def _asked(host: str, port: int) -> bytes:
+    """
+    Return the answer of whoever listens.
+
+    Raises:
+        OSError, HTTPException, ValueError: There is none in time, or it is none.
+
+    """
+    until = monotonic() + _ANSWER_SECONDS
+    with socket.create_connection((host, port), timeout=_ANSWER_SECONDS) as peer:
+        name = f"[{host}]" if ":" in host else host
+        peer.sendall(f"GET /status HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        came = bytearray()
+        while len(came) < _LONGEST_ANSWER:
+            left = until - monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            peer.settimeout(left)  # of each read: a peer that sends byte by byte has no more
+            data = peer.recv(_READ_BYTES)
+            if not data:
+                break
+            came += data
+    answer = HTTPResponse(cast("socket.socket", _Came(bytes(came))))
+    answer.begin()
+    if answer.status != 200:
+        raise ValueError(f"HTTP {answer.status}")
+    return answer.read()
+
+
+class _Came:
+    """What came of a connection, as the library reads one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, _: str) -> BytesIO:
+        return BytesIO(self._data)
 
 
 def described(found: LocalStatus) -> list[str]:
-    """Return *found* as lines for people."""
+    """Return *found* as lines for people; no text of whoever answered begins one."""
+    return [printable(line) for line in _described(found)]
+
+
+def _described(found: LocalStatus) -> list[str]:
     if found.pid is None:
         return [f"cannot be told: {found.problem}" if found.problem else "not running"]
     status = found.status
     if status is None:
         return [f"process {found.pid} runs and is not ready: {found.problem}"]
-    state = "ready" if status["ready"] else f"not ready: {', '.join(status['reasons'])}"
+    state = "ready" if status.ready else f"not ready: {', '.join(status.reasons)}"
     rows = {
         "state": state,
-        "degraded": ", ".join(status["degraded"]) or "no",
-        "version": status["version"],
-        "process": f"{status['pid']}, up {_time(status['uptime_seconds'])}",
+        "degraded": ", ".join(status.degraded) or "no",
+        "version": status.version,
+        "process": f"{status.pid}, up {_time(status.uptime_seconds)}",
         "ports": _numbers(found.ports),
-        "sessions": str(status["sessions"]),
-        "VIM connectors": _numbers(status["connectors"]),
-        "deployments": _numbers(status["deployments"]),
-        "VMs": _numbers(status["vms"]),
-        "leftovers": str(status["leftovers"]),
+        "sessions": str(status.sessions),
+        "VIM connectors": _numbers(status.connectors),
+        "deployments": _numbers(status.deployments),
+        "VMs": _numbers(status.vms),
+        "leftovers": str(status.leftovers),
     }
     lines = [f"{name:14}  {value}" for name, value in rows.items()]
-    errors = (f"{error['time']}  {error['event']}" for error in status["errors"])
+    errors = (f"{error.time}  {error.event}" for error in status.errors)
     return [*lines, *(f"{'error':14}  {error}" for error in errors)]
 
 
