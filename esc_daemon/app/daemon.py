@@ -187,8 +187,8 @@ def vault_of(settings: Settings) -> Vault:
 
 
 def _http(settings: Settings, observed: Observed) -> AbstractAsyncContextManager[int]:
-    app = create_app(observed.routers())
     host, port = settings.http_host, settings.http_port
+    app = create_app(observed.routers(), host=host)
     return listening(
         f"HTTP on {host} port {port}",
         "http_port (--http-port; 0 takes any free port)",

@@ -14,7 +14,6 @@ import structlog
 log = structlog.get_logger()
 
 _SOCKET: Final = "NOTIFY_SOCKET"
-_SEND_SECONDS: Final = 1.0
 
 
 class Notify(Protocol):
@@ -34,7 +33,7 @@ def service_manager(environment: Mapping[str, str] = os.environ) -> Notify:
     def tell(*words: str) -> None:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-                channel.settimeout(_SEND_SECONDS)
+                channel.setblocking(False)  # a manager that does not read must not hold the loop
                 channel.connect(path)
                 channel.sendall("\n".join(words).encode())
         except OSError as error:

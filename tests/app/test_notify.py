@@ -1,8 +1,10 @@
 """What a service manager hears."""
 
 import asyncio
+import errno
 import os
 import socket
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +37,23 @@ def test_a_service_manager_that_is_gone_stops_no_work(tmp_path: Path):
         service_manager({"NOTIFY_SOCKET": str(tmp_path / "gone")})("READY=1")
 
     assert [line["event"] for line in lines] == ["service_manager.not_told"]
+
+
+def test_a_service_manager_that_does_not_read_is_not_waited_for(tmp_path: Path):
+    name = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling,
+    ):
+        manager.bind(name)
+        filling.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                filling.sendto(b"WATCHDOG=1", name)
+        with structlog.testing.capture_logs() as lines:
+            service_manager({"NOTIFY_SOCKET": name})("WATCHDOG=1")
+
+    assert [line["error"] for line in lines] == [os.strerror(errno.EAGAIN)]
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,8 @@ async def test_json_that_is_called_a_form_is_refused_in_one_line_with_what_to_do
         {"Host": "evil.example"},
         {"Host": "127.0.0.1.evil.example"},
         {"Host": "["},
+        {"Host": "a@127.0.0.1"},
+        {"Host": "127.0.0.1:99999"},
     ],
 )
 async def test_what_another_site_makes_a_browser_send_is_refused(headers):

@@ -13,8 +13,11 @@ from typing import Final
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from esc_daemon.hosts import is_loopback, names_this_machine
 from esc_daemon.northbound.http.description import describe
 
 _BACKLOG: Final = 128
@@ -27,14 +30,41 @@ _CONCURRENT_REQUESTS: Final = 256
 """Connections and requests at a time; more are answered 503."""
 
 
-def create_app(routers: Sequence[APIRouter]) -> FastAPI:
-    """Return the application with the rooms' *routers*; its description is at ``/docs``."""
+def create_app(routers: Sequence[APIRouter], *, host: str = "") -> FastAPI:
+    """
+    Return the application with the rooms' *routers*; its description is at ``/docs``.
+
+    Where *host*, which it is served on, is of this machine alone, requests must name this machine.
+    """
     # fastapi's own pages load their scripts from a host on the internet
     app = FastAPI(title="esc_daemon", version=version("esc-daemon"), docs_url=None, redoc_url=None)
+    if is_loopback(host):
+        app.add_middleware(_OnlyThisMachine, name=host)
     for router in routers:
         app.include_router(router)
     describe(app)
     return app
+
+
+class _OnlyThisMachine:
+    """
+    Refuses what names another host: a page whose name was bound to this machine (DNS rebinding).
+
+    Browsers always name one; a program that does not, as HTTP/1.0 allows, is let in.
+    """
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self._app = app
+        self._name = name.lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve or refuse one request."""
+        hosts = [value.decode("latin-1") for key, value in scope["headers"] if key == b"host"]
+        if all(names_this_machine(host, self._name) for host in hosts):
+            await self._app(scope, receive, send)
+        else:
+            text = "the host is not a name of this machine: use 127.0.0.1, or set http_host"
+            await JSONResponse({"error": text}, 403)(scope, receive, send)
 
 
 class _PatientProtocol(H11Protocol):

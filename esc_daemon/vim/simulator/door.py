@@ -8,14 +8,14 @@ send here is refused by its Origin, Sec-Fetch-Site and Host (DNS rebinding), bef
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 
+from esc_daemon.hosts import names_this_machine
 from esc_daemon.vim.simulator.control import Control, ControlError, UnknownThing
 from esc_daemon.vim.simulator.faults import FaultError, Rule, Standing, rule_of
 from esc_daemon.vim.simulator.page import STYLE, STYLE_PATH, page
@@ -76,7 +76,7 @@ async def _guarded(request: Request, call_next: Next) -> Response:
 def _unwanted(request: Request) -> str:
     """Return why a request is not from a person or a program of this machine."""
     host = request.headers.get("host", "")
-    if not _is_of_this_machine(host):
+    if not names_this_machine(host):
         return f"the host {host[:100]!r} is not a name of this machine: use 127.0.0.1"
     if request.method in ("GET", "HEAD"):
         return ""
@@ -86,14 +86,6 @@ def _unwanted(request: Request) -> str:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return "this came from the page of another site"
     return ""
-
-
-def _is_of_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 async def _body(request: Request) -> bytes:

@@ -11,13 +11,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
+from esc_daemon.hosts import is_loopback
 from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.control import Control, ControlError
@@ -63,7 +63,7 @@ class SimulatorServer:
             SimulatorError: The address is not of this machine alone, or is taken.
 
         """
-        if not allow_remote and not _is_loopback(host):
+        if not allow_remote and not is_loopback(host):
             raise SimulatorError(
                 f"{host} can be reached from other machines and there is no login: "
                 "use 127.0.0.1, or allow it"
@@ -202,13 +202,6 @@ def _log_call(request: Request, reply: Reply) -> None:
 
 def _refusal(request: Request, text: str) -> Reply:
     return Reply(id=request.id, error="VimRefused", text=f"{request.verb}: {text}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def serve(
