@@ -1,6 +1,7 @@
 """The forms that data are printed in, told apart by -f; pure."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from lxml import etree
@@ -30,7 +31,22 @@ class Format(StrEnum):
 
 
 def pretty(root: etree._Element) -> str:
-    return str(etree.tostring(root, encoding="unicode", pretty_print=True)).rstrip()
+    """Return *root* as XML; what a terminal would obey or not show is written as a reference."""
+    text = str(etree.tostring(root, encoding="unicode", pretty_print=True)).rstrip()
+    return _spelt_out(text, lambda sign: f"&#x{ord(sign):X};")
+
+
+def as_json_text(content: object, *, indent: int | None = None) -> str:
+    """Return *content* as JSON; what a terminal would obey or not show is escaped."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    return _spelt_out(text, lambda sign: json.dumps(sign)[1:-1])
+
+
+def _spelt_out(text: str, spelling: Callable[[str], str]) -> str:
+    # Outside of values there are printable signs and these two only: the meaning stays the same.
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else spelling(sign) for sign in text
+    )
 
 
 def as_object(element: etree._Element) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """What the user sees: replies as XML, JSON or a table, and events as they come."""
 
-import json
 import re
 import shlex
 import sys
@@ -15,7 +14,7 @@ from rich.text import Text
 from esc_nc_cli.client import Reply
 from esc_nc_cli.discover import Endpoint
 from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable
-from esc_nc_cli.forms import Format, as_object, columns, pretty
+from esc_nc_cli.forms import Format, as_json_text, as_object, columns, pretty
 from esc_nc_cli.tables import (
     LEAF_HEAD,
     LEFTOVER_HEAD,
@@ -104,11 +103,11 @@ def as_json(reply: Reply) -> str:
     """
     data = reply.root.find(qname(BASE, "data"))
     if data is not None and not reply.refused:
-        return json.dumps(as_object(data), indent=2, ensure_ascii=False)
+        return as_json_text(as_object(data), indent=2)
     content = as_object(reply.root)
     if reply.root.find(qname(BASE, "ok")) is not None:
         content["ok"] = True
-    return json.dumps(content, ensure_ascii=False)
+    return as_json_text(content)
 
 
 def as_table(reply: Reply, xpath: str | None = None) -> str:
@@ -172,7 +171,7 @@ def event_text(event: Event, shown_as: Format | None) -> str:
         case None:
             return line(event)
         case Format.JSON:
-            return json.dumps(as_object(_notification(event)), ensure_ascii=False)
+            return as_json_text(as_object(_notification(event)))
         case Format.XML:
             return pretty(_notification(event))
         case Format.TABLE:

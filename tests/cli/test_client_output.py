@@ -13,8 +13,8 @@ from esc_nc_cli.cli import main
 from esc_nc_cli.client import ConnectionFailed, Reply, read_reply
 from esc_nc_cli.discover import Endpoint
 from esc_nc_cli.events import read_event
-from esc_nc_cli.output import as_json, as_table, command_line, event_screen
-from esc_nc_cli.xmltree import BASE, ESC
+from esc_nc_cli.output import as_json, as_table, as_xml, command_line, event_screen
+from esc_nc_cli.xmltree import BASE, ESC, parse
 
 
 def data(inside: str) -> Reply:
@@ -36,6 +36,20 @@ def test_a_list_of_one_is_a_list_in_json_and_a_leaf_of_that_name_is_none() -> No
 def test_repeated_elements_of_any_name_are_lists_in_json() -> None:
     shown = json.loads(as_json(data("<x>1</x><x>2</x><x>3</x><y/><action>a</action>")))
     assert shown == {"esc_datamodel": {"x": ["1", "2", "3"], "y": "", "action": ["a"]}}
+
+
+def test_no_name_moves_the_cursor_or_turns_a_line_and_programs_still_read_it() -> None:
+    # given: ends of lines, a C1 control, right-to-left, letters of more bytes, an unseen one
+    name = "a\x85b\u2028c\x9bd\u202ee\U0001f600\u00e9\U000e0041"
+    reply = data(f"<images><image><name>{name}</name></image></images>")
+    # when
+    shown = (as_json(reply), as_xml(reply.root), as_table(reply))
+    # then
+    lines = [line for text in shown for line in text.split("\n")]
+    assert [line for line in lines if not line.isprintable()] == []
+    assert json.loads(shown[0])["esc_datamodel"]["images"]["image"][0]["name"] == name
+    assert parse(shown[1].encode()).findtext(f".//{{{ESC}}}name") == name
+    assert "\u00e9" in shown[0]
 
 
 def test_other_data_are_a_table_of_paths() -> None:
