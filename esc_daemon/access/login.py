@@ -1,6 +1,7 @@
 """Who somebody is: the one answer that every door asks for."""
 
 import hmac
+from typing import Final
 
 from esc_daemon.access.errors import BadPublicKey
 from esc_daemon.access.keys import normal_public_key
@@ -15,7 +16,7 @@ class Login:
     def __init__(self, *, users: Users, passwords: Passwords, throttle: LoginThrottle) -> None:
         self._users = users
         self._passwords = passwords
-        self._throttle = throttle
+        self.throttle: Final = throttle
 
     async def by_password(self, name: str, password: str, peer: str) -> bool:
         """
@@ -27,17 +28,17 @@ class Login:
             DamagedUsersFile: The users cannot be read.
 
         """
-        if self._throttle.refuses(name, peer):
+        if self.throttle.refuses(name, peer):
             return False
         user = self._users.find(name)
         right = await self._passwords.verify(None if user is None else user.password, password)
         # Asked again: guesses sent side by side must not outrun the count.
-        if self._throttle.refuses(name, peer):
+        if self.throttle.refuses(name, peer):
             return False
         if right:
-            self._throttle.succeeded(name, peer)
+            self.throttle.succeeded(name, peer)
         else:
-            self._throttle.failed(name, peer)
+            self.throttle.failed(name, peer)
         return right
 
     def by_key(self, name: str, public_key: str) -> bool:

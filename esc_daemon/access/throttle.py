@@ -42,11 +42,15 @@ class LoginThrottle:
         self._window = window_seconds
         self._clock = clock
         self._pairs: OrderedDict[bytes, _Failures] = OrderedDict()
+        self.refused = 0
+        """How often somebody had to wait."""
 
     def refuses(self, user: str, peer: str) -> bool:
         """Return whether this pair has to wait; to be asked before the password is looked at."""
         failures = self._current(_pair(user, peer))
-        return failures is not None and failures.count >= self._limit
+        waits = failures is not None and failures.count >= self._limit
+        self.refused += waits
+        return waits
 
     def failed(self, user: str, peer: str) -> None:
         """Count a wrong login."""

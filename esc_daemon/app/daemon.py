@@ -55,6 +55,7 @@ from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.logs import Log
 from esc_daemon.northbound.first_connector import first_connector
+from esc_daemon.northbound.http.collectors import AccessMetrics
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.dispatch import Services
@@ -122,6 +123,7 @@ async def _started(
     stack.callback(asyncio.create_task(telling, name="events told").cancel)
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
     access = access_of(schema, datastore, users)
+    AccessMetrics(observed.registry, access.denied, login[0].throttle)
     changing = await configuration_of(
         stack, datastore, engine, access, await store.undo(), settings.limits.confirm_seconds
     )

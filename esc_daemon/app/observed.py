@@ -24,7 +24,6 @@ from esc_daemon.northbound.http.collectors import (
     ProcessMetrics,
     StoreMetrics,
     VimMetrics,
-    deployed,
     statuses,
 )
 from esc_daemon.northbound.http.health import Readiness, health_router
@@ -55,7 +54,7 @@ class Observed:
         self._store = store
         self._began = monotonic()
         VimMetrics(self.registry, self._connectors)
-        EngineMetrics(self.registry, engine)
+        self._deployed = EngineMetrics(self.registry, engine).deployed
         StoreMetrics(self.registry, store.writer, database)
         process = Process(
             lag=self.pulse.lag,
@@ -92,7 +91,7 @@ class Observed:
 
     def status(self) -> Status:
         """Return how it is now."""
-        there = deployed(self._engine.records())
+        there = self._deployed()
         return Status(
             version=version("esc-daemon"),
             pid=os.getpid(),

@@ -19,7 +19,7 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.policy import DEFAULT_POLICY
 from esc_daemon.monitor.catalogue import Measure
 from esc_daemon.netconf.monitoring import Counters
-from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.http.metrics import Limit, NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.settings import LimitSettings, MonitorSettings, Settings, VimSettings
@@ -82,7 +82,7 @@ async def test_as_many_wrong_passwords_as_the_settings_say(
     async with AsyncExitStack() as stack:
         login, _ = daemon._login(settings, stack, Users(tmp_path / "users"), None)
 
-        assert login._throttle._limit == 3
+        assert login.throttle._limit == 3
 
 
 def test_each_patience_of_the_settings_reaches_the_policy() -> None:
@@ -121,5 +121,6 @@ def test_there_are_no_more_sessions_of_all_users_than_the_limit() -> None:
     opened = [cast("Any", SimpleNamespace(user=name, counters=Counters())) for name in "abc"]
 
     assert [sessions.enter(each) for each in opened] == [1, 2, None]
+    assert metrics.limits_reached[Limit.SESSIONS]._value.get() == 1
     sessions.leave(1)
     assert sessions.enter(opened[2]) == 3

@@ -11,6 +11,8 @@ import pytest
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.access.control import Denied
+from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.domain.policy import DEFAULT_POLICY, begin
 from esc_daemon.domain.record import Leftover
 from esc_daemon.domain.specs import VimStatus
@@ -18,7 +20,13 @@ from esc_daemon.domain.states import ServiceState
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.histogram import Histogram as Numbers
 from esc_daemon.northbound.http import listener
-from esc_daemon.northbound.http.collectors import LABELLED, EngineMetrics, VimMetrics
+from esc_daemon.northbound.http.collectors import (
+    LABELLED,
+    AccessMetrics,
+    DeployedOf,
+    EngineMetrics,
+    VimMetrics,
+)
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
@@ -146,6 +154,33 @@ async def test_a_network_that_a_vim_keeps_is_a_leftover_too(port: int, registry:
     assert 'esc_leftovers{kind="image"} 0.0' in body
 
 
+async def test_denials_and_logins_held_off_are_counted(port: int, registry: CollectorRegistry):
+    throttle = LoginThrottle(failures=1)
+    throttle.failed("u", "192.0.2.1")
+    assert throttle.refuses("u", "192.0.2.1")
+    assert not throttle.refuses("v", "192.0.2.1")
+    AccessMetrics(registry, Denied(operations=2, data_writes=3, notifications=4), throttle)
+
+    _, body = await get(port, "/metrics")
+
+    assert 'esc_access_denied_total{what="operation"} 2.0' in body
+    assert 'esc_access_denied_total{what="write"} 3.0' in body
+    assert 'esc_access_denied_total{what="notification"} 4.0' in body
+    assert "esc_logins_held_off_total 1.0" in body
+
+
+def test_records_are_counted_at_most_once_a_second():
+    world, now = World(), 0.0
+    there = DeployedOf(Counted(world.records.values()), lambda: now)
+    assert there().vms.total() == 0
+    world.apply({SHOP: a_deployment()})
+    world.rest()
+    now = 0.9
+    assert there().vms.total() == 0
+    now = 1.0
+    assert there().vms.total() == 1
+
+
 async def test_connectors_without_number_are_no_labels_without_number(
     port: int, registry: CollectorRegistry
 ):
@@ -163,7 +198,7 @@ class Counted:
     """An engine that has done a little."""
 
     def __init__(self, records, connectors: int = 1) -> None:
-        self._records = records
+        self._records = records  # a view: it grows
         self._vims = [f"vim{number}" for number in range(connectors)]
 
     def records(self):

@@ -89,6 +89,7 @@ async def test_who_does_not_log_in_in_time_is_cut_off(serving: Serving):
         assert (await reader.readline()).startswith(b"SSH-2.0-")
         await reader.read()
         writer.close()
+        assert server.figure("esc_limits_reached_total", limit="pre_auth_seconds") == 1
 
 
 async def test_the_stranger_who_came_first_makes_room_for_the_one_too_many(serving: Serving):
@@ -105,6 +106,8 @@ async def test_the_stranger_who_came_first_makes_room_for_the_one_too_many(servi
             for _ in range(120):
                 strangers.append(await asyncio.open_connection("127.0.0.1", server.port))  # noqa: PERF401
             await client.ok(CLOSE)
+        assert server.figure("esc_limits_reached_total", limit="connections") > 0
+        assert server.figure("esc_limits_reached_total", limit="pre_auth_seconds") == 0
         for _, writer in strangers:
             writer.close()
 

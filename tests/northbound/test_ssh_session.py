@@ -387,6 +387,7 @@ async def test_more_sessions_than_allowed_are_refused(serving: Serving):
         with pytest.raises(asyncssh.ChannelOpenError):
             async with connected(server.port):
                 pass
+        assert server.figure("esc_limits_reached_total", limit="sessions_per_user") == 1
         await first.ok(CLOSE)
         await first.closed()
         async with connected(server.port) as next_one:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
+from time import monotonic
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -33,6 +34,8 @@ from esc_daemon.histogram import Histogram
 LABELLED: Final = 64
 """Connectors that are told apart; the calls of others are counted together, as ``other``."""
 LabelsT = TypeVar("LabelsT", bound=tuple[str, ...])
+_COUNT_SECONDS: Final = 1.0
+"""Whoever asks on and on, and needs no login, makes the loop walk all records no more often."""
 _OTHER: Final = "other"
 _LEFT: Final = ("vm", "network", "subnet", "image", "flavor", "tenant")
 """Kinds of leftovers that are shown when there is none, too."""
@@ -102,16 +105,35 @@ class Engine(Protocol):
     def figures(self) -> EngineFigures: ...
 
 
+class DeployedOf:
+    """What stands of an engine's records, counted at most once in *_COUNT_SECONDS*."""
+
+    def __init__(self, engine: Engine, now: Callable[[], float] = monotonic) -> None:
+        self._engine = engine
+        self._now = now
+        self._counted: Deployed | None = None
+        self._until = 0.0
+
+    def __call__(self) -> Deployed:
+        """Return it as it is now, or was less than a second ago."""
+        now = self._now()
+        if self._counted is None or now >= self._until:
+            self._counted = deployed(self._engine.records())
+            self._until = now + _COUNT_SECONDS
+        return self._counted
+
+
 class EngineMetrics(Collector):
     """What is deployed, what the engine does, and what was asked of the VIMs."""
 
     def __init__(self, registry: CollectorRegistry, engine: Engine) -> None:
         self._engine = engine
+        self.deployed: Final = DeployedOf(engine)
         registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
         """Yield everything, counted now."""
-        there = deployed(self._engine.records())
+        there = self.deployed()
         yield _by_state("esc_deployments", "Deployments by state", ServiceState, there.deployments)
         yield _by_state("esc_vms", "VMs of deployments by state", VmState, there.vms)
         yield _leftovers(there.leftovers)
@@ -276,6 +298,41 @@ class ProcessMetrics(Collector):
         )
         build.add_metric([version("esc-daemon"), python_version()], 1)
         yield build
+
+
+class Denied(Protocol):
+    """How often access was denied."""
+
+    operations: int
+    data_writes: int
+    notifications: int
+
+
+class Throttle(Protocol):
+    """How often a login had to wait."""
+
+    refused: int
+
+
+class AccessMetrics(Collector):
+    """What the rules of access denied, and the brake on guessing held off."""
+
+    def __init__(self, registry: CollectorRegistry, denied: Denied, throttle: Throttle) -> None:
+        self._denied = denied
+        self._throttle = throttle
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield both, as they are now."""
+        denied = {
+            ("operation",): self._denied.operations,
+            ("write",): self._denied.data_writes,
+            ("notification",): self._denied.notifications,
+        }
+        text = "What rules of access denied (RFC 8341 section 3.5)"
+        yield _counter("esc_access_denied", text, ("what",), denied)
+        text = "Logins not looked at, since there were too many wrong passwords"
+        yield _count("esc_logins_held_off", text, self._throttle.refused)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -4,6 +4,7 @@ The figures that the northbound counts, and the page that shows all of a registr
 There is no global registry: the composition root makes one and hands it to every room.
 """
 
+from enum import StrEnum
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -11,6 +12,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 _RPC_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class Limit(StrEnum):
+    """A limit that refuses or cuts off, by its setting; CONNECTIONS follows from `sessions`."""
+
+    CONNECTIONS = "connections"
+    SESSIONS = "sessions"
+    SESSIONS_PER_USER = "sessions_per_user"
+    SUBSCRIPTIONS = "subscriptions"
+    PRE_AUTH_SECONDS = "pre_auth_seconds"
 
 
 class NetconfMetrics:
@@ -43,6 +54,14 @@ class NetconfMetrics:
         self.notifications = Counter(
             "esc_netconf_notifications", "Notifications handed to sessions", registry=registry
         )
+        limits = Counter(
+            "esc_limits_reached",
+            "What was refused or cut off by a limit, by the name of its setting",
+            ("limit",),
+            registry=registry,
+        )
+        # from 0 on: what first shows as 1 is no increase to Prometheus
+        self.limits_reached: Final = {limit: limits.labels(limit) for limit in Limit}
         self.closed = Counter(
             "esc_netconf_sessions_closed",
             "Sessions that ended, by termination reason (RFC 6470) or limit",

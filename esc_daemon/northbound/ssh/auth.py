@@ -8,6 +8,7 @@ import structlog
 
 from esc_daemon.access.errors import AccessError
 from esc_daemon.access.login import Login
+from esc_daemon.northbound.http.metrics import Limit
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.notifications import FramedNotifications
@@ -15,6 +16,8 @@ from esc_daemon.northbound.ssh.transport import make_lean
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _LONGEST_NAME: Final = 64
+_TIMER_SECONDS: Final = 0.01
+"""By which a timer may be early: the loop's clock counts milliseconds."""
 _MOST_CHANNELS: Final = 64
 """Of one connection; one more is refused."""
 
@@ -52,6 +55,7 @@ class NetconfSshServer(asyncssh.SSHServer):
         self._wrong_passwords = 0
         self._channels = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._login_until: float | None = None
 
     @property
     def peer(self) -> str:
@@ -62,6 +66,8 @@ class NetconfSshServer(asyncssh.SSHServer):
         self._connection = conn
         make_lean(conn)
         self._peer = str(conn.get_extra_info("peername", ("unknown",))[0])
+        now = asyncio.get_running_loop().time()
+        self._login_until = now + self._services.limits.pre_auth_seconds
         self._connections.made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -69,9 +75,17 @@ class NetconfSshServer(asyncssh.SSHServer):
             # The library would keep it for itself: an error of ours in one of these methods.
             _log.error("connection.failed", peer=self._peer, exc_info=exc)
         self._connection = None
+        self._count_late_login(exc)
         self._connections.lost(self)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _count_late_login(self, exc: Exception | None) -> None:
+        """Count an end by the library's timer, which has no sign but its text and the time."""
+        now = asyncio.get_running_loop().time() + _TIMER_SECONDS
+        late = self._login_until is not None and now >= self._login_until
+        if late and isinstance(exc, asyncssh.ConnectionLost):
+            self._services.metrics.limits_reached[Limit.PRE_AUTH_SECONDS].inc()
 
     def begin_auth(self, username: str) -> bool:
         del username
@@ -104,6 +118,7 @@ class NetconfSshServer(asyncssh.SSHServer):
         return right
 
     def auth_completed(self) -> None:
+        self._login_until = None
         self._connections.logged_in(self)
         self._services.metrics.logins.labels("ok").inc()
         loop = asyncio.get_running_loop()

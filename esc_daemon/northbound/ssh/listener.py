@@ -15,6 +15,7 @@ import asyncssh
 import structlog
 
 from esc_daemon.access.login import Login
+from esc_daemon.northbound.http.metrics import Limit, NetconfMetrics
 from esc_daemon.northbound.ssh import rpcs
 from esc_daemon.northbound.ssh.auth import NetconfSshServer
 from esc_daemon.northbound.ssh.dispatch import Services
@@ -47,8 +48,9 @@ class _Connections:
     connections keep nobody out.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, metrics: NetconfMetrics) -> None:
         self._most = most
+        self._metrics = metrics
         self._crowded = False
         self._strangers: dict[NetconfSshServer, None] = {}
         """Who has not logged in, in the order in which they came."""
@@ -61,6 +63,7 @@ class _Connections:
             if not self._crowded:  # once: a line for each would let strangers fill the log
                 _log.warning("listener.crowded", connections=self._most, peer=connection.peer)
             self._crowded = True
+            self._metrics.limits_reached[Limit.CONNECTIONS].inc()
             oldest = next(iter(self._strangers))
             del self._strangers[oldest]
             self.open.discard(oldest)
@@ -93,7 +96,7 @@ async def netconf_listener(
     assert rpcs.HANDLERS, "importing the RPCs fills the table"
     # The library tells each packet's story on request; what matters we log ourselves.
     asyncssh.set_log_level(logging.WARNING)
-    connections = _Connections(services.limits.sessions + _STRANGERS)
+    connections = _Connections(services.limits.sessions + _STRANGERS, services.metrics)
     acceptor = await asyncssh.listen(
         host,
         port,

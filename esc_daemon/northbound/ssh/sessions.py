@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from esc_daemon.netconf.monitoring import Counters
-from esc_daemon.northbound.http.metrics import NetconfMetrics
+from esc_daemon.northbound.http.metrics import Limit, NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 
 
@@ -70,10 +70,11 @@ class Sessions:
 
     def enter(self, session: OpenSession) -> int | None:
         """Return a new session-id for *session*, or None when a limit is reached."""
-        if (
-            len(self._open) >= self._limits.sessions
-            or self._of_user[session.user] >= self._limits.sessions_per_user
-        ):
+        if len(self._open) >= self._limits.sessions:
+            self._metrics.limits_reached[Limit.SESSIONS].inc()
+            return None
+        if self._of_user[session.user] >= self._limits.sessions_per_user:
+            self._metrics.limits_reached[Limit.SESSIONS_PER_USER].inc()
             return None
         self._last_id += 1
         self._open[self._last_id] = session
@@ -95,6 +96,7 @@ class Sessions:
     def begin_subscription(self) -> bool:
         """Count one more subscription; False when there may be no more."""
         if self._subscriptions >= self._limits.subscriptions:
+            self._metrics.limits_reached[Limit.SUBSCRIPTIONS].inc()
             return False
         self._subscriptions += 1
         self._metrics.subscriptions.set(self._subscriptions)
