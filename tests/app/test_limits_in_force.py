@@ -10,13 +10,15 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.users import Users
-from esc_daemon.app import daemon
+from esc_daemon.app import daemon, netconf
 from esc_daemon.app.managing import policy_of
 from esc_daemon.app.measuring import collectors
 from esc_daemon.app.netconf import services_of
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.policy import DEFAULT_POLICY
+from esc_daemon.logs import Log
 from esc_daemon.monitor.catalogue import Measure
 from esc_daemon.netconf.monitoring import Counters
 from esc_daemon.northbound.http.metrics import Limit, NetconfMetrics
@@ -26,8 +28,8 @@ from esc_daemon.settings import LimitSettings, MonitorSettings, Settings, VimSet
 from esc_daemon.vault import Vault, new_key
 from tests.access_control import open_to_all
 
-ELSEWHERE = {"events_kept", "events_days", "login_failures", "replies_bytes"}
-"""Bounds of the event log, of logins and of replies: the tests below."""
+ELSEWHERE = {"events_kept", "events_days", "login_failures", "replies_bytes", "confirm_seconds"}
+"""Bounds of the event log, of logins, of replies and of trials: the tests below."""
 
 
 async def test_each_limit_of_the_settings_reaches_the_listener() -> None:
@@ -124,3 +126,30 @@ def test_there_are_no_more_sessions_of_all_users_than_the_limit() -> None:
     assert metrics.limits_reached[Limit.SESSIONS]._value.get() == 1
     sessions.leave(1)
     assert sessions.enter(opened[2]) == 3
+
+
+async def test_a_trial_of_a_confirmed_commit_is_as_long_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reached(Exception):
+        """What is made of it is of no interest here."""
+
+    given: dict[str, Any] = {}
+
+    def noted(**words: object) -> None:
+        given.update(words)
+        raise Reached
+
+    monkeypatch.setattr(netconf, "Configuration", noted)
+    limits = LimitSettings(confirm_seconds=777)
+    settings = Settings(data_dir=tmp_path, limits=limits, http_port=0, netconf_port=0)
+    login = (cast("Any", SimpleNamespace(throttle=SimpleNamespace(refused=0))), Passwords())
+    log = Log(cast("Any", SimpleNamespace(lost=0)))
+    users = Users(tmp_path / "users")
+    (tmp_path / "keys").mkdir()
+    async with AsyncExitStack() as stack:
+        stack.callback(login[1].close)
+        with pytest.raises(Reached):
+            await daemon._started(settings, stack, log, users, login, ())
+
+    assert given["confirm_seconds"] == 777
