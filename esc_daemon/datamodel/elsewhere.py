@@ -18,7 +18,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             *("serviceAction", "vmAction", "recoveryVmAction"),
-            *("hostAction", "vmBackupAction", "snapshotAction"),
+            *("hostAction", "vmBackupAction", "snapshotAction", "leftoverAction"),
         ),
         _ACTION,
     ),

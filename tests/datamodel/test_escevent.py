@@ -12,7 +12,7 @@ from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VimI
 from esc_daemon.domain.record import InterfaceRecord
 
 NAME = "dep_group_0_46e607a8-b797-4056-96f3-42a90a63b555"
-NOT_SENT = {"stream", "audience", "operation"}
+NOT_SENT = {"stream", "audience", "operation", "vim"}
 
 
 def full() -> Event:

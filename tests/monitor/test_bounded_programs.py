@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,23 @@ def run(programs: Programs) -> Run:
     return run
 
 
+_OTHERS: set[str] = set()
+"""Children of this process before the test: those of tests before it, or of what runs them."""
+
+
+@pytest.fixture(autouse=True)
+def other_children() -> None:
+    _OTHERS.clear()
+    _OTHERS.update(children())
+
+
 def children() -> list[str]:
-    """Return the children of every thread of this process."""
-    found = Path("/proc/self/task").glob("*/children")
-    return [pid for file in found for pid in file.read_text().split()]
+    """Return the children of every thread of this process that the test has made."""
+    found: list[str] = []
+    for file in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            found += file.read_text().split()
+    return [pid for pid in found if pid not in _OTHERS]
 
 
 def descriptors() -> int:
