@@ -63,7 +63,9 @@ def selection_of(path: Sequence[Step]) -> Selection | None:
         return Selection(root=root)
     top = _kind(path, 2, kinds)
     if top is None:
-        return None
+        # Nothing of ours; but a leaf beside it that is an entry may be matched by the filter.
+        leaf = next((kind for kind in kinds if PLACES[kind].key is None), None)
+        return None if leaf is None else Selection(top=leaf)
     name = _name(path, 2, top)
     if top is not Kind.TENANT or len(path) <= 3:
         return Selection(top=top, name=name)

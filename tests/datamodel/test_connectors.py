@@ -251,7 +251,8 @@ SYSTEM = (step("esc_system_config"), step("vim_connectors"))
         ((*SYSTEM, step("vim_connector")), vims(default_vim(), vim("v"), vim("w"))),
         ((*SYSTEM, step("vim_connector", ("id", "w"))), vims(default_vim(), vim("w"))),
         ((*SYSTEM, step("default_vim_connector")), vims(default_vim())),
-        ((*SYSTEM, step("zz")), ""),
+        ((*SYSTEM, step("zz")), vims(default_vim())),  # a filter may match that leaf
+        ((*SYSTEM, Hint("urn:elsewhere", "vim_connector")), vims(default_vim())),
         ((SYSTEM[0], step("zz")), ""),
         ((step("esc_datamodel"),), datamodel(network())),
         ((step("esc_datamodel"), step("vim_connectors")), ""),
