@@ -65,6 +65,10 @@ def parse(document: bytes, *, blanks: bool = True) -> etree._Element:
         # The error's own log is that of the whole thread; the parser's is of this document.
         flaws = tuple(Flaw(e.line, e.column, e.message) for e in parser.error_log)
         raise NotWellFormed(flaws or (Flaw(1, 1, error.msg or "no XML"),)) from error
+    # The library lets a prefix without a declaration pass where a mere warning comes after it.
+    errors = [e for e in parser.error_log if e.level >= etree.ErrorLevels.ERROR]
+    if errors:
+        raise NotWellFormed(tuple(Flaw(e.line, e.column, e.message) for e in errors))
     if root.getroottree().docinfo.internalDTD is not None:
         raise DoctypeRefused("a DOCTYPE is refused: NETCONF messages have none")
     return root

@@ -72,6 +72,10 @@ def parse(data: bytes) -> etree._Element:
         root = etree.fromstring(data.lstrip(b" \t\r\n"), parser)
     except etree.XMLSyntaxError as error:
         raise MalformedMessage(f"not well-formed: {error.msg}") from error
+    for flaw in parser.error_log:
+        # The library lets a prefix without a declaration pass where a mere warning comes after it.
+        if flaw.level >= etree.ErrorLevels.ERROR:
+            raise MalformedMessage(f"not well-formed: {flaw.message}")
     # What is searched for in the tree is counted in the text first: most messages are short.
     if b"<!" in data and root.getroottree().docinfo.internalDTD is not None:
         raise MalformedMessage("a DOCTYPE is not allowed")

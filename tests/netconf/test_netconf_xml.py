@@ -38,6 +38,7 @@ def with_attributes(count: int) -> bytes:
         (b"<a>", "not well-formed"),
         (b"<a/><b/>", "not well-formed"),
         (b"<nc:a/>", "not well-formed"),
+        (b"<nc:a><b xmlns='relative'/></nc:a>", "Namespace prefix nc"),  # a warning comes after it
         (b"<a>\xff</a>", "not well-formed"),
         (b"<a>&undeclared;</a>", "not well-formed"),
         ('<?xml version="1.0" encoding="utf-16"?><a/>'.encode("utf-16"), "not well-formed"),
