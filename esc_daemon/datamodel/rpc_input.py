@@ -4,6 +4,8 @@ from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
+from esc_daemon.domain.record import ActionType
+from esc_daemon.domain.requests import RecoveryVmAction, ServiceAction, VmAction
 from esc_daemon.netconf.xml import qualified
 
 
@@ -22,3 +24,30 @@ def leftover_action(rpc: etree._Element) -> LeftoverAction:
         deployment=given("depName"),
         vim=given("vimId"),
     )
+
+
+def service_action(rpc: etree._Element) -> ServiceAction:
+    """Return what the valid input of a serviceAction asks for."""
+    return ServiceAction(
+        type=ActionType(_given(rpc, "actionType")),
+        tenant=_given(rpc, "tenantName"),
+        deployment=_given(rpc, "depName"),
+    )
+
+
+def vm_action(rpc: etree._Element) -> VmAction:
+    """Return what the valid input of a vmAction asks for."""
+    return VmAction(
+        type=ActionType(_given(rpc, "actionType")),
+        vm_name=_given(rpc, "vmName"),
+        force=_given(rpc, "force") in {"true", "1"},
+    )
+
+
+def recovery_vm_action(rpc: etree._Element) -> RecoveryVmAction:
+    """Return what the valid input of a recoveryVmAction asks for."""
+    return RecoveryVmAction(vm_name=_given(rpc, "vmName"))
+
+
+def _given(rpc: etree._Element, leaf: str) -> str:
+    return (rpc.findtext(qualified(NAMESPACE, leaf)) or "").strip()

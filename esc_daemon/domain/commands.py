@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
-from esc_daemon.domain.specs import ResourceHandle, ServerSpec
+from esc_daemon.domain.specs import Power, ResourceHandle, ServerSpec
 
 
 class Until(StrEnum):
@@ -97,10 +97,34 @@ class AwaitServer:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RemoveServer:
-    """The server, then its VM's ports; answered by ServerGone or CallFailed. *name* is the VM's."""
+    """
+    The server, then its VM's ports; answered by ServerGone or CallFailed. *name* is the VM's.
+
+    *ports* False: these stay, for the next generation of the server.
+    """
 
     vim: VimId
     key: ServerKey
+    name: str = field(default="", compare=False)
+    ports: bool = True
+
+    @property
+    def slot(self) -> str:
+        """One call about a VM at a time."""
+        return f"server {self.key.vm}"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class SwitchServer:
+    """
+    Switch the server, then look until it is so.
+
+    Answered by ServerSwitched, ServerGone with *looked*, or CallFailed. *name* is the VM's.
+    """
+
+    vim: VimId
+    key: ServerKey
+    power: Power
     name: str = field(default="", compare=False)
 
     @property
@@ -183,5 +207,6 @@ class CheckVim:
         return "check"
 
 
-VimCall = EnsureServer | AwaitServer | RemoveServer | EnsureResource | RemoveResource
+ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer
+VimCall = ServerCall | EnsureResource | RemoveResource
 Command = Await | VimCall | Watch | CheckVim

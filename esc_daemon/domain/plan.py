@@ -19,6 +19,7 @@ from esc_daemon.domain.commands import (
     EnsureServer,
     RemoveResource,
     RemoveServer,
+    SwitchServer,
     Until,
     Watch,
 )
@@ -33,9 +34,11 @@ from esc_daemon.domain.record import (
     DefaultConnectorRecord,
     DeploymentRecord,
     Record,
+    RecoveryPhase,
     ResourceRecord,
     VmRecord,
 )
+from esc_daemon.domain.specs import Power
 from esc_daemon.domain.states import (
     MONITORED_VM_STATES,
     ResourceState,
@@ -44,6 +47,7 @@ from esc_daemon.domain.states import (
 )
 from esc_daemon.domain.step import Plan
 
+_LOOKING = frozenset({RecoveryPhase.WAITING, RecoveryPhase.NEEDED})
 _Due = tuple[Command | None, datetime | None]
 """A command that is due now, or the moment at which to look again."""
 
@@ -142,9 +146,29 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
     if vm.state is VmState.DEPLOYING:
         yield _making(record, vm, key, now)
     elif vm.state is VmState.UNDEPLOYING:
-        yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key, name=vm.name), now)
-    elif vm.state in MONITORED_VM_STATES and vm.server is not None:
+        ports = vm.recovery is None  # the next generation takes them over
+        yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key, name=vm.name, ports=ports), now)
+    elif vm.power is not None:
+        yield _switching(vm, key, vm.power, now)
+    elif _watched(vm):
         yield _watch(record, vm, key), vm.deadline
+
+
+def _watched(vm: VmRecord) -> bool:
+    """While a recovery waits, somebody looks whether the VM comes back by itself."""
+    if vm.server is None:
+        return False
+    waits = vm.recovery is not None and vm.recovery.phase in _LOOKING
+    return waits or vm.state in MONITORED_VM_STATES
+
+
+def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Due:
+    """A switch that may still take effect is not overtaken by another one."""
+    assert vm.attempt is not None
+    command = SwitchServer(vim=vm.vim, key=key, power=power, name=vm.name)
+    if not vm.attempt.tries and vm.late_switch is not None and now < vm.late_switch:
+        return None, vm.late_switch
+    return _when(vm.attempt, command, now)
 
 
 def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetime) -> _Due:

@@ -15,7 +15,8 @@ class Policy:
     *settle* is the longest time after which a request that nobody answered may still take
     effect in the VIM; a removal is believed only when nothing can turn up any more. A connector
     is checked every *check_pause*, while it does not work every *recheck_pause*, and after calls
-    that did not reach its VIM no sooner than *doubt_pause* after the last check.
+    that did not reach its VIM no sooner than *doubt_pause* after the last check. A VM that is
+    recovered more than *recoveries_an_hour* waits for the operator (ruling 18).
     """
 
     give_up_after: timedelta = timedelta(minutes=20)
@@ -27,6 +28,7 @@ class Policy:
     check_pause: timedelta = timedelta(seconds=60)
     recheck_pause: timedelta = timedelta(seconds=10)
     doubt_pause: timedelta = timedelta(seconds=1)
+    recoveries_an_hour: int = 6
 
 
 DEFAULT_POLICY = Policy()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId, VmGroupName, VmId
@@ -21,7 +21,7 @@ from esc_daemon.domain.intent import (
     VimConnector,
 )
 from esc_daemon.domain.policy import Attempt
-from esc_daemon.domain.specs import Address, ResourceHandle, VimStatus
+from esc_daemon.domain.specs import Address, Power, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 
 
@@ -78,6 +78,81 @@ class InterfaceRecord:
         )
 
 
+class VmTask(StrEnum):
+    """What a VM was last put through: what is told of it on the way depends on that."""
+
+    DEPLOY = "deploy"
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    SET_MONITOR = "set_monitor"
+    UNSET_MONITOR = "unset_monitor"
+    RECOVER = "recover"
+
+
+class RecoveryPhase(StrEnum):
+    """Where on its ladder a recovery is (ESC-WORKFLOWS section 8)."""
+
+    WAITING = "waiting"
+    """For life to return by itself, until recovery_wait_time is over."""
+
+    REBOOTING = "rebooting"
+    """The hard reboot is under way."""
+
+    UNDEPLOYING = "undeploying"
+    """The server is removed; its ports, addresses and its name stay."""
+
+    DEPLOYING = "deploying"
+    """The next generation of the server is made."""
+
+    BOOTING = "booting"
+    """For life, until reboot_time or bootup_time is over."""
+
+    NEEDED = "needed"
+    """For the operator: the policy says MANUAL, or the VM was recovered too often."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Recovery:
+    """
+    A recovery on its way, *cause* says why it began.
+
+    *rounds* counts the reboots or redeploys that max_retries allows, *event_name* is the KPI by
+    which it lives again. *server*, *host_id* and
+    *hostname* are those that the VM had when it began: the vm_source of what is told.
+    """
+
+    phase: RecoveryPhase
+    cause: str
+    began: datetime
+    event_name: str = ""
+    rounds: int = 0
+    rebooted: bool = False
+    redeployed: bool = False
+    server: ResourceHandle | None = None
+    host_id: str = ""
+    hostname: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VmHistory:
+    """
+    What happened to a VM, for whoever looks after it (seed 002, ruling 9).
+
+    *recoveries* are the beginnings of the last ones, oldest first.
+    """
+
+    up_since: datetime | None = None
+    rebooted: datetime | None = None
+    reboot_cause: str = ""
+    recoveries: tuple[datetime, ...] = ()
+    recovered: datetime | None = None
+    recovery_outcome: str = ""
+
+
+NO_HISTORY: Final = VmHistory()
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmRecord:
     """
@@ -88,6 +163,9 @@ class VmRecord:
     the moment up to which a create that nobody answered may still turn up; *deadline* is the end of
     the wait for life, and for the KPI events that other groups wait for. *came_true* are those of
     them that were seen.
+
+    *power* is what its server is being switched to; until *late_switch* a switch that nobody
+    answered may still take effect, and none in another direction is sent.
     """
 
     id: VmId
@@ -108,6 +186,21 @@ class VmRecord:
     deadline: datetime | None = None
     error: str | None = None
     came_true: tuple[str, ...] = ()
+    task: VmTask = VmTask.DEPLOY
+    power: Power | None = None
+    late_switch: datetime | None = None
+    recovery: Recovery | None = None
+    history: VmHistory = NO_HISTORY
+
+
+class ActionType(StrEnum):
+    """What a serviceAction or a vmAction asks for."""
+
+    START = "START"
+    STOP = "STOP"
+    REBOOT = "REBOOT"
+    ENABLE_MONITOR = "ENABLE_MONITOR"
+    DISABLE_MONITOR = "DISABLE_MONITOR"
 
 
 class OperationType(StrEnum):
@@ -115,6 +208,8 @@ class OperationType(StrEnum):
 
     INSTANTIATE = "INSTANTIATE"
     TERMINATE = "TERMINATE"
+    OPERATE = "OPERATE"
+    HEAL = "HEAL"
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -154,7 +249,8 @@ class DeploymentRecord:
     *intent* None: it is to go. *vim* is the connector of the groups that name none: what was the
     default when the deployment was accepted (here and elsewhere empty in rows of before there
     were connectors, where it stands for the present default). *tenant* and *networks* are what
-    its neighbours told when they were ready. A record with neither intent nor VMs may rest for its
+    its neighbours told when they were ready. *action* is the action on the whole service that is
+    under way. A record with neither intent nor VMs may rest for its
     *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and opdata does not show it.
     """
 
@@ -168,6 +264,7 @@ class DeploymentRecord:
     tenant: ResourceHandle | None = None
     networks: Mapping[str, ResourceHandle] = field(default_factory=dict)
     operation: OperationOccurrence | None = None
+    action: ActionType | None = None
     successor: Successor | None = None
     leftovers: tuple[Leftover, ...] = ()
     error: str | None = None

@@ -211,6 +211,7 @@ VM_LIFECYCLE: Final[Mapping[VmState, Mapping[VmMove, VmState]]] = {
         _VM.MONITOR_ON: _V.INERT,
         _VM.STOP_WANTED: _V.STOPPING,
         _VM.REBOOT_WANTED: _V.REBOOTING,
+        _VM.REDEPLOY_WANTED: _V.UNDEPLOYING,
         _VM.FAILED: _V.ERROR,
         _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
     },
@@ -313,6 +314,9 @@ OPERATION_LIFECYCLE: Final[Mapping[OperationState, Mapping[OperationMove, Operat
 
 SETTLED_VM_STATES: Final = frozenset({_V.ALIVE, _V.MONITOR_UNSET, _V.ERROR})
 """A VM that a deployment no longer waits for."""
+
+SWITCHED_VM_STATES: Final = frozenset({_V.STOPPING, _V.STARTING, _V.REBOOTING})
+"""A VM whose server is being switched off or on, or reset."""
 
 MONITORED_VM_STATES: Final = frozenset({_V.INERT, _V.ALIVE})
 """A VM whose KPIs are watched: derived, so a restart arms the same monitors."""

@@ -130,13 +130,13 @@ def vm_ref(vm: VmRecord, *, interfaces: bool = False) -> VmRef:
 def vm_deployed(record: DeploymentRecord, vm: VmRecord) -> Event:
     """Return VM_DEPLOYED SUCCESS; NSO reads the management address from its interfaces."""
     text = f"VIM Driver: VM successfully created, VM Name: [{vm.name}]"
-    return _of_vm(record, vm, EventType.VM_DEPLOYED, text, interfaces=True)
+    return of_vm(record, vm, EventType.VM_DEPLOYED, text, interfaces=True)
 
 
 def vm_not_deployed(record: DeploymentRecord, vm: VmRecord, cause: str) -> Event:
     """Return VM_DEPLOYED FAILURE; NSO expects no vm_group in it."""
     text = f"VIM Driver: VM creation failed, VM Name: {vm_and(vm, cause)}"
-    return _of_service(
+    return of_service(
         record, EventType.VM_DEPLOYED, text, source=vm_ref(vm), status=EventStatus.FAILURE
     )
 
@@ -144,7 +144,7 @@ def vm_not_deployed(record: DeploymentRecord, vm: VmRecord, cause: str) -> Event
 def vm_alive(record: DeploymentRecord, vm: VmRecord) -> Event:
     """Return VM_ALIVE SUCCESS."""
     text = f"VM_Alive event received, VM ID: [{vm.name}]"
-    return _of_vm(record, vm, EventType.VM_ALIVE, text, interfaces=True)
+    return of_vm(record, vm, EventType.VM_ALIVE, text, interfaces=True)
 
 
 def vm_undeployed(record: DeploymentRecord, vm: VmRecord, cause: str | None = None) -> Event:
@@ -152,7 +152,7 @@ def vm_undeployed(record: DeploymentRecord, vm: VmRecord, cause: str | None = No
     text = "VIM Driver: VM successfully deleted"
     if cause is not None:
         text = f"VIM Driver: VM deletion failed, VM Name: {vm_and(vm, cause)}"
-    return _of_vm(record, vm, EventType.VM_UNDEPLOYED, text, error=cause)
+    return of_vm(record, vm, EventType.VM_UNDEPLOYED, text, error=cause)
 
 
 def service_alive(record: DeploymentRecord, error: str | None = None) -> Event:
@@ -160,7 +160,7 @@ def service_alive(record: DeploymentRecord, error: str | None = None) -> Event:
     text = "Service group deployment completed successfully!"
     if error is not None:
         text = f"Service group deployment failed: {error}"
-    return _of_service(record, EventType.SERVICE_ALIVE, text, status=_status(error))
+    return of_service(record, EventType.SERVICE_ALIVE, text, status=status_of(error))
 
 
 def service_undeployed(
@@ -170,14 +170,15 @@ def service_undeployed(
     text = "Service group undeployment completed successfully"
     if error is not None:
         text = f"Service group undeployment failed: {error}"
-    return _of_service(record, EventType.SERVICE_UNDEPLOYED, text, status=_status(error), id_=id_)
+    return of_service(record, EventType.SERVICE_UNDEPLOYED, text, status=status_of(error), id_=id_)
 
 
-def _status(error: str | None) -> EventStatus:
+def status_of(error: str | None) -> EventStatus:
+    """Return FAILURE where there is an *error*."""
     return EventStatus.SUCCESS if error is None else EventStatus.FAILURE
 
 
-def _of_vm(
+def of_vm(
     record: DeploymentRecord,
     vm: VmRecord,
     kind: EventType,
@@ -185,23 +186,32 @@ def _of_vm(
     *,
     error: str | None = None,
     interfaces: bool = False,
+    source: VmRef | None = None,
+    target: VmRef | None = None,
 ) -> Event:
+    """
+    Return an event about *vm*; FAILURE where there is an *error*.
+
+    Its vm_source is *source*, or else *vm* as it is, with its *interfaces* where they are to be
+    shown.
+    """
     return Event(
         type=kind,
         message=text,
-        status=_status(error),
+        status=status_of(error),
         status_code=200 if error is None else 500,
         tenant=record.key.tenant,
         tenant_id=tenant_id(record),
         deployment=DeploymentName(record.key.name),
         deployment_id=record.id,
         vm_group=vm.group,
-        source=vm_ref(vm, interfaces=interfaces),
+        source=source or vm_ref(vm, interfaces=interfaces),
+        target=target,
         operation=operation_of(record),
     )
 
 
-def _of_service(
+def of_service(
     record: DeploymentRecord,
     kind: EventType,
     text: str,
@@ -210,6 +220,7 @@ def _of_service(
     source: VmRef | None = None,
     id_: DeploymentId | None = None,
 ) -> Event:
+    """Return an event about the deployment; *id_* names an incarnation that never began."""
     return Event(
         type=kind,
         message=text,

@@ -1,17 +1,18 @@
 """
 What happens to a record.
 
-Northbound triggers (`IntentChanged`) may be refused; all others are answers to commands or
-observations: they may come late, twice, or not at all, and a record takes what still concerns
-it and ignores the rest.
+Northbound triggers (`IntentChanged`, `ActionTrigger`) may be refused; all others are answers to
+commands or observations: they may come late, twice, or not at all, and a record takes what still
+concerns it and ignores the rest.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esc_daemon.domain.ids import NO_VIM, Key, RecordId, ServerKey, VimId
+from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Intent, VimConnector
-from esc_daemon.domain.specs import ResourceHandle, Server, VimStatus
+from esc_daemon.domain.record import ActionType
+from esc_daemon.domain.specs import Power, ResourceHandle, Server, VimStatus
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -72,11 +73,21 @@ class ServerGone:
     """
     The VIM has no such server and no ports of its VM (any more).
 
-    *looked*: this is the answer to a look, not to a removal; the VM's ports may be there.
+    *looked*: this is the answer to a look, not to a removal; the VM's ports may be there. So may
+    they where *ports* is False: they were to stay.
     """
 
     key: ServerKey
     looked: bool = False
+    ports: bool = True
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServerSwitched:
+    """The server was switched as asked, and this is how it is now."""
+
+    server: Server
+    power: Power
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -163,6 +174,33 @@ class Woken:
     """A moment that the plan named has come."""
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServiceActed:
+    """The operator asks for *action* on every VM of the deployment."""
+
+    id: OperationId
+    action: ActionType
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VmActed:
+    """The operator asks for *action* on one VM; *force*: whatever min_active says."""
+
+    id: OperationId
+    vm: VmId
+    action: ActionType
+    force: bool = False
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RecoveryAsked:
+    """The operator wants the VM to be recovered now."""
+
+    id: OperationId
+    vm: VmId
+
+
+ActionTrigger = ServiceActed | VmActed | RecoveryAsked
 LeftoverTrigger = LeftoversPurged | LeftoversRetried
 NeighbourTrigger = ResourcesReady | ResourceFailed | NeighboursGone
 Trigger = (
@@ -170,11 +208,13 @@ Trigger = (
     | NeighbourTrigger
     | ServerSeen
     | ServerGone
+    | ServerSwitched
     | KpiCrossed
     | ResourceMade
     | ResourceGone
     | CallFailed
     | LeftoverTrigger
+    | ActionTrigger
     | VimChecked
     | VimDoubted
     | Restarted

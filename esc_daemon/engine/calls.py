@@ -21,6 +21,7 @@ from esc_daemon.domain.commands import (
     EnsureServer,
     RemoveResource,
     RemoveServer,
+    SwitchServer,
     VimCall,
 )
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
@@ -28,12 +29,13 @@ from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Kind, ServerKey
 from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
-from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerFile, ServerStatus
+from esc_daemon.domain.specs import Port, Power, ResourceHandle, Server, ServerFile, ServerStatus
 from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
     ServerGone,
     ServerSeen,
+    ServerSwitched,
     Trigger,
 )
 from esc_daemon.vim.base import VimDriver, VimNotSupported, VimUnknown
@@ -69,9 +71,12 @@ async def perform(
         case RemoveServer():
             async with asking("remove_server"):
                 await driver.remove_server(call.key)
-            async with asking("remove_ports"):
-                await driver.remove_ports(call.key.vm)
-            return ServerGone(key=call.key)
+            if call.ports:
+                async with asking("remove_ports"):
+                    await driver.remove_ports(call.key.vm)
+            return ServerGone(key=call.key, ports=call.ports)
+        case SwitchServer():
+            return await _switch_server(driver, call, asking)
         case EnsureResource():
             async with asking(f"ensure_{call.key.kind}"):
                 return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
@@ -130,6 +135,26 @@ async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) ->
         seen = _seen(server, call.key)
         if server.status is not ServerStatus.BUILD or waited >= LOOKING_SECONDS:
             return seen
+        await asyncio.sleep(pause)
+        waited += pause
+        pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+
+async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) -> Trigger:
+    async with asking("set_power"):
+        await driver.set_power(call.key, call.power)
+    wanted = ServerStatus.SHUTOFF if call.power is Power.OFF else ServerStatus.ACTIVE
+    pause, waited = FIRST_LOOK_SECONDS, 0.0
+    while True:
+        async with asking("find_server"):
+            server = await driver.find_server(call.key)
+        if server is None:
+            return ServerGone(key=call.key, looked=True)
+        found = _seen(server, call.key).server
+        if found.status is wanted:
+            return ServerSwitched(server=found, power=call.power)
+        if waited >= LOOKING_SECONDS:
+            raise VimUnknown(f"the server is {found.status} {waited:g} s after it was switched")
         await asyncio.sleep(pause)
         waited += pause
         pause = min(pause * 2, LONGEST_LOOK_SECONDS)

@@ -11,7 +11,7 @@ The engine: one serial mailbox a record, one transaction a step (DESIGN, laws 3,
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from itertools import chain
@@ -26,7 +26,7 @@ from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.decompose import decompose, entry_of
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, TenantName, VimId
+from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId
 from esc_daemon.domain.leftovers import (
     LeftoverAction,
     LeftoverRef,
@@ -38,7 +38,8 @@ from esc_daemon.domain.neighbours import ready_already
 from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
-from esc_daemon.domain.record import ConnectorRecord, Record
+from esc_daemon.domain.record import ConnectorRecord
+from esc_daemon.domain.requests import Action
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
     IntentChanged,
@@ -49,6 +50,8 @@ from esc_daemon.domain.triggers import (
     Trigger,
     Woken,
 )
+from esc_daemon.engine.acting import told_by
+from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.edit import Edit
@@ -95,8 +98,9 @@ class Engine:
         self._now = now
         self._policy = policy
         self._new_id = new_id
-        self._boxes: dict[Key, Mailbox] = {}
-        self._children: dict[TenantName | None, dict[Key, None]] = {}
+        self._boxes = Boxes()
+        self.record, self.records = self._boxes.record, self._boxes.records
+        self.records_under = self._boxes.records_under
         self._tasks: set[asyncio.Task[Any]] = set()
         self.steps = self.broken = self.not_stored = 0
         self._closed = False
@@ -116,23 +120,6 @@ class Engine:
 
     # ---------------------------------------------------------------- what others see
 
-    def record(self, key: Key) -> Record | None:
-        """Return the record of *key* as it was last committed."""
-        box = self._boxes.get(key)
-        return box.record if box is not None else None
-
-    def records(self) -> Sequence[Record]:
-        """Return every record, in the order in which they came to be."""
-        return [box.record for box in self._boxes.values() if box.record is not None]
-
-    def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
-        """Return what stands under *tenant*, None: at the root, in the order of arrival."""
-        return (
-            record
-            for key in self._children.get(tenant, ())
-            if (record := self.record(key)) is not None
-        )
-
     def vim_calls(self) -> Iterable[tuple[VimId, str, str, int]]:
         """Return the calls since the start: connector, kind of call, result, how many."""
         return self._vims.outcomes()
@@ -147,7 +134,7 @@ class Engine:
 
     def figures(self) -> EngineFigures:
         """Return how much there is to do, counted now, and how much was done."""
-        waiting = [len(box.waiting) for box in self._boxes.values()]
+        waiting = [len(box.waiting) for box in self._boxes.all()]
         monitor = self._performer.monitor
         return EngineFigures(
             records=len(waiting),
@@ -176,7 +163,7 @@ class Engine:
         Checks of connectors go on for ever and do not count.
         """
         return not self._performer.in_flight and not any(
-            box.waiting or box.draining for box in self._boxes.values()
+            box.waiting or box.draining for box in self._boxes.all()
         )
 
     # ---------------------------------------------------------------- what others do
@@ -189,13 +176,11 @@ class Engine:
         no connector: a database of before there were any.
         """
         async for record in self._store.load():
-            box = self._box(record.key)
-            box.record = record
-            self._index(box)
+            self._boxes.put(record.key, record)
         self._connectors.take(self.records())
         if first is not None and self._connectors.wanted(fresh=not self.broadcast.last):
             await self._apply(first())
-        for box in tuple(self._boxes.values()):
+        for box in self._boxes.all():
             assert box.record is not None
             step = advance(box.key, box.record, Restarted(), self._now(), self._policy)
             if step.moved:
@@ -277,13 +262,34 @@ class Engine:
             found = {key: tuple(action.chosen(self.record(key))) for key in keys}
             if not any(found.values()):
                 raise Refused("data-missing", none_fits(self.records()))
-            steps: dict[Key, Step] = {}
-            for key, left in found.items():
-                self._advance(steps, key, trigger_of(action, left))
-            moved = [step for step in steps.values() if step.moved]
-            await self._commit(moved)
-            await self._follow_all(moved)
+            await self._told_at_once({key: trigger_of(action, left) for key, left in found.items()})
         return [each for left in found.values() for each in left]
+
+    async def operate(self, action: Action) -> OperationId:
+        """
+        Begin what is asked of a deployment or of a VM, durably; return its operation.
+
+        Raises:
+            Refused: There is no such thing (data-missing), or it cannot be taken now.
+            StoreError: It could not be stored; nothing changed.
+
+        """
+        return await asyncio.shield(self._task(self._operate(action)))
+
+    async def _operate(self, action: Action) -> OperationId:
+        id_ = OperationId(self._new_id())
+        key, trigger = told_by(action, id_, self._boxes)
+        async with self._turn(key):
+            await self._told_at_once({key: trigger})
+        return id_
+
+    async def _told_at_once(self, told: Mapping[Key, Trigger]) -> None:
+        steps: dict[Key, Step] = {}
+        for key, trigger in told.items():
+            self._advance(steps, key, trigger)
+        moved = [step for step in steps.values() if step.moved]
+        await self._commit(moved)
+        await self._follow_all(moved)
 
     def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
         steps: dict[Key, Step] = {}
@@ -335,7 +341,7 @@ class Engine:
 
     def _turn(self, key: Key) -> MailboxTurn:
         """Hold the mailbox of *key*: nobody else moves its record meanwhile."""
-        return MailboxTurn(self._box(key), self._unused)
+        return MailboxTurn(self._boxes.box(key), self._boxes.unused)
 
     def _drain_soon(self, box: Mailbox) -> None:
         if not box.draining:
@@ -353,7 +359,7 @@ class Engine:
                     self._follow_when_read(box)
         finally:
             box.draining = False
-            self._unused(box)
+            self._boxes.unused(box)
         if box.waiting and not self._closed:
             await asyncio.sleep(_STORE_PAUSE_SECONDS)
             self._drain_soon(box)
@@ -390,8 +396,8 @@ class Engine:
         try:
             step = advance(key, record, trigger, self._now(), self._policy)
         except Refused as refused:
-            assert isinstance(trigger, IntentChanged)
-            refused.key = entry_of(key, trigger)
+            if isinstance(trigger, IntentChanged):
+                refused.key = entry_of(key, trigger)
             raise
         steps[key] = before.then(step) if before else step
 
@@ -405,13 +411,11 @@ class Engine:
             )
         self.steps += len(sealed)
         for step in sealed:
-            box = self._box(step.key)
-            box.record = step.record
-            self._index(box)
+            self._boxes.put(step.key, step.record)
         if sealed and log.is_enabled_for(logging.DEBUG):
             for step in sealed:
                 told = [event.type.value for event in step.events]
-                log.debug("step.taken", **_about(self._box(step.key)), events=told)
+                log.debug("step.taken", **_about(self._boxes.box(step.key)), events=told)
         self._connectors.committed(sealed)
         try:
             edit.on_committed()
@@ -430,7 +434,7 @@ class Engine:
 
     async def _follow_all(self, moved: Sequence[Step]) -> None:
         for number, step in enumerate(moved, 1):
-            self._follow_when_read(self._box(step.key))
+            self._follow_when_read(self._boxes.box(step.key))
             if number % _A_TURN == 0:
                 await asyncio.sleep(0)  # others get a turn; these records are ours still
 
@@ -445,29 +449,6 @@ class Engine:
             self._performer.ensure(key, todo.commands, operation_of(record))
             self._timers.wake(key, todo.wake_at)
         self._neighbours.changed(key)
-
-    # ---------------------------------------------------------------- the inner desk
-
-    def _box(self, key: Key) -> Mailbox:
-        box = self._boxes.get(key)
-        if box is None:
-            box = self._boxes[key] = Mailbox(key)
-        return box
-
-    def _unused(self, box: Mailbox) -> None:
-        """Forget a mailbox without a record that nobody waits for."""
-        if box.unused and self._boxes.get(box.key) is box:
-            del self._boxes[box.key]
-
-    def _index(self, box: Mailbox) -> None:
-        tenant = box.key.tenant
-        if box.record is not None:
-            self._children.setdefault(tenant, {})[box.key] = None
-        else:
-            under = self._children.get(tenant, {})
-            under.pop(box.key, None)
-            if not under:
-                self._children.pop(tenant, None)
 
     def _wake(self, key: Key) -> None:
         self.tell(key, Woken())

@@ -12,6 +12,7 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ServerGone,
     ServerSeen,
+    ServerSwitched,
     Trigger,
 )
 
@@ -64,8 +65,10 @@ def _subject(trigger: Trigger) -> Hashable:
     match trigger:
         case ServerSeen(server=server):
             return ("seen", server.key)
-        case ServerGone(key=key, looked=looked):
-            return ("gone", key, looked)
+        case ServerGone(key=key, looked=looked, ports=ports):
+            return ("gone", key, looked, ports)
+        case ServerSwitched(server=server, power=power):
+            return ("switched", server.key, power)
         case KpiCrossed(server=server_key, event_name=event_name):
             return ("kpi", server_key, event_name)
         case CallFailed(subject=subject, removal=removal):

@@ -26,6 +26,8 @@ from esc_daemon.domain.commands import (
     EnsureServer,
     RemoveResource,
     RemoveServer,
+    ServerCall,
+    SwitchServer,
     VimCall,
     Watch,
     watch_slot,
@@ -158,7 +160,7 @@ class Performer:
                 running[slot] = _Running(command, about=under.about)
                 self._watched[command.server.vm] = key
                 self.monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
-            case EnsureServer() | AwaitServer() | RemoveServer():
+            case EnsureServer() | AwaitServer() | RemoveServer() | SwitchServer():
                 self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():
                 self._call(key, slot, command, running, under.context)
@@ -182,7 +184,7 @@ class Performer:
         run = _Running(call)
         running[slot] = run
         own = context.copy()
-        if isinstance(call, EnsureServer | AwaitServer | RemoveServer):
+        if isinstance(call, ServerCall):
             own.run(bind_contextvars, **vm_ids(call.name, call.key.vm))
         run.task = asyncio.create_task(self._answer(key, slot, call, run), context=own)
 
@@ -293,7 +295,7 @@ def _told(call: VimCall, failure: CallFailed) -> CallFailed:
 
 def _about(call: VimCall) -> dict[str, object]:
     match call:
-        case EnsureServer() | AwaitServer() | RemoveServer():
+        case EnsureServer() | AwaitServer() | RemoveServer() | SwitchServer():
             return {**vm_ids(call.name, call.key.vm), "generation": call.key.generation}
         case EnsureResource(key=key) | RemoveResource(key=key):
             name = "/".join(parts_of(key.name))
@@ -336,7 +338,12 @@ def _slot(command: Command) -> str:
 def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = True) -> CallFailed:
     subject: ServerKey | RecordId
     match call:
-        case EnsureServer(key=key) | AwaitServer(key=key) | RemoveServer(key=key):
+        case (
+            EnsureServer(key=key)
+            | AwaitServer(key=key)
+            | RemoveServer(key=key)
+            | SwitchServer(key=key)
+        ):
             subject = key
         case EnsureResource(id=id_) | RemoveResource(id=id_):
             subject = id_

@@ -10,7 +10,8 @@ import os
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
 from typing import Final, NamedTuple
@@ -28,11 +29,17 @@ from esc_daemon.datamodel.entries import DATAMODEL, EMPTY, ROOTS, RULES, WHOLE, 
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational
-from esc_daemon.datamodel.rpc_input import leftover_action
+from esc_daemon.datamodel.rpc_input import (
+    leftover_action,
+    recovery_vm_action,
+    service_action,
+    vm_action,
+)
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
 from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
+from esc_daemon.domain.requests import Action
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.defaults import WithDefaults
@@ -65,14 +72,16 @@ STREAMS: Final = (
 )
 
 
-NOT_YET: Final = frozenset(
-    {
-        *("serviceAction", "vmAction", "recoveryVmAction"),
-        *("hostAction", "vmBackupAction", "snapshotAction"),
-    }
-)
+NOT_YET: Final = frozenset({"hostAction", "vmBackupAction", "snapshotAction"})
 """RPCs of the data model whose time has not come: answered operation-not-supported."""
 LEFTOVER_ACTION: Final = "leftoverAction"
+_ACTIONS: Final[Mapping[str, Callable[[etree._Element], Action]]] = {
+    "serviceAction": service_action,
+    "vmAction": vm_action,
+    "recoveryVmAction": recovery_vm_action,
+}
+"""RPCs whose answer says that they were accepted: how they went is told by events."""
+HANDLED: Final = frozenset({LEFTOVER_ACTION, *_ACTIONS})
 _DONE: Final = {
     LeftoverActionType.PURGE: "leftover.purged",
     LeftoverActionType.RETRY: "leftover.retried",
@@ -138,7 +147,7 @@ class Manager:
         """Make one; *state* is what a get shows beside the data model and the YANG *library*."""
         self._schema = schema
         self._answers = Answers(schema, held or HeldReplies())
-        if unhandled := schema.rpcs().keys() - NOT_YET - {LEFTOVER_ACTION}:
+        if unhandled := schema.rpcs().keys() - NOT_YET - HANDLED:
             raise UnhandledRpc(f"no handler for the RPCs {', '.join(sorted(unhandled))}")
         self._datastore = datastore
         self._candidate = candidate
@@ -152,7 +161,7 @@ class Manager:
     @property
     def actions(self) -> Collection[tuple[str, str]]:
         """RPCs of the esc namespace."""
-        return [(NAMESPACE, name) for name in (LEFTOVER_ACTION, *NOT_YET)]
+        return [(NAMESPACE, name) for name in (*sorted(HANDLED), *sorted(NOT_YET))]
 
     # ---------------------------------------------------------------- configuration
 
@@ -246,23 +255,28 @@ class Manager:
         """
         if errors := [error.rpc_error() for error in self._schema.validate_input(operation)]:
             raise RpcErrors(errors)
-        if name_of(operation)[1] == LEFTOVER_ACTION:
-            await self._act_on_leftovers(leftover_action(operation), user)
-            return ()
-        raise RpcError.operation_not_supported(
-            f"{name_of(operation)[1]} is not supported in this version"
-        )
-
-    async def _act_on_leftovers(self, action: LeftoverAction, user: str) -> None:
+        name = name_of(operation)[1]
+        if name in NOT_YET:
+            raise RpcError.operation_not_supported(f"{name} is not supported in this version")
         try:
-            done = await self._engine.act(action)
+            if name == LEFTOVER_ACTION:
+                await self._act_on_leftovers(leftover_action(operation), user)
+            else:
+                await self._operate(_ACTIONS[name](operation), user)
         except Refused as refused:
             tag = ErrorTag(refused.tag)
             raise RpcError(ErrorType.APPLICATION, tag, refused.text) from refused
         except StoreError as error:
             log.exception("action.not_stored", user=user)
             raise RpcError.resource_denied(f"nothing was changed: {error}") from error
-        for each in done:  # no event tells of it
+        return ()
+
+    async def _operate(self, action: Action, user: str) -> None:
+        operation = await self._engine.operate(action)
+        log.info("action.accepted", user=user, operation=operation, **asdict(action))
+
+    async def _act_on_leftovers(self, action: LeftoverAction, user: str) -> None:
+        for each in await self._engine.act(action):  # no event tells of it
             log.info(_DONE[action.type], user=user, **each.words())
 
     # ---------------------------------------------------------------- events

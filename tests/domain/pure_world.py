@@ -22,6 +22,8 @@ from esc_daemon.domain.commands import (
     EnsureServer,
     RemoveResource,
     RemoveServer,
+    SwitchServer,
+    VimCall,
     Watch,
 )
 from esc_daemon.domain.decompose import decompose
@@ -32,7 +34,15 @@ from esc_daemon.domain.neighbours import answer
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import DeploymentRecord, Record
-from esc_daemon.domain.specs import Address, Port, ResourceHandle, Server, ServerSpec, ServerStatus
+from esc_daemon.domain.specs import (
+    Address,
+    Port,
+    Power,
+    ResourceHandle,
+    Server,
+    ServerSpec,
+    ServerStatus,
+)
 from esc_daemon.domain.states import ResourceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
@@ -44,6 +54,7 @@ from esc_daemon.domain.triggers import (
     Restarted,
     ServerGone,
     ServerSeen,
+    ServerSwitched,
     Trigger,
     Woken,
 )
@@ -78,6 +89,16 @@ class FakeServer:
     spec: ServerSpec
     status: ServerStatus = ServerStatus.BUILD
     fault: str = ""
+    boots: int = 0
+
+    def switch(self, power: Power) -> None:
+        if power is not Power.OFF and (power is Power.HARD_REBOOT or not self.is_on):
+            self.boots += 1
+        self.status = ServerStatus.SHUTOFF if power is Power.OFF else ServerStatus.ACTIVE
+
+    @property
+    def is_on(self) -> bool:
+        return self.status is ServerStatus.ACTIVE
 
 
 @dataclass
@@ -233,7 +254,13 @@ class World:
                 return self._neighbours(at, command)
             case AwaitServer(key=key):
                 return self._look(key, luck)
-            case EnsureServer() | RemoveServer() | EnsureResource() | RemoveResource():
+            case (
+                EnsureServer()
+                | RemoveServer()
+                | SwitchServer()
+                | EnsureResource()
+                | RemoveResource()
+            ):
                 return self._call(command, luck)
             case Watch():
                 return None
@@ -250,9 +277,7 @@ class World:
             return ServerGone(key=key, looked=True)
         return None if server.status is ServerStatus.BUILD else seen(server)
 
-    def _call(
-        self, command: EnsureServer | RemoveServer | EnsureResource | RemoveResource, luck: Luck
-    ) -> Trigger:
+    def _call(self, command: VimCall, luck: Luck) -> Trigger:
         removal = isinstance(command, RemoveServer | RemoveResource)
         subject = command.key if isinstance(command.key, ServerKey) else command.id
         if removal and self.stuck:
@@ -291,6 +316,9 @@ class World:
                 self.vim.create_server(key, spec)
             case EnsureResource(key=key):
                 self.vim.create_resource(key)
+            case SwitchServer(key=key, power=power):
+                if (server := self.vim.found(key)) is not None:
+                    server.switch(power)
             case RemoveServer() | RemoveResource():
                 for target in ghost.targets:
                     self.vim.servers.pop(target, None)
@@ -298,17 +326,22 @@ class World:
             case _:
                 raise AssertionError(ghost)
 
-    def _perform(
-        self, command: EnsureServer | RemoveServer | EnsureResource | RemoveResource
-    ) -> Trigger:
+    def _perform(self, command: VimCall) -> Trigger:
         vim = self.vim
         match command:
             case EnsureServer(key=key, spec=spec):
                 return seen(vim.found(key) or vim.create_server(key, spec))
             case RemoveServer(key=key):
                 vim.servers = {i: s for i, s in vim.servers.items() if s.key != key}
-                vim.ports.discard(key.vm)
-                return ServerGone(key=key)
+                if command.ports:
+                    vim.ports.discard(key.vm)
+                return ServerGone(key=key, ports=command.ports)
+            case SwitchServer(key=key, power=power):
+                server = vim.found(key)
+                if server is None:
+                    return CallFailed(subject=key, removal=False, error="no server", final=True)
+                server.switch(power)
+                return ServerSwitched(server=seen(server).server, power=power)
             case EnsureResource(key=at, id=id_, want=want):
                 made = vim.resource(at) or vim.create_resource(at)
                 project = want.name if at.kind is Kind.TENANT else ""
@@ -317,6 +350,8 @@ class World:
             case RemoveResource(key=at, id=id_):
                 vim.resources = {i: k for i, k in vim.resources.items() if k != at}
                 return ResourceGone(id=id_)
+            case AwaitServer():
+                raise AssertionError(command)  # a look is no call that changes anything
             case _:
                 assert_never(command)
 
@@ -368,7 +403,9 @@ class World:
         self.wakes.clear()
         for slot, flight in flights.items():
             luck = (lucks or {}).get(slot, Luck.NEVER)
-            calls = not isinstance(flight.command, Await | AwaitServer | Watch)
+            calls = isinstance(flight.command, VimCall) and not isinstance(
+                flight.command, AwaitServer
+            )
             if calls and flight.answer is None:
                 self._answer(slot[0], flight.command, luck)
         self.sleep(1)

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from esc_daemon.domain import causes, tell
+from esc_daemon.domain.advance import heal
+from esc_daemon.domain.advance.settling import entered, operation, settled, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import NO_VIM, Key, Kind, RecordId, VimId
 from esc_daemon.domain.intent import Deployment
-from esc_daemon.domain.kpi import decides_life, monitored
+from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
-from esc_daemon.domain.operations import operation_id
 from esc_daemon.domain.placing import (
     group_of,
     lives_in,
@@ -25,28 +26,23 @@ from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
     InterfaceRecord,
-    OperationOccurrence,
     OperationType,
     Successor,
     VmRecord,
 )
 from esc_daemon.domain.specs import Address, Port, ResourceHandle, Server, ServerStatus
-from esc_daemon.domain.startup import Turn, awaited_of, never_started, turns
+from esc_daemon.domain.startup import Turn, turns
 from esc_daemon.domain.states import (
-    MONITORED_VM_STATES,
-    OPERATION_LIFECYCLE,
     SERVICE_LIFECYCLE,
-    SETTLED_VM_STATES,
     VM_LIFECYCLE,
     OperationMove,
-    OperationState,
     ServiceMove,
     ServiceState,
     VmMove,
     VmState,
 )
 from esc_daemon.domain.step import Step
-from esc_daemon.domain.triggers import CallFailed, KpiCrossed
+from esc_daemon.domain.triggers import CallFailed
 
 
 def begin(
@@ -104,27 +100,6 @@ def succeed(
     return fresh, ()
 
 
-def operation(id_: RecordId, kind: OperationType, now: datetime) -> OperationOccurrence:
-    """Return the occurrence of a request that was just accepted."""
-    return OperationOccurrence(
-        id=operation_id(id_, kind),
-        type=kind,
-        state=OperationState.STARTING,
-        started=now,
-        entered=now,
-    )
-
-
-def entered(
-    occurrence: OperationOccurrence | None, move: OperationMove, now: datetime
-) -> OperationOccurrence | None:
-    """Return *occurrence* after *move*."""
-    if occurrence is None:
-        return None
-    state = next_state(OPERATION_LIFECYCLE, occurrence.state, move)
-    return replace(occurrence, state=state, entered=now)
-
-
 def resources_ready(
     record: DeploymentRecord, handles: Mapping[Key, ResourceHandle], now: datetime, policy: Policy
 ) -> Step:
@@ -144,7 +119,7 @@ def resources_ready(
         networks=networks,
         operation=entered(record.operation, OperationMove.GRANTED, now),
     )
-    return settled(record, _begun(ready, VmMove.RESOURCES_READY, now, policy), (), now)
+    return settled(record, begun(ready, VmMove.RESOURCES_READY, now, policy), (), now)
 
 
 def waits_for_neighbours(record: DeploymentRecord) -> bool:
@@ -152,7 +127,7 @@ def waits_for_neighbours(record: DeploymentRecord) -> bool:
     return record.state is ServiceState.DEPLOYING and record.tenant is None
 
 
-def _begun(
+def begun(
     record: DeploymentRecord, move: VmMove, now: datetime, policy: Policy
 ) -> DeploymentRecord:
     """Return *record* with every VM under way whose turn has come."""
@@ -221,13 +196,15 @@ def server_seen(
     if server.status is ServerStatus.BUILD:
         if vm.attempt is not None and exhausted(vm.attempt, now):
             error = causes.given_up(vm.vim, vm.attempt, "the VIM is still building it", now)
-            return _not_deployed(record, seen, error, now)
+            return _not_deployed(record, seen, error, now, policy)
         if seen == vm:
             return Step(key=record.key, before=record, record=record)
         return Step(key=record.key, before=record, record=with_vm(record, seen))
     if server.status is ServerStatus.ERROR:
-        return _not_deployed(record, seen, server.fault or "the VIM reports ERROR", now)
+        return _not_deployed(record, seen, server.fault or "the VIM reports ERROR", now, policy)
     group = group_of(record, vm)
+    if vm.recovery is not None:
+        return heal.deployed(record, seen, now)
     watched = monitored(group)
     move = VmMove.CREATED_MONITORED if watched else VmMove.CREATED_UNMONITORED
     made = replace(
@@ -239,7 +216,7 @@ def server_seen(
     )
     moved = with_vm(record, made)
     told = (tell.vm_deployed(moved, made),)
-    return settled(record, _begun(moved, VmMove.TURN_COME, now, policy), told, now)
+    return settled(record, begun(moved, VmMove.TURN_COME, now, policy), told, now)
 
 
 def _with_ports(
@@ -295,7 +272,8 @@ def server_missing(record: DeploymentRecord, vm: VmRecord, now: datetime, policy
     error = error or "no such server"
     attempt = failed(vm.attempt, error, now, policy, subject=vm.id)
     if exhausted(attempt, now):
-        return _not_deployed(record, vm, causes.given_up(vm.vim, attempt, error, now), now)
+        cause = causes.given_up(vm.vim, attempt, error, now)
+        return _not_deployed(record, vm, cause, now, policy)
     return Step(
         key=record.key,
         before=record,
@@ -313,18 +291,21 @@ def call_failed(
     """
     assert vm.attempt is not None
     if failure.final:
-        return _not_deployed(record, vm, failure.error, now)
+        return _not_deployed(record, vm, failure.error, now, policy)
     attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
     unsure = now + policy.settle if failure.reached and vm.server is None else vm.unsure_until
     tried = replace(vm, attempt=attempt, unsure_until=unsure)
     if exhausted(attempt, now):
-        return _not_deployed(
-            record, tried, causes.given_up(vm.vim, attempt, failure.error, now), now
-        )
+        cause = causes.given_up(vm.vim, attempt, failure.error, now)
+        return _not_deployed(record, tried, cause, now, policy)
     return Step(key=record.key, before=record, record=with_vm(record, tried))
 
 
-def _not_deployed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+def _not_deployed(
+    record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime, policy: Policy
+) -> Step:
+    if vm.recovery is not None:
+        return heal.not_deployed(record, vm, cause, now, policy)
     broken = replace(
         vm,
         state=next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED),
@@ -335,107 +316,9 @@ def _not_deployed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datet
     return settled(record, moved, (tell.vm_not_deployed(moved, broken, cause),), now)
 
 
-def kpi_crossed(
-    record: DeploymentRecord, crossed: KpiCrossed, now: datetime, policy: Policy
-) -> Step:
-    """
-    Life is what the KPI with the TRUE rule says, not the VM's power state.
-
-    A VM that other groups wait for has booted when it lives and all that they wait for came true.
-    """
-    unmoved = Step(key=record.key, before=record, record=record)
-    vm = record.vms.get(crossed.server.vm)
-    if vm is None or vm.generation != crossed.server.generation or record.intent is None:
-        return unmoved
-    if vm.state not in MONITORED_VM_STATES or not crossed.holds:
-        return unmoved
-    event_name = crossed.event_name
-    lives = vm.state is VmState.INERT and event_name == decides_life(group_of(record, vm))
-    awaited = awaited_of(record.intent, vm.group)
-    news = event_name in awaited and event_name not in vm.came_true
-    if not lives and not news:
-        return unmoved
-    came_true = (*vm.came_true, event_name) if news else vm.came_true
-    state = next_state(VM_LIFECYCLE, vm.state, VmMove.ANSWERED) if lives else vm.state
-    booted = state is VmState.ALIVE and awaited.issubset(came_true)
-    seen = replace(vm, state=state, came_true=came_true, deadline=None if booted else vm.deadline)
-    moved = with_vm(record, seen)
-    told = (tell.vm_alive(moved, seen),) if lives else ()
-    return settled(record, _begun(moved, VmMove.TURN_COME, now, policy), told, now)
-
-
-def boot_deadlines(record: DeploymentRecord, now: datetime) -> Step:
-    """A VM that has not answered within bootup_time counts as failed."""
-    late = [
-        vm
-        for vm in record.vms.values()
-        if vm.state in MONITORED_VM_STATES and vm.deadline is not None and vm.deadline <= now
-    ]
-    if not late or record.intent is None:
-        return Step(key=record.key, before=record, record=record)
-    moved = record
-    for vm in late:
-        state = next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED)
-        cause = _too_late(vm, awaited_of(record.intent, vm.group))
-        cause = f"{cause} of {group_of(record, vm).bootup_time} s"
-        broken = replace(vm, state=state, deadline=None, error=causes.of_vm(vm, cause))
-        moved = with_vm(moved, broken)
-    return settled(record, moved, (), now)
-
-
-def _too_late(vm: VmRecord, awaited: frozenset[str]) -> str:
+def too_late(vm: VmRecord, awaited: frozenset[str]) -> str:
+    """Return what *vm*, whose deadline has passed, did not do; *awaited* as in `awaited_of`."""
     if vm.state is VmState.INERT:
         return "it did not answer within its bootup_time"
     missing = ", ".join(sorted(awaited.difference(vm.came_true)))
     return f"it answered, but {missing} did not come true within its bootup_time"
-
-
-def with_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
-    """Return *record* with *vm* in it; the other VMs stay the same objects (law 8)."""
-    return replace(record, vms={**record.vms, vm.id: vm})
-
-
-def settled(
-    before: DeploymentRecord, record: DeploymentRecord, events: tuple[Event, ...], now: datetime
-) -> Step:
-    """Return the step to *record* after the service's state has followed its VMs' states."""
-    unsettled = Step(key=record.key, before=before, record=record, events=events)
-    if record.state not in {ServiceState.DEPLOYING, ServiceState.INERT}:
-        return unsettled
-    turn = turns(record)
-    vms = [
-        vm
-        for vm in record.vms.values()
-        if vm.state is not VmState.UNDEF or turn.get(vm.group) is not Turn.NEVER
-    ]
-    if any(vm.state in {VmState.UNDEF, VmState.DEPLOYING} for vm in vms):
-        return unsettled
-    if any(vm.state not in SETTLED_VM_STATES or vm.deadline is not None for vm in vms):
-        if record.state is ServiceState.DEPLOYING:
-            state = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.VMS_DEPLOYED)
-            record = replace(record, state=state)
-        return Step(key=record.key, before=before, record=record, events=events)
-    error = _first_error(record)
-    service_move, operation_move = (
-        (ServiceMove.VMS_ALIVE, OperationMove.SUCCEEDED)
-        if error is None
-        else (ServiceMove.FAILED, OperationMove.BROKE)
-    )
-    record = replace(
-        record,
-        state=next_state(SERVICE_LIFECYCLE, record.state, service_move),
-        operation=entered(record.operation, operation_move, now),
-        error=error,
-    )
-    told = (*events, tell.service_alive(record, error))
-    return Step(key=record.key, before=before, record=record, events=told)
-
-
-def _first_error(record: DeploymentRecord) -> str | None:
-    broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR]
-    if not broken:
-        return None
-    error = broken[0].error or "the VM failed"
-    more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
-    barred = never_started(record)
-    return error + more + (f"; never started: {barred}" if barred else "")

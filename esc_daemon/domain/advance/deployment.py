@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from esc_daemon.domain.advance import deploy, undeploy
+from esc_daemon.domain.advance import deploy, heal, life, operate, undeploy
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, ServerKey
@@ -11,15 +11,18 @@ from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord, Successor, VmRecord
 from esc_daemon.domain.specs import Server
-from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.states import SWITCHED_VM_STATES, ServiceState, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
+    ActionTrigger,
     CallFailed,
     IntentChanged,
     KpiCrossed,
     LeftoversPurged,
     LeftoversRetried,
+    LeftoverTrigger,
     NeighboursGone,
+    RecoveryAsked,
     ResourceFailed,
     ResourceGone,
     ResourceMade,
@@ -27,9 +30,12 @@ from esc_daemon.domain.triggers import (
     Restarted,
     ServerGone,
     ServerSeen,
+    ServerSwitched,
+    ServiceActed,
     Trigger,
     VimChecked,
     VimDoubted,
+    VmActed,
     Woken,
 )
 
@@ -40,6 +46,8 @@ def advance_deployment(
     """Return the step of a deployment; see `advance`."""
     if isinstance(trigger, IntentChanged):
         return _intent_changed(key, record, trigger, now, policy)
+    if isinstance(trigger, ActionTrigger):
+        return _acted(key, record, trigger, now, policy)
     if record is None:  # an answer that came after the end
         return Step(key=key, before=None, record=None)
     return _answered(record, trigger, now, policy)
@@ -75,6 +83,26 @@ def _intent_changed(
     )
 
 
+def _acted(
+    key: Key,
+    record: DeploymentRecord | None,
+    trigger: ActionTrigger,
+    now: datetime,
+    policy: Policy,
+) -> Step:
+    if record is None or record.intent is None:
+        raise Refused("data-missing", f"there is no deployment {key.name} of tenant {key.tenant}")
+    match trigger:
+        case ServiceActed():
+            return operate.service_acted(record, trigger, now, policy)
+        case VmActed():
+            return operate.vm_acted(record, trigger, now, policy)
+        case RecoveryAsked():
+            return heal.asked(record, trigger, now, policy)
+        case _:
+            assert_never(trigger)
+
+
 def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy: Policy) -> Step:
     match trigger:
         case ResourcesReady(handles=handles):
@@ -83,25 +111,31 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
             return deploy.resource_failed(record, error, now)
         case NeighboursGone(failures=failures):
             return undeploy.neighbours_gone(record, failures, now)
-        case ServerSeen() | ServerGone() | CallFailed() | KpiCrossed():
+        case ServerSeen() | ServerGone() | ServerSwitched() | CallFailed() | KpiCrossed():
             return _about_a_server(record, trigger, now, policy)
-        case LeftoversPurged(subjects=subjects):
-            return undeploy.without_leftovers(record, subjects)
-        case LeftoversRetried(subjects=subjects):
-            return undeploy.leftovers_due(record, subjects, now)
+        case LeftoversPurged() | LeftoversRetried():
+            return _about_leftovers(record, trigger, now)
         case Woken():
-            return deploy.boot_deadlines(record, now)
+            return life.deadlines(record, now, policy)
         case Restarted():
             return _restarted(record, now, policy)
-        case IntentChanged() | ResourceMade() | ResourceGone() | VimChecked() | VimDoubted():
+        case IntentChanged() | ServiceActed() | VmActed() | RecoveryAsked():
+            raise AssertionError(trigger)  # taken above
+        case ResourceMade() | ResourceGone() | VimChecked() | VimDoubted():
             return Step(key=record.key, before=record, record=record)
         case _:
             assert_never(trigger)
 
 
+def _about_leftovers(record: DeploymentRecord, trigger: LeftoverTrigger, now: datetime) -> Step:
+    if isinstance(trigger, LeftoversPurged):
+        return undeploy.without_leftovers(record, trigger.subjects)
+    return undeploy.leftovers_due(record, trigger.subjects, now)
+
+
 def _about_a_server(
     record: DeploymentRecord,
-    trigger: ServerSeen | ServerGone | CallFailed | KpiCrossed,
+    trigger: ServerSeen | ServerGone | ServerSwitched | CallFailed | KpiCrossed,
     now: datetime,
     policy: Policy,
 ) -> Step:
@@ -110,10 +144,12 @@ def _about_a_server(
             return _server_seen(record, server, now, policy)
         case ServerGone():
             return _server_gone(record, trigger, now, policy)
+        case ServerSwitched():
+            return _server_switched(record, trigger, now, policy)
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
         case KpiCrossed():
-            return deploy.kpi_crossed(record, trigger, now, policy)
+            return life.kpi_crossed(record, trigger, now, policy)
         case _:
             assert_never(trigger)
 
@@ -137,12 +173,48 @@ def _server_seen(record: DeploymentRecord, server: Server, now: datetime, policy
 
 def _server_gone(record: DeploymentRecord, gone: ServerGone, now: datetime, policy: Policy) -> Step:
     vm = vm_at(record, gone.key)
-    if vm is None and not gone.looked:
-        return undeploy.without_leftovers(record, {gone.key})
-    if vm is not None and vm.state is VmState.DEPLOYING:
+    if vm is None:
+        return _unmoved(record) if gone.looked else undeploy.without_leftovers(record, {gone.key})
+    if vm.state is VmState.DEPLOYING:
         return deploy.server_missing(record, vm, now, policy)
-    if vm is not None and vm.state is VmState.UNDEPLOYING and not gone.looked:
-        return undeploy.server_gone(record, vm, now)
+    if vm.state in SWITCHED_VM_STATES:
+        return _not_switched(record, vm, None, now, policy)
+    if vm.state is not VmState.UNDEPLOYING or gone.looked:
+        return _unmoved(record)
+    if vm.recovery is not None:
+        return heal.undeployed(record, vm, now, policy)
+    # what a recovery removed has left its ports there: they are still to go
+    return undeploy.server_gone(record, vm, now) if gone.ports else _unmoved(record)
+
+
+def _server_switched(
+    record: DeploymentRecord, answer: ServerSwitched, now: datetime, policy: Policy
+) -> Step:
+    vm = vm_at(record, answer.server.key)
+    if vm is None or vm.state not in SWITCHED_VM_STATES:
+        return _unmoved(record)
+    if vm.recovery is not None:
+        return heal.rebooted(record, vm, answer, now)
+    return operate.switched(record, vm, answer, now, policy)
+
+
+def _not_switched(
+    record: DeploymentRecord,
+    vm: VmRecord,
+    failure: CallFailed | None,
+    now: datetime,
+    policy: Policy,
+) -> Step:
+    """*failure* None: the VIM has no such server."""
+    if vm.recovery is not None:
+        cause = failure.error if failure else "the VIM has no such server"
+        return heal.not_rebooted(record, vm, cause, now)
+    if failure is None:
+        return operate.server_lost(record, vm, now)
+    return operate.switch_failed(record, vm, failure, now, policy)
+
+
+def _unmoved(record: DeploymentRecord) -> Step:
     return Step(key=record.key, before=record, record=record)
 
 
@@ -150,7 +222,7 @@ def _call_failed(
     record: DeploymentRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     if not isinstance(failure.subject, tuple):
-        return Step(key=record.key, before=record, record=record)
+        return _unmoved(record)
     vm = vm_at(record, failure.subject)
     if vm is None:
         return undeploy.leftover_stays(record, failure.subject, failure.error, now, policy)
@@ -158,18 +230,24 @@ def _call_failed(
         return deploy.call_failed(record, vm, failure, now, policy)
     if vm.state is VmState.UNDEPLOYING:
         return undeploy.call_failed(record, vm, failure, now, policy)
-    return Step(key=record.key, before=record, record=record)
+    if vm.state in SWITCHED_VM_STATES and not failure.removal:
+        return _not_switched(record, vm, failure, now, policy)
+    return _unmoved(record)
 
 
 def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
-    """What was being created when the process died may still turn up: look before making."""
+    """What was under way when the process died may still turn up: look before making."""
     unsure = {
         vm.id: replace(vm, unsure_until=now + policy.settle)
         for vm in record.vms.values()
         if vm.server is None and _may_be_created(vm)
+    } | {
+        vm.id: replace(vm, late_switch=now + policy.settle)
+        for vm in record.vms.values()
+        if vm.state in SWITCHED_VM_STATES
     }
     if not unsure:
-        return Step(key=record.key, before=record, record=record)
+        return _unmoved(record)
     return Step(key=record.key, before=record, record=replace(record, vms={**record.vms, **unsure}))
 
 

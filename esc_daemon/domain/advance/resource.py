@@ -36,6 +36,7 @@ from esc_daemon.domain.triggers import (
     LeftoversRetried,
     LeftoverTrigger,
     NeighboursGone,
+    RecoveryAsked,
     ResourceFailed,
     ResourceGone,
     ResourceMade,
@@ -43,9 +44,12 @@ from esc_daemon.domain.triggers import (
     Restarted,
     ServerGone,
     ServerSeen,
+    ServerSwitched,
+    ServiceActed,
     Trigger,
     VimChecked,
     VimDoubted,
+    VmActed,
     Woken,
 )
 
@@ -109,7 +113,9 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             IntentChanged()
             | ServerSeen()
             | ServerGone()
+            | ServerSwitched()
             | KpiCrossed()
+            | (ServiceActed() | VmActed() | RecoveryAsked())
             | Woken()
             | (VimChecked() | VimDoubted())
         ):

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 
 from esc_daemon.domain import causes, tell
-from esc_daemon.domain.advance import deploy
+from esc_daemon.domain.advance import deploy, heal
+from esc_daemon.domain.advance.settling import entered, operation, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, RecordId, ServerKey
@@ -47,11 +48,12 @@ def begin(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
             for vm in record.vms.values()
             if vm.state is not VmState.UNDEF  # nothing was ever asked of the VIM for it
         },
-        operation=deploy.entered(
-            deploy.operation(record.id, OperationType.TERMINATE, now),
+        operation=entered(
+            operation(record.id, OperationType.TERMINATE, now),
             OperationMove.GRANTED,
             now,
         ),
+        action=None,
         error=None,
     )
     return _ended_if_empty(record, going, (), now)
@@ -64,6 +66,8 @@ def _going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmR
         state=next_state(VM_LIFECYCLE, vm.state, VmMove.REMOVAL_WANTED),
         attempt=attempt,
         deadline=None,
+        power=None,
+        recovery=None,
         unsure_until=now + policy.settle if in_flight else vm.unsure_until,
     )
 
@@ -93,7 +97,7 @@ def server_seen(record: DeploymentRecord, vm: VmRecord, server: Server) -> Step:
     )
     if known == vm:
         return Step(key=record.key, before=record, record=record)
-    return Step(key=record.key, before=record, record=deploy.with_vm(record, known))
+    return Step(key=record.key, before=record, record=with_vm(record, known))
 
 
 def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
@@ -116,14 +120,16 @@ def call_failed(
         if failure.final or not failure.reached or vm.server is not None:
             return Step(key=record.key, before=record, record=record)
         known = replace(vm, unsure_until=now + policy.settle)
-        return Step(key=record.key, before=record, record=deploy.with_vm(record, known))
+        return Step(key=record.key, before=record, record=with_vm(record, known))
     assert vm.attempt is not None
     attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
     given_up = exhausted(attempt, now) or (failure.final and attempt.tries >= policy.removal_tries)
     if not given_up:
         tried = replace(vm, attempt=attempt)
-        return Step(key=record.key, before=record, record=deploy.with_vm(record, tried))
+        return Step(key=record.key, before=record, record=with_vm(record, tried))
     cause = causes.given_up(vm.vim, attempt, failure.error, now)
+    if vm.recovery is not None:
+        return heal.not_undeployed(record, vm, cause, now)
     later = left(attempt, now, policy, subject=vm.id)
     remaining = replace(
         _without(record, vm),

@@ -1,0 +1,449 @@
+"""
+Healing: the ladder from a VM that is not alive to one that is (ESC-WORKFLOWS sections 8 and 9).
+
+    MONITOR_DISABLED   wait recovery_wait_time; life ends it
+      REBOOTING        hard reboot; also where it failed the wait for life goes on
+        INERT          wait reboot_time
+      UNDEPLOYING      remove the server; its ports, addresses and name stay
+        DEPLOYING      make its next generation
+          INERT        wait bootup_time; then again, max_retries times
+
+VM_RECOVERY_INIT is told at once, before the wait, and after a reboot that failed the whole time of
+the boot runs out: so the time stamps of seed 003 show it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from esc_daemon.domain import causes, tell, tell_recovery
+from esc_daemon.domain.advance.operate import booting, moved, off_and
+from esc_daemon.domain.advance.settling import (
+    closed,
+    entered,
+    operation,
+    settled,
+    unmoved,
+    with_vm,
+)
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import OperationId, derived
+from esc_daemon.domain.intent import RecoveryAction, RecoveryType, VmGroup
+from esc_daemon.domain.interruption import Request, check, recovering, takes
+from esc_daemon.domain.kpi import decides_life, monitored
+from esc_daemon.domain.placing import group_of
+from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.policy import begin as begin_attempt
+from esc_daemon.domain.record import (
+    DeploymentRecord,
+    OperationType,
+    Recovery,
+    RecoveryPhase,
+    VmRecord,
+    VmTask,
+)
+from esc_daemon.domain.specs import Power
+from esc_daemon.domain.states import (
+    OperationMove,
+    OperationState,
+    ServiceState,
+    VmMove,
+    VmState,
+)
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import RecoveryAsked, ServerSwitched
+
+_HOUR: Final = timedelta(hours=1)
+_DEPLOYING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
+_ASKABLE: Final = frozenset(
+    {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.ERROR}
+)
+_OPEN: Final = frozenset({OperationState.STARTING, OperationState.PROCESSING})
+
+Move = tuple[DeploymentRecord, tuple[Event, ...]]
+"""A record after a part of a step, and what that told."""
+
+
+def life_lost(
+    record: DeploymentRecord, vm: VmRecord, event_name: str, now: datetime, p: Policy
+) -> Step:
+    """The KPI *event_name* of *vm*, which was alive, no longer holds: a rule asks for recovery."""
+    if vm.state is not VmState.ALIVE or vm.recovery is not None or not takes(record, Request.HEAL):
+        return unmoved(record)
+    after, told = begin(record, vm, f"{event_name} no longer holds", event_name, now, p)
+    return settled(record, after, told, now)
+
+
+def begin(
+    record: DeploymentRecord, vm: VmRecord, cause: str, event_name: str, now: datetime, p: Policy
+) -> Move:
+    """
+    Begin the recovery of *vm*, or ask the operator for it; by the KPI *event_name* it lives again.
+
+    The operator is asked where the policy says MANUAL, and for a VM that was recovered too often.
+    """
+    group = group_of(record, vm)
+    lately = tuple(each for each in vm.history.recoveries if each > now - _HOUR)
+    flaps = len(lately) >= p.recoveries_an_hour
+    found = Recovery(
+        phase=RecoveryPhase.WAITING,
+        cause=cause,
+        began=now,
+        event_name=event_name,
+        server=vm.server,
+        host_id=vm.host_id,
+        hostname=vm.hostname,
+    )
+    if flaps:
+        found = replace(found, cause=f"{cause}; it was recovered {len(lately)} times in an hour")
+    if flaps or group.recovery.type is RecoveryType.MANUAL:
+        return _needed(record, replace(vm, recovery=found))
+    wait = timedelta(seconds=group.recovery_wait_time)
+    return _under_way(record, vm, found, lately, now, wait, p)
+
+
+def _needed(record: DeploymentRecord, vm: VmRecord) -> Move:
+    """A deployment does not wait for the operator: there the VM has failed."""
+    assert vm.recovery is not None
+    fails = record.state in _DEPLOYING
+    waiting = replace(
+        vm,
+        state=moved(vm, VmMove.FAILED if fails else VmMove.MONITOR_OFF),
+        recovery=replace(vm.recovery, phase=RecoveryPhase.NEEDED),
+        deadline=None,
+        error=causes.of_vm(vm, f"{vm.recovery.cause}; it is to be recovered by recoveryVmAction")
+        if fails
+        else vm.error,
+    )
+    after = with_vm(record, waiting)
+    return after, (tell_recovery.manual_recovery_needed(after, waiting),)
+
+
+def _under_way(
+    record: DeploymentRecord,
+    vm: VmRecord,
+    recovery: Recovery,
+    lately: tuple[datetime, ...],
+    now: datetime,
+    wait: timedelta,
+    p: Policy,
+    asked: OperationId | None = None,
+) -> Move:
+    resting = vm.state in {VmState.MONITOR_DISABLED, VmState.ERROR, VmState.MONITOR_UNSET}
+    began = replace(
+        vm,
+        state=vm.state if resting else moved(vm, VmMove.MONITOR_OFF),
+        task=VmTask.RECOVER,
+        recovery=recovery,
+        deadline=now + wait,
+        history=replace(vm.history, recoveries=(*lately, now)),
+    )
+    after = with_vm(_healing(record, vm, now, asked), began)
+    told = (tell_recovery.recovery_init(after, began),)
+    if wait > timedelta(0):
+        return after, told
+    later, more = next_rung(after, began, recovery.cause, now, p)
+    return later, (*told, *more)
+
+
+def _healing(
+    record: DeploymentRecord, vm: VmRecord, now: datetime, asked: OperationId | None
+) -> DeploymentRecord:
+    """A recovery is an operation of its own unless another one is under way."""
+    if record.operation is not None and record.operation.state in _OPEN:
+        return record
+    id_ = asked or OperationId(derived(record.id, "heal", vm.id, now.isoformat()))
+    begun = operation(record.id, OperationType.HEAL, now, id_)
+    return replace(record, operation=entered(begun, OperationMove.GRANTED, now))
+
+
+def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Policy) -> Step:
+    """
+    The operator wants it to be recovered: at once, whatever the policy says of who begins.
+
+    Raises:
+        Refused: Not while what is under way (in-use), or not in its state.
+
+    """
+    vm = record.vms.get(trigger.vm)
+    if vm is None:
+        text = f"deployment {record.key.name} has no VM {trigger.vm}"
+        raise Refused("data-missing", text)
+    check(record, Request.RECOVER)
+    if recovering(vm):
+        raise Refused("in-use", f"VM [{vm.name}] is being recovered")
+    if vm.state not in _ASKABLE:
+        text = f"VM [{vm.name}] is in {vm.state}: it cannot be recovered"
+        raise Refused("operation-failed", text)
+    group = group_of(record, vm)
+    if vm.server is None and group.recovery.action is RecoveryAction.REBOOT_ONLY:
+        text = f"VM [{vm.name}] has no server, and action_on_recovery is REBOOT_ONLY"
+        raise Refused("operation-failed", text)
+    recovery = Recovery(
+        phase=RecoveryPhase.WAITING,
+        cause=vm.recovery.cause if vm.recovery else "it was asked for",
+        began=now,
+        event_name=decides_life(group) or "",
+        server=vm.server,
+        host_id=vm.host_id,
+        hostname=vm.hostname,
+    )
+    lately = vm.history.recoveries
+    after, told = _under_way(record, vm, recovery, lately, now, timedelta(0), p, asked=trigger.id)
+    return settled(record, after, told, now)
+
+
+def next_rung(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime, p: Policy) -> Move:
+    """Return what comes next on the ladder, or its end; *cause* is what ended the last rung."""
+    assert vm.recovery is not None
+    match _rung(group_of(record, vm), vm, vm.recovery):
+        case RecoveryPhase.REBOOTING:
+            return _rebooting(record, vm, vm.recovery, now, p), ()
+        case RecoveryPhase.UNDEPLOYING:
+            return _undeploying(record, vm, vm.recovery, now, p), ()
+        case _:
+            return _ended_badly(record, vm, cause, now)
+
+
+def _rung(group: VmGroup, vm: VmRecord, recovery: Recovery) -> RecoveryPhase | None:
+    wanted = group.recovery
+    again = wanted.max_retries < 0 or recovery.rounds < wanted.max_retries
+    match wanted.action:
+        case RecoveryAction.REBOOT_ONLY:
+            return RecoveryPhase.REBOOTING if again else None
+        case RecoveryAction.REBOOT_THEN_REDEPLOY:
+            if not recovery.rebooted and vm.server is not None:
+                return RecoveryPhase.REBOOTING
+        case RecoveryAction.REDEPLOY_ONLY:
+            pass
+    return RecoveryPhase.UNDEPLOYING if again else None
+
+
+def _rebooting(
+    record: DeploymentRecord, vm: VmRecord, recovery: Recovery, now: datetime, p: Policy
+) -> DeploymentRecord:
+    counted = group_of(record, vm).recovery.action is RecoveryAction.REBOOT_ONLY
+    going = replace(
+        recovery,
+        phase=RecoveryPhase.REBOOTING,
+        rebooted=True,
+        rounds=recovery.rounds + (1 if counted else 0),
+    )
+    return with_vm(
+        record,
+        replace(
+            vm,
+            state=off_and(vm, VmMove.REBOOT_WANTED),
+            recovery=going,
+            power=Power.HARD_REBOOT,
+            attempt=begin_attempt(now, p),
+            deadline=None,
+            error=None,
+        ),
+    )
+
+
+def _undeploying(
+    record: DeploymentRecord, vm: VmRecord, recovery: Recovery, now: datetime, p: Policy
+) -> DeploymentRecord:
+    going = replace(recovery, phase=RecoveryPhase.UNDEPLOYING, rounds=recovery.rounds + 1)
+    return with_vm(
+        record,
+        replace(
+            vm,
+            state=off_and(vm, VmMove.REDEPLOY_WANTED),
+            recovery=going,
+            attempt=begin_attempt(now, p),
+            deadline=None,
+            error=None,
+        ),
+    )
+
+
+def rebooted(record: DeploymentRecord, vm: VmRecord, answer: ServerSwitched, now: datetime) -> Step:
+    """The hard reboot of a recovery was done: its guest gets its time to boot."""
+    if vm.power is not answer.power:
+        return unmoved(record)
+    assert vm.recovery is not None
+    history = replace(vm.history, rebooted=now, reboot_cause=vm.recovery.cause)
+    seen = replace(
+        vm, history=history, host_id=answer.server.host_id, hostname=answer.server.hostname
+    )
+    return _boots(record, seen, tell_recovery.recovery_reboot, now)
+
+
+def not_rebooted(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+    """It could not be rebooted, or nobody knows: it may come up all the same."""
+
+    def told(after: DeploymentRecord, it: VmRecord) -> Event:
+        return tell_recovery.recovery_reboot(after, it, cause)
+
+    return _boots(record, vm, told, now)
+
+
+def _boots(
+    record: DeploymentRecord,
+    vm: VmRecord,
+    told: Callable[[DeploymentRecord, VmRecord], Event],
+    now: datetime,
+) -> Step:
+    group = group_of(record, vm)
+    seconds = group.bootup_time if group.reboot_time is None else group.reboot_time
+    boots = _waiting_for_life(record, vm, now, seconds)
+    after = with_vm(record, boots)
+    return _or_done(record, after, boots, (told(after, boots),), now)
+
+
+def _waiting_for_life(
+    record: DeploymentRecord, vm: VmRecord, now: datetime, seconds: int
+) -> VmRecord:
+    assert vm.recovery is not None
+    recovery = replace(vm.recovery, phase=RecoveryPhase.BOOTING)
+    return replace(booting(record, vm, now, seconds), recovery=recovery)
+
+
+def _or_done(
+    before: DeploymentRecord,
+    record: DeploymentRecord,
+    vm: VmRecord,
+    told: tuple[Event, ...],
+    now: datetime,
+) -> Step:
+    """A VM that nobody watches is recovered when its server is there again."""
+    if monitored(group_of(record, vm)):
+        return settled(before, record, told, now)
+    after, more = _ended_well(record, vm, now)
+    return settled(before, after, (*told, *more), now)
+
+
+def undeployed(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> Step:
+    """The old server is gone: make the next generation, on the same ports."""
+    if vm.unsure_until is not None and now < vm.unsure_until:
+        return unmoved(record)
+    assert vm.recovery is not None
+    told = tell_recovery.recovery_undeployed(record, vm)
+    fresh = replace(
+        vm,
+        state=moved(vm, VmMove.RESOURCES_READY),
+        generation=vm.generation + 1,
+        server=None,
+        host_id="",
+        hostname="",
+        recovery=replace(vm.recovery, phase=RecoveryPhase.DEPLOYING, redeployed=True),
+        attempt=begin_attempt(now, p),
+        unsure_until=None,
+        late_switch=None,
+    )
+    return Step(key=record.key, before=record, record=with_vm(record, fresh), events=(told,))
+
+
+def not_undeployed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+    """The VIM would not remove the old server: a second one beside it would be a leftover."""
+    told = tell_recovery.recovery_undeployed(record, vm, cause)
+    after, more = _ended_badly(record, vm, cause, now)
+    return settled(record, after, (told, *more), now)
+
+
+def deployed(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """The VIM has the new server of *vm*."""
+    boots = replace(
+        _waiting_for_life(record, vm, now, group_of(record, vm).bootup_time), error=None
+    )
+    after = with_vm(record, boots)
+    return _or_done(record, after, boots, (tell_recovery.recovery_deployed(after, boots),), now)
+
+
+def not_deployed(
+    record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime, p: Policy
+) -> Step:
+    """The new server could not be had: once more, after what there may be of it is removed."""
+    told = tell_recovery.recovery_deployed(record, vm, cause)
+    broken = replace(vm, state=moved(vm, VmMove.FAILED), attempt=None)
+    after, more = next_rung(record, broken, cause, now, p)
+    return settled(record, after, (told, *more), now)
+
+
+def alive(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """Life has come back to *vm*, by itself or by what was done."""
+    assert vm.recovery is not None
+    match vm.recovery.phase:
+        case RecoveryPhase.WAITING:
+            after, told = _back_by_itself(record, vm, tell_recovery.recovery_cancelled, now)
+        case RecoveryPhase.NEEDED:
+            after, told = _back_by_itself(record, vm, tell_recovery.manual_recovery_no_need, now)
+        case RecoveryPhase.BOOTING:
+            after, told = _ended_well(record, vm, now)
+        case _:
+            return unmoved(record)
+    return settled(record, after, told, now)
+
+
+def _back_by_itself(
+    record: DeploymentRecord,
+    vm: VmRecord,
+    event: Callable[[DeploymentRecord, VmRecord], Event],
+    now: datetime,
+) -> Move:
+    after, lives = _lives(record, vm, "it came back by itself", now)
+    return after, (event(record, vm), *_first_life(after, vm, lives))
+
+
+def _ended_well(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Move:
+    after, lives = _lives(record, vm, "recovered", now)
+    told = tell_recovery.recovery_complete(after, replace(lives, recovery=vm.recovery))
+    return after, (told, *_first_life(after, vm, lives))
+
+
+def _lives(
+    record: DeploymentRecord, vm: VmRecord, outcome: str, now: datetime
+) -> tuple[DeploymentRecord, VmRecord]:
+    unwatched = vm.state is VmState.MONITOR_UNSET
+    history = replace(
+        vm.history,
+        recovered=now,
+        recovery_outcome=outcome,
+        up_since=now,
+    )
+    lives = replace(
+        vm,
+        state=vm.state if unwatched else moved(vm, VmMove.ANSWERED),
+        recovery=None,
+        deadline=None,
+        error=None,
+        history=history,
+    )
+    return _done(with_vm(record, lives), OperationMove.SUCCEEDED, now), lives
+
+
+def _first_life(record: DeploymentRecord, before: VmRecord, vm: VmRecord) -> tuple[Event, ...]:
+    """A VM that was never alive before its recovery is told to be so, as any other."""
+    if before.history.up_since is not None or vm.state is not VmState.ALIVE:
+        return ()
+    return (tell.vm_alive(record, vm),)
+
+
+def _ended_badly(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Move:
+    history = replace(vm.history, recovered=now, recovery_outcome=f"failed: {cause}")
+    state = vm.state if vm.state is VmState.ERROR else moved(vm, VmMove.FAILED)
+    broken = replace(
+        vm,
+        state=state,
+        recovery=None,
+        attempt=None,
+        power=None,
+        deadline=None,
+        error=causes.of_vm(vm, cause),
+        history=history,
+    )
+    after = _done(with_vm(record, broken), OperationMove.BROKE, now)
+    told = tell_recovery.recovery_complete(after, replace(broken, recovery=vm.recovery), cause)
+    return after, (told,)
+
+
+def _done(record: DeploymentRecord, move: OperationMove, now: datetime) -> DeploymentRecord:
+    """End the operation with the last of the recoveries that it stands for."""
+    if any(recovering(vm) for vm in record.vms.values()):
+        return record
+    return closed(record, OperationType.HEAL, move, now)

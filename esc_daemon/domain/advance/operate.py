@@ -1,0 +1,375 @@
+"""
+Actions on a service and on single VMs: stop, start, reboot, monitors (ESC-WORKFLOWS 4 to 6).
+
+A reboot is a stop and a start (ruling 17); a start arms the monitors again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from esc_daemon.domain import causes, tell, tell_actions
+from esc_daemon.domain.advance.settling import (
+    closed,
+    entered,
+    operation,
+    settled,
+    unmoved,
+    with_vm,
+)
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import OperationId
+from esc_daemon.domain.interruption import REQUEST_OF, Request, check, recovering
+from esc_daemon.domain.kpi import monitored
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.placing import group_of
+from esc_daemon.domain.policy import Policy, exhausted, failed
+from esc_daemon.domain.policy import begin as begin_attempt
+from esc_daemon.domain.record import (
+    ActionType,
+    DeploymentRecord,
+    OperationType,
+    VmRecord,
+    VmTask,
+)
+from esc_daemon.domain.specs import Power, Server
+from esc_daemon.domain.states import (
+    MONITORED_VM_STATES,
+    SERVICE_LIFECYCLE,
+    VM_LIFECYCLE,
+    OperationMove,
+    ServiceMove,
+    VmMove,
+    VmState,
+)
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import CallFailed, ServerSwitched, ServiceActed, VmActed
+
+_RUNNING: Final = MONITORED_VM_STATES | {VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED}
+
+_SWITCHES: Final[Mapping[ActionType, tuple[ServiceMove, VmMove, VmTask, Power]]] = {
+    ActionType.STOP: (ServiceMove.STOP_WANTED, VmMove.STOP_WANTED, VmTask.STOP, Power.OFF),
+    ActionType.START: (ServiceMove.START_WANTED, VmMove.START_WANTED, VmTask.START, Power.ON),
+    ActionType.REBOOT: (ServiceMove.REBOOT_WANTED, VmMove.REBOOT_WANTED, VmTask.REBOOT, Power.OFF),
+}
+"""What an action makes of the service and of each VM, and which switch comes first."""
+
+
+def moved(vm: VmRecord, *moves: VmMove) -> VmState:
+    """Return where *moves* lead from the state of *vm*."""
+    state = vm.state
+    for move in moves:
+        state = next_state(VM_LIFECYCLE, state, move)
+    return state
+
+
+def off_and(vm: VmRecord, move: VmMove) -> VmState:
+    """Return where *move* leads once nobody watches *vm* any more."""
+    if vm.state in MONITORED_VM_STATES:
+        return moved(vm, VmMove.MONITOR_OFF, move)
+    return moved(vm, move)
+
+
+def service_acted(
+    record: DeploymentRecord, acted: ServiceActed, now: datetime, policy: Policy
+) -> Step:
+    """
+    Begin what the operator asks for on every VM.
+
+    Raises:
+        Refused: Not while what is under way (in-use), or there is nothing to do it to.
+
+    """
+    check(record, REQUEST_OF[acted.action])
+    match acted.action:
+        case ActionType.ENABLE_MONITOR:
+            return _service_monitored(record, acted.id, now)
+        case ActionType.DISABLE_MONITOR:
+            return _service_unmonitored(record, acted.id, now)
+        case _:
+            return _service_switched(record, acted, now, policy)
+
+
+def _service_switched(
+    record: DeploymentRecord, acted: ServiceActed, now: datetime, policy: Policy
+) -> Step:
+    concerned = [vm for vm in record.vms.values() if _can(vm, acted.action)]
+    if not concerned:
+        raise Refused(
+            "operation-failed",
+            f"{acted.action} of deployment {record.key.name}: "
+            f"none of its VMs {_LACKS[acted.action]}",
+        )
+    move, *_ = _SWITCHES[acted.action]
+    going = replace(
+        _operating(record, acted.id, now),
+        state=next_state(SERVICE_LIFECYCLE, record.state, move),
+        action=acted.action,
+        error=None,
+        vms={
+            **record.vms,
+            **{vm.id: _switching(vm, acted.action, now, policy) for vm in concerned},
+        },
+    )
+    return Step(key=record.key, before=record, record=going)
+
+
+_LACKS: Final[Mapping[ActionType, str]] = {
+    ActionType.STOP: "runs",
+    ActionType.START: "is stopped",
+    ActionType.REBOOT: "runs",
+    ActionType.ENABLE_MONITOR: "has monitoring disabled",
+    ActionType.DISABLE_MONITOR: "is monitored",
+}
+
+
+def _can(vm: VmRecord, action: ActionType) -> bool:
+    """Tell whether *action* has something to do to *vm*."""
+    if vm.server is None:
+        return False
+    match action:
+        case ActionType.STOP | ActionType.REBOOT:
+            return vm.state in _RUNNING or vm.state is VmState.ERROR
+        case ActionType.START:
+            return vm.state in {VmState.SHUTOFF, VmState.ERROR}
+        case ActionType.ENABLE_MONITOR:
+            return vm.state is VmState.MONITOR_DISABLED and vm.recovery is None
+        case ActionType.DISABLE_MONITOR:
+            return vm.state in MONITORED_VM_STATES
+
+
+def _operating(record: DeploymentRecord, id_: OperationId, now: datetime) -> DeploymentRecord:
+    begun = operation(record.id, OperationType.OPERATE, now, id_)
+    return replace(record, operation=entered(begun, OperationMove.GRANTED, now))
+
+
+def _switching(vm: VmRecord, action: ActionType, now: datetime, policy: Policy) -> VmRecord:
+    _, move, task, power = _SWITCHES[action]
+    return replace(
+        vm,
+        state=off_and(vm, move),
+        task=task,
+        power=power,
+        attempt=begin_attempt(now, policy),
+        deadline=None,
+        recovery=None,
+        error=None,
+    )
+
+
+def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Policy) -> Step:
+    """
+    Begin what the operator asks for on one VM.
+
+    Raises:
+        Refused: Not while what is under way (in-use), not in its state, or fewer VMs than
+            min_active would be left and *force* was not given.
+
+    """
+    vm = record.vms.get(acted.vm)
+    if vm is None:
+        raise Refused("data-missing", f"deployment {record.key.name} has no VM {acted.vm}")
+    check(record, Request.VM_ACTION)
+    if recovering(vm):
+        raise Refused("in-use", f"{acted.action} of VM [{vm.name}]: it is being recovered")
+    if not _can(vm, acted.action):
+        text = f"{acted.action} of VM [{vm.name}]: it is in {vm.state}"
+        raise Refused("operation-failed", text)
+    if acted.action is ActionType.STOP and not acted.force:
+        _check_least(record, vm)
+    operating = _operating(record, acted.id, now)
+    match acted.action:
+        case ActionType.ENABLE_MONITOR:
+            return settled(record, with_vm(operating, _watched(record, vm, now)), (), now)
+        case ActionType.DISABLE_MONITOR:
+            unwatched = _unwatched(vm)
+            after = with_vm(_operated(operating, now), unwatched)
+            return Step(
+                key=record.key,
+                before=record,
+                record=after,
+                events=(tell_actions.vm_monitor_unset(after, unwatched),),
+            )
+        case _:
+            switching = _switching(vm, acted.action, now, policy)
+            return Step(key=record.key, before=record, record=with_vm(operating, switching))
+
+
+def _operated(record: DeploymentRecord, now: datetime) -> DeploymentRecord:
+    return closed(record, OperationType.OPERATE, OperationMove.SUCCEEDED, now)
+
+
+def _check_least(record: DeploymentRecord, vm: VmRecord) -> None:
+    group = group_of(record, vm)
+    active = sum(
+        each.group == vm.group and each.state in _RUNNING and each.recovery is None
+        for each in record.vms.values()
+    )
+    if vm.state in _RUNNING and active - 1 < group.scaling.min_active:
+        raise Refused(
+            "operation-failed",
+            f"STOP of VM [{vm.name}] would leave {active - 1} active VMs in vm_group {vm.group}, "
+            f"whose min_active is {group.scaling.min_active}: ask with force true",
+        )
+
+
+def _service_monitored(record: DeploymentRecord, id_: OperationId, now: datetime) -> Step:
+    concerned = _concerned(record, ActionType.ENABLE_MONITOR)
+    going = replace(
+        _operating(record, id_, now),
+        action=ActionType.ENABLE_MONITOR,
+        vms={**record.vms, **{vm.id: _watched(record, vm, now) for vm in concerned}},
+    )
+    return settled(record, going, (), now)
+
+
+def _service_unmonitored(record: DeploymentRecord, id_: OperationId, now: datetime) -> Step:
+    concerned = [vm for vm in record.vms.values() if _can(vm, ActionType.DISABLE_MONITOR)]
+    after = replace(
+        _operated(_operating(record, id_, now), now),
+        vms={**record.vms, **{vm.id: _unwatched(vm) for vm in concerned}},
+    )
+    told = (
+        *(tell_actions.vm_monitor_unset(after, vm) for vm in concerned),
+        tell_actions.service_monitor_unset(after),
+    )
+    return Step(key=record.key, before=record, record=after, events=told)
+
+
+def _concerned(record: DeploymentRecord, action: ActionType) -> list[VmRecord]:
+    concerned = [vm for vm in record.vms.values() if _can(vm, action)]
+    if not concerned:
+        raise Refused(
+            "operation-failed",
+            f"{action} of deployment {record.key.name}: none of its VMs {_LACKS[action]}",
+        )
+    return concerned
+
+
+def _watched(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
+    group = group_of(record, vm)
+    if not monitored(group):
+        raise Refused(
+            "operation-failed",
+            f"ENABLE_MONITOR of VM [{vm.name}]: vm_group {vm.group} has no KPI that is enabled",
+        )
+    return replace(
+        vm,
+        state=moved(vm, VmMove.MONITOR_ON),
+        task=VmTask.SET_MONITOR,
+        deadline=now + timedelta(seconds=group.bootup_time),
+    )
+
+
+def _unwatched(vm: VmRecord) -> VmRecord:
+    return replace(
+        vm,
+        state=moved(vm, VmMove.MONITOR_OFF),
+        task=VmTask.UNSET_MONITOR,
+        deadline=None,
+        recovery=None,
+    )
+
+
+def switched(
+    record: DeploymentRecord, vm: VmRecord, answer: ServerSwitched, now: datetime, policy: Policy
+) -> Step:
+    """The VIM has switched the server of *vm*, for an action."""
+    if vm.power is not answer.power:
+        return unmoved(record)
+    known = _as_seen(vm, answer.server)
+    if vm.task is VmTask.REBOOT and answer.power is Power.OFF:
+        on = replace(known, power=Power.ON, attempt=begin_attempt(now, policy))
+        return Step(key=record.key, before=record, record=with_vm(record, on))
+    if vm.task is VmTask.STOP:
+        stopped = replace(known, state=moved(vm, VmMove.STOPPED), power=None, attempt=None)
+        return _told(record, stopped, tell_actions.vm_switched, now)
+    up = booting(record, known, now, group_of(record, vm).bootup_time)
+    if vm.task is VmTask.REBOOT:
+        history = replace(vm.history, rebooted=now, reboot_cause="it was asked for")
+        up = replace(up, history=history)
+    return _told(record, up, tell_actions.vm_switched, now)
+
+
+_ON: Final[Mapping[VmState, VmMove]] = {
+    VmState.STARTING: VmMove.STARTED,
+    VmState.REBOOTING: VmMove.REBOOTED,
+    VmState.DEPLOYING: VmMove.CREATED_MONITORED,
+}
+
+
+def booting(record: DeploymentRecord, vm: VmRecord, now: datetime, seconds: int) -> VmRecord:
+    """Return *vm*, whose server is on, waiting that long for life where anybody watches it."""
+    watched = monitored(group_of(record, vm))
+    return replace(
+        vm,
+        state=moved(vm, _ON[vm.state] if watched else VmMove.CREATED_UNMONITORED),
+        power=None,
+        attempt=None,
+        deadline=now + timedelta(seconds=seconds) if watched else None,
+    )
+
+
+def _as_seen(vm: VmRecord, server: Server) -> VmRecord:
+    return replace(vm, host_id=server.host_id, hostname=server.hostname)
+
+
+_Tell = Callable[[DeploymentRecord, VmRecord], Event]
+
+
+def _told(record: DeploymentRecord, vm: VmRecord, event: _Tell, now: datetime) -> Step:
+    after = with_vm(record, vm)
+    if after.action is None and vm.deadline is None:
+        after = _operated(after, now)
+    return settled(record, after, (event(after, vm),), now)
+
+
+def alive_again(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """*vm* lives after it was started or rebooted, or after its monitors were set."""
+    lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=None)
+    after = with_vm(record, lives)
+    told: Iterable[Event] = (tell_actions.vm_alive_again(after, lives),)
+    if vm.task is VmTask.SET_MONITOR:
+        told = (tell.vm_alive(after, lives),)
+        if record.action is None:
+            told = (*told, tell_actions.vm_monitor_set(after, lives))
+    if record.action is None:
+        after = _operated(after, now)
+    return settled(record, after, tuple(told), now)
+
+
+def switch_failed(
+    record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    """A refusal is final; after anything else the server is switched again."""
+    assert vm.attempt is not None
+    late = now + policy.settle if failure.reached else vm.late_switch
+    if failure.final:
+        return _not_switched(record, replace(vm, late_switch=late), failure.error, now)
+    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
+    tried = replace(vm, attempt=attempt, late_switch=late)
+    if exhausted(attempt, now):
+        cause = causes.given_up(vm.vim, attempt, failure.error, now)
+        return _not_switched(record, tried, cause, now)
+    return Step(key=record.key, before=record, record=with_vm(record, tried))
+
+
+def server_lost(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """There is no server to be switched."""
+    return _not_switched(record, vm, "the VIM has no such server", now)
+
+
+def _not_switched(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+    broken = replace(
+        vm,
+        state=moved(vm, VmMove.FAILED),
+        power=None,
+        attempt=None,
+        error=causes.of_vm(vm, cause),
+    )
+    after = with_vm(record, broken)
+    if after.action is None:
+        after = closed(after, OperationType.OPERATE, OperationMove.BROKE, now)
+    return settled(record, after, (tell_actions.vm_switched(after, broken, cause),), now)

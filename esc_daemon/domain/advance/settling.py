@@ -1,0 +1,184 @@
+"""How a deployment's state follows its VMs' states, and what is told when all have settled."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from esc_daemon.domain import tell, tell_actions
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.ids import OperationId, RecordId
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.operations import operation_id
+from esc_daemon.domain.record import (
+    ActionType,
+    DeploymentRecord,
+    OperationOccurrence,
+    OperationType,
+    VmRecord,
+)
+from esc_daemon.domain.startup import Turn, never_started, turns
+from esc_daemon.domain.states import (
+    OPERATION_LIFECYCLE,
+    SERVICE_LIFECYCLE,
+    SETTLED_VM_STATES,
+    OperationMove,
+    OperationState,
+    ServiceMove,
+    ServiceState,
+    VmState,
+)
+from esc_daemon.domain.step import Step
+
+Told = Callable[[DeploymentRecord, str | None], Event]
+"""Returns the event at the end of an operation; FAILURE where there is an error."""
+
+
+class _End(NamedTuple):
+    """How what a service is put through ends: where its VMs rest then, its move, its event."""
+
+    resting: frozenset[VmState]
+    move: ServiceMove
+    told: Told
+
+
+_UP: Final = SETTLED_VM_STATES
+_OFF: Final = frozenset({VmState.SHUTOFF, VmState.ERROR})
+_ENDS: Final[Mapping[ServiceState, _End]] = {
+    ServiceState.DEPLOYING: _End(_UP, ServiceMove.VMS_ALIVE, tell.service_alive),
+    ServiceState.INERT: _End(_UP, ServiceMove.VMS_ALIVE, tell.service_alive),
+    ServiceState.STOPPING: _End(_OFF, ServiceMove.STOPPED, tell_actions.service_stopped),
+    ServiceState.STARTING: _End(_UP, ServiceMove.VMS_ALIVE, tell_actions.service_started),
+    ServiceState.REBOOTING: _End(_UP, ServiceMove.VMS_ALIVE, tell_actions.service_rebooted),
+}
+_AT_REST: Final = _UP - {VmState.ERROR} | {VmState.SHUTOFF, VmState.MONITOR_DISABLED}
+"""Where the VMs of a service that is well may be."""
+
+
+def with_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    """Return *record* with *vm* in it; the other VMs stay the same objects (law 8)."""
+    return replace(record, vms={**record.vms, vm.id: vm})
+
+
+def unmoved(record: DeploymentRecord) -> Step:
+    """Return the step of a record that nothing happened to."""
+    return Step(key=record.key, before=record, record=record)
+
+
+def operation(
+    id_: RecordId, kind: OperationType, now: datetime, given: OperationId | None = None
+) -> OperationOccurrence:
+    """Return the occurrence of a request that was just accepted; *given* is its own id."""
+    return OperationOccurrence(
+        id=given or operation_id(id_, kind),
+        type=kind,
+        state=OperationState.STARTING,
+        started=now,
+        entered=now,
+    )
+
+
+def entered(
+    occurrence: OperationOccurrence | None, move: OperationMove, now: datetime
+) -> OperationOccurrence | None:
+    """Return *occurrence* after *move*."""
+    if occurrence is None:
+        return None
+    state = next_state(OPERATION_LIFECYCLE, occurrence.state, move)
+    return replace(occurrence, state=state, entered=now)
+
+
+def closed(
+    record: DeploymentRecord, kind: OperationType, move: OperationMove, now: datetime
+) -> DeploymentRecord:
+    """Return *record* after the end of its operation, if that is of *kind* and still goes on."""
+    occurrence = record.operation
+    if occurrence is None or occurrence.type is not kind:
+        return record
+    if occurrence.state is not OperationState.PROCESSING:
+        return record
+    return replace(record, operation=entered(occurrence, move, now))
+
+
+def settled(
+    before: DeploymentRecord, record: DeploymentRecord, events: tuple[Event, ...], now: datetime
+) -> Step:
+    """Return the step to *record* after the service's state has followed its VMs' states."""
+    end = _ENDS.get(record.state)
+    if end is None:
+        record, events = _at_rest(record, events, now)
+        return Step(key=record.key, before=before, record=record, events=events)
+    turn = turns(record)
+    vms = [
+        vm
+        for vm in record.vms.values()
+        if vm.state is not VmState.UNDEF or turn.get(vm.group) is not Turn.NEVER
+    ]
+    if any(vm.state in {VmState.UNDEF, VmState.DEPLOYING} for vm in vms):
+        return Step(key=record.key, before=before, record=record, events=events)
+    if any(vm.state not in end.resting or vm.deadline is not None for vm in vms):
+        if record.state is ServiceState.DEPLOYING:
+            state = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.VMS_DEPLOYED)
+            record = replace(record, state=state)
+        return Step(key=record.key, before=before, record=record, events=events)
+    error = first_error(record)
+    service_move, operation_move = (
+        (end.move, OperationMove.SUCCEEDED)
+        if error is None
+        else (ServiceMove.FAILED, OperationMove.BROKE)
+    )
+    record = replace(
+        record,
+        state=next_state(SERVICE_LIFECYCLE, record.state, service_move),
+        operation=entered(record.operation, operation_move, now),
+        action=None,
+        error=error,
+    )
+    told = (*events, end.told(record, error))
+    return Step(key=record.key, before=before, record=record, events=told)
+
+
+def _at_rest(
+    record: DeploymentRecord, events: tuple[Event, ...], now: datetime
+) -> tuple[DeploymentRecord, tuple[Event, ...]]:
+    """Follow the VMs of a service that rests: it breaks with one of them, and is well with all."""
+    if record.state not in {ServiceState.ACTIVE, ServiceState.ERROR}:
+        return record, events
+    error = first_error(record)
+    if error is not None and record.state is ServiceState.ACTIVE:
+        record = replace(record, state=_moved(record, ServiceMove.FAILED), error=error)
+    elif record.state is ServiceState.ERROR and _well(record):
+        record = replace(record, state=_moved(record, ServiceMove.REPAIRED), error=None)
+    if record.action is not None and _action_ended(record):
+        ended = closed(record, OperationType.OPERATE, OperationMove.SUCCEEDED, now)
+        return replace(ended, action=None), (*events, tell_actions.service_monitor_set(record))
+    return record, events
+
+
+def _moved(record: DeploymentRecord, move: ServiceMove) -> ServiceState:
+    return next_state(SERVICE_LIFECYCLE, record.state, move)
+
+
+def _well(record: DeploymentRecord) -> bool:
+    return (
+        record.intent is not None
+        and bool(record.vms)
+        and all(vm.state in _AT_REST and vm.server is not None for vm in record.vms.values())
+    )
+
+
+def _action_ended(record: DeploymentRecord) -> bool:
+    """Tell whether what ENABLE_MONITOR of the service waits for has come, or never will."""
+    assert record.action is ActionType.ENABLE_MONITOR
+    return all(vm.state in _UP or vm.state is VmState.SHUTOFF for vm in record.vms.values())
+
+
+def first_error(record: DeploymentRecord) -> str | None:
+    """Return why the first broken VM broke and how many more there are; None: none is broken."""
+    broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR]
+    if not broken:
+        return None
+    error = broken[0].error or "the VM failed"
+    more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
+    barred = never_started(record)
+    return error + more + (f"; never started: {barred}" if barred else "")

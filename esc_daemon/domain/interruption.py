@@ -1,0 +1,125 @@
+"""
+What may be asked for while what is under way: the table that the daemon runs (docs/workflows.md).
+
+Seed 002: only an undeploy interrupts a start or a reboot, and a stopped service is started or
+undeployed. An undeploy is always taken.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.record import ActionType, DeploymentRecord, RecoveryPhase, VmRecord
+from esc_daemon.domain.states import SWITCHED_VM_STATES, ServiceState
+
+
+class Activity(StrEnum):
+    """What a deployment is in."""
+
+    NOTHING = "it is active"
+    BROKEN = "it is in error"
+    STOPPED = "it is stopped"
+    DEPLOYING = "it is being deployed"
+    STOPPING = "it is being stopped"
+    STARTING = "it is being started"
+    REBOOTING = "it is being rebooted"
+    SETTING_MONITOR = "its monitors are being set"
+    RECOVERING = "a VM of it is being recovered"
+    VM_ACTION = "a VM of it is being started, stopped or rebooted"
+    UNDEPLOYING = "it is being undeployed"
+
+
+class Request(StrEnum):
+    """What may be asked of a deployment, by an operator or by a KPI."""
+
+    UPDATE = "update"
+    STOP = "stop"
+    START = "start"
+    REBOOT = "reboot"
+    MONITOR_ON = "enable monitor"
+    MONITOR_OFF = "disable monitor"
+    VM_ACTION = "action on one VM"
+    RECOVER = "manual recovery"
+    HEAL = "healing"
+
+
+_R = Request
+_A = Activity
+_ACTIVE: Final = frozenset(Request) - {_R.START}
+
+TAKEN: Final[Mapping[Activity, frozenset[Request]]] = {
+    _A.NOTHING: _ACTIVE,
+    _A.BROKEN: _ACTIVE | {_R.START},
+    _A.STOPPED: frozenset({_R.START, _R.MONITOR_OFF}),
+    _A.DEPLOYING: frozenset({_R.HEAL}),
+    _A.STOPPING: frozenset(),
+    _A.STARTING: frozenset(),
+    _A.REBOOTING: frozenset(),
+    _A.SETTING_MONITOR: frozenset({_R.HEAL}),
+    # one VM's recovery or action is no other VM's business
+    _A.RECOVERING: frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL}),
+    _A.VM_ACTION: frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL}),
+    _A.UNDEPLOYING: frozenset(),
+}
+"""What is taken; all else is refused, but an undeploy, which is always taken."""
+
+REQUEST_OF: Final[Mapping[ActionType, Request]] = {
+    ActionType.STOP: Request.STOP,
+    ActionType.START: Request.START,
+    ActionType.REBOOT: Request.REBOOT,
+    ActionType.ENABLE_MONITOR: Request.MONITOR_ON,
+    ActionType.DISABLE_MONITOR: Request.MONITOR_OFF,
+}
+
+_OF_STATE: Final[Mapping[ServiceState, Activity]] = {
+    ServiceState.UNDEF: Activity.UNDEPLOYING,
+    ServiceState.DEPLOYING: Activity.DEPLOYING,
+    ServiceState.INERT: Activity.DEPLOYING,
+    ServiceState.STOPPING: Activity.STOPPING,
+    ServiceState.STOPPED: Activity.STOPPED,
+    ServiceState.STARTING: Activity.STARTING,
+    ServiceState.REBOOTING: Activity.REBOOTING,
+    ServiceState.UNDEPLOYING: Activity.UNDEPLOYING,
+}
+
+
+def activity(record: DeploymentRecord) -> Activity:
+    """Return what *record* is in."""
+    if record.state in _OF_STATE:
+        return _OF_STATE[record.state]
+    if record.action is not None:
+        return Activity.SETTING_MONITOR
+    if any(recovering(vm) for vm in record.vms.values()):
+        return Activity.RECOVERING
+    if any(vm.state in SWITCHED_VM_STATES for vm in record.vms.values()):
+        return Activity.VM_ACTION
+    return Activity.BROKEN if record.state is ServiceState.ERROR else Activity.NOTHING
+
+
+def recovering(vm: VmRecord) -> bool:
+    """Tell whether a recovery of *vm* is under way; one that the operator is to begin is not."""
+    return vm.recovery is not None and vm.recovery.phase is not RecoveryPhase.NEEDED
+
+
+def takes(record: DeploymentRecord, request: Request) -> bool:
+    """Tell whether *request* may be taken now."""
+    return request in TAKEN[activity(record)]
+
+
+def check(record: DeploymentRecord, request: Request) -> None:
+    """
+    Look whether *request* may be taken now.
+
+    Raises:
+        Refused: It may not (in-use); the text says what is under way and what is taken.
+
+    """
+    now = activity(record)
+    if request in TAKEN[now]:
+        return
+    possible = ", ".join([*sorted(TAKEN[now] - {Request.HEAL}), "undeploy"])
+    raise Refused(
+        "in-use",
+        f"{request} of deployment {record.key.name} cannot be taken: {now} (taken are: {possible})",
+    )
