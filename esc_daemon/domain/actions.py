@@ -31,7 +31,7 @@ class Effect(StrEnum):
     SCALE_IN = "the group gets one VM less"
 
 
-NOT_YET: Final = frozenset({Effect.RECOVER, Effect.SCALE_OUT, Effect.SCALE_IN})
+NOT_YET: Final = frozenset({Effect.SCALE_OUT, Effect.SCALE_IN})
 """Effects that actions may have and nothing here brings about."""
 
 

@@ -22,6 +22,7 @@ _SWITCHED: Final[Mapping[VmTask, tuple[EventType, str, str]]] = {
 _ALIVE: Final[Mapping[VmTask, str]] = {
     VmTask.START: "VM_Alive event received after started",
     VmTask.REBOOT: "VM_Alive event received after rebooted",
+    VmTask.SET_MONITOR: "VM_Alive event received",
 }
 
 
@@ -33,7 +34,7 @@ def vm_switched(record: DeploymentRecord, vm: VmRecord, cause: str | None = None
 
 
 def vm_alive_again(record: DeploymentRecord, vm: VmRecord) -> Event:
-    """Return VM_ALIVE after a start or a reboot that was asked for."""
+    """Return VM_ALIVE after a start, a reboot, or a setting of monitors that was asked for."""
     text = f"{_ALIVE[vm.task]}, VM ID: [{vm.name}]"
     return of_vm(record, vm, EventType.VM_ALIVE, text, interfaces=True)
 

@@ -14,6 +14,8 @@ from esc_daemon.domain.intent import (
     Interface,
     Kpi,
     Network,
+    RecoveryAction,
+    RecoveryPolicy,
     Rule,
     RuleAction,
     RuleWhen,
@@ -46,6 +48,11 @@ LIFE_RULE: Final = Rule(
 )
 
 
+HEALED: Final = RecoveryPolicy()
+UNHEALED: Final = RecoveryPolicy(action=RecoveryAction.REDEPLOY_ONLY, max_retries=0)
+"""A recovery that has failed as soon as it begins."""
+
+
 def a_tenant(*, managed: bool = True, mapped: bool = True) -> Tenant:
     return Tenant(name=TENANT, managed=managed, mapped=mapped)
 
@@ -72,6 +79,8 @@ def a_group(
     vms: int = 1,
     watched: bool = True,
     pool: tuple[str, ...] = (),
+    recovery: RecoveryPolicy = HEALED,
+    wait: int = 0,
 ) -> VmGroup:
     """Return a group with an interface in each of *networks*; *pool* belongs to the first."""
     pools = (AddressPool(network=networks[0], addresses=pool),) if pool else ()
@@ -84,6 +93,8 @@ def a_group(
         kpis=(LIFE,) if watched else (),
         rules=(LIFE_RULE,) if watched else (),
         scaling=Scaling(min_active=vms, max_active=vms, address_pools=pools),
+        recovery=recovery,
+        recovery_wait_time=wait,
     )
 
 

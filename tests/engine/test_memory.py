@@ -49,6 +49,7 @@ async def test_a_record_that_has_ended_leaves_no_mailbox(engine):
 
     assert mailboxes() == before
     assert not engine._boxes._children
+    assert not engine._boxes._homes
 
 
 async def test_a_trigger_that_breaks_is_logged_and_the_others_are_taken(engine, vim):

@@ -14,6 +14,8 @@ from esc_daemon.domain.intent import (
     Deployment,
     Interface,
     Kpi,
+    RecoveryAction,
+    RecoveryPolicy,
     Tenant,
     VmGroup,
 )
@@ -42,6 +44,7 @@ SERVICE = Deployment(
             interfaces=(Interface(nicid=0, network="n"),),
             bootup_time=BOOTUP_TIME,
             kpis=(LIFE,),
+            recovery=RecoveryPolicy(action=RecoveryAction.REDEPLOY_ONLY, max_retries=0),
         ),
     ),
 )

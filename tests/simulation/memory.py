@@ -12,7 +12,7 @@ def kept(engine: Engine) -> Iterator[str]:
     performer: Any = engine._performer
     neighbours: Any = engine._neighbours
     by_key: dict[str, Any] = {
-        "mailboxes": engine._boxes,
+        "mailboxes": [box.key for box in engine._boxes.all()],
         "timers": engine._timers._moments,
         "calls": performer._running,
         "waits for neighbours": neighbours._waits,
@@ -24,7 +24,7 @@ def kept(engine: Engine) -> Iterator[str]:
     watched = {vm for vm, key in performer._watched.items() if key not in alive}
     if watched or len(performer.monitor) != len(performer._watched):
         yield f"VMs are watched that are no more: {watched}"
-    under = {key for keys in engine._children.values() for key in keys}
+    under = {key for keys in engine._boxes._children.values() for key in keys}
     if under != alive:
         yield f"the index of tenants holds {under ^ alive}"
     if any(not waiting for waiting in neighbours._watched.values()):

@@ -14,7 +14,7 @@ from esc_daemon.domain import plan
 from esc_daemon.domain.advance import deploy, undeploy
 from esc_daemon.domain.step import Step
 from esc_daemon.engine import connectors
-from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.boxes import Boxes
 from tests.simulation import world
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.network import LossyVim
@@ -98,7 +98,7 @@ def forgotten(record):
     ("owner", "name", "broken", "text"),
     [
         (LossyVim, "remove_ports", nothing, "left behind in"),
-        (Engine, "_unused", lambda *_: None, "mailboxes of records that are no more"),
+        (Boxes, "unused", lambda *_: None, "mailboxes of records that are no more"),
         (
             plan,
             "_when_sure",

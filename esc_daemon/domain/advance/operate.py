@@ -4,11 +4,11 @@ Actions on a service and on single VMs: stop, start, reboot, monitors (ESC-WORKF
 A reboot is a stop and a start (ruling 17); a start arms the monitors again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from esc_daemon.domain import causes, tell, tell_actions
+from esc_daemon.domain import causes, tell_actions
 from esc_daemon.domain.advance.settling import (
     closed,
     entered,
@@ -328,15 +328,14 @@ def _told(record: DeploymentRecord, vm: VmRecord, event: _Tell, now: datetime) -
 
 def alive_again(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
     """*vm* lives after it was started or rebooted, or after its monitors were set."""
-    lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=None)
+    history = replace(vm.history, up_since=now)
+    lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=None, history=history)
     after = with_vm(record, lives)
-    told: Iterable[Event] = (tell_actions.vm_alive_again(after, lives),)
-    if vm.task is VmTask.SET_MONITOR:
-        told = (tell.vm_alive(after, lives),)
-        if record.action is None:
-            told = (*told, tell_actions.vm_monitor_set(after, lives))
+    told = [tell_actions.vm_alive_again(after, lives)]
     if record.action is None:
         after = _operated(after, now)
+        if vm.task is VmTask.SET_MONITOR:
+            told.append(tell_actions.vm_monitor_set(after, lives))
     return settled(record, after, tuple(told), now)
 
 

@@ -1,0 +1,331 @@
+"""Healing: its ladder, its events, its limits (ESC-WORKFLOWS sections 8 and 9; seed 003)."""
+
+from datetime import timedelta
+
+import pytest
+
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.events import EventType
+from esc_daemon.domain.ids import OperationId, ServerKey
+from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryType
+from esc_daemon.domain.record import ActionType, VmRecord
+from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServiceActed
+from tests.domain.pure_world import START, Luck, World
+from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group
+
+OP = OperationId("33333333-3333-3333-3333-333333333333")
+WAIT = 60
+INIT, REBOOT, CANCELLED = "VM_RECOVERY_INIT", "VM_RECOVERY_REBOOT", "VM_RECOVERY_CANCELLED"
+GONE, MADE, DONE = "VM_RECOVERY_UNDEPLOYED", "VM_RECOVERY_DEPLOYED", "VM_RECOVERY_COMPLETE"
+
+
+def policy(action: str = "REBOOT_THEN_REDEPLOY", retries: int = 3, kind: str = "AUTO"):
+    return RecoveryPolicy(
+        type=RecoveryType(kind), action=RecoveryAction(action), max_retries=retries
+    )
+
+
+def alive(recovery: RecoveryPolicy, *, wait: int = 0, vms: int = 1) -> World:
+    """Return a world whose service is active."""
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web", "net", vms=vms, recovery=recovery, wait=wait))})
+    world.rest()
+    world.log.clear()
+    return world
+
+
+def the_vm(world: World, index: int = 0) -> VmRecord:
+    return list(world.deployment(SHOP).vms.values())[index]
+
+
+def cross(world: World, *, holds: bool, index: int = 0) -> None:
+    vm = the_vm(world, index)
+    key = ServerKey(vm.id, vm.generation)
+    world.tell(SHOP, KpiCrossed(server=key, event_name="VM_ALIVE", holds=holds))
+
+
+def fall_silent(world: World, index: int = 0) -> None:
+    world.silent_vms.add(the_vm(world, index).id)
+    cross(world, holds=False, index=index)
+
+
+def test_a_vm_that_lives_again_after_a_reboot_is_the_same_vm() -> None:
+    # given
+    world = alive(policy())
+    # when
+    cross(world, holds=False)
+    world.rest()
+    # then
+    assert world.types() == [INIT, REBOOT, DONE]
+    done = world.log[-1]
+    assert done.source
+    assert done.target
+    assert done.source.vmid == done.target.vmid
+    assert done.message == f"Recovery: Successfully recovered VM [{the_vm(world).name}]."
+    assert the_vm(world).state is VmState.ALIVE
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+def test_a_redeployed_vm_keeps_its_name_its_ports_and_its_addresses() -> None:
+    # given
+    world = alive(policy("REDEPLOY_ONLY"))
+    before = the_vm(world)
+    # when
+    cross(world, holds=False)
+    world.rest()
+    # then
+    after = the_vm(world)
+    assert world.types() == [INIT, GONE, MADE, DONE]
+    assert (after.name, after.interfaces) == (before.name, before.interfaces)
+    assert (before.generation, after.generation) == (1, 2)
+    for event in world.log[2:]:
+        assert event.source
+        assert event.target
+        assert before.server
+        assert after.server
+        assert event.source.vmid == before.server.resource_id
+        assert event.target.vmid == after.server.resource_id
+        assert event.target.interfaces
+    assert len(world.vim.servers) == 1
+
+
+def test_a_reboot_that_does_not_help_is_followed_by_redeploys() -> None:
+    world = alive(policy(retries=2))
+    fall_silent(world)
+    world.rest()
+    assert world.types() == [INIT, REBOOT, *[GONE, MADE] * 2, f"{DONE} FAILURE"]
+    assert the_vm(world).state is VmState.ERROR
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    assert world.log[-1].message.endswith(f"for VM: [{the_vm(world).name}]")
+    assert "it did not answer" in str(world.log[-1].details)
+
+
+def test_reboot_only_never_redeploys() -> None:
+    world = alive(policy("REBOOT_ONLY", retries=2))
+    fall_silent(world)
+    world.rest()
+    assert world.types() == [INIT, REBOOT, REBOOT, f"{DONE} FAILURE"]
+    assert the_vm(world).generation == 1
+
+
+def test_retries_without_end_go_on_until_it_lives() -> None:
+    world = alive(policy("REBOOT_ONLY", retries=-1))
+    fall_silent(world)
+    for _ in range(200):
+        world._deed(strays=False)
+    assert world.types().count(REBOOT) > 10
+    world.silent_vms.clear()
+    world.rest()
+    assert world.types()[-1] == DONE
+
+
+def test_the_time_stamps_are_those_of_seed_003() -> None:
+    # given: recovery_wait_time 60, REBOOT_ONLY, max_retries 1, and a VIM that will not reboot
+    world = alive(policy("REBOOT_ONLY", retries=1), wait=WAIT)
+    began = world.now
+    told = {}
+
+    def note() -> None:
+        for kind in world.types():
+            told.setdefault(kind, (world.now - began).total_seconds())
+
+    # when
+    fall_silent(world)
+    note()
+    world.sleep(WAIT)
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    world.perform(slot, Luck.UNREACHED)
+    world.deliver(slot)
+    note()
+    world.sleep(BOOT_SECONDS - 1)
+    note()
+    world.sleep(1)
+    note()
+    # then: INIT at once, then the wait, and the whole boot though the reboot failed
+    assert told == {INIT: 0, f"{REBOOT} FAILURE": WAIT, f"{DONE} FAILURE": WAIT + BOOT_SECONDS}
+    assert world.log[1].message == f"VM [{the_vm(world).name}] failed to be rebooted."
+
+
+def test_a_vm_that_comes_back_by_itself_is_left_alone() -> None:
+    # given
+    world = alive(policy(), wait=WAIT)
+    cross(world, holds=False)
+    assert the_vm(world).state is VmState.MONITOR_DISABLED
+    # when
+    cross(world, holds=True)
+    world.rest()
+    # then
+    assert world.types() == [INIT, CANCELLED]
+    assert the_vm(world).state is VmState.ALIVE
+
+
+def test_a_vm_that_does_not_boot_in_time_is_healed_while_its_service_waits() -> None:
+    # given
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web", recovery=policy()))})
+    while world.deployment(SHOP).state is not ServiceState.INERT:
+        world.silent_vms = set(world.deployment(SHOP).vms)
+        world._deed(strays=False)
+    # when: it boots well after the reboot
+    world.sleep(BOOT_SECONDS)
+    world.silent_vms.clear()
+    state = world.deployment(SHOP).state
+    world.rest()
+    # then
+    assert state is ServiceState.INERT
+    assert world.types() == ["VM_DEPLOYED", INIT, REBOOT, DONE, "VM_ALIVE", "SERVICE_ALIVE"]
+
+
+def test_a_deployment_whose_vm_cannot_be_healed_fails() -> None:
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web", recovery=policy(retries=1)))})
+    world.silent_vms = {the_vm(world).id}
+    world.rest()
+    assert world.types() == [
+        *["VM_DEPLOYED", INIT, REBOOT, GONE, MADE],
+        f"{DONE} FAILURE",
+        "SERVICE_ALIVE FAILURE",
+    ]
+
+
+def test_several_vms_are_healed_side_by_side() -> None:
+    world = alive(policy("REDEPLOY_ONLY"), vms=3)
+    for index in range(3):
+        cross(world, holds=False, index=index)
+    world.rest()
+    for kind in (INIT, GONE, MADE, DONE):
+        assert world.types().count(kind) == 3
+    assert len(world.vim.servers) == 3
+
+
+def test_manual_recovery_is_asked_for_and_done_on_request() -> None:
+    # given
+    world = alive(policy("REDEPLOY_ONLY", kind="MANUAL"))
+    cross(world, holds=False)
+    needed = world.types()
+    # when
+    world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vm(world).id))
+    world.rest()
+    # then
+    assert needed == ["VM_MANUAL_RECOVERY_NEEDED"]
+    assert world.types()[1:] == [INIT, GONE, MADE, DONE]
+
+
+def test_manual_recovery_is_not_needed_for_a_vm_that_comes_back() -> None:
+    world = alive(policy(kind="MANUAL"))
+    cross(world, holds=False)
+    cross(world, holds=True)
+    world.rest()
+    assert world.types() == ["VM_MANUAL_RECOVERY_NEEDED", "VM_MANUAL_RECOVERY_NO_NEED"]
+    assert the_vm(world).state is VmState.ALIVE
+
+
+def test_a_deployment_does_not_wait_for_the_operator() -> None:
+    # given
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web", recovery=policy(kind="MANUAL")))})
+    world.silent_vms = {the_vm(world).id}
+    world.rest()
+    # then
+    assert world.types() == ["VM_DEPLOYED", "VM_MANUAL_RECOVERY_NEEDED", "SERVICE_ALIVE FAILURE"]
+    # and a recovery that is asked for later repairs it
+    world.silent_vms.clear()
+    world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vm(world).id))
+    world.rest()
+    assert world.types()[3:] == [INIT, REBOOT, DONE, "VM_ALIVE"]
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+def test_a_vm_that_flaps_is_left_to_the_operator() -> None:
+    # given
+    world = alive(policy())
+    # when
+    for _ in range(world.policy.recoveries_an_hour):
+        cross(world, holds=False)
+        world.rest()
+    world.log.clear()
+    cross(world, holds=False)
+    # then
+    assert world.types() == ["VM_MANUAL_RECOVERY_NEEDED"]
+    assert "recovered 6 times in an hour" in world.log[-1].message
+
+
+def test_a_new_server_that_is_refused_is_asked_for_again() -> None:
+    # given
+    world = alive(policy("REDEPLOY_ONLY", retries=2))
+    cross(world, holds=False)
+    # when
+    for luck in (Luck.DONE, Luck.REFUSED):
+        (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+        world.perform(slot, luck)
+        world.deliver(slot)
+    world.rest()
+    # then
+    assert world.types() == [INIT, GONE, f"{MADE} FAILURE", GONE, MADE, DONE]
+    assert the_vm(world).generation == 3
+
+
+def test_a_server_that_cannot_be_removed_is_not_doubled() -> None:
+    world = alive(policy("REDEPLOY_ONLY"))
+    world.stuck = True
+    cross(world, holds=False)
+    world.rest()
+    assert world.types() == [INIT, f"{GONE} FAILURE", f"{DONE} FAILURE"]
+    assert len(world.vim.servers) == 1
+    assert the_vm(world).generation == 1
+
+
+@pytest.mark.parametrize("deeds", range(12))
+def test_an_undeploy_at_any_moment_of_a_recovery_leaves_nothing(deeds: int) -> None:
+    # given
+    world = alive(policy(retries=2), wait=WAIT)
+    fall_silent(world)
+    for _ in range(deeds):
+        world._deed(strays=False)
+    # when
+    world.apply({SHOP: None})
+    world.rest()
+    # then
+    assert SHOP not in world.records
+    assert not world.vim.servers
+    assert not world.vim.ports
+    assert [e.type for e in world.log][-1] is EventType.SERVICE_UNDEPLOYED
+
+
+@pytest.mark.parametrize("deeds", range(12))
+def test_a_restart_at_any_moment_of_a_recovery_brings_it_to_its_end(deeds: int) -> None:
+    # given
+    world = alive(policy(retries=1), wait=WAIT)
+    fall_silent(world)
+    for _ in range(deeds):
+        world._deed(strays=False)
+    # when
+    world.restart()
+    world.rest()
+    # then
+    assert world.types().count(INIT) == 1
+    assert world.types()[-1] == f"{DONE} FAILURE"
+    assert len(world.vim.servers) == 1
+
+
+def test_what_is_being_recovered_cannot_be_stopped_or_recovered() -> None:
+    world = alive(policy(), wait=WAIT)
+    cross(world, holds=False)
+    with pytest.raises(Refused, match="a VM of it is being recovered"):
+        world.tell(SHOP, ServiceActed(id=OP, action=ActionType.STOP))
+    with pytest.raises(Refused, match="is being recovered"):
+        world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vm(world).id))
+
+
+def test_what_happened_to_a_vm_is_remembered() -> None:
+    world = alive(policy())
+    began = world.now
+    cross(world, holds=False)
+    world.rest()
+    history = the_vm(world).history
+    assert history.rebooted == history.recoveries[0] == began
+    assert history.reboot_cause == "VM_ALIVE no longer holds"
+    assert history.recovery_outcome == "recovered"
+    assert history.up_since is not None
+    assert history.up_since - START < timedelta(hours=1)
