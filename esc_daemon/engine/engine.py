@@ -53,6 +53,7 @@ from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.figures import EngineFigures
+from esc_daemon.engine.index import Index
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer, parts
@@ -96,7 +97,7 @@ class Engine:
         self._policy = policy
         self._new_id = new_id
         self._boxes: dict[Key, Mailbox] = {}
-        self._children: dict[TenantName | None, dict[Key, None]] = {}
+        self._index = Index()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.steps = self.broken = self.not_stored = 0
         self._closed = False
@@ -128,9 +129,7 @@ class Engine:
     def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
         """Return what stands under *tenant*, None: at the root, in the order of arrival."""
         return (
-            record
-            for key in self._children.get(tenant, ())
-            if (record := self.record(key)) is not None
+            record for key in self._index.under(tenant) if (record := self.record(key)) is not None
         )
 
     def vim_calls(self) -> Iterable[tuple[VimId, str, str, int]]:
@@ -191,7 +190,7 @@ class Engine:
         async for record in self._store.load():
             box = self._box(record.key)
             box.record = record
-            self._index(box)
+            self._index.move(record.key, None, record)
         self._connectors.take(self.records())
         if first is not None and self._connectors.wanted(fresh=not self.broadcast.last):
             await self._apply(first())
@@ -407,7 +406,7 @@ class Engine:
         for step in sealed:
             box = self._box(step.key)
             box.record = step.record
-            self._index(box)
+            self._index.move(step.key, step.before, step.record)
         if sealed and log.is_enabled_for(logging.DEBUG):
             for step in sealed:
                 told = [event.type.value for event in step.events]
@@ -458,16 +457,6 @@ class Engine:
         """Forget a mailbox without a record that nobody waits for."""
         if box.unused and self._boxes.get(box.key) is box:
             del self._boxes[box.key]
-
-    def _index(self, box: Mailbox) -> None:
-        tenant = box.key.tenant
-        if box.record is not None:
-            self._children.setdefault(tenant, {})[box.key] = None
-        else:
-            under = self._children.get(tenant, {})
-            under.pop(box.key, None)
-            if not under:
-                self._children.pop(tenant, None)
 
     def _wake(self, key: Key) -> None:
         self.tell(key, Woken())

@@ -24,7 +24,7 @@ def kept(engine: Engine) -> Iterator[str]:
     watched = {vm for vm, key in performer._watched.items() if key not in alive}
     if watched or len(performer.monitor) != len(performer._watched):
         yield f"VMs are watched that are no more: {watched}"
-    under = {key for keys in engine._children.values() for key in keys}
+    under = {key for keys in engine._index.tenants.values() for key in keys}
     if under != alive:
         yield f"the index of tenants holds {under ^ alive}"
     if any(not waiting for waiting in neighbours._watched.values()):
