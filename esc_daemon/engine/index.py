@@ -1,9 +1,14 @@
-"""Where records are found but by their keys: under a tenant."""
+"""Where records are found but by their keys: under a tenant, and by the edit that moved them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import TypeVar
 
-from esc_daemon.domain.ids import Key, TenantName
+from esc_daemon.domain.ids import Key, RecordId, TenantName
+from esc_daemon.domain.neighbours import Part, takes_part
 from esc_daemon.domain.record import Record
+
+ItemT = TypeVar("ItemT")
 
 
 class Index:
@@ -11,17 +16,41 @@ class Index:
 
     def __init__(self) -> None:
         self.tenants: dict[TenantName | None, dict[Key, None]] = {}
+        self.edits: dict[Part, dict[TenantName | None, dict[Key, RecordId]]] = {}
 
     def under(self, tenant: TenantName | None) -> Iterable[Key]:
         """Return what stands under *tenant*, None: at the root, in the order of arrival."""
         return self.tenants.get(tenant, ())
 
+    def took(self, part: Part, tenant: TenantName | None) -> Sequence[tuple[Key, RecordId]]:
+        """Return who takes part in the order of an edit: see `Took`."""
+        parts = self.edits.get(part, {})
+        found = parts.values() if tenant is None else (parts.get(tenant, {}), parts.get(None, {}))
+        return list(chain.from_iterable(keys.items() for keys in found))
+
     def move(self, key: Key, before: Record | None, record: Record | None) -> None:
         """Take note that *record* stands under *key* in place of *before*."""
         if record is None:
-            keys = self.tenants.get(key.tenant, {})
-            keys.pop(key, None)
-            if not keys:
-                self.tenants.pop(key.tenant, None)
+            _discard(self.tenants, key.tenant, key)
         elif before is None:
             self.tenants.setdefault(key.tenant, {})[key] = None
+        was, now = takes_part(before), takes_part(record)
+        for part in was:
+            if part not in now:  # who stays keeps its place
+                self._leave(part, key)
+        for part, id_ in now.items():
+            self.edits.setdefault(part, {}).setdefault(key.tenant, {})[key] = id_
+
+    def _leave(self, part: Part, key: Key) -> None:
+        _discard(self.edits[part], key.tenant, key)
+        if not self.edits[part]:
+            del self.edits[part]
+
+
+def _discard(
+    under: dict[TenantName | None, dict[Key, ItemT]], tenant: TenantName | None, key: Key
+) -> None:
+    keys = under.get(tenant, {})
+    keys.pop(key, None)
+    if not keys:
+        under.pop(tenant, None)

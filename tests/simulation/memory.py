@@ -16,7 +16,7 @@ def kept(engine: Engine) -> Iterator[str]:
         "timers": engine._timers._moments,
         "calls": performer._running,
         "waits for neighbours": neighbours._waits,
-        "crowds that wait for kin": {kin.owner for kin in neighbours._crowds},
+        "crowds that wait for kin": {kin.owner[0] for kin in neighbours._crowds if kin.owner},
     }
     for what, held in by_key.items():
         if dead := [key for key in held if key not in alive]:
@@ -27,6 +27,9 @@ def kept(engine: Engine) -> Iterator[str]:
     under = {key for keys in engine._index.tenants.values() for key in keys}
     if under != alive:
         yield f"the index of tenants holds {under ^ alive}"
+    edits = engine._index.edits.values()
+    if gone := {key for part in edits for keys in part.values() for key in keys} - alive:
+        yield f"the index of edits holds {gone}"
     if any(not waiting for waiting in neighbours._watched.values()):
         yield "neighbours are looked at for nobody"
     if any(not crowd.waiting for crowd in neighbours._crowds.values()):

@@ -7,7 +7,7 @@ from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance import deploy
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, RecordId, ServerKey
+from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
 from esc_daemon.domain.policy import begin as begin_attempt
@@ -31,8 +31,10 @@ from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
 
 
-def begin(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
-    """The entry is gone: whatever is under way is interrupted, only this goes on."""
+def begin(
+    record: DeploymentRecord, now: datetime, policy: Policy, edit: EditId | None = None
+) -> Step:
+    """The entry is gone by *edit*: whatever is under way is interrupted, only this goes on."""
     if record.state is ServiceState.UNDEPLOYING:
         return _without_successor(record)
     if record.state is ServiceState.UNDEF:
@@ -52,6 +54,7 @@ def begin(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
             OperationMove.GRANTED,
             now,
         ),
+        edit=edit,
         error=None,
     )
     return _ended_if_empty(record, going, (), now)
@@ -153,7 +156,7 @@ def neighbours_gone(
         return Step(key=record.key, before=record, record=record)
     if failures and record.error is None:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        record_left = replace(record, error=causes.first_of(failures) + more)
+        record_left = replace(record, error=causes.first_of(failures)[1] + more)
     else:
         record_left = record
     return _ended(record, record_left, (), now)
@@ -177,6 +180,7 @@ def _ended(
             owned=(),
             networks={},
             operation=None,
+            edit=None,
         )
     return Step(key=record.key, before=before, record=after, events=told)
 
