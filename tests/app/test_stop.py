@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from programs import ROOT, soon, surroundings
 
-WITHIN = 20
+WITHIN = 30
 BEGIN = """
 import asyncio, time
 from esc_daemon.app.process import run

@@ -52,7 +52,7 @@ def daemon(
 
 def fetched(program: Program, path: str) -> str:
     address = f"http://127.0.0.1:{program.ports['http']}{path}"
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:
         return answer.read().decode()
 
 

@@ -59,7 +59,7 @@ def replayed(session: manager.Manager, tenant: str, last: str) -> list[str]:
     session.create_subscription(stream_name="escEvent", start_time="2026-01-01T00:00:00Z")
     types: list[str] = []
     while last not in types:
-        notification = session.take_notification(timeout=10)
+        notification = session.take_notification(timeout=30)
         assert notification is not None, f"{last} did not come: {types}"
         event = etree.fromstring(notification.notification_xml.encode()).find("e:escEvent", NS)
         if event is not None and event.findtext("e:tenant", namespaces=NS) == tenant:
@@ -69,7 +69,7 @@ def replayed(session: manager.Manager, tenant: str, last: str) -> list[str]:
 
 def fetch(program: Program, path: str) -> tuple[int, str]:
     address = f"http://127.0.0.1:{program.ports['http']}{path}"
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:
         return answer.status, answer.read().decode()
 
 

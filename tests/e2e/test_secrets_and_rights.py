@@ -73,7 +73,7 @@ def refused(session: manager.Manager, *roots: str) -> str:
 
 def pages(daemon: Program) -> str:
     base = f"http://127.0.0.1:{daemon.ports['http']}"
-    found = (urllib.request.urlopen(f"{base}/{page}", timeout=10) for page in ("metrics", "readyz"))
+    found = (urllib.request.urlopen(f"{base}/{page}", timeout=30) for page in ("metrics", "readyz"))
     return "".join(page.read().decode() for page in found)
 
 
