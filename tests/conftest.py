@@ -2,8 +2,23 @@
 
 import asyncio
 
+import pytest
+from hypothesis import settings
+
+from esc_daemon.datamodel.schema import Schema
+
+# An example may take as long as the machine lets it: no test asserts on time.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
 
 def pytest_configure() -> None:
     # Asked for the current loop of a thread that never had one, asyncio makes one; the plugins do
     # ask, nobody closes it, and some later test fails for a loop that is not its own.
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    """Return the data model, which nobody can change: parsed once for all, as in the daemon."""
+    return Schema.load()

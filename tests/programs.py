@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
-READY_SECONDS = 30
-STOP_SECONDS = 15
-COMMAND_SECONDS = 30
+READY_SECONDS = 60
+STOP_SECONDS = 60
+COMMAND_SECONDS = 60
 LOCAL_USER = "esc-nc-admin"
 T = TypeVar("T")
 

@@ -56,10 +56,9 @@ def not_asked(error: str) -> str:
     return f"{_NOT_ASKED}{error.rpartition(_NOT_ASKED)[2]}"
 
 
-def first_of(failures: Sequence[tuple[Key, str]]) -> str:
+def first_of(failures: Sequence[tuple[Key, str]]) -> tuple[Key, str]:
     """Return the first of *failures* that does not follow from another one."""
-    errors = [error for _, error in failures]
-    return next((error for error in errors if _NOT_ASKED not in error), errors[0])
+    return next((each for each in failures if _NOT_ASKED not in each[1]), failures[0])
 
 
 def _span(time: timedelta) -> str:

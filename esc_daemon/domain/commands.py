@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from esc_daemon.domain.ids import Key, RecordId, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import Power, ResourceHandle, ServerSpec
 
@@ -37,12 +37,14 @@ class Await:
     Wait for neighbours; answered by ResourcesReady, ResourceFailed or NeighboursGone.
 
     *neighbours* are keys with the incarnation that counts (None: whichever there is). *waiter*
-    is the incarnation that waits: it stands in the answer, which may come after its end.
+    is the incarnation that waits: it stands in the answer, which may come after its end. *edit*:
+    what this edit brought or takes away, and is of a kind before, is waited for too.
     """
 
     until: Until
     waiter: RecordId
     neighbours: tuple[tuple[Key, RecordId | None], ...]
+    edit: EditId | None = None
 
     @property
     def slot(self) -> str:

@@ -1,34 +1,71 @@
 """One configuration entry can mean several records: which, and what each of them is told."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from esc_daemon.domain.ids import Key, Kind, RecordId, VimId, derived
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.ids import EditId, Key, Kind, RecordId, VimId, derived
 from esc_daemon.domain.intent import Deployment, Intent, Network
 from esc_daemon.domain.placing import home_of_network, network_key, owned_by, subnets_of
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.triggers import IntentChanged
 
 Told = tuple[Key, IntentChanged]
+Changed = tuple[Key, Intent | None]
+"""What the entry of a key becomes; None: it goes."""
+
+
+def decompose_edit(
+    changes: Sequence[Changed],
+    find: Callable[[Key], Record | None],
+    new_id: Callable[[], RecordId],
+    vim: VimId,
+) -> list[Told]:
+    """
+    Return what every touched record is told by the edit of *changes*, in their order.
+
+    *find* returns the record of a key, *new_id* an id not used before; *vim* as in `decompose`.
+
+    What an edit brings or takes away goes kind by kind, also where nothing names the other
+    (ESC-WORKFLOWS section 0). What needs what is known without the edit; only networks of their
+    own can come beside what does not name them. So without these, or alone, nothing is told of
+    the edit.
+    """
+    ids = [new_id() for _ in changes]
+    ordered = len(changes) > 1 and any(key.kind is Kind.NETWORK for key, _ in changes)
+    told: list[Told] = []
+    for (key, intent), id_ in zip(changes, ids, strict=True):
+        edit = EditId(ids[0]) if ordered and key.kind in _IN_ORDER else None
+        told += decompose(key, intent, find(key), id_, vim, edit)
+    return told
+
+
+_IN_ORDER = frozenset({Kind.TENANT, Kind.NETWORK, Kind.DEPLOYMENT})
 
 
 def decompose(
-    key: Key, intent: Intent | None, record: Record | None, new_id: RecordId, vim: VimId
+    key: Key,
+    intent: Intent | None,
+    record: Record | None,
+    new_id: RecordId,
+    vim: VimId,
+    edit: EditId | None = None,
 ) -> list[Told]:
     """
     Return what every touched record is told when the entry of *key* becomes *intent*.
 
     *record* is what stands under *key* now; *new_id* names a new incarnation if there is one,
-    *vim* is the default connector of this moment.
+    *vim* is the default connector of this moment, *edit* the edit in whose order it takes part.
     """
     target = _target(record)
-    told = [(key, IntentChanged(id=new_id, intent=intent, vim=vim))]
+    told = [(key, IntentChanged(id=new_id, intent=intent, vim=vim, edit=edit))]
     if key.kind is Kind.DEPLOYMENT:
         told += _ephemeral(key, target, intent, new_id, vim)
     elif key.kind is Kind.NETWORK:
         there = target or _Target(new_id, None, vim)
         home = there.vim or vim
-        told += _subnets(key, there.intent, intent, id_=there.id, owner=None, vim=home)
+        subnets = _subnets(key, there.intent, intent, id_=there.id, owner=None, vim=home)
+        told += [(at, replace(trigger, edit=edit)) for at, trigger in subnets]
     return told
 
 

@@ -10,6 +10,8 @@ DeploymentName = NewType("DeploymentName", str)
 RecordId = NewType("RecordId", str)
 """The uuid of one incarnation of a record: the same name deployed again gets another one."""
 DeploymentId = RecordId
+EditId = NewType("EditId", str)
+"""Names one edit: see `decompose_edit`."""
 VmGroupName = NewType("VmGroupName", str)
 VmId = NewType("VmId", str)
 """Ours, made when the VM is first wanted, stable over recovery; ends the generated VM name."""

@@ -9,21 +9,25 @@ is waited for has ended; then whoever waited fails too, and nothing was asked fo
     undeploy  the VMs (`_released`), the subnets (`_gone`), then the networks
 
 Of one deployment the first subnet waits for the last network, and on the way back the first
-network for the last subnet (`_BESIDE`); what stands alone waits for what it stands in, or holds.
+network for the last subnet (`_BESIDE`). What stands alone waits for what it stands in, or holds,
+and for what the same edit brought or takes away beside it (`_OF_EDIT`). There a removal that
+fails keeps nothing: that is the order of what need not touch each other. What was deleted since
+takes part no more. Each waits for a kind before its own, or goes: no two wait for each other.
 
 Whoever keeps the records asks again when what held the answer up (`Held`) has moved: until then
-there is none, whatever the others do. What a deployment owns of one kind (`Kin`) is looked at once
-for all who wait for it. So the lookups of a deployment grow with its networks, not with the square.
+there is none, whatever the others do. What a deployment owns of one kind, or an edit brought
+(`Kin`), is looked at once for all who wait for it. So the lookups of a deployment grow with its
+networks, not with the square.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
-from esc_daemon.domain.causes import of_resource
+from esc_daemon.domain.causes import first_of, of_resource
 from esc_daemon.domain.commands import Await, Until
-from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName
+from esc_daemon.domain.ids import EditId, Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.placing import needed_by, subnets_of
 from esc_daemon.domain.plan import holds_vim, released
@@ -42,6 +46,21 @@ Under = Callable[[TenantName], Iterable[Record]]
 Failures = tuple[tuple[Key, str], ...]
 _Neighbour = tuple[Key, RecordId | None]
 
+
+class Part(NamedTuple):
+    """One half of what an edit moves: what comes by it, or what goes (*going*)."""
+
+    edit: EditId
+    going: bool
+
+
+Took = Callable[[Part, TenantName | None], Sequence[tuple[Key, RecordId]]]
+"""
+Returns who takes part in the order of an edit, in which incarnation.
+
+Of a tenant: what stands under it, and what stands at the root, which is for all. None: of all.
+"""
+
 _LEAVING = frozenset({ResourceState.DELETING, ResourceState.LEFTOVER})
 
 _BESIDE: Final[Mapping[tuple[Kind, Until], tuple[Kind, Until]]] = {
@@ -51,15 +70,29 @@ _BESIDE: Final[Mapping[tuple[Kind, Until], tuple[Kind, Until]]] = {
 }
 """The kind that a deployment has ended before the next one begins: who waits, and for which."""
 
+_OF_EDIT: Final[Mapping[tuple[Kind, Until], tuple[Kind, ...]]] = {
+    (Kind.NETWORK, Until.READY): (Kind.TENANT,),
+    (Kind.SUBNET, Until.READY): (Kind.NETWORK,),
+    (Kind.DEPLOYMENT, Until.READY): (Kind.NETWORK, Kind.SUBNET),
+    (Kind.SUBNET, Until.GONE): (Kind.DEPLOYMENT,),
+    (Kind.NETWORK, Until.GONE): (Kind.DEPLOYMENT, Kind.SUBNET),
+}
+"""The kinds before the one that waits, of those that take part in the order of an edit."""
+
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Kin:
-    """All of one kind that the deployment *owner*, of the incarnation *id*, brought along."""
+    """
+    All of *kinds* that the deployment *owner* brought along, and that *edit* moved.
 
-    owner: Key
-    id: RecordId
-    kind: Kind
+    *tenant* is whose of the edit: see `Took`. Deployments are waited for until they have no VM.
+    """
+
+    kinds: tuple[Kind, ...]
     until: Until
+    owner: tuple[Key, RecordId] | None = None
+    edit: EditId | None = None
+    tenant: TenantName | None = None
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -78,7 +111,21 @@ class Held:
 Ended = Callable[[Kin], Failures | None]
 
 
-def answer(key: Key, wait: Await, find: Find, under: Under) -> NeighbourTrigger | None:
+def takes_part(record: Record | None) -> dict[Part, RecordId]:
+    """Return in the order of which edits *record* takes part, and in which incarnation."""
+    found: dict[Part, RecordId] = {}
+    if not isinstance(record, (DeploymentRecord, ResourceRecord)):
+        return found
+    if record.edit is not None:
+        found[Part(record.edit, going=record.intent is None)] = record.id
+    if record.successor is not None and record.successor.edit is not None:
+        found[Part(record.successor.edit, going=False)] = record.successor.id
+    return found
+
+
+def answer(
+    key: Key, wait: Await, find: Find, under: Under, took: Took = lambda *_: ()
+) -> NeighbourTrigger | None:
     """
     Return the answer to the wait of the record *key*, None while there is none.
 
@@ -86,7 +133,7 @@ def answer(key: Key, wait: Await, find: Find, under: Under) -> NeighbourTrigger 
     """
 
     def ended(kin: Kin) -> Failures | None:
-        found = look_at_kin(kin, find)
+        found = look_at_kin(kin, find, took)
         return None if isinstance(found, Held) else found
 
     found = look(key, wait, find, under, ended)
@@ -129,22 +176,37 @@ def look(
         beside = ended(kin)
         if beside is None:
             return kin
-        failures = failures or beside
+        failures += beside
     return _answer(key, wait, find, failures)
 
 
-def look_at_kin(kin: Kin, find: Find, place: int = 0) -> Held | Failures:
+def look_at_kin(kin: Kin, find: Find, took: Took, place: int = 0) -> Held | Failures:
     """Return what failed of *kin* when all of it has ended, else what holds it up."""
-    owner = find(kin.owner)
-    if not isinstance(owner, DeploymentRecord) or owner.id != kin.id:
+    members = _members(kin, find, took)
+    for index in _from(place, len(members)):
+        at, id_ = members[index]
+        if at.kind not in kin.kinds:
+            continue
+        until = Until.RELEASED if at.kind is Kind.DEPLOYMENT else kin.until
+        if _pends(until, find(at), id_):
+            return Held(by=(at,) if kin.owner is None else (at, kin.owner[0]), place=index)
+    if kin.owner is None and kin.until is not Until.READY:
         return ()
-    owned = owner.owned
-    for index in _from(place, len(owned)):
-        at, id_ = owned[index]
-        if at.kind is kin.kind and _pends(kin.until, find(at), id_):
-            return Held(by=(at, kin.owner), place=index)
-    members = ((at, id_, find(at)) for at, id_ in owned if at.kind is kin.kind)
-    return _failed(kin.until, members)
+    ended = ((at, id_, find(at)) for at, id_ in members if at.kind in kin.kinds)
+    return _failed(kin.until, ended)
+
+
+def _members(kin: Kin, find: Find, took: Took) -> Sequence[tuple[Key, RecordId]]:
+    owned: Sequence[tuple[Key, RecordId]] = ()
+    if kin.owner is not None:
+        owner = find(kin.owner[0])
+        if not isinstance(owner, DeploymentRecord) or owner.id != kin.owner[1]:
+            return ()
+        owned = owner.owned
+    if kin.edit is None:
+        return owned
+    part = Part(kin.edit, going=kin.until is not Until.READY)
+    return (*owned, *took(part, kin.tenant))
 
 
 def _held(key: Key, wait: Await, find: Find, place: int) -> Held | None:
@@ -181,19 +243,25 @@ def _subnets(key: Key, record: Record) -> list[tuple[Key, RecordId]]:
 
 
 def _kin_beside(key: Key, wait: Await, find: Find) -> Kin | None:
-    """Return what else of the same deployment comes before the record *key*: see `_BESIDE`."""
+    """Return what else of the same deployment or edit comes before the record *key*."""
+    if wait.edit is not None:
+        kinds = _OF_EDIT.get((key.kind, wait.until))
+        if kinds is None or (kinds == (Kind.TENANT,) and key.tenant is not None):
+            return None  # what stands in a tenant waits for that one
+        return Kin(kinds=kinds, until=wait.until, edit=wait.edit, tenant=key.tenant)
     beside = _BESIDE.get((key.kind, wait.until))
     waiting = find(key) if beside else None
     if beside is None or not isinstance(waiting, ResourceRecord) or waiting.owner is None:
         return None
-    at, id_ = waiting.owner
-    owner = find(at)
-    if not isinstance(owner, DeploymentRecord) or owner.id != id_:
+    owner = find(waiting.owner[0])
+    if not isinstance(owner, DeploymentRecord) or owner.id != waiting.owner[1]:
         return None
-    if wait.until is not Until.READY and owner.intent is not None:
+    ready = wait.until is Until.READY
+    if not ready and owner.intent is not None:
         return None
     kind, until = beside
-    return Kin(owner=at, id=id_, kind=kind, until=until)
+    edit = owner.edit if ready else None  # its subnets come after all networks of its edit
+    return Kin(kinds=(kind,), until=until, owner=waiting.owner, edit=edit, tenant=key.tenant)
 
 
 def _other(record: Record | None, id_: RecordId | None) -> bool:
@@ -249,7 +317,7 @@ def _answer(key: Key, wait: Await, find: Find, failures: Failures) -> NeighbourT
     if wait.until is not Until.READY:
         return NeighboursGone(waiter=wait.waiter, failures=failures)
     if failures:
-        at, error = failures[0]
+        at, error = first_of(failures)
         return ResourceFailed(waiter=wait.waiter, key=at, error=error)
     handles: dict[Key, ResourceHandle] = {}
     for neighbour in wait.neighbours:

@@ -118,7 +118,7 @@ def _await(
     until: Until,
     neighbours: tuple[tuple[Key, RecordId | None], ...],
 ) -> Await:
-    return Await(until=until, waiter=record.id, neighbours=neighbours)
+    return Await(until=until, waiter=record.id, neighbours=neighbours, edit=record.edit)
 
 
 def _check(record: ConnectorRecord, now: datetime) -> _Due:

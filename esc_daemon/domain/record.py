@@ -7,7 +7,16 @@ from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId, VmGroupName, VmId
+from esc_daemon.domain.ids import (
+    NO_VIM,
+    EditId,
+    Key,
+    OperationId,
+    RecordId,
+    VimId,
+    VmGroupName,
+    VmId,
+)
 from esc_daemon.domain.intent import (
     DefaultVimConnector,
     Deployment,
@@ -239,6 +248,7 @@ class Successor:
     id: RecordId
     intent: Deployment
     vim: VimId = NO_VIM
+    edit: EditId | None = None
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -249,9 +259,10 @@ class DeploymentRecord:
     *intent* None: it is to go. *vim* is the connector of the groups that name none: what was the
     default when the deployment was accepted (here and elsewhere empty in rows of before there
     were connectors, where it stands for the present default). *tenant* and *networks* are what
-    its neighbours told when they were ready. *action* is the action on the whole service that is
-    under way. A record with neither intent nor VMs may rest for its
-    *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and opdata does not show it.
+    its neighbours told when they were ready. *edit* is that by which it came, until then, or that
+    by which it goes: None where the edit moved nothing else that it must wait for. *action* is the
+    action on the whole service that is under way. A record with neither intent nor VMs may rest for
+    its *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and opdata does not show it.
     """
 
     key: Key
@@ -266,6 +277,7 @@ class DeploymentRecord:
     operation: OperationOccurrence | None = None
     action: ActionType | None = None
     successor: Successor | None = None
+    edit: EditId | None = None
     leftovers: tuple[Leftover, ...] = ()
     error: str | None = None
     revision: int = 0
@@ -283,6 +295,7 @@ class ResourceSuccessor(Generic[ResourceT]):
     intent: ResourceT
     owner: tuple[Key, RecordId] | None
     vim: VimId = NO_VIM
+    edit: EditId | None = None
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -292,7 +305,7 @@ class ResourceRecord(Generic[ResourceT]):
 
     *vim* is where it lives, fixed when it was accepted. *made* is what was last asked of the VIM:
     a removal needs it after *intent* is None. *owner* is the deployment whose ephemeral network it
-    is.
+    is. *edit* is the edit by which it came or goes, None where it is waited for by need alone.
     """
 
     key: Key
@@ -307,6 +320,7 @@ class ResourceRecord(Generic[ResourceT]):
     attempt: Attempt | None = None
     unsure_until: datetime | None = None
     successor: ResourceSuccessor[ResourceT] | None = None
+    edit: EditId | None = None
     error: str | None = None
     revision: int = 0
     epoch: int = 0

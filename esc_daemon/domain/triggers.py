@@ -9,7 +9,16 @@ concerns it and ignores the rest.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import (
+    NO_VIM,
+    EditId,
+    Key,
+    OperationId,
+    RecordId,
+    ServerKey,
+    VimId,
+    VmId,
+)
 from esc_daemon.domain.intent import Intent, VimConnector
 from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.specs import Power, ResourceHandle, Server, VimStatus
@@ -22,13 +31,15 @@ class IntentChanged:
 
     *id* names the incarnation in case this creates one (law 1: ids come from outside).
     *owner* is set for the ephemeral networks of a deployment. *vim* is the connector in which
-    lives what the intent gives no place to.
+    lives what the intent gives no place to. *edit* is set where the order of kinds of that edit
+    holds beyond what needs what (`decompose_edit`).
     """
 
     id: RecordId
     intent: Intent | None
     owner: tuple[Key, RecordId] | None = None
     vim: VimId = NO_VIM
+    edit: EditId | None = None
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

@@ -35,7 +35,7 @@ def told_by(action: Action, id_: OperationId, boxes: Boxes) -> tuple[Key, Action
 
 def _vm_of(name: str, boxes: Boxes) -> tuple[Key, VmId]:
     vm = VmId(name[-_ID_LENGTH:])
-    key = boxes.home_of(vm)
+    key = boxes.index.vms.get(vm)
     record = boxes.record(key) if key is not None else None
     if key is None or not isinstance(record, DeploymentRecord) or record.vms[vm].name != name:
         text = f"there is no VM [{name}]; opdata has the generated names (vm_instance/name)"

@@ -1,23 +1,19 @@
-"""The mailboxes by key, and the ways to find a record: under its tenant, by a VM of it."""
+"""The mailboxes by key, and the records in them."""
 
 from collections.abc import Iterable, Sequence
 
-from esc_daemon.domain.ids import Key, TenantName, VmId
-from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.ids import Key, TenantName
+from esc_daemon.domain.record import Record
+from esc_daemon.engine.index import Index
 from esc_daemon.engine.mailbox import Mailbox
 
 
 class Boxes:
-    """
-    What the engine keeps: a mailbox a record.
-
-    Iterating yields the mailboxes in the order in which they came to be.
-    """
+    """What the engine keeps: a mailbox a record, in the order in which they came to be."""
 
     def __init__(self) -> None:
         self._boxes: dict[Key, Mailbox] = {}
-        self._children: dict[TenantName | None, dict[Key, None]] = {}
-        self._homes: dict[VmId, Key] = {}
+        self.index = Index()
 
     def all(self) -> Sequence[Mailbox]:
         """Return every mailbox."""
@@ -43,25 +39,7 @@ class Boxes:
         """Let *record* be seen as the one of *key* from now on; None: there is none."""
         box = self.box(key)
         before, box.record = box.record, record
-        if record is not None:
-            self._children.setdefault(key.tenant, {})[key] = None
-        else:
-            under = self._children.get(key.tenant, {})
-            under.pop(key, None)
-            if not under:
-                self._children.pop(key.tenant, None)
-        self._index_vms(key, before, record)
-
-    def _index_vms(self, key: Key, before: Record | None, record: Record | None) -> None:
-        old = before.vms if isinstance(before, DeploymentRecord) else {}
-        new = record.vms if isinstance(record, DeploymentRecord) else {}
-        if old.keys() == new.keys():
-            return
-        for vm in old:
-            if vm not in new:
-                self._homes.pop(vm, None)
-        for vm in new:
-            self._homes[vm] = key
+        self.index.move(key, before, record)
 
     def record(self, key: Key) -> Record | None:
         """Return the record of *key* as it was last committed."""
@@ -75,11 +53,5 @@ class Boxes:
     def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
         """Return what stands under *tenant*, None: at the root, in the order of arrival."""
         return (
-            record
-            for key in self._children.get(tenant, ())
-            if (record := self.record(key)) is not None
+            record for key in self.index.under(tenant) if (record := self.record(key)) is not None
         )
-
-    def home_of(self, vm: VmId) -> Key | None:
-        """Return the key of the deployment that has *vm*."""
-        return self._homes.get(vm)

@@ -24,7 +24,7 @@ from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.decompose import decompose, entry_of
+from esc_daemon.domain.decompose import decompose_edit, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId
 from esc_daemon.domain.leftovers import (
@@ -108,7 +108,9 @@ class Engine:
         self._context = contextvars.copy_context()
         self._connectors = ConnectorGuard(vims, self.record, self.records)
         self.broadcast = Broadcast(last_event)
-        self._neighbours = Neighbours(self.record, self.records_under, self.tell)
+        self._neighbours = Neighbours(
+            self.record, self.records_under, self._boxes.index.took, self.tell
+        )
         self._performer = Performer(
             vims=vims,
             monitor=monitor,
@@ -227,13 +229,8 @@ class Engine:
     def _told(self, edit: Edit) -> list[tuple[Key, IntentChanged]]:
         """Return what each touched record is told, as the records stand now."""
         default = self._connectors.after(edit).default or NO_VIM
-        return [
-            told
-            for change in edit.changes
-            for told in decompose(
-                change.key, change.intent, self.record(change.key), self._new_id(), default
-            )
-        ]
+        changes = [(change.key, change.intent) for change in edit.changes]
+        return decompose_edit(changes, self.record, self._new_id, default)
 
     async def _taken(
         self, told: list[tuple[Key, IntentChanged]], edit: Edit

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from esc_daemon.domain.commands import Await, Until
-from esc_daemon.domain.ids import Key, TenantName
-from esc_daemon.domain.neighbours import Failures, Held, Kin, look, look_at_kin
+from esc_daemon.domain.ids import Key, Kind, TenantName
+from esc_daemon.domain.neighbours import Failures, Held, Kin, Took, look, look_at_kin
 from esc_daemon.domain.record import Record
 from esc_daemon.domain.triggers import Trigger
 
@@ -25,17 +25,22 @@ class Neighbours:
     """Who waits for whom. Nothing of it is stored: it follows from the plans."""
 
     def __init__(
-        self, lookup: Lookup, children: Children, tell: Callable[[Key, Trigger], None]
+        self,
+        lookup: Lookup,
+        children: Children,
+        took: Took,
+        tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._lookup = lookup
         self._children = children
+        self._took = took
         self._tell = tell
         self._waits: dict[Key, tuple[Await, Held | Kin]] = {}
         self._watched: dict[Key, dict[Key | Kin, None]] = {}
         self._childless: dict[TenantName, Key] = {}
         self._crowds: dict[Kin, _Crowd] = {}
         self._ended: tuple[Kin, Failures] | None = None
-        """The kin that was last seen to have ended, good until one of its kind moves."""
+        """The kin that was last seen to have ended, good until one of its kinds moves."""
 
     def wait(self, key: Key, command: Await) -> None:
         """Tell the record of *key* once *command* is met, at the latest with the next change."""
@@ -59,7 +64,7 @@ class Neighbours:
 
     def changed(self, key: Key) -> None:
         """Look again at everything that the record of *key* held up."""
-        if self._ended is not None and key.kind in {self._ended[0].kind, self._ended[0].owner.kind}:
+        if self._ended is not None and key.kind in {*self._ended[0].kinds, Kind.DEPLOYMENT}:
             self._ended = None
         for waiting in tuple(self._watched.get(key, ())):
             if isinstance(waiting, Kin):
@@ -92,7 +97,7 @@ class Neighbours:
         if kin in self._crowds:
             return None
         if self._ended is None or self._ended[0] != kin:
-            found = look_at_kin(kin, self._lookup)
+            found = look_at_kin(kin, self._lookup, self._took)
             if isinstance(found, Held):
                 self._crowds[kin] = _Crowd(found)
                 self._watch(found, kin)
@@ -103,7 +108,7 @@ class Neighbours:
     def _look_for_all(self, kin: Kin) -> None:
         crowd = self._crowds[kin]
         self._unwatch(crowd.held, kin)
-        found = look_at_kin(kin, self._lookup, crowd.held.place)
+        found = look_at_kin(kin, self._lookup, self._took, crowd.held.place)
         if isinstance(found, Held):
             crowd.held = found
             self._watch(found, kin)

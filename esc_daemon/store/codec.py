@@ -90,6 +90,8 @@ def encode_head(record: Record) -> str:
         raise StoreError(f"{record.key.name}: no record of kind {record.key.kind} is known")
     head: dict[str, Any] = {name: getattr(record, name) for name in _HEADS[type(record)]}
     head["intent"] = None
+    if "edit" in head and head["edit"] is None:  # as nearly everywhere
+        del head["edit"]
     return _ENCODER.encode(head).decode()
 
 

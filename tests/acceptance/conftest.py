@@ -5,11 +5,6 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.vault import Vault, new_key
 
 
-@pytest.fixture(scope="session")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 def datastore(schema: Schema) -> Datastore:
     return Datastore(schema, Vault(new_key()))

@@ -15,11 +15,6 @@ ESC = "http://www.cisco.com/esc/esc"
 TENANTS = "/e:esc_datamodel/e:tenants/e:tenant"
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 def nacm(*lists: str, head: str = "") -> Nacm:
     return read_nacm(
         f'<nacm xmlns="{NACM_NS}" xmlns:e="{ESC}" xmlns:m="{MONITORING_NS}" xmlns:n="{NACM_NS}">'

@@ -8,7 +8,6 @@ searches every rule from the first on.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -178,11 +177,6 @@ READINGS = st.builds(
     read_default=st.booleans(),
     write_default=st.booleans(),
 )
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,11 +18,6 @@ GROUP = ("tenants", "tenant", "deployments", "deployment", "vm_group")
 SCALING = "/e:esc_datamodel" + "".join(f"/e:{each}" for each in (*GROUP, "scaling"))
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 def rule(action: str, path: str) -> str:
     return (
         f"<rule><name>{action}</name><path>{path}</path>"

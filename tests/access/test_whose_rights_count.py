@@ -40,11 +40,6 @@ class World:
         return self.control.rights(user).may_call(*KILL)
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 def it(schema: Schema, tmp_path: Path) -> World:
     return World(schema, tmp_path)

@@ -76,7 +76,7 @@ async def test_a_port_in_use_is_told_with_the_listener_and_the_setting_that_move
 
 
 async def test_a_listener_that_can_be_had_is_closed_when_the_daemon_fails():
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         listener = http_listener(create_app([]), "127.0.0.1", 0)
         with pytest.raises(ZeroDivisionError):
             async with listening("HTTP", "http_port", listener) as port:

@@ -32,11 +32,10 @@ ELSEWHERE = {"events_kept", "events_days", "login_failures", "replies_bytes", "c
 """Bounds of the event log, of logins, of replies and of trials: the tests below."""
 
 
-async def test_each_limit_of_the_settings_reaches_the_listener() -> None:
+async def test_each_limit_of_the_settings_reaches_the_listener(schema: Schema) -> None:
     known = LimitSettings.model_fields
     chosen = {name: (field.default or 0) + 1 for name, field in known.items()}
     settings = Settings(limits=LimitSettings(**chosen))
-    schema = Schema.load()
     nothing = cast("Any", None)
 
     given: dict[str, Any] = {}

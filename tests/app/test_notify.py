@@ -21,7 +21,7 @@ def test_words_reach_the_socket_of_the_service_manager(tmp_path: Path, abstract:
     name = f"@esc-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0{name[1:]}" if abstract else name)
-        manager.settimeout(5)
+        manager.settimeout(30)
 
         service_manager({"NOTIFY_SOCKET": name})("READY=1", "STATUS=well")
 

@@ -4,15 +4,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import ROOT, surroundings
+from programs import ROOT, soon, surroundings
 
-WITHIN = 20
+WITHIN = 30
 BEGIN = """
 import asyncio, time
 from esc_daemon.app.process import run
@@ -100,15 +99,15 @@ def test_a_log_that_nobody_reads_keeps_no_process_that_shall_end(signals: int):
 
 def wait_until_it_is_taken(pid: int) -> None:
     """Wait until no signal waits for the process *pid*, or it has ended."""
-    until = time.monotonic() + WITHIN
-    while time.monotonic() < until:
+
+    def taken() -> bool | None:
         try:
             status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         except FileNotFoundError:
-            return
-        if re.search(r"^ShdPnd:\s*0+$", status, re.MULTILINE):
-            return
-        time.sleep(0.01)
+            return True
+        return True if re.search(r"^ShdPnd:\s*0+$", status, re.MULTILINE) else None
+
+    soon(taken, WITHIN)
 
 
 def test_a_hangup_only_opens_the_log_anew():

@@ -38,11 +38,6 @@ WORDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 def test_the_actions_are_those_of_the_data_model(schema: Schema) -> None:
     assert set(schema.rpcs()) == ACTIONS
     assert {root.name for root in schema.roots()} <= ESC_ROOTS

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from client_contract import SECONDS, Door
-from programs import ROOT, run, surroundings
+from programs import ROOT, surroundings
+from witness import client
 
 DOCS = ROOT / "docs"
 SHOWN = (
@@ -79,25 +80,36 @@ def assert_in_order(words: tuple[str, ...], text: str) -> None:
         at = found + len(word)
 
 
-def client(door: Door, *words: str) -> None:
-    """Run our own client, which waits."""
-    login = ("--data-dir", str(door.daemon.folder), "--timeout", str(SECONDS))
-    done = run("esc_nc_cli", *login, *words, "--wait")
-    assert done.returncode == 0, done.stderr
+def brought(door: Door, *words: str) -> None:
+    """Let our own client do it, and wait."""
+    done = client(door.daemon, *words, "--wait")
+    assert done.exit_code == 0, done.stderr
 
 
 @pytest.fixture
 def deployed(door: Door) -> None:
     """Have the example live, so that a recipe that does not wait finds it."""
-    client(door, "edit-config", str(HELLO))
+    brought(door, "edit-config", str(HELLO))
+
+
+@pytest.fixture(scope="module")
+def deployed_before(door: Door) -> None:
+    """Have in the event log that the example lived."""
+    brought(door, "edit-config", str(HELLO))
 
 
 @pytest.fixture
-def deployed_once(deployed: None, door: Door) -> Iterator[None]:
+def deployed_once(deployed_before: None, door: Door) -> Iterator[None]:
     """Have in the event log that the example lived, and nothing of it any more."""
-    client(door, "delete-tenant", "hello")
+    take_away(door)
     yield
-    client(door, "delete-tenant", "hello")
+    take_away(door)
+
+
+def take_away(door: Door) -> None:
+    """Let nothing of the example be there, whether or not it was."""
+    done = client(door.daemon, "delete-tenant", "hello", "--wait")
+    assert done.exit_code == 0 or "data-missing" in done.stderr, done.stderr
 
 
 def test_every_client_of_the_page_has_a_recipe_that_can_be_run() -> None:

@@ -16,11 +16,6 @@ OK = f'<rpc-reply xmlns="{BASE_NS}" message-id="1">\n  <ok/>\n</rpc-reply>\n'
 OF_THIS_MACHINE = ("status", "stats")
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 class Played:
     """One case being played: what came out of each step."""
 

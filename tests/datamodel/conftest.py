@@ -5,11 +5,6 @@ from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 
 
-@pytest.fixture(scope="session")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 def datastore(schema: Schema) -> Datastore:
     return Datastore(schema, VAULT)

@@ -7,7 +7,6 @@ from esc_daemon.datamodel.entries import Entry, EntryPath
 from esc_daemon.datamodel.faults import SchemaError
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.selection import EVERYTHING, Selection, selection_of
-from esc_daemon.datamodel.tree import yang_directory
 from esc_daemon.domain.ids import Key, Kind, TenantName
 from esc_daemon.domain.intent import Deployment, Network, Tenant
 from esc_daemon.netconf.edit import DefaultOperation
@@ -381,27 +380,22 @@ def test_a_selection_is_returned_whole(
     assert found == expected
 
 
-class CountingSchema(Schema):
-    """A schema that remembers what it was asked to validate."""
+def test_an_edit_validates_what_it_changes_and_nothing_else(
+    schema: Schema, datastore: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    validate = schema.validate
 
-    def __init__(self) -> None:
-        super().__init__(yang_directory())
-        self.seen: list[bytes] = []
+    def seen_and_validated(document: bytes) -> list[SchemaError]:
+        seen.append(document)
+        return validate(document)
 
-    def validate(self, document: bytes) -> list[SchemaError]:
-        self.seen.append(document)
-        return super().validate(document)
-
-
-def test_an_edit_validates_what_it_changes_and_nothing_else() -> None:
-    schema = CountingSchema()
-    datastore = Datastore(schema, VAULT)
     commit(datastore, network() + service() + service(owner="u"))
-    schema.seen.clear()
+    monkeypatch.setattr(schema, "validate", seen_and_validated)
 
     commit(datastore, service(GROUP.replace(">60<", ">61<")))
 
-    (document,) = schema.seen
+    (document,) = seen
     assert document.count(b"<deployment>") == 1
     assert b"<bootup_time>61<" in document
 

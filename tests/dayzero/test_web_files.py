@@ -225,7 +225,6 @@ async def test_of_a_long_url_an_error_tells_the_beginning(web: WebServer, files:
         ("ftp://127.0.0.1/a", "another scheme"),
         ("https://127.0.0.1/a", "another scheme"),
         ("/a", "redirections"),
-        ("http://169.254.169.254/a", "not fetched from 169.254.169.254"),
     ],
 )
 async def test_a_redirection_that_leads_astray_is_refused(
@@ -234,6 +233,17 @@ async def test_a_redirection_that_leads_astray_is_refused(
     web.put("/a", b"", f"Location: {location}", status="302 Found")
 
     assert word in await refusal(files, web.url("/a"))
+
+
+async def test_a_redirection_to_what_may_not_be_asked_is_refused(web: WebServer) -> None:
+    async with a_web_server() as other:
+        files = WebFiles(timeout=10, own_ports=[other.port])
+        web.put("/a", b"", f"Location: {other.url('/b')}", status="302 Found")
+
+        text = await refusal(files, web.url("/a"))
+
+    assert f"not fetched from 127.0.0.1 port {other.port}" in text
+    assert other.asked == []
 
 
 @pytest.mark.parametrize(
@@ -255,9 +265,12 @@ def test_files_come_from_unicast_addresses_and_no_metadata(address: str, allowed
 
 
 async def test_an_address_that_may_not_be_asked_is_named(files: WebFiles) -> None:
-    text = await refusal(files, "http://169.254.169.254/latest/meta-data")
+    # by what decides, without a socket
+    with pytest.raises(DayZeroRefused) as refused:
+        await files._addresses(httpx.URL("http://169.254.169.254/latest/meta-data"))
 
-    assert "day-0 files are not fetched from 169.254.169.254 port 80" in text
+    text = "day-0 files are not fetched from 169.254.169.254 port 80"
+    assert text in str(refused.value)
 
 
 @pytest.mark.parametrize("host", ["fd00:ec2::254%1", "fe80::1%lo"])
@@ -291,12 +304,20 @@ async def test_the_address_that_was_judged_is_the_one_that_is_asked(
     web: WebServer, files: WebFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web.put("/a", b"text")
-    asked = resolved(monkeypatch, **{"files.example": "169.254.169.254,127.0.0.1"})
+    asked = resolved(monkeypatch, **{"files.example": "127.0.0.1"})
 
     assert await files.fetch(web.url("/a", host="files.example"), LIMIT) == b"text"
 
     assert asked == ["files.example"]
     assert web.asked[0]["host"] == f"files.example:{web.port}"
+
+
+async def test_of_many_addresses_those_that_may_be_asked_are_left(
+    files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved(monkeypatch, **{"files.example": "169.254.169.254,127.0.0.1"})
+    found = await files._addresses(httpx.URL("http://files.example/a"))
+    assert list(map(str, found)) == ["127.0.0.1"]
 
 
 async def test_an_address_where_nobody_is_leads_to_the_next(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid5
 
@@ -26,7 +27,7 @@ from esc_daemon.domain.commands import (
     VimCall,
     Watch,
 )
-from esc_daemon.domain.decompose import decompose
+from esc_daemon.domain.decompose import decompose_edit
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Deployment, Resource
@@ -58,6 +59,7 @@ from esc_daemon.domain.triggers import (
     Trigger,
     Woken,
 )
+from tests.order_of_kinds import out_of_turn, took
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 VIM: Final = VimId("sim")
@@ -180,17 +182,20 @@ class World:
 
     def apply(self, edit: Edit) -> None:
         """Take all of *edit* or, where one record refuses, nothing."""
-        steps: list[Step] = []
-        for key in sorted(edit, key=str):
-            self.ids += 1
-            new_id = RecordId(str(uuid5(ROOM, str(self.ids))))
-            for at, trigger in decompose(key, edit[key], self.records.get(key), new_id, VIM):
-                steps.append(advance(at, self.records.get(at), trigger, self.now, self.policy))
+        changes = [(key, edit[key]) for key in sorted(edit, key=str)]
+        steps = [
+            advance(at, self.records.get(at), trigger, self.now, self.policy)
+            for at, trigger in decompose_edit(changes, self.records.get, self._new_id, VIM)
+        ]
         assert len({step.key for step in steps}) == len(steps)
         for step in steps:
             self._commit(step)
         for step in steps:
             self._replan(step.key)
+
+    def _new_id(self) -> RecordId:
+        self.ids += 1
+        return RecordId(str(uuid5(ROOM, str(self.ids))))
 
     # ---- steps
 
@@ -206,6 +211,7 @@ class World:
             self.records.pop(step.key, None)
         else:
             self.records[step.key] = step.record
+        assert not list(out_of_turn(step, self.records))
         self.log.extend(step.events)
 
     def _replan(self, key: Key) -> None:
@@ -367,6 +373,7 @@ class World:
             wait,
             self.records.get,
             lambda tenant: [r for at, r in self.records.items() if at.tenant == tenant],
+            partial(took, self.records),
         )
 
     # ---- monitors

@@ -49,6 +49,7 @@ NETWORKS: Final[tuple[Network, ...]] = (
 )
 SHOPS: Final = (dep_key("shop"), dep_key("stall"))
 NET: Final = net_key()
+SHARED: Final = net_key("shared", None)
 IMAGE: Final = Key(Kind.IMAGE, None, "linux")
 PAUSES: Final = (0.5, 3.0, 30.0, 61.0, 301.0, 1300.0)
 COMMANDS_A_THING: Final = 60
@@ -108,6 +109,20 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(what=st.integers(0, len(NETWORKS) - 1))
     def have_a_network(self, what: int) -> None:
         self.edit({NET: NETWORKS[what]})
+
+    @precondition(lambda self: self.config.get(ACME))
+    @rule(
+        at=st.integers(0, len(SHOPS) - 1),
+        what=st.integers(0, len(DEPLOYMENTS) - 1),
+        network=st.integers(0, len(NETWORKS)),
+    )
+    def deploy_beside_a_network(self, at: int, what: int, network: int) -> None:
+        there = NETWORKS[network] if network < len(NETWORKS) else None
+        self.edit({SHOPS[at]: DEPLOYMENTS[what], NET: there, SHARED: a_network("shared", "a")})
+
+    @rule(at=st.integers(0, len(SHOPS) - 1))
+    def undeploy_beside_a_network(self, at: int) -> None:
+        self.edit({SHOPS[at]: None, NET: None, SHARED: None})
 
     @rule()
     def have_no_network(self) -> None:

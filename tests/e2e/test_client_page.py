@@ -63,15 +63,8 @@ def test_each_shell_is_given_a_script_and_completes_what_was_begun(
 ) -> None:
     # given
     def asked(how: str, **environment: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "esc_nc_cli"],
-            cwd=ROOT,
-            env=surroundings(_ESC_NC_CLI_COMPLETE=f"{shell}_{how}", **environment),
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        variables = {"_ESC_NC_CLI_COMPLETE": f"{shell}_{how}", **environment}
+        done = CliRunner().invoke(main, env=variables, prog_name="esc_nc_cli")
         assert done.stderr == ""
         return done.stdout
 

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from programs import Program, a_daemon, run
+from programs import a_daemon
+from witness import client
 
 from esc_daemon.access.vault_key import vault_key
 from esc_daemon.vault import Vault
@@ -76,11 +77,6 @@ def deployment(checksum: str) -> str:
     )
 
 
-def client(daemon: Program, *words: str) -> tuple[int, str]:
-    done = run("esc_nc_cli", "--data-dir", str(daemon.folder), "--timeout", "25", *words)
-    return done.returncode, done.stdout + done.stderr
-
-
 def guests(data: Path) -> list[str]:
     """Return the day-0 texts of the servers of the embedded simulator."""
     state = data / "simulator.state"
@@ -96,17 +92,17 @@ def test_a_file_of_a_file_server_reaches_the_guest_once_the_login_is_right(tmp_p
         client(daemon, "edit-config", document(tmp_path, file_server(port, "wrong")))
         service = document(tmp_path, deployment(f"sha256:{digest}"))
         # when it is deployed
-        code, told = client(daemon, "edit-config", "--wait", service)
+        done = client(daemon, "edit-config", "--wait", service)
         # then
-        assert code == 1
-        assert f"http://127.0.0.1:{port}/day0/csr.txt: the server answers 401" in told
+        assert done.exit_code == 1
+        assert f"http://127.0.0.1:{port}/day0/csr.txt: the server answers 401" in done.output
         assert guests(data) == []
         # and when the password is set right, and it is deployed anew
         client(daemon, "delete-dep", "--wait", "t", "dep")
         client(daemon, "edit-config", document(tmp_path, file_server(port, PASSWORD)))
         service = document(tmp_path, deployment(f"sha256:{digest}"))
-        code, told = client(daemon, "edit-config", "--wait", service)
+        done = client(daemon, "edit-config", "--wait", service)
         # then
-        assert code == 0, told
+        assert done.exit_code == 0, done.output
         assert guests(data)[-1].startswith("hostname csr-1\naddress 10.")
         assert PASSWORD not in daemon.log.read_text()

@@ -50,7 +50,7 @@ def worked(daemon: Program) -> float:
 
 def healthy(daemon: Program) -> bool:
     address = f"http://127.0.0.1:{daemon.ports['http']}/healthz"
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:
         return answer.status == 200
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ncclient import manager
 from programs import ROOT, Program, a_daemon, run, soon
+from witness import client, connected
 
 from esc_daemon.app.local import (
     EXIT_NOT_READY,
@@ -52,7 +52,7 @@ def daemon(
 
 def fetched(program: Program, path: str) -> str:
     address = f"http://127.0.0.1:{program.ports['http']}{path}"
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:
         return answer.read().decode()
 
 
@@ -225,12 +225,11 @@ def test_status_tells_no_name_that_a_client_chose(daemon: Program) -> None:
 
 
 def deploy(program: Program, tenant: str) -> None:
-    client = ("esc_nc_cli", "--data-dir", str(program.folder), "edit-config")
     file = program.folder / "deployment.xml"
     hello = (EXAMPLES / "01-hello" / "hello.xml").read_text()
     file.write_text(hello.replace("<name>hello</name>", f"<name>{tenant}</name>"))
-    done = run(*client, str(file))
-    assert done.returncode == 0, done.stderr
+    done = client(program, "edit-config", str(file))
+    assert done.exit_code == 0, done.stderr
 
 
 def events(file: Path) -> list[str]:
@@ -243,17 +242,10 @@ def test_a_daemon_asked_to_end_in_the_middle_of_work_ends_well(tmp_path: Path) -
     faults.write_text('[[rule]]\nfault = "hang"\nverb = "ensure_server"\n')
     log = tmp_path / "esc.log"
     settings = {"ESC_VIM__FAULTS_FILE": str(faults), "ESC_LOG__FILE": str(log)}
-    with a_daemon(tmp_path / "data", ESC_LOG__LEVEL="debug", **settings) as daemon:
-        session = manager.connect(
-            host="127.0.0.1",
-            port=daemon.ports["netconf"],
-            username="esc-nc-admin",
-            key_filename=str(daemon.key),
-            hostkey_verify=False,
-            allow_agent=False,
-            look_for_keys=False,
-            timeout=20,
-        )
+    with (
+        a_daemon(tmp_path / "data", ESC_LOG__LEVEL="debug", **settings) as daemon,
+        connected(daemon) as session,
+    ):
         session.create_subscription(stream_name="escEvent")
         deploy(daemon, "stuck")
         asks = re.compile(r"^esc_engine_calls_in_flight [1-9]", re.MULTILINE)

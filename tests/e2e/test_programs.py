@@ -5,14 +5,13 @@ import json
 import socket
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from lxml import etree
 from ncclient import manager
-from ncclient.transport.errors import TransportError
 from programs import ROOT, Program, a_daemon, a_simulator, run, soon
+from witness import client, connected
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -28,26 +27,6 @@ DEPLOYED_SECONDS = 30
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with a_daemon(tmp_path_factory.mktemp("daemon") / "data") as program:
         yield program
-
-
-@contextmanager
-def connected(program: Program, **login: str) -> Iterator[manager.Manager]:
-    """Connect with ncclient: with the local key unless told otherwise."""
-    ways = {"username": "esc-nc-admin", "key_filename": str(program.key)} | login
-    session = manager.connect(
-        host="127.0.0.1",
-        port=program.ports["netconf"],
-        hostkey_verify=False,
-        allow_agent=False,
-        look_for_keys=False,
-        timeout=20,
-        **ways,
-    )
-    try:
-        yield session
-    finally:
-        with suppress(TransportError):  # the daemon may have gone meanwhile
-            session.close_session()
 
 
 def config(body: str) -> str:
@@ -80,7 +59,7 @@ def replayed(session: manager.Manager, tenant: str, last: str) -> list[str]:
     session.create_subscription(stream_name="escEvent", start_time="2026-01-01T00:00:00Z")
     types: list[str] = []
     while last not in types:
-        notification = session.take_notification(timeout=10)
+        notification = session.take_notification(timeout=30)
         assert notification is not None, f"{last} did not come: {types}"
         event = etree.fromstring(notification.notification_xml.encode()).find("e:escEvent", NS)
         if event is not None and event.findtext("e:tenant", namespaces=NS) == tenant:
@@ -90,7 +69,7 @@ def replayed(session: manager.Manager, tenant: str, last: str) -> list[str]:
 
 def fetch(program: Program, path: str) -> tuple[int, str]:
     address = f"http://127.0.0.1:{program.ports['http']}{path}"
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:
         return answer.status, answer.read().decode()
 
 
@@ -114,10 +93,10 @@ def test_ncclient_deploys_reads_with_both_filters_and_hears_the_past(daemon: Pro
 
 
 def test_the_client_waits_for_the_end_of_a_deployment_and_of_its_removal(daemon: Program) -> None:
-    client = ("esc_nc_cli", "--data-dir", str(daemon.folder), "--timeout", "25")
+    program = ("esc_nc_cli", "--data-dir", str(daemon.folder), "--timeout", "25")
 
-    deployed = run(*client, "edit-config", str(HELLO), "--wait")
-    removed = run(*client, "delete-dep", "hello", "hello-dep", "--wait")
+    deployed = run(*program, "edit-config", str(HELLO), "--wait")
+    removed = run(*program, "delete-dep", "hello", "hello-dep", "--wait")
 
     assert deployed.returncode == 0, deployed.stderr
     assert "SERVICE_ALIVE SUCCESS" in deployed.stdout
@@ -250,15 +229,14 @@ def test_a_file_that_makes_its_connector_the_default_can_be_taken_back(tmp_path:
         "</vim_connectors></esc_system_config>"
     )
     with a_daemon(tmp_path / "data") as daemon:
-        client = ("esc_nc_cli", "--data-dir", str(daemon.folder))
-        made = run(*client, "edit-config", str(file))
-        assert made.returncode == 0, made.stderr
+        made = client(daemon, "edit-config", str(file))
+        assert made.exit_code == 0, made.stderr
         # when
-        taken = run(*client, "delete-config", str(file))
+        taken = client(daemon, "delete-config", str(file))
         # then
-        assert taken.returncode == 0, taken.stderr
+        assert taken.exit_code == 0, taken.stderr
         assert "to be deleted: default_vim_connector chosen, vim_connector chosen" in taken.stderr
-        assert "chosen" not in run(*client, "get-config").stdout
+        assert "chosen" not in client(daemon, "get-config").stdout
 
 
 def test_a_start_that_fails_uses_up_no_first_password(tmp_path: Path):

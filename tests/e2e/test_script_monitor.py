@@ -1,11 +1,9 @@
 """A whole daemon that measures by scripts: life, the log, and what is left of them at the stop."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from ncclient import manager
-from programs import Program, a_daemon, soon
+from programs import a_daemon, soon
+from witness import Line, connected, logged
 
 ESC = "http://www.cisco.com/esc/esc"
 WITHIN = 30
@@ -42,12 +40,6 @@ SERVICE = """
 SECRET = "correct-horse"
 
 
-def lines(program: Program, event: str) -> list[dict[str, Any]]:
-    written = program.log.read_text().splitlines()
-    found = [json.loads(line) for line in written if line.startswith("{")]
-    return [line for line in found if line["event"] == event]
-
-
 def a_script(folder: Path, name: str, text: str) -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / name
@@ -71,22 +63,12 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
     ]
     with a_daemon(folder) as daemon:
         # when
-        with manager.connect(
-            host="127.0.0.1",
-            port=daemon.ports["netconf"],
-            username="esc-nc-admin",
-            key_filename=str(daemon.key),
-            hostkey_verify=False,
-            allow_agent=False,
-            look_for_keys=False,
-            timeout=20,
-        ) as session:
+        with connected(daemon) as session:
             for body in (LAB, CONFIG.format(SERVICE.format(kpis="".join(kpis)))):
                 session.edit_config(target="running", config=body)
 
-        def alive() -> list[dict[str, Any]]:
-            told = lines(daemon, "event.told")
-            return [each for each in told if each["type"] == "SERVICE_ALIVE"]
+        def alive() -> list[Line]:
+            return logged(daemon, "event.told", type="SERVICE_ALIVE")
 
         (event,) = soon(lambda: alive() or None, WITHIN)
         pid = soon(lambda: (told.exists() and told.read_text().strip()) or None, WITHIN)
@@ -94,16 +76,16 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
         # then
         assert event["status"] == "SUCCESS"
         soon(lambda: not Path(f"/proc/{pid}").exists() or None, WITHIN)
-        (logged,) = lines(daemon, "rule.log")
-        assert (logged["deployment"], logged["kpi"], logged["value"]) == ("dep", "LIFE", "0")
-        (complaint,) = lines(daemon, "monitor.script_complains")
+        (line,) = logged(daemon, "rule.log")
+        assert (line["deployment"], line["kpi"], line["value"]) == ("dep", "LIFE", "0")
+        (complaint,) = logged(daemon, "monitor.script_complains")
         assert complaint["said"].startswith("exit status 0: asked: vm_ip_address 192.0.2.7 timeout")
-        crossed = lines(daemon, "monitor.crossed")[0]
-        vm = {each["vm"] for each in lines(daemon, "event.told") if each["vm"]}
-        for each in (logged, crossed, complaint):
+        crossed = logged(daemon, "monitor.crossed")[0]
+        vm = {each["vm"] for each in logged(daemon, "event.told") if each["vm"]}
+        for each in (line, crossed, complaint):
             assert (each["operation"], each["tenant"]) == (event["operation"], "t")
             assert {each["vm"]} == vm
             assert each["vm"].endswith(each["vm_id"])
-        (warning,) = lines(daemon, "edit.accepted_with_warning")
+        (warning,) = logged(daemon, "edit.accepted_with_warning")
         assert "TRUE my_own.sh (rule LIFE)" in warning["warning"]
         assert SECRET not in daemon.log.read_text()

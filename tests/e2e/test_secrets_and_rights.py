@@ -2,15 +2,16 @@
 
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from lxml import etree
 from ncclient import manager
 from ncclient.operations.rpc import RPCError
-from ncclient.transport.errors import AuthenticationError, TransportError
+from ncclient.transport.errors import AuthenticationError
 from programs import Program, a_daemon, run
+from witness import connected
 
 ESC = "http://www.cisco.com/esc/esc"
 NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
@@ -55,23 +56,8 @@ def daemon(tmp_path: Path) -> Iterator[Program]:
         yield program
 
 
-@contextmanager
-def connected(daemon: Program, user: str, password: str) -> Iterator[manager.Manager]:
-    session = manager.connect(
-        host="127.0.0.1",
-        port=daemon.ports["netconf"],
-        username=user,
-        password=password,
-        hostkey_verify=False,
-        allow_agent=False,
-        look_for_keys=False,
-        timeout=20,
-    )
-    try:
-        yield session
-    finally:
-        with suppress(TransportError):
-            session.close_session()
+def logged_in(daemon: Program, user: str, password: str) -> AbstractContextManager[manager.Manager]:
+    return connected(daemon, username=user, password=password, key_filename=None)
 
 
 def config(*roots: str) -> str:
@@ -87,7 +73,7 @@ def refused(session: manager.Manager, *roots: str) -> str:
 
 def pages(daemon: Program) -> str:
     base = f"http://127.0.0.1:{daemon.ports['http']}"
-    found = (urllib.request.urlopen(f"{base}/{page}", timeout=10) for page in ("metrics", "readyz"))
+    found = (urllib.request.urlopen(f"{base}/{page}", timeout=30) for page in ("metrics", "readyz"))
     return "".join(page.read().decode() for page in found)
 
 
@@ -95,13 +81,13 @@ def test_no_secret_is_told_to_whom_it_is_not_for(daemon: Program) -> None:
     told: list[str] = []
     # when somebody guesses
     for _ in range(2):
-        with pytest.raises(AuthenticationError) as wrong, connected(daemon, "reader", WRONG):
+        with pytest.raises(AuthenticationError) as wrong, logged_in(daemon, "reader", WRONG):
             pass
         told.append(str(wrong.value))
-    with pytest.raises(AuthenticationError), connected(daemon, "reader", READER):
+    with pytest.raises(AuthenticationError), logged_in(daemon, "reader", READER):
         pass  # limits.login_failures: now the right one has to wait
     # and secrets of every kind are taken, and refused
-    with connected(daemon, "admin", ADMIN) as admin:
+    with logged_in(daemon, "admin", ADMIN) as admin:
         admin.create_subscription()
         admin.edit_config(target="running", config=config(SYSTEM, MODEL))
         for _ in range(100):
@@ -138,7 +124,7 @@ def as_nobody_in_particular(daemon: Program) -> list[str]:
     added.write_text("pw\n")
     words = ("user", "add", "second", "--password-file", str(added))
     assert run("esc_daemon", *words, "--data-dir", str(daemon.folder)).returncode == 0
-    with connected(daemon, "second", "pw") as second:
+    with logged_in(daemon, "second", "pw") as second:
         found = [str(second.get_config(source=source)) for source in ("running", "candidate")]
         found.append(str(second.get()))
         assert all("<name>dep</name>" in each for each in found)
@@ -149,7 +135,7 @@ def as_nobody_in_particular(daemon: Program) -> list[str]:
             second.kill_session("1")
         assert killed.value.tag == "access-denied"
         second.create_subscription()
-        with connected(daemon, "second", "pw") as another, pytest.raises(RPCError) as full:
+        with logged_in(daemon, "second", "pw") as another, pytest.raises(RPCError) as full:
             another.create_subscription()
         assert full.value.tag == "resource-denied"
     return found

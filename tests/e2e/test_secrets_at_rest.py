@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from programs import Program, a_daemon, run
+from witness import client
 
 SECRET = "enable-secret-of-day-0"
 SEARCHED = ("esc.db*", "*.log", "simulator.state")
@@ -21,9 +22,9 @@ def deployment(folder: Path) -> Path:
     return file
 
 
-def client(daemon: Program, *words: str) -> str:
-    done = run("esc_nc_cli", "--data-dir", str(daemon.folder), "--timeout", "25", *words)
-    assert done.returncode == 0, done.stderr
+def told(daemon: Program, *words: str) -> str:
+    done = client(daemon, *words)
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 
@@ -38,15 +39,15 @@ def test_a_day_0_secret_is_in_no_file_of_ours_and_comes_back_after_a_kill(tmp_pa
     data = tmp_path / "data"
     with a_daemon(data) as first:
         # when it is deployed
-        client(first, "edit-config", "--wait", str(deployment(tmp_path)))
+        told(first, "edit-config", "--wait", str(deployment(tmp_path)))
         assert found_in(data) == []
         # and the daemon killed and started anew
         first.kill()
     assert found_in(data) == []
     with a_daemon(data) as second:
-        assert SECRET in client(second, "get-config", "esc_datamodel/tenants")
+        assert SECRET in told(second, "get-config", "esc_datamodel/tenants")
         # and it is deleted
-        client(second, "delete-dep", "--wait", "t", "dep")
+        told(second, "delete-dep", "--wait", "t", "dep")
         assert found_in(data) == []
         assert second.stop() == 0
     # then

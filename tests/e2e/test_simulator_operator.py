@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import urllib.request
 from pathlib import Path
 
@@ -14,15 +15,18 @@ SOON_SECONDS = 20
 
 
 def faults(port: int) -> list[dict[str, object]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/faults", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/faults", timeout=30) as answer:
         return json.loads(answer.read())["rule"]
 
 
-def test_a_simulator_shows_its_faults_and_reads_their_file_again_on_sighup(tmp_path: Path) -> None:
+def test_a_simulator_is_a_process_that_reads_its_faults_again_on_sighup_until_it_is_told_to_stop(
+    tmp_path: Path,
+) -> None:
     # given
     file = tmp_path / "faults.toml"
     file.write_bytes(FAULTS.read_bytes())
     with a_simulator(tmp_path, "--http-port", "0", "--faults-file", str(file)) as simulator:
+        socket.create_connection(("127.0.0.1", simulator.ports["simulator"]), timeout=30).close()
         assert len(faults(simulator.ports["http"])) == RULES
         # when
         file.write_text("[[rule]]\nfault = 'fire'\n")

@@ -48,8 +48,8 @@ async def test_a_record_that_has_ended_leaves_no_mailbox(engine):
         assert engine.record(key) is None
 
     assert mailboxes() == before
-    assert not engine._boxes._children
-    assert not engine._boxes._homes
+    assert not engine._boxes.index.tenants
+    assert not engine._boxes.index.vms
 
 
 async def test_a_trigger_that_breaks_is_logged_and_the_others_are_taken(engine, vim):

@@ -170,7 +170,10 @@ class Bench:
         self.records = Records()
         self.told: list[tuple[Key, object]] = []
         self.neighbours = Neighbours(
-            self.records.get, self.records.under, lambda *told: self.told.append(told)
+            self.records.get,
+            self.records.under,
+            lambda *_: (),
+            lambda *told: self.told.append(told),
         )
 
     def becomes(self, record: Record) -> None:

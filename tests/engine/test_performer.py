@@ -69,7 +69,7 @@ class Bench:
         self.vims.follow(Connectors(intents={VIM: connector(VIM)}))
         self.told = []
         self.records = {}
-        self.neighbours = Neighbours(self.records.get, lambda _: (), self._tell)
+        self.neighbours = Neighbours(self.records.get, lambda _: (), lambda *_: (), self._tell)
         self.performer = Performer(
             vims=self.vims,
             monitor=self._monitor,

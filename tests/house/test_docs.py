@@ -1,13 +1,13 @@
 """The pages say what the code does: generated parts are fresh, and every word has its place."""
 
-import os
+import importlib
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import pytest
@@ -35,23 +35,27 @@ def unsaid(words: Iterable[str], text: str) -> list[str]:
     return [word for word in words if not re.search(rf"\b{re.escape(word)}\b", text)]
 
 
-def generate(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, DOCS / "generate.py", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+Generate: TypeAlias = Callable[..., tuple[int, str]]
 
 
-def test_the_generated_parts_of_the_pages_are_fresh() -> None:
-    done = generate("--check")
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.fixture
+def generate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Generate:
+    """Run docs/generate.py, in this process: its exit code, and what it says of errors."""
+    monkeypatch.syspath_prepend(DOCS)
+    program = importlib.import_module("generate")
+
+    def run(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["generate.py", *map(str, words)])
+        return program.main(), capsys.readouterr().err
+
+    return run
 
 
-def test_a_stale_page_is_named_and_made_anew(tmp_path: Path) -> None:
+def test_the_generated_parts_of_the_pages_are_fresh(generate: Generate) -> None:
+    assert generate("--check") == (0, "")
+
+
+def test_a_stale_page_is_named_and_made_anew(tmp_path: Path, generate: Generate) -> None:
     # given
     for name in ("configuration.md", "events.md"):
         shutil.copy(DOCS / name, tmp_path)
@@ -63,11 +67,8 @@ def test_a_stale_page_is_named_and_made_anew(tmp_path: Path) -> None:
     checked = generate("--check", "--directory", tmp_path)
     made = generate("--directory", tmp_path)
     # then
-    assert (checked.returncode, checked.stderr) == (
-        1,
-        "docs/configuration.md is stale: make docs\n",
-    )
-    assert made.returncode == 0
+    assert checked == (1, "docs/configuration.md is stale: make docs\n")
+    assert made == (0, "")
     assert stale.read_text() == fresh
 
 
@@ -103,7 +104,7 @@ def value_of(settings: dict[str, Any], key: str) -> object:
     return found
 
 
-def test_a_stale_manual_page_is_named_and_made_anew(tmp_path: Path) -> None:
+def test_a_stale_manual_page_is_named_and_made_anew(tmp_path: Path, generate: Generate) -> None:
     # given
     stale = tmp_path / "esc_nc_cli.1"
     stale.write_text(page("esc_nc_cli.1").replace("watch", "stare"))
@@ -111,8 +112,8 @@ def test_a_stale_manual_page_is_named_and_made_anew(tmp_path: Path) -> None:
     checked = generate("--check", "--directory", tmp_path)
     made = generate("--directory", tmp_path)
     # then
-    assert (checked.returncode, checked.stderr) == (1, "docs/esc_nc_cli.1 is stale: make docs\n")
-    assert made.returncode == 0
+    assert checked == (1, "docs/esc_nc_cli.1 is stale: make docs\n")
+    assert made == (0, "")
     assert stale.read_text() == page("esc_nc_cli.1")
 
 

@@ -24,10 +24,14 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def closed_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as once:
-        once.bind(("127.0.0.1", 0))
-        return once.getsockname()[1]
+@contextmanager
+def closed_port(kind: socket.SocketKind) -> Iterator[int]:
+    """Keep a port that nobody else can take, and that answers nobody."""
+    with socket.socket(socket.AF_INET, kind) as holder:
+        holder.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_DGRAM:
+            holder.connect(("127.0.0.1", 1))  # who hears one peer alone is not there for others
+        yield holder.getsockname()[1]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -39,8 +43,8 @@ async def test_who_accepts_a_connection_is_alive(host: str) -> None:
 
 
 async def test_who_refuses_a_connection_is_not() -> None:
-    port = closed_port(socket.SOCK_STREAM)
-    sample = await TcpPing().sample(a_question("TCPPing", "127.0.0.1", port=str(port)))
+    with closed_port(socket.SOCK_STREAM) as port:
+        sample = await TcpPing().sample(a_question("TCPPing", "127.0.0.1", port=str(port)))
     assert sample.value is None
     assert sample.detail == f"127.0.0.1 port {port}: Connection refused"
 
@@ -90,8 +94,8 @@ async def test_a_datagram_from_elsewhere_is_no_answer() -> None:
 
 
 async def test_a_port_that_nobody_has_is_no_answer() -> None:
-    port = closed_port(socket.SOCK_DGRAM)
-    sample = await UdpPing().sample(a_question("UDPPing", "127.0.0.1", port=str(port)))
+    with closed_port(socket.SOCK_DGRAM) as port:
+        sample = await UdpPing().sample(a_question("UDPPing", "127.0.0.1", port=str(port)))
     assert sample.value is None
     assert "Connection refused" in sample.detail
 

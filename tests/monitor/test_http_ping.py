@@ -32,7 +32,7 @@ def at(web: WebServer, metric: str = "HTTPPing", **properties: str) -> Question:
 
 
 async def sampled(ping: HttpPing, question: Question) -> Sample:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await ping.sample(question)
 
 

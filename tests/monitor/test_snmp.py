@@ -42,7 +42,7 @@ def asked(port: int, metric: str = "snmp_get", **properties: str) -> Question:
 
 
 async def sampled(question: Question, snmp: Snmp | None = None) -> Sample:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await (snmp or Snmp()).sample(question)
 
 

@@ -1,13 +1,12 @@
 """A daemon in a namespace of its own, and real hosts beside it: near by veth, far by a bad wire."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 from namespaces import missing, namespaces
-from ncclient.transport.errors import TransportError
-from net_lab import LAB, Lab, a_program, connected
+from net_lab import LAB, Lab, a_program
 from programs import a_daemon
+from witness import connected
 
 
 @pytest.fixture
@@ -30,14 +29,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         wire = a_program(home, folder, "forwarder", {}, home.name, far.name)
         home.address("wire", "10.77.2.1/24")
         far.address("wire", *(f"10.77.2.{n}/24" for n in range(2, 10)))
-        with home.inside(), a_daemon(folder / "data", ESC_LOG__FORMAT="json") as daemon:
-            session, events = connected(daemon), connected(daemon)
+        with (
+            home.inside(),
+            a_daemon(folder / "data", ESC_LOG__FORMAT="json") as daemon,
+            connected(daemon) as session,
+            connected(daemon) as events,
+        ):
             events.create_subscription(stream_name="escEvent")
             lab = Lab(daemon, near, session, events, wire, host)
             lab.edit(LAB)
-            try:
-                yield lab
-            finally:
-                for each in (events, session):
-                    with suppress(TransportError):
-                        each.close_session()
+            yield lab

@@ -151,16 +151,3 @@ def a_program(namespace: Namespace, folder: Path, name: str, state: object, *wor
 
     soon(ready, SECONDS)
     return control
-
-
-def connected(daemon: Program) -> manager.Manager:
-    return manager.connect(
-        host="127.0.0.1",
-        port=daemon.ports["netconf"],
-        username="esc-nc-admin",
-        key_filename=str(daemon.key),
-        hostkey_verify=False,
-        allow_agent=False,
-        look_for_keys=False,
-        timeout=20,
-    )

@@ -25,7 +25,7 @@ class Server:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something that the server does in its own time."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110  the server has no event for every condition
                 await asyncio.sleep(0.001)
 

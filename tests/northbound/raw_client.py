@@ -12,7 +12,7 @@ BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 BASE_1_0 = "urn:ietf:params:netconf:base:1.0"
 BASE_1_1 = "urn:ietf:params:netconf:base:1.1"
 EVENTS = "urn:ietf:params:xml:ns:netconf:notification:1.0"
-PATIENCE = 5
+PATIENCE = 30
 
 
 class Closed(Exception):
@@ -112,7 +112,7 @@ async def connected(
 ) -> AsyncIterator[Client]:
     """Log in as admin with the password *pw* unless told otherwise, and say hello."""
     options = {"username": "admin", "password": "pw", "client_keys": None} | options
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         connection = await asyncssh.connect(
             "127.0.0.1", port, known_hosts=None, agent_path=None, config=None, **options
         )

@@ -65,11 +65,6 @@ OWNER = (
 )
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     """Return a manager as a first start leaves it, with something in it and rules for owners."""

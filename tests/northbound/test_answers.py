@@ -17,11 +17,6 @@ WHOLE = [XPATH.format("esc_datamodel"), SUBTREE.format(f'<esc_datamodel xmlns="{
 ELASTIC = GROUP.replace("</scaling>", "<elastic>true</elastic></scaling>")
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema) as everything:

@@ -330,7 +330,7 @@ async def test_a_line_may_be_cut_at_any_place_from_the_first_byte_on(
         for after in (*range(8), *range(8, length, length // 24)):
             async with Cutting(server.port, after=after, of_client=of_client) as line:
                 try:
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(30):
                         await talk(line.own_port)
                 except (OSError, Closed, asyncssh.Error, asyncio.IncompleteReadError):
                     pass  # as it was told

@@ -31,11 +31,6 @@ def config(*roots: str) -> etree._Element:
     return etree.fromstring(f'<config xmlns="{BASE}">{"".join(roots)}</config>')
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     """Return a manager with something in both roots."""

@@ -1,10 +1,8 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -211,26 +209,6 @@ def test_the_program_runs_as_a_module_and_tells_its_version():
         cwd=Path(__file__).parents[2],
     )
     assert ran.stdout.startswith("esc_daemon, version ")
-
-
-def test_the_simulator_runs_as_a_process_of_its_own_until_it_is_told_to_stop(tmp_path: Path):
-    port_file = tmp_path / "ports"
-    simulator = subprocess.Popen(
-        [sys.executable, "-m", "esc_daemon", "simulate", "--port-file", str(port_file)],
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while not port_file.exists() and simulator.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        port = json.loads(port_file.read_text())["simulator"]
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        simulator.terminate()
-        assert simulator.wait(timeout=30) == 0
-    finally:
-        simulator.kill()
-        simulator.wait()
 
 
 def test_a_simulator_that_cannot_start_says_why_in_one_line(tmp_path: Path):

@@ -21,11 +21,6 @@ INCOMPLETE = GROUP.replace(
 """A KPI without what is measured."""
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema) as everything:

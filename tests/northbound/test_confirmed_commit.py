@@ -19,11 +19,6 @@ pytestmark = pytest.mark.looptime(start=0, end=3600)
 MINE, YOURS = 1, 2
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema) as everything:

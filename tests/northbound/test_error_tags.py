@@ -272,11 +272,6 @@ def told(reply: etree._Element) -> Told:
     )
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def sessions(serving: Serving, schema: Schema) -> AsyncIterator[tuple[Client, Client]]:
     async with (

@@ -65,10 +65,10 @@ async def _now(reply):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(schema: Schema) -> Iterator[Server]:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        it = runner.run(stack.enter_async_context(managed(Schema.load())))
+        it = runner.run(stack.enter_async_context(managed(schema)))
         yield Server(it, runner)
         runner.run(stack.aclose())
 

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-import pytest
-
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.entries import Entry as Loaded
 from esc_daemon.datamodel.entries import EntryPath
@@ -32,11 +30,6 @@ DELETED = b"""<config xmlns:nc="urn:ietf:params:xml:ns:netconf:base:1.0"><esc_sy
  xmlns="http://www.cisco.com/esc/esc"><vim_connectors><default_vim_connector nc:operation="delete"/>
  <vim_connector nc:operation="delete"><id>default_sim_vim</id></vim_connector></vim_connectors>
 </esc_system_config></config>"""
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
 
 
 @asynccontextmanager

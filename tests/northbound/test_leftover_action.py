@@ -36,11 +36,6 @@ NOT_ALLOWED = {
 }
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema, policy=Policy(removal_tries=1)) as everything:

@@ -17,11 +17,6 @@ TEST_ONLY = "<test-option>test-only</test-option>"
 NO_GROUP_NAME = "<vm_group><bootup_time>60</bootup_time></vm_group>"
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema) as everything:

@@ -44,8 +44,9 @@ class Doors(NamedTuple):
 
 
 @asynccontextmanager
-async def a_manager(on_synced: Callable[[bytes], None] | None = None) -> AsyncIterator[Doors]:
-    schema = Schema.load()
+async def a_manager(
+    schema: Schema, on_synced: Callable[[bytes], None] | None = None
+) -> AsyncIterator[Doors]:
     store = SqlStore.from_image(on_synced=on_synced)
     numbers = itertools.count(1)
     driver = SimulatorDriver(Cloud(CloudSettings()), vim=VIM)
@@ -80,8 +81,8 @@ async def edit(doors: Doors, request: EditConfig) -> None:
 
 
 @pytest.fixture
-async def doors() -> AsyncIterator[Doors]:
-    async with a_manager() as doors:
+async def doors(schema: Schema) -> AsyncIterator[Doors]:
+    async with a_manager(schema) as doors:
         yield doors
 
 
@@ -179,9 +180,9 @@ async def test_of_two_edits_at_once_the_second_sees_what_the_first_has_made(
     assert all(isinstance(end, RpcError) and end.tag is ErrorTag.DATA_EXISTS for end in refused)
 
 
-async def test_edits_of_other_entries_are_stored_in_one_sync() -> None:
+async def test_edits_of_other_entries_are_stored_in_one_sync(schema: Schema) -> None:
     images: list[bytes] = []
-    async with a_manager(images.append) as doors:
+    async with a_manager(schema, images.append) as doors:
         await doors.configuration.edit_config(
             an_edit(f"<flavors>{flavor('first', 1)}</flavors>"), "admin"
         )

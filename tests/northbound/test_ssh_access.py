@@ -22,9 +22,8 @@ ESC_EVENT = (
 class Rules:
     """An access control whose rules change from one moment to the next."""
 
-    def __init__(self, body: str = "") -> None:
+    def __init__(self, schema: Schema, body: str = "") -> None:
         self.say(body)
-        schema = Schema.load()
         self.control = AccessControl(
             rules=lambda: self.xml,
             groups_of=lambda _: frozenset({"g"}),
@@ -36,8 +35,8 @@ class Rules:
         self.xml = f'<nacm xmlns="{NACM_NS}">{body}</nacm>'.encode()
 
 
-async def test_who_has_no_rule_for_it_kills_nobody(serving: Serving):
-    rules = Rules()
+async def test_who_has_no_rule_for_it_kills_nobody(serving: Serving, schema: Schema):
+    rules = Rules(schema)
     async with serving(guard=rules.control) as server, connected(server.port) as client:
         for operation in (
             "<kill-session><session-id>4711</session-id></kill-session>",
@@ -52,8 +51,10 @@ async def test_who_has_no_rule_for_it_kills_nobody(serving: Serving):
         await client.ok("<close-session/>")
 
 
-async def test_where_nothing_may_be_called_a_session_may_still_be_closed(serving: Serving):
-    rules = Rules("<exec-default>deny</exec-default>")
+async def test_where_nothing_may_be_called_a_session_may_still_be_closed(
+    serving: Serving, schema: Schema
+):
+    rules = Rules(schema, "<exec-default>deny</exec-default>")
     async with serving(guard=rules.control) as server, connected(server.port) as client:
         for operation in (
             "<get/>",
@@ -71,8 +72,10 @@ async def test_where_nothing_may_be_called_a_session_may_still_be_closed(serving
 
 
 @pytest.mark.parametrize("replayed", [False, True])
-async def test_events_that_may_not_be_heard_are_dropped(serving: Serving, *, replayed: bool):
-    rules = Rules(ESC_EVENT)
+async def test_events_that_may_not_be_heard_are_dropped(
+    serving: Serving, schema: Schema, *, replayed: bool
+):
+    rules = Rules(schema, ESC_EVENT)
     async with serving(guard=rules.control) as server, connected(server.port) as client:
         if replayed:
             for number in range(1000):  # more than a page

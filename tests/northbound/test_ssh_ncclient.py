@@ -22,14 +22,14 @@ async def test_ncclient_edits_reads_and_listens(server: Server):
             hostkey_verify=False,
             allow_agent=False,
             look_for_keys=False,
-            timeout=10,
+            timeout=30,
         ) as client:
             config = f'<config xmlns="{BASE}"><thing xmlns="{ESC}"/></config>'
             assert client.edit_config(target="running", config=config).ok
             data = client.get_config("running", filter=("xpath", "/thing")).data_xml
             client.create_subscription(stream_name="escEvent")
             loop.call_soon_threadsafe(server.management.tell, "told")
-            event = client.take_notification(timeout=10).notification_xml
+            event = client.take_notification(timeout=30).notification_xml
         return data, event
 
     loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ async def test_ncclient_validates_and_asks_for_schemas_and_defaults(server: Serv
             hostkey_verify=False,
             allow_agent=False,
             look_for_keys=False,
-            timeout=10,
+            timeout=30,
         ) as client:
             assert client.validate("running").ok
             assert client.get_config("running", with_defaults="report-all-tagged").ok
@@ -71,7 +71,7 @@ async def test_ncclient_comes_in_by_the_local_clients_key(
             hostkey_verify=False,
             allow_agent=False,
             look_for_keys=False,
-            timeout=10,
+            timeout=30,
         ) as client:
             return bool(client.get().ok)
 

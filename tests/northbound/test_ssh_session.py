@@ -176,7 +176,7 @@ async def test_a_connection_without_a_channel_is_not_kept(serving: Serving):
             "127.0.0.1", server.port, username="admin", password="pw", known_hosts=None,
             client_keys=None, agent_path=None, config=None,
         )  # fmt: skip
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await connection.wait_closed()
 
 

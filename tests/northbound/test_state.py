@@ -33,11 +33,6 @@ RUNNING = "<target><running/></target>"
 
 
 @pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
-@pytest.fixture(scope="module")
 def yang() -> libyang.Context:
     """Give libyang the protocol's modules, which the daemon itself need not validate."""
     places = [yang_directory(), *(share / "ietf" for share in _shares())]

@@ -41,11 +41,6 @@ PLAYGROUND = (
 )
 
 
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return Schema.load()
-
-
 @pytest.fixture
 async def it(schema: Schema) -> AsyncIterator[Managed]:
     async with managed(schema, groups={"bob": {"players"}}) as everything:

@@ -7,6 +7,7 @@ from esc_daemon.domain.step import Step
 from esc_daemon.store.base import EntryChange, LoggedEvent, StoreError, Undo
 from esc_daemon.store.store import SqlStore
 from tests.simulation.homes import Homes
+from tests.simulation.kinds import Kinds
 from tests.simulation.order import Order
 from tests.simulation.story import Lives
 
@@ -17,6 +18,7 @@ class FlakyStore(SqlStore):
     trouble: Callable[[], StoreError | None]
     order: Order
     homes: Homes
+    kinds: Kinds
     lives: Lives
     ahead: timedelta
     """By how much the daemon's clock is before the world's."""
@@ -33,6 +35,7 @@ class FlakyStore(SqlStore):
             raise trouble
         self.order.note(steps, time, self.ahead)
         logged = await super().commit(steps, entries, time=time, undo=undo)
+        self.kinds.note(steps)
         self.homes.note(steps)  # not of what came after the store was closed
         self.lives.note([step.record for step in steps if step.record is not None])
         return logged

@@ -16,7 +16,7 @@ def kept(engine: Engine) -> Iterator[str]:
         "timers": engine._timers._moments,
         "calls": performer._running,
         "waits for neighbours": neighbours._waits,
-        "crowds that wait for kin": {kin.owner for kin in neighbours._crowds},
+        "crowds that wait for kin": {kin.owner[0] for kin in neighbours._crowds if kin.owner},
     }
     for what, held in by_key.items():
         if dead := [key for key in held if key not in alive]:
@@ -24,9 +24,12 @@ def kept(engine: Engine) -> Iterator[str]:
     watched = {vm for vm, key in performer._watched.items() if key not in alive}
     if watched or len(performer.monitor) != len(performer._watched):
         yield f"VMs are watched that are no more: {watched}"
-    under = {key for keys in engine._boxes._children.values() for key in keys}
+    under = {key for keys in engine._boxes.index.tenants.values() for key in keys}
     if under != alive:
         yield f"the index of tenants holds {under ^ alive}"
+    edits = engine._boxes.index.edits.values()
+    if gone := {key for part in edits for keys in part.values() for key in keys} - alive:
+        yield f"the index of edits holds {gone}"
     if any(not waiting for waiting in neighbours._watched.values()):
         yield "neighbours are looked at for nobody"
     if any(not crowd.waiting for crowd in neighbours._crowds.values()):

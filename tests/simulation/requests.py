@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from esc_daemon.domain.ids import Key, Kind, VmGroupName
+from esc_daemon.domain.ids import Key, Kind, TenantName, VmGroupName
 from esc_daemon.domain.intent import (
     AddressPool,
     Collector,
@@ -122,6 +122,17 @@ def _network(random: Random) -> Network:
         ip_version="ipv6",
     )
     return Network(name="own", subnets=(four, six) if random.random() < 0.5 else (four,))
+
+
+def any_networks_beside(tenant: TenantName, random: Random) -> dict[Key, Network]:
+    """Return what may come in one edit with a deployment that need not name it."""
+    places = [(tenant, "beside"), (tenant, "besides"), (None, "outside")]
+    found = {}
+    for at, name in random.sample(places, random.randint(1, 2)):
+        subnets = _network(random).subnets if random.random() < 0.7 else ()
+        own = tuple(replace(each, network=name) for each in subnets)
+        found[Key(Kind.NETWORK, at, name)] = Network(name=name, subnets=own)
+    return found
 
 
 def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:

@@ -39,10 +39,11 @@ from tests.simulation.day_zero import LossyShelf
 from tests.simulation.disk import FlakyStore
 from tests.simulation.draws import any_policy, any_rules, any_settings, any_step, any_weather
 from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes, any_connector_edit
+from tests.simulation.kinds import Kinds
 from tests.simulation.loop import INCARNATION, Incarnation, SimulationLoop
 from tests.simulation.network import CALM, Weather
 from tests.simulation.order import Order
-from tests.simulation.requests import any_deployment, any_resource
+from tests.simulation.requests import any_deployment, any_networks_beside, any_resource
 from tests.simulation.story import Lives, unprovoked
 from tests.simulation.wishes import Wish, edit_of, path_of, text_of
 
@@ -91,8 +92,10 @@ class Life:
         self.store.trouble = world.disk_trouble
         self.store.order, self.store.homes = world.order, world.homes
         self.store.lives, self.store.ahead = world.lives, ahead
+        self.store.kinds = world.kinds
         found = [record async for record in self.store.load()]
         world.homes.begin(found)
+        world.kinds.begin(found)
         world.lives.note(found)
         vims = vims_of(world.clouds.vims, call_timeout=CALL_TIMEOUT)
         self.engine = Engine(
@@ -139,6 +142,7 @@ class World:
         self.events: list[LoggedEvent] = []
         self.order = Order()
         self.homes = Homes()
+        self.kinds = Kinds()
         self.lives = Lives()
         self.harmless = True
         """Whether no cloud has done anything but what it was asked for."""
@@ -330,9 +334,12 @@ class World:
             edit = {tenant_key: Tenant(name=tenant), key: any_deployment(name, self.random)}
             if self.random.random() < 0.1:  # together with what it may need (ruling 14)
                 edit |= {connector_key(FAR): connector(FAR)}
+            if self.random.random() < 0.3:
+                edit |= any_networks_beside(tenant, self.random)
             return edit
         if roll < 0.9:
-            return {key: None}
+            beside = any_networks_beside(tenant, self.random) if self.random.random() < 0.3 else ()
+            return {key: None, **dict.fromkeys(beside)}
         return {
             k: None
             for k in dict.fromkeys((*self.wishes, tenant_key))
@@ -448,6 +455,7 @@ class World:
             *(unprovoked(self.events) if self.harmless else ()),
             *belongings.wrong(records, self.clouds),
             *self.lives.wrong(self.events, records),
+            *self.kinds.problems,
             *(f"out of order: {early}" for early in self.order.too_early(made, self.events)),
         )
         if wrong:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta, timezone
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from store_samples import a_deployment, a_tenant, a_vm, an_event, records, values
 
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.ids import EditId, Key, Kind
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.store import StoreBroken, StoreError
 from esc_daemon.store.codec import (
@@ -57,6 +58,15 @@ def test_the_head_holds_neither_the_intent_nor_the_vms():
 
     assert head["intent"] is None
     assert "vms" not in head
+
+
+def test_a_head_grows_by_the_edit_only_where_it_counts():
+    # given a deployment that came alone, and one that came beside networks
+    alone, beside = a_deployment("shop"), replace(a_deployment("shop"), edit=EditId("e"))
+
+    # then only the row of the second one speaks of the edit
+    assert "edit" not in json.loads(encode_head(alone))
+    assert json.loads(encode_head(beside))["edit"] == "e"
 
 
 def test_a_row_from_before_a_field_was_invented_takes_its_default():

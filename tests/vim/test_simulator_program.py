@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,10 +73,12 @@ async def raw(port: int, data: bytes) -> list[dict[str, object]]:
     return replies
 
 
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Keep a port that nobody else can take, and that nobody listens on."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 @virtual
@@ -101,12 +104,11 @@ async def test_a_hanging_call_leaves_its_slot_when_nobody_waits_any_more(monkeyp
 
 
 @virtual
-async def test_where_nobody_listens_the_vim_is_unreachable():
-    port = a_free_port()
-    client = RemoteSimulator("127.0.0.1", port, vim=VimId("far"))
+async def test_where_nobody_listens_the_vim_is_unreachable(closed_port: int):
+    client = RemoteSimulator("127.0.0.1", closed_port, vim=VimId("far"))
     found = await client.check()
     assert found.status is VimStatus.CONNECTION_FAILED
-    assert f"no simulator at 127.0.0.1 port {port}: Connection refused" in found.detail
+    assert f"no simulator at 127.0.0.1 port {closed_port}: Connection refused" in found.detail
     with pytest.raises(VimUnreachable, match="far: answers: no simulator at 127"):
         await client.answers(ServerKey(a_vm(), 1), "10.0.0.1")
     await client.close()

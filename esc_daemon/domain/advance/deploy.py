@@ -9,7 +9,7 @@ from esc_daemon.domain.advance.settling import entered, operation, settled, with
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import NO_VIM, Key, Kind, RecordId, VimId
+from esc_daemon.domain.ids import NO_VIM, EditId, Key, Kind, RecordId, VimId
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
@@ -53,12 +53,13 @@ def begin(
     now: datetime,
     *,
     before: DeploymentRecord | None = None,
+    edit: EditId | None = None,
 ) -> DeploymentRecord:
     """
     Return the record of a deployment that was just accepted.
 
     *vim* is the connector of the groups that name none. *before* is the incarnation whose place it
-    takes, with its leftovers and its versions.
+    takes, with its leftovers and its versions. *edit* as in `DeploymentRecord`.
 
     Raises:
         Refused: The intent cannot be placed (`placing.vms_of`).
@@ -75,6 +76,7 @@ def begin(
         owned=owned_by(key, id_, intent),
         leftovers=leftovers,
         operation=operation(id_, OperationType.INSTANTIATE, now),
+        edit=edit,
         revision=before.revision if before else 0,
         epoch=before.epoch if before else 0,
     )
@@ -89,11 +91,12 @@ def succeed(
     It was placed when it was accepted; a leftover since then may have taken its addresses away,
     and then it fails before its first VM.
     """
+    id_, vim, edit = waiting.id, waiting.vim, waiting.edit
     try:
-        fresh = begin(before.key, waiting.id, waiting.intent, waiting.vim, now, before=before)
+        fresh = begin(before.key, id_, waiting.intent, vim, now, before=before, edit=edit)
     except Refused as refused:
         bare = replace(waiting.intent, groups=())
-        fresh = begin(before.key, waiting.id, bare, waiting.vim, now, before=before)
+        fresh = begin(before.key, id_, bare, vim, now, before=before)
         step = resource_failed(replace(fresh, intent=waiting.intent), refused.text, now)
         assert isinstance(step.record, DeploymentRecord)
         return step.record, step.events
@@ -118,6 +121,7 @@ def resources_ready(
         tenant=tenant or ResourceHandle(vim=NO_VIM, resource_id=""),
         networks=networks,
         operation=entered(record.operation, OperationMove.GRANTED, now),
+        edit=None,
     )
     return settled(record, begun(ready, VmMove.RESOURCES_READY, now, policy), (), now)
 
@@ -169,6 +173,7 @@ def resource_failed(record: DeploymentRecord, error: str, now: datetime) -> Step
         record,
         state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.FAILED),
         operation=entered(record.operation, OperationMove.REJECTED, now),
+        edit=None,
         error=error,
     )
     return Step(

@@ -63,15 +63,19 @@ def _intent_changed(
     if trigger.intent is None:
         if record is None:
             return Step(key=key, before=None, record=None)
-        return undeploy.begin(record, now, policy)
+        return undeploy.begin(record, now, policy, trigger.edit)
     assert isinstance(trigger.intent, Deployment)
     if record is None or record.state is ServiceState.UNDEF:
-        fresh = deploy.begin(key, trigger.id, trigger.intent, trigger.vim, now, before=record)
+        fresh = deploy.begin(
+            key, trigger.id, trigger.intent, trigger.vim, now, before=record, edit=trigger.edit
+        )
         return Step(key=key, before=record, record=fresh)
     if record.state is ServiceState.UNDEPLOYING and record.successor is None:
         # what cannot be placed is refused rather now than later
         deploy.begin(key, trigger.id, trigger.intent, trigger.vim, now, before=record)
-        successor = Successor(id=trigger.id, intent=trigger.intent, vim=trigger.vim)
+        successor = Successor(
+            id=trigger.id, intent=trigger.intent, vim=trigger.vim, edit=trigger.edit
+        )
         return Step(key=key, before=record, record=replace(record, successor=successor))
     present = record.successor.intent if record.successor else record.intent
     if present == trigger.intent:

@@ -11,7 +11,7 @@ from esc_daemon.domain import causes, tell
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import NO_VIM, Key, RecordId, VimId
+from esc_daemon.domain.ids import NO_VIM, EditId, Key, RecordId, VimId
 from esc_daemon.domain.intent import (
     FileServer,
     Flavor,
@@ -67,7 +67,7 @@ def advance_resource(
             return _wanted(key, record, trigger, trigger.intent)
         if record is None:
             return Step(key=key, before=None, record=None)
-        return _unwanted(record, now, policy)
+        return _unwanted(record, trigger.edit, now, policy)
     if record is None:  # an answer that came after the end
         return Step(key=key, before=None, record=None)
     return _answered(record, trigger, now, policy)
@@ -177,14 +177,16 @@ def _wanted(
 ) -> Step:
     id_, owner, vim = told.id, told.owner, told.vim
     if record is None:
-        return _started(key, None, _record_of(key, id_, intent, owner, vim), ())
+        fresh = replace(_record_of(key, id_, intent, owner, vim), edit=told.edit)
+        return _started(key, None, fresh, ())
     if record.intent is None and in_vim(record.made):
         _check_adopted(key, record, intent, vim)
     if record.state is ResourceState.LEFTOVER:
-        return _started(key, record, _record_of(key, id_, intent, owner, vim), ())
+        fresh = replace(_record_of(key, id_, intent, owner, vim), edit=told.edit)
+        return _started(key, record, fresh, ())
     if record.state is ResourceState.DELETING and record.successor is None:
         # one key has one kind of intent, so the successor is of the record's own type
-        later: Any = ResourceSuccessor(id=id_, intent=intent, owner=owner, vim=vim)
+        later: Any = ResourceSuccessor(id=id_, intent=intent, owner=owner, vim=vim, edit=told.edit)
         waiting = replace(record, successor=later)
         return Step(key=key, before=record, record=waiting)
     present = record.successor.intent if record.successor else record.intent
@@ -252,7 +254,9 @@ def _record_of(
             assert_never(intent)
 
 
-def _unwanted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
+def _unwanted(
+    record: AnyResourceRecord, edit: EditId | None, now: datetime, policy: Policy
+) -> Step:
     if record.state is ResourceState.DELETING:
         if record.successor is None:
             return _unmoved(record)
@@ -266,6 +270,7 @@ def _unwanted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
         state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.REMOVAL_WANTED),
         attempt=None,
         unsure_until=now + policy.settle if in_flight else record.unsure_until,
+        edit=edit,
         error=None,
     )
     return Step(key=record.key, before=record, record=going)
@@ -300,7 +305,7 @@ def _may_go(
     attempt = begin_attempt(now, policy)
     if failures:
         return _left_behind(
-            record, attempt, causes.not_asked(causes.first_of(failures)), now, policy
+            record, attempt, causes.not_asked(causes.first_of(failures)[1]), now, policy
         )
     going = replace(record, attempt=attempt)
     return Step(key=record.key, before=record, record=going)
@@ -355,7 +360,7 @@ def _ended(before: AnyResourceRecord, record: AnyResourceRecord, events: tuple[E
     if waiting is None:
         return Step(key=record.key, before=before, record=None, events=events)
     fresh = _record_of(record.key, waiting.id, waiting.intent, waiting.owner, waiting.vim)
-    return _started(record.key, before, fresh, events)
+    return _started(record.key, before, replace(fresh, edit=waiting.edit), events)
 
 
 def _call_failed(

@@ -8,7 +8,7 @@ from esc_daemon.domain.advance import deploy, heal
 from esc_daemon.domain.advance.settling import entered, operation, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, RecordId, ServerKey
+from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
 from esc_daemon.domain.policy import begin as begin_attempt
@@ -32,8 +32,10 @@ from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
 
 
-def begin(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
-    """The entry is gone: whatever is under way is interrupted, only this goes on."""
+def begin(
+    record: DeploymentRecord, now: datetime, policy: Policy, edit: EditId | None = None
+) -> Step:
+    """The entry is gone by *edit*: whatever is under way is interrupted, only this goes on."""
     if record.state is ServiceState.UNDEPLOYING:
         return _without_successor(record)
     if record.state is ServiceState.UNDEF:
@@ -54,6 +56,7 @@ def begin(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
             now,
         ),
         action=None,
+        edit=edit,
         error=None,
     )
     return _ended_if_empty(record, going, (), now)
@@ -159,7 +162,7 @@ def neighbours_gone(
         return Step(key=record.key, before=record, record=record)
     if failures and record.error is None:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        record_left = replace(record, error=causes.first_of(failures) + more)
+        record_left = replace(record, error=causes.first_of(failures)[1] + more)
     else:
         record_left = record
     return _ended(record, record_left, (), now)
@@ -183,6 +186,7 @@ def _ended(
             owned=(),
             networks={},
             operation=None,
+            edit=None,
         )
     return Step(key=record.key, before=before, record=after, events=told)
 
