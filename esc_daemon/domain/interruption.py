@@ -11,7 +11,7 @@ from typing import Final
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.record import ActionType, DeploymentRecord, RecoveryPhase, VmRecord
-from esc_daemon.domain.states import SWITCHED_VM_STATES, ServiceState
+from esc_daemon.domain.states import MONITORED_VM_STATES, SWITCHED_VM_STATES, ServiceState
 
 
 class Activity(StrEnum):
@@ -72,6 +72,8 @@ REQUEST_OF: Final[Mapping[ActionType, Request]] = {
     ActionType.DISABLE_MONITOR: Request.MONITOR_OFF,
 }
 
+_LOOKING: Final = frozenset({RecoveryPhase.WAITING, RecoveryPhase.NEEDED})
+
 _OF_STATE: Final[Mapping[ServiceState, Activity]] = {
     ServiceState.UNDEF: Activity.UNDEPLOYING,
     ServiceState.DEPLOYING: Activity.DEPLOYING,
@@ -100,6 +102,18 @@ def activity(record: DeploymentRecord) -> Activity:
 def recovering(vm: VmRecord) -> bool:
     """Tell whether a recovery of *vm* is under way; one that the operator is to begin is not."""
     return vm.recovery is not None and vm.recovery.phase is not RecoveryPhase.NEEDED
+
+
+def watched(vm: VmRecord) -> bool:
+    """
+    Tell whether the KPIs of *vm* are watched.
+
+    Also while its recovery waits: somebody looks whether it comes back by itself.
+    """
+    if vm.server is None:
+        return False
+    waits = vm.recovery is not None and vm.recovery.phase in _LOOKING
+    return waits or vm.state in MONITORED_VM_STATES
 
 
 def takes(record: DeploymentRecord, request: Request) -> bool:

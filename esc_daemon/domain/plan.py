@@ -26,6 +26,7 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network
+from esc_daemon.domain.interruption import watched
 from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_of
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import (
@@ -34,20 +35,17 @@ from esc_daemon.domain.record import (
     DefaultConnectorRecord,
     DeploymentRecord,
     Record,
-    RecoveryPhase,
     ResourceRecord,
     VmRecord,
 )
 from esc_daemon.domain.specs import Power
 from esc_daemon.domain.states import (
-    MONITORED_VM_STATES,
     ResourceState,
     ServiceState,
     VmState,
 )
 from esc_daemon.domain.step import Plan
 
-_LOOKING = frozenset({RecoveryPhase.WAITING, RecoveryPhase.NEEDED})
 _Due = tuple[Command | None, datetime | None]
 """A command that is due now, or the moment at which to look again."""
 
@@ -150,16 +148,8 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
         yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key, name=vm.name, ports=ports), now)
     elif vm.power is not None:
         yield _switching(vm, key, vm.power, now)
-    elif _watched(vm):
+    elif watched(vm):
         yield _watch(record, vm, key), vm.deadline
-
-
-def _watched(vm: VmRecord) -> bool:
-    """While a recovery waits, somebody looks whether the VM comes back by itself."""
-    if vm.server is None:
-        return False
-    waits = vm.recovery is not None and vm.recovery.phase in _LOOKING
-    return waits or vm.state in MONITORED_VM_STATES
 
 
 def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Due:

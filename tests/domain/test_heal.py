@@ -1,5 +1,6 @@
 """Healing: its ladder, its events, its limits (ESC-WORKFLOWS sections 8 and 9; seed 003)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from esc_daemon.domain.record import ActionType, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServiceActed
 from tests.domain.pure_world import START, Luck, World
-from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group
+from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group, after
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 WAIT = 60
@@ -75,17 +76,17 @@ def test_a_redeployed_vm_keeps_its_name_its_ports_and_its_addresses() -> None:
     cross(world, holds=False)
     world.rest()
     # then
-    after = the_vm(world)
+    now = the_vm(world)
     assert world.types() == [INIT, GONE, MADE, DONE]
-    assert (after.name, after.interfaces) == (before.name, before.interfaces)
-    assert (before.generation, after.generation) == (1, 2)
+    assert (now.name, now.interfaces) == (before.name, before.interfaces)
+    assert (before.generation, now.generation) == (1, 2)
     for event in world.log[2:]:
         assert event.source
         assert event.target
         assert before.server
-        assert after.server
+        assert now.server
         assert event.source.vmid == before.server.resource_id
-        assert event.target.vmid == after.server.resource_id
+        assert event.target.vmid == now.server.resource_id
         assert event.target.interfaces
     assert len(world.vim.servers) == 1
 
@@ -187,6 +188,28 @@ def test_a_deployment_whose_vm_cannot_be_healed_fails() -> None:
         f"{DONE} FAILURE",
         "SERVICE_ALIVE FAILURE",
     ]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_group_that_waits_for_a_healed_vm_has_its_turn(*, own: bool) -> None:
+    # given: db waits for a KPI of web, of its life or another one
+    event = "READY" if own else "VM_ALIVE"
+    web = a_group("web", recovery=policy())
+    if own:
+        web = replace(web, kpis=(*web.kpis, replace(web.kpis[0], event_name=event)))
+    world = World()
+    world.apply(
+        {SHOP: a_deployment(web, a_group("db"), startup=(after("db", "web", event=event),))}
+    )
+    while world.deployment(SHOP).vms and not world.watches():
+        world._deed(strays=False)
+    # when
+    world.sleep(BOOT_SECONDS)
+    world.rest()
+    # then
+    assert world.types().count(REBOOT) == 1
+    assert world.types()[-1] == "SERVICE_ALIVE"
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
 
 
 def test_several_vms_are_healed_side_by_side() -> None:

@@ -365,19 +365,18 @@ def not_deployed(
     return settled(record, after, (told, *more), now)
 
 
-def alive(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+def alive(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Move:
     """Life has come back to *vm*, by itself or by what was done."""
     assert vm.recovery is not None
     match vm.recovery.phase:
         case RecoveryPhase.WAITING:
-            after, told = _back_by_itself(record, vm, tell_recovery.recovery_cancelled, now)
+            return _back_by_itself(record, vm, tell_recovery.recovery_cancelled, now)
         case RecoveryPhase.NEEDED:
-            after, told = _back_by_itself(record, vm, tell_recovery.manual_recovery_no_need, now)
+            return _back_by_itself(record, vm, tell_recovery.manual_recovery_no_need, now)
         case RecoveryPhase.BOOTING:
-            after, told = _ended_well(record, vm, now)
+            return _ended_well(record, vm, now)
         case _:
-            return unmoved(record)
-    return settled(record, after, told, now)
+            return record, ()
 
 
 def _back_by_itself(

@@ -1,6 +1,6 @@
 """Signs of life: what KPIs that cross and deadlines that pass mean for a VM."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.actions import Effect, effect_of
@@ -9,7 +9,8 @@ from esc_daemon.domain.advance.deploy import begun, too_late
 from esc_daemon.domain.advance.operate import alive_again, moved
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.interruption import Request, takes
+from esc_daemon.domain.events import Event
+from esc_daemon.domain.interruption import Request, takes, watched
 from esc_daemon.domain.kpi import actions, decides_life
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
@@ -41,10 +42,6 @@ def kpi_crossed(
         if Effect.RECOVER not in follows:
             return unmoved(record)
         return heal.life_lost(record, vm, crossed.event_name, now, policy)
-    if vm.recovery is not None:
-        if crossed.event_name != vm.recovery.event_name:
-            return unmoved(record)
-        return heal.alive(record, vm, now)
     return _holds(record, vm, crossed.event_name, now, policy)
 
 
@@ -52,29 +49,45 @@ def _holds(
     record: DeploymentRecord, vm: VmRecord, event_name: str, now: datetime, policy: Policy
 ) -> Step:
     assert record.intent is not None
-    if vm.state not in MONITORED_VM_STATES:
-        return unmoved(record)
-    lives = vm.state is VmState.INERT and event_name == decides_life(group_of(record, vm))
-    if lives and vm.task in _RESTARTED:
-        return alive_again(record, vm, now)
+    group = group_of(record, vm)
     awaited = awaited_of(record.intent, vm.group)
-    news = event_name in awaited and event_name not in vm.came_true
-    if not lives and not news:
+    noted, told = record, tuple[Event, ...]()
+    if event_name in awaited and event_name not in vm.came_true and watched(vm):
+        vm = replace(vm, came_true=(*vm.came_true, event_name))
+        noted = with_vm(record, vm)
+    if vm.recovery is not None:
+        if event_name == vm.recovery.event_name:
+            noted, told = heal.alive(noted, vm, now)
+    elif vm.state is VmState.INERT and event_name == decides_life(group):
+        if vm.task in _RESTARTED:
+            return alive_again(record, vm, now)
+        noted, told = _lives(noted, vm, now)
+    if noted is record:
         return unmoved(record)
-    came_true = (*vm.came_true, event_name) if news else vm.came_true
-    state = moved(vm, VmMove.ANSWERED) if lives else vm.state
-    booted = state is VmState.ALIVE and awaited.issubset(came_true)
-    history = replace(vm.history, up_since=now) if lives else vm.history
-    seen = replace(
-        vm,
-        state=state,
-        came_true=came_true,
-        deadline=None if booted else vm.deadline,
-        history=history,
-    )
-    after = with_vm(record, seen)
-    told = (tell.vm_alive(after, seen),) if lives else ()
-    return settled(record, begun(after, VmMove.TURN_COME, now, policy), told, now)
+    noted = _booted(noted, noted.vms[vm.id], awaited, now)
+    return settled(record, begun(noted, VmMove.TURN_COME, now, policy), told, now)
+
+
+def _lives(
+    record: DeploymentRecord, vm: VmRecord, now: datetime
+) -> tuple[DeploymentRecord, tuple[Event, ...]]:
+    history = replace(vm.history, up_since=now)
+    lives = replace(vm, state=moved(vm, VmMove.ANSWERED), history=history)
+    after = with_vm(record, lives)
+    return after, (tell.vm_alive(after, lives),)
+
+
+def _booted(
+    record: DeploymentRecord, vm: VmRecord, awaited: frozenset[str], now: datetime
+) -> DeploymentRecord:
+    """A VM that lives has booted when all that other groups wait for came true, and no sooner."""
+    if vm.state is not VmState.ALIVE:
+        return record
+    deadline = None
+    if not awaited.issubset(vm.came_true):
+        wait = timedelta(seconds=group_of(record, vm).bootup_time)
+        deadline = vm.deadline or now + wait
+    return record if deadline == vm.deadline else with_vm(record, replace(vm, deadline=deadline))
 
 
 def deadlines(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
