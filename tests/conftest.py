@@ -7,7 +7,6 @@ from hypothesis import settings
 
 from esc_daemon.datamodel.schema import Schema
 
-
 # An example may take as long as the machine lets it: no test asserts on time.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
