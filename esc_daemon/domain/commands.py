@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import ResourceHandle, ServerSpec
@@ -31,6 +32,7 @@ class Until(StrEnum):
     """No other record stands under the tenant."""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Await:
     """
@@ -52,6 +54,7 @@ class Await:
         return "await"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureServer:
     """
@@ -79,6 +82,7 @@ class EnsureServer:
         return f"server {self.key.vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class AwaitServer:
     """
@@ -97,6 +101,7 @@ class AwaitServer:
         return f"server {self.key.vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RemoveServer:
     """The server, then its VM's ports; answered by ServerGone or CallFailed. *name* is the VM's."""
@@ -149,6 +154,7 @@ def watch_slot(vm: VmId) -> str:
     return f"watch {vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Watch:
     """

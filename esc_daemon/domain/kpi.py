@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, assert_never
 
 from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.intent import Condition, Kpi, Rule, RuleAction, RuleWhen, VmGroup
 
 LIFE_EVENT: Final = "VM_ALIVE"
@@ -38,6 +39,7 @@ _WHOLE: Final = {
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Crossing:
     """A KPI became true or false; *value* is the sample as text, empty when there was none."""
@@ -47,6 +49,7 @@ class Crossing:
     value: str
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Counter:
     """

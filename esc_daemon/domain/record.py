@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from esc_daemon.domain.changed import replace
+from esc_daemon.domain.changed import quick, replace
 from esc_daemon.domain.ids import (
     NO_VIM,
     EditId,
@@ -34,6 +34,7 @@ from esc_daemon.domain.specs import Address, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class InterfaceRecord:
     """
@@ -87,6 +88,7 @@ class InterfaceRecord:
         )
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmRecord:
     """
@@ -126,6 +128,7 @@ class OperationType(StrEnum):
     TERMINATE = "TERMINATE"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class OperationOccurrence:
     """An accepted request on its way (SOL003 v3.3.1, 5.5.2.13 VnfLcmOpOcc)."""
@@ -156,6 +159,7 @@ class Successor:
     edit: EditId | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class DeploymentRecord:
     """
@@ -202,6 +206,7 @@ class ResourceSuccessor(Generic[ResourceT]):
     edit: EditId | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceRecord(Generic[ResourceT]):
     """

@@ -9,11 +9,13 @@ it and ignores the rest.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import NO_VIM, EditId, Key, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Intent, VimConnector
 from esc_daemon.domain.specs import ResourceHandle, Server, VimStatus
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class IntentChanged:
     """
@@ -32,6 +34,7 @@ class IntentChanged:
     edit: EditId | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourcesReady:
     """
@@ -62,6 +65,7 @@ class NeighboursGone:
     failures: tuple[tuple[Key, str], ...] = ()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerSeen:
     """The VIM has this server, in the status that it tells."""
@@ -69,6 +73,7 @@ class ServerSeen:
     server: Server
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerGone:
     """
@@ -127,6 +132,7 @@ class LeftoversRetried:
     subjects: frozenset[ServerKey | RecordId]
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class KpiCrossed:
     """A KPI of this server became true or false (after its occurrences)."""
