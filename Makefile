@@ -8,6 +8,8 @@ EFFORT ?= 20
 SECONDS ?= 300
 FUZZED ?=
 KILLS ?= 20
+# One more than the two processors of a small machine: many tests wait for a process or a clock.
+WORKERS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, every process that a test starts would compile all of ours again: 0.4 s each.
 unexport PYTHONDONTWRITEBYTECODE
@@ -51,13 +53,13 @@ type: install  ## Types (mypy strict)
 	$(BIN)/mypy
 
 test: install  ## The test suite
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n $(WORKERS)
 
 test-net: install  ## Real hosts in network namespaces (root; else skipped with the reason)
 	$(BIN)/pytest -q -rs -m net tests/net
 
 cover: install  ## The test suite with branch coverage
-	$(BIN)/pytest -q -n 2 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -q -n $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 golden: install  ## Rewrite the expected files of the conformance cases; review the diff
 	$(BIN)/pytest -q tests/conformance --golden

@@ -161,7 +161,9 @@ class Schema:
         self, document: bytes, roots: Mapping[str, Node], namespace: str
     ) -> list[SchemaError]:
         text = document.decode()
-        if not self._parse(text, _CONFIGURATION, _Check.NoState):
+        # Of the modules that it has data of: what stands nowhere cannot be wrong, and a look at all
+        # modules takes longer than the entry itself.
+        if not self._parse(text, _CONFIGURATION, _Check.NoState | _Check.Present):
             return []
         # With MultiError libyang may crash on an entry that lacks a valid key (leafrefs below it
         # are looked up after it was freed). Such documents are told apart first; only what is

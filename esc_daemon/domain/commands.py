@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import Power, ResourceHandle, ServerSpec
@@ -31,6 +32,7 @@ class Until(StrEnum):
     """No other record stands under the tenant."""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Await:
     """
@@ -52,6 +54,7 @@ class Await:
         return "await"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureServer:
     """
@@ -79,6 +82,7 @@ class EnsureServer:
         return f"server {self.key.vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class AwaitServer:
     """
@@ -97,6 +101,7 @@ class AwaitServer:
         return f"server {self.key.vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RemoveServer:
     """
@@ -116,6 +121,7 @@ class RemoveServer:
         return f"server {self.key.vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class SwitchServer:
     """
@@ -135,6 +141,7 @@ class SwitchServer:
         return f"server {self.key.vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureResource:
     """Answered by ResourceMade or CallFailed; *parent* is the tenant's or the network's handle."""
@@ -151,6 +158,7 @@ class EnsureResource:
         return "resource"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RemoveResource:
     """Answered by ResourceGone or CallFailed."""
@@ -173,6 +181,7 @@ def watch_slot(vm: VmId) -> str:
     return f"watch {vm}"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Watch:
     """
@@ -196,6 +205,7 @@ class Watch:
         return watch_slot(self.server.vm)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class CheckVim:
     """Look whether the VIM of *connector* can be reached and lets us in; answered by VimChecked."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import (
     DeploymentId,
     DeploymentName,
@@ -80,6 +81,7 @@ class EventType(StrEnum):
     DELETE_DEFAULT_VIM_CONNECTOR = "DELETE_DEFAULT_VIM_CONNECTOR"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmRef:
     """A VM in an event; *vmid* is the VIM's id (ruling 4), None where the VIM has none."""
@@ -95,6 +97,7 @@ class VmRef:
     interfaces: tuple[InterfaceRecord, ...] = ()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Event:
     """

@@ -7,6 +7,7 @@ Durations are in seconds as in the data model; names are those of `esc_datamodel
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import TenantName, VmGroupName
 
 
@@ -71,6 +72,7 @@ class Flavor:
     properties: tuple[tuple[str, str], ...] = ()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Locator:
     """Where a group goes; empty strings mean the default connector and the tenant's project."""
@@ -88,6 +90,7 @@ class FixedAddress:
     ip_address: str | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Interface:
     """
@@ -137,6 +140,7 @@ class Condition(StrEnum):
     LE = "LE"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Collector:
     """Who measures, what and how often; *type* is compared without case."""
@@ -148,6 +152,7 @@ class Collector:
     properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Kpi:
     """A measured value and when it counts as true."""
@@ -169,6 +174,7 @@ class RuleWhen(StrEnum):
     FALSE = "FALSE"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RuleAction:
     """``FALSE recover autohealing`` as (FALSE, "recover autohealing"); case does not count."""
@@ -177,6 +183,7 @@ class RuleAction:
     name: str
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Rule:
     """What follows from the KPI *event_name*."""
@@ -195,6 +202,7 @@ class AddressPool:
     gateway: str | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Scaling:
     """How many VMs a group has."""
@@ -255,6 +263,7 @@ class DayZero:
     variables: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmGroup:
     """VMs of one make. *bootup_time* -1 means: deployed is enough, nobody watches."""
@@ -291,6 +300,7 @@ class Startup:
     depends_on: tuple[Dependency, ...]
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Deployment:
     """A service: its ephemeral networks, its groups of VMs and the order of their start."""

@@ -15,9 +15,11 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar, assert_never
 
 from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.intent import Condition, Kpi, Rule, RuleAction, RuleWhen, VmGroup
 
 LIFE_EVENT: Final = "VM_ALIVE"
@@ -38,6 +40,7 @@ _WHOLE: Final = {
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Crossing:
     """A KPI became true or false; *value* is the sample as text, empty when there was none."""
@@ -47,6 +50,7 @@ class Crossing:
     value: str
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Counter:
     """
@@ -74,12 +78,19 @@ def compare(kpi: Kpi, value: float | str) -> bool:
     metric_type = kpi.metric_type.upper()
     if metric_type == _TEXT:
         return _holds(kpi.condition, text(value), kpi.threshold)
-    sample, threshold = number_in(value), number_in(kpi.threshold)
+    sample, threshold = number_in(value), _threshold(metric_type, kpi.threshold)
     return (
         sample is not None
         and threshold is not None
-        and _holds(kpi.condition, _read_as(metric_type, sample), _read_as(metric_type, threshold))
+        and _holds(kpi.condition, _read_as(metric_type, sample), threshold)
     )
+
+
+@lru_cache(maxsize=1024)
+def _threshold(metric_type: str, written: str) -> float | None:
+    """Return a threshold as its type holds it; there are few, and each poll asks for one."""
+    number = number_in(written)
+    return None if number is None else _read_as(metric_type, number)
 
 
 def unreadable(kpi: Kpi) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from esc_daemon.domain.changed import replace
+from esc_daemon.domain.changed import quick, replace
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -34,6 +34,7 @@ class Policy:
 DEFAULT_POLICY = Policy()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Attempt:
     """One goal's tries at the VIM, durable: when it began, when it goes on, when it ends."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from esc_daemon.domain.changed import replace
+from esc_daemon.domain.changed import quick, replace
 from esc_daemon.domain.ids import (
     NO_VIM,
     EditId,
@@ -34,6 +34,7 @@ from esc_daemon.domain.specs import Address, Power, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class InterfaceRecord:
     """
@@ -121,6 +122,7 @@ class RecoveryPhase(StrEnum):
     """For the operator: the policy says MANUAL, or the VM was recovered too often."""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Recovery:
     """
@@ -143,6 +145,7 @@ class Recovery:
     hostname: str = ""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmHistory:
     """
@@ -162,6 +165,7 @@ class VmHistory:
 NO_HISTORY: Final = VmHistory()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmRecord:
     """
@@ -221,6 +225,7 @@ class OperationType(StrEnum):
     HEAL = "HEAL"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class OperationOccurrence:
     """An accepted request on its way (SOL003 v3.3.1, 5.5.2.13 VnfLcmOpOcc)."""
@@ -251,6 +256,7 @@ class Successor:
     edit: EditId | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class DeploymentRecord:
     """
@@ -298,6 +304,7 @@ class ResourceSuccessor(Generic[ResourceT]):
     edit: EditId | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceRecord(Generic[ResourceT]):
     """

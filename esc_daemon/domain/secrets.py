@@ -6,6 +6,7 @@ to name the place alike: both do it here.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from esc_daemon.domain.changed import replace
@@ -19,6 +20,7 @@ Unseal = Callable[[str, str], str]
 """`Vault.unseal`: from sealed text and its place to what was sealed."""
 
 
+@lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
     """Tell whether the value of the property *name* is a secret; case does not count."""
     return any(word in name.lower() for word in _WORDS)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import PortKey, ServerKey, VimId
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceHandle:
     """
@@ -21,6 +23,7 @@ class ResourceHandle:
     name: str = ""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Address:
     """
@@ -37,6 +40,7 @@ class Address:
     gateway: str | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class NetworkRef:
     """A network by its name, or its id in the VIM; *id* is set where it is one of our records."""
@@ -45,6 +49,7 @@ class NetworkRef:
     id: str | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class PortSpec:
     """
@@ -68,6 +73,7 @@ class PortSpec:
     allowed_addresses: tuple[str, ...] = ()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Port:
     """
@@ -99,6 +105,7 @@ class ServerFile:
     text: str = field(repr=False)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerSpec:
     """
@@ -132,6 +139,7 @@ class Power(StrEnum):
     HARD_REBOOT = "HARD_REBOOT"
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Server:
     """A server that exists. *fault* says why *status* is ERROR."""

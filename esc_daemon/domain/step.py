@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.commands import Command
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key
 from esc_daemon.domain.record import Record
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Step:
     """
@@ -38,6 +40,7 @@ class Step:
         )
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Plan:
     """What is to be done, and when to look again although nothing happened."""

@@ -9,6 +9,7 @@ concerns it and ignores the rest.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import (
     NO_VIM,
     EditId,
@@ -24,6 +25,7 @@ from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.specs import Power, ResourceHandle, Server, VimStatus
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class IntentChanged:
     """
@@ -42,6 +44,7 @@ class IntentChanged:
     edit: EditId | None = None
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourcesReady:
     """
@@ -55,6 +58,7 @@ class ResourcesReady:
     handles: Mapping[Key, ResourceHandle] = field(default_factory=dict)
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceFailed:
     """A neighbour that was awaited will not become ready."""
@@ -64,6 +68,7 @@ class ResourceFailed:
     error: str
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class NeighboursGone:
     """Every neighbour that had to leave first has left; *failures* could not be removed."""
@@ -72,6 +77,7 @@ class NeighboursGone:
     failures: tuple[tuple[Key, str], ...] = ()
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerSeen:
     """The VIM has this server, in the status that it tells."""
@@ -79,6 +85,7 @@ class ServerSeen:
     server: Server
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerGone:
     """
@@ -93,6 +100,7 @@ class ServerGone:
     ports: bool = True
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerSwitched:
     """The server was switched as asked, and this is how it is now."""
@@ -101,6 +109,7 @@ class ServerSwitched:
     power: Power
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceMade:
     """The VIM has this resource."""
@@ -109,6 +118,7 @@ class ResourceMade:
     handle: ResourceHandle
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceGone:
     """The VIM has no such resource (any more)."""
@@ -116,6 +126,7 @@ class ResourceGone:
     id: RecordId
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class CallFailed:
     """
@@ -133,6 +144,7 @@ class CallFailed:
     reached: bool = True
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class LeftoversPurged:
     """The operator wants these leftovers forgotten, whatever becomes of them in the VIM."""
@@ -140,6 +152,7 @@ class LeftoversPurged:
     subjects: frozenset[ServerKey | RecordId]
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class LeftoversRetried:
     """The operator wants the removal of these leftovers to be tried now."""
@@ -147,6 +160,7 @@ class LeftoversRetried:
     subjects: frozenset[ServerKey | RecordId]
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class KpiCrossed:
     """A KPI of this server became true or false (after its occurrences)."""
@@ -157,6 +171,7 @@ class KpiCrossed:
     value: str = ""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VimChecked:
     """
@@ -170,21 +185,25 @@ class VimChecked:
     detail: str = ""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VimDoubted:
     """A call did not reach the VIM of this connector."""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Restarted:
     """The process began anew: what was in flight may still take effect, and nobody will tell."""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Woken:
     """A moment that the plan named has come."""
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServiceActed:
     """The operator asks for *action* on every VM of the deployment."""
@@ -193,6 +212,7 @@ class ServiceActed:
     action: ActionType
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmActed:
     """The operator asks for *action* on one VM; *force*: whatever min_active says."""
@@ -203,6 +223,7 @@ class VmActed:
     force: bool = False
 
 
+@quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RecoveryAsked:
     """The operator wants the VM to be recovered now."""

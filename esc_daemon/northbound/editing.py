@@ -5,9 +5,10 @@ Edits that do not collide are stored side by side, in one sync of the disk.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import structlog
 
@@ -65,7 +66,14 @@ class Editing:
             RpcError, RpcErrors: It is refused; nothing changed.
 
         """
-        await self._to_its_end(self._edit(prepare, user, undo=undo, then=then))
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        edit = self._edit(prepare, user, undo=undo, then=then, answered=answered)
+        # A session that goes away in the middle must not cut an edit in two.
+        task = asyncio.create_task(edit)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(_tell, answered))
+        await answered
 
     async def test(self, prepare: Prepare, user: str) -> None:
         """
@@ -77,13 +85,6 @@ class Editing:
         """
         await self._edit(prepare, user, only_test=True)
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """A session that goes away in the middle must not cut an edit in two."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
-
     async def _edit(
         self,
         prepare: Prepare,
@@ -91,8 +92,10 @@ class Editing:
         *,
         undo: Undoing | None = None,
         then: Callable[[], None] = lambda: None,
+        answered: "asyncio.Future[None] | None" = None,
         only_test: bool = False,
     ) -> None:
+        """Do what `take` says, or `test`; *answered* is done as soon as the edit is stored."""
         pending = await self._prepared(prepare)
         begun: Sequence[OperationId] = ()
         if not pending.changes and undo is None:
@@ -100,7 +103,7 @@ class Editing:
         stored = asyncio.Event()
         self._being_stored[stored] = pending
         try:
-            edit = edit_of(pending, lambda: self._committed(pending, then))
+            edit = edit_of(pending, lambda: self._committed(pending, then, answered))
             if undo is not None:
                 edit = replace(edit, undo=undo(pending))
             if only_test:
@@ -150,10 +153,18 @@ class Editing:
                 return pending
             await end.wait()
 
-    def _committed(self, pending: PendingEdit, then: Callable[[], None]) -> None:
+    def _committed(
+        self,
+        pending: PendingEdit,
+        then: Callable[[], None],
+        answered: "asyncio.Future[None] | None",
+    ) -> None:
         self._datastore.commit(pending)
         self._on_committed(pending)
         then()
+        # Not at the end of the task: the deployment's first calls would come before the answer.
+        if answered is not None and not answered.done():
+            answered.set_result(None)
 
     async def validate_running(self) -> None:
         """
@@ -172,6 +183,20 @@ class Editing:
                 await asyncio.sleep(0)  # others get a turn
         if errors:
             raise RpcErrors(errors[:MAX_ERRORS])
+
+
+def _tell(answered: "asyncio.Future[None]", task: "asyncio.Task[None]") -> None:
+    """Let who waits know how *task* ended, if he does not know yet."""
+    if answered.cancelled():  # nobody waits any more: it is no news that it was refused
+        task.cancelled() or task.exception()
+    elif answered.done():  # stored: what breaks afterwards is told by the loop
+        pass
+    elif task.cancelled():
+        answered.cancel()
+    elif (error := task.exception()) is not None:
+        answered.set_exception(error)
+    else:
+        answered.set_result(None)
 
 
 def edit_of(pending: PendingEdit, on_committed: Callable[[], None]) -> Edit:

@@ -5,6 +5,7 @@ At first all rows of a statement go together. Only if some row is not as its ste
 batch taken back and written commit by commit, each in a savepoint.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
@@ -18,7 +19,8 @@ from esc_daemon.store.base import StaleEpoch, StoreBroken, StoreError
 from esc_daemon.store.rows import INSERT_EVENT, Job, Piece, Row, Statement, Version
 from esc_daemon.store.tables import EVENTS, RECORDS
 
-_NEWEST: Final = select(func.max(EVENTS.c.seq))
+_NEWEST: Final = Statement(select(func.max(EVENTS.c.seq)), (), exact=False)
+_ROW: Final = re.compile(r"\bVALUES (\([?, ]+\))")
 _MOST_ROWS: Final = 64
 """Rows of one statement; eight values each are far from what SQLite takes (32,766)."""
 
@@ -44,7 +46,13 @@ def write_batch(connection: Connection, jobs: Sequence[Job]) -> list[int | Store
 
 def last_seq(connection: Connection) -> int:
     """Return the number of the newest event, 0 before the first."""
-    newest: int | None = connection.execute(_NEWEST).scalar()
+    # Past SQLAlchemy, as `_execute`: it is asked for each batch.
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(_compiled(_NEWEST, _dialect_of(connection)))
+        (newest,) = cursor.fetchone() or (None,)
+    finally:
+        cursor.close()
     return newest or 0
 
 
@@ -96,8 +104,7 @@ def _flush(connection: Connection, waiting: dict[Statement, list[Row]]) -> None:
 def _execute(connection: Connection, statement: Statement, rows: list[Row]) -> None:
     # Past SQLAlchemy: Core's executemany makes a dictionary for each row and takes it apart again,
     # and what `exec_driver_sql` puts around the driver's costs as much as five rows.
-    dialect = connection.dialect
-    name = f"{dialect.name}.{dialect.driver}"
+    name = _dialect_of(connection)
     cursor = connection.connection.cursor()
     changed = 0
     try:
@@ -108,12 +115,16 @@ def _execute(connection: Connection, statement: Statement, rows: list[Row]) -> N
         else:
             cursor.executemany(_compiled(statement, name), rows)
             changed = cursor.rowcount
-    except dialect.loaded_dbapi.IntegrityError as error:
+    except connection.dialect.loaded_dbapi.IntegrityError as error:
         raise _Mismatch from error
     finally:
         cursor.close()
     if statement.exact and changed != len(rows):
         raise _Mismatch
+
+
+def _dialect_of(connection: Connection) -> str:
+    return f"{connection.dialect.name}.{connection.dialect.driver}"
 
 
 def _parted(rows: list[Row]) -> Iterator[list[Row]]:
@@ -128,15 +139,15 @@ def _parted(rows: list[Row]) -> Iterator[list[Row]]:
 @cache
 def _repeated(statement: Statement, dialect: str, times: int) -> str:
     """
-    Return the text of an insert for so many rows.
+    Return the text of *statement* for so many rows.
 
     Each statement that SQLite takes lets go of the interpreter's lock and has to get it back.
     """
     sql = _compiled(statement, dialect)
-    _, found, values = sql.rpartition(" VALUES ")
-    if not found:
-        raise StoreError(f"not an insert of values: {sql}")
-    return sql + f", {values}" * (times - 1)
+    found = _ROW.search(sql)
+    if found is None:
+        raise StoreError(f"not a statement of values: {sql}")
+    return sql[: found.end()] + f", {found[1]}" * (times - 1) + sql[found.end() :]
 
 
 @cache

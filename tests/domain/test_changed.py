@@ -1,15 +1,16 @@
-"""`changed.replace` against the one of the standard library."""
+"""`domain.changed` against the standard library."""
 
 import ast
 import dataclasses
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from esc_daemon import domain
-from esc_daemon.domain.changed import replace
+from esc_daemon.domain.changed import quick, replace
 from esc_daemon.domain.specs import ServerSpec
 
 ROOMS = [
@@ -52,6 +53,50 @@ def test_every_value_of_the_domain_is_changed_as_the_standard_library_does_it(ki
         assert changed == expected
         assert type(changed) is kind
     assert all(getattr(thing, name) == f"old {name}" for name in names)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_value_of_the_domain_is_made_as_the_standard_library_does_it(kind):
+    names = [field.name for field in dataclasses.fields(kind)]
+    body = {name: kind.__dict__[name] for name in ("__doc__", "__module__")}
+    fields = [(each.name, Any, copied(each)) for each in dataclasses.fields(kind)]
+    twin = dataclasses.make_dataclass(kind.__name__, fields, namespace=body, kw_only=True)
+    needed = {each.name for each in dataclasses.fields(kind) if must_be_given(each)}
+    for given in (names, needed, {*names} - needed):
+        values = {name: f"given {name}" for name in given}
+        try:
+            expected = vars(twin(**values))
+        except TypeError as error:
+            with pytest.raises(TypeError, match=str(error).partition("missing")[2]):
+                kind(**values)
+        else:
+            made = kind(**values)
+            assert {name: getattr(made, name) for name in names} == expected
+            assert type(made) is kind
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        kind(colour="red")
+    with pytest.raises(TypeError, match="positional argument"):
+        kind("red")
+
+
+def copied(field: "dataclasses.Field[Any]") -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=field.default_factory)
+    return dataclasses.field(default=field.default)
+
+
+def must_be_given(field: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def test_what_does_more_when_it_is_made_gets_no_quick_constructor():
+    @dataclasses.dataclass(slots=True, frozen=True)
+    class Placed:
+        name: str
+
+    with pytest.raises(TypeError, match="Placed is made in another way"):
+        quick(Placed)
 
 
 def test_a_field_that_there_is_not_is_an_error():

@@ -11,6 +11,7 @@ from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import Filter, apply_filter
 from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore, EditConfig, WithDefaults
 from esc_daemon.netconf.xml import parse
+from esc_daemon.northbound.ssh.dispatch import to_its_end
 from esc_daemon.northbound.ssh.services import FeedOverrun, LoggedNotification, StreamInfo
 
 ESC = "http://www.cisco.com/esc/esc"
@@ -75,6 +76,9 @@ class MemoryManagement:
         return self.clock
 
     async def edit_config(self, request: EditConfig, user: str) -> None:
+        await to_its_end(self._do_edit_config(request, user))
+
+    async def _do_edit_config(self, request: EditConfig, user: str) -> None:
         if self.gate is not None:
             await self.gate.wait()
         for child in request.config:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from lxml import etree
@@ -26,11 +27,32 @@ async def it(schema: Schema) -> AsyncIterator[Managed]:
 async def test_an_edit_that_is_taken_is_logged_with_its_first_paths(it: Managed):
     with capture_logs() as lines:
         await it.edit(tenants(*"abcdefg"))
+        async with asyncio.timeout(5):  # it may come after the answer
+            while not (accepted := [each for each in lines if each["event"] == "edit.accepted"]):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
-    (line,) = (line for line in lines if line["event"] == "edit.accepted")
+    (line,) = accepted
     assert line["entries"] == 7
     assert len(line["paths"]) == 5
     assert line["paths"][0] == "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='a']"
+
+
+async def test_an_edit_is_answered_before_the_vim_is_asked_for_what_it_wants(it: Managed):
+    it.cloud.settings = replace(it.cloud.settings, latency_seconds=0)
+    await it.edit(tenants("t"))
+    await at_rest(it)
+    await it.edit(service())
+    asked = {kind for _, kind, _, _ in it.engine.vim_calls()}
+    await at_rest(it)
+
+    assert "EnsureServer" not in asked
+    assert "EnsureServer" in {kind for _, kind, _, _ in it.engine.vim_calls()}
+
+
+async def at_rest(it: Managed) -> None:
+    async with asyncio.timeout(5):
+        while not it.engine.at_rest:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 # RFC 6241 section 7.2, test-option

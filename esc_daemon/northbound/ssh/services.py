@@ -76,7 +76,11 @@ class Configuration(Protocol):
     """The datastores, and what changes them."""
 
     async def edit_config(self, request: EditConfig, user: str) -> None:
-        """Apply the edit whole or not at all, durable when it returns; or only test it."""
+        """
+        Apply the edit whole or not at all, durable when it returns; or only test it.
+
+        An edit of running that has begun is done also when its caller is cancelled.
+        """
 
     async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
         """Make the target what the source is, whole or not at all."""

@@ -9,7 +9,7 @@ from esc_daemon.northbound.ssh.dispatch import RpcCall, rpc, to_its_end
 async def edit_config(call: RpcCall[EditConfig]) -> Reply:
     """RFC 6241 section 7.2; ok of running means durable, what follows is told by events."""
     call.services.locks.check(call.request.target, call.session.id)
-    await to_its_end(call.services.configuration.edit_config(call.request, call.session.user))
+    await call.services.configuration.edit_config(call.request, call.session.user)
     return Ok()
 
 
