@@ -1,9 +1,12 @@
 """What the clients of the simulation ask for."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from random import Random
+from typing import Any
 
-from esc_daemon.domain.ids import Key, Kind, TenantName, VmGroupName
+from esc_daemon.domain.connectors import connector_key
+from esc_daemon.domain.ids import DeploymentName, Key, Kind, TenantName, VmGroupName
 from esc_daemon.domain.intent import (
     AddressPool,
     Collector,
@@ -22,10 +25,16 @@ from esc_daemon.domain.intent import (
     Scaling,
     Startup,
     Subnet,
+    Tenant,
     VmGroup,
 )
+from tests.connectors import connector
 from tests.simulation.clouds import FAR, NEAR
 from tests.simulation.day_zero import any_files
+from tests.simulation.homes import any_connector_edit
+
+Edit = dict[Key, Any]
+"""What is to be at each key, None: nothing."""
 
 _KPI = Kpi(
     event_name="VM_ALIVE",
@@ -145,3 +154,47 @@ def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:
     if roll < 0.75:
         return Key(Kind.IMAGE, None, "img"), Image(name="img", src="http://127.0.0.1/img")
     return Key(Kind.FLAVOR, None, "small"), Flavor(name="small", vcpus=1, memory_mb=512)
+
+
+def any_edit(there: Iterable[Key], random: Random) -> Edit:
+    """Return what a client asks for at once; *there*: the keys that were ever asked for."""
+    tenant = TenantName(random.choice(["a", "b"]))
+    tenant_key = Key(Kind.TENANT, None, tenant)
+    if random.random() < 0.12:
+        # shared: it is refused while it stands and wants to be another
+        key, resource = any_resource(random)
+        return {key: resource if random.random() < 0.6 else None}
+    if random.random() < 0.1:
+        return any_connector_edit(random)
+    name = DeploymentName(random.choice(["x", "y"]))
+    key = Key(Kind.DEPLOYMENT, tenant, name)
+    roll = random.random()
+    if roll < 0.65:
+        edit: Edit = {tenant_key: Tenant(name=tenant), key: any_deployment(name, random)}
+        if random.random() < 0.1:  # together with what it may need (ruling 14)
+            edit |= {connector_key(FAR): connector(FAR)}
+        if random.random() < 0.3:
+            edit |= any_networks_beside(tenant, random)
+        return edit
+    if roll < 0.9:
+        beside = any_networks_beside(tenant, random) if random.random() < 0.3 else ()
+        return {key: None, **dict.fromkeys(beside)}
+    return without(tenant_key, there)
+
+
+def without(gone: Key, there: Iterable[Key]) -> Edit:
+    """Return the edit that removes *gone*, and with a tenant all of *there* that stands in it."""
+    if gone.kind is not Kind.TENANT:
+        return {gone: None}
+    return {k: None for k in dict.fromkeys((*there, gone)) if k.tenant == gone.name or k == gone}
+
+
+def changed_minds(random: Random) -> Iterator[tuple[Edit, float]]:
+    """Yield edits, each with a pause after it, that ask for the same and take it back."""
+    tenant = TenantName(random.choice(["a", "b"]))
+    name = DeploymentName(random.choice(["x", "y"]))
+    key = Key(Kind.DEPLOYMENT, tenant, name)
+    for _ in range(random.randint(1, 3)):
+        wanted = {Key(Kind.TENANT, None, tenant): Tenant(name=tenant)}
+        yield wanted | {key: any_deployment(name, random)}, random.choice([0.0, 0.3, 2.0])
+        yield {key: None}, 0.0
