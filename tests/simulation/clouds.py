@@ -20,7 +20,7 @@ from esc_daemon.vim.simulator.rows import (
     SubnetRow,
 )
 from esc_daemon.vim.simulator.settings import CloudSettings
-from tests.simulation.network import LossyVim, Weather
+from tests.simulation.network import LossyVim, LossyVimAtHand, Weather
 
 NEAR, FAR = VimId("sim"), VimId("far")
 """The first connector, and one that comes and goes."""
@@ -39,7 +39,8 @@ class Clouds:
         for number, vim in enumerate((NEAR, FAR)):
             cloud = Cloud(replace(settings, seed=settings.seed * 2 + number))
             self._note_losses(cloud)
-            self.vims[vim] = LossyVim(SimulatorDriver(cloud, vim=vim, now=now), random)
+            kind = LossyVimAtHand if random.random() < 0.5 else LossyVim
+            self.vims[vim] = kind(SimulatorDriver(cloud, vim=vim, now=now), random)
 
     def _note_losses(self, cloud: Cloud) -> None:
         drop = cloud.servers.drop

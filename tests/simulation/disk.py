@@ -9,6 +9,7 @@ from esc_daemon.store.store import SqlStore
 from tests.simulation.homes import Homes
 from tests.simulation.kinds import Kinds
 from tests.simulation.order import Order
+from tests.simulation.probes import Probes
 from tests.simulation.story import Lives
 
 
@@ -20,6 +21,7 @@ class FlakyStore(SqlStore):
     homes: Homes
     kinds: Kinds
     lives: Lives
+    probes: Probes
     ahead: timedelta
     """By how much the daemon's clock is before the world's."""
 
@@ -33,6 +35,7 @@ class FlakyStore(SqlStore):
     ) -> Sequence[LoggedEvent]:
         if trouble := self.trouble():
             raise trouble
+        self.probes.stored(steps)
         self.order.note(steps, time, self.ahead)
         logged = await super().commit(steps, entries, time=time, undo=undo)
         self.kinds.note(steps)

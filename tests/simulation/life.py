@@ -9,17 +9,17 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from esc_daemon.domain.events import Stream
+from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
-from esc_daemon.monitor.base import select
-from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor
 from tests.connectors import vims_of
 from tests.simulation.day_zero import LossyShelf
 from tests.simulation.disk import FlakyStore
 from tests.simulation.homes import FIRST
 from tests.simulation.loop import INCARNATION, Incarnation
+from tests.simulation.probes import Probes
 from tests.simulation.wishes import edit_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Life:
 
     def __init__(self, world: "World", image: bytes | None) -> None:
         self.world = world
+        self.number = len(world.graveyard)
         self.mark = Incarnation()
         self.context = contextvars.copy_context()
         self.context.run(INCARNATION.set, self.mark)
@@ -70,13 +71,16 @@ class Life:
         world.kinds.begin(found)
         world.lives.note(found)
         vims = vims_of(world.clouds.vims, call_timeout=CALL_TIMEOUT)
+        probes = self.store.probes = Probes(vims, Random(f"probes {world.seed} {self.number}"))
+        for record in found:
+            if isinstance(record, DeploymentRecord):
+                probes.await_(record, loop.time())
+        world.probes.append(probes)
         self.engine = Engine(
             store=self.store,
             vims=vims,
             now=now,
-            monitor=lambda crossed: Monitor(
-                select(SimulatedGuests(vims.guests, at_hand=vims.guests_at_hand)), crossed
-            ),
+            monitor=lambda crossed: Monitor(probes.select, probes.hears(crossed)),
             day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
             policy=world.policy,
             new_id=world.new_id,

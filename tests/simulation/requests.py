@@ -32,6 +32,7 @@ from tests.connectors import connector
 from tests.simulation.clouds import FAR, NEAR
 from tests.simulation.day_zero import any_files
 from tests.simulation.homes import any_connector_edit
+from tests.simulation.probes import ODD
 
 Edit = dict[Key, Any]
 """What is to be at each key, None: nothing."""
@@ -47,6 +48,7 @@ _RULE = Rule(
     event_name="VM_ALIVE",
     actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
 )
+_LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
 
 
 def any_deployment(name: str, random: Random) -> Deployment:
@@ -80,17 +82,49 @@ def _group(name: VmGroupName, own: Network | None, random: Random, pool: int | N
             address_pools=(_pool(network, [f"{v[:-1]}{n}" for v in versions for n in _ten(pool)]),),
             mac_pools=(_pool(network, [f"02:00:00:00:00:{n}" for n in _ten(pool)]),),
         )
+    life, ready, *odd = (_often(_KPI, random), _often(_READY, random), *_odd_kpis(random))
+    logged = tuple(Rule(event_name=each.event_name, actions=_LOGGED) for each in odd)
     return VmGroup(
         name=name,
         image="img",
         flavor="small",
         bootup_time=120 if monitored else -1,
         interfaces=(Interface(nicid=0, network=network, allowed_networks=(network,)),),
-        kpis=(_KPI, _READY),
-        rules=(_RULE,),
+        kpis=(life, ready, *odd),
+        rules=(_RULE, *logged),
         scaling=scaling,
         day_zero=any_files(random),
     )
+
+
+def _often(kpi: Kpi, random: Random) -> Kpi:
+    """Return *kpi* that must be so several times in a row, or is told at every poll."""
+    if random.random() < 0.5:
+        return kpi
+    every = random.random() < 0.4
+    return replace(
+        kpi,
+        occurrences_true=random.choice([1, 2, 3]),
+        occurrences_false=random.choice([1, 2, 5]),
+        collector=replace(kpi.collector, continuous_alarm=every),
+    )
+
+
+def _odd_kpis(random: Random) -> Iterator[Kpi]:
+    """Yield KPIs whose collectors misbehave; they speak for nobody's life."""
+    if random.random() < 0.7:
+        return
+    for name in random.sample(ODD, random.randint(1, 2)):
+        every = random.random() < 0.3
+        yield Kpi(
+            event_name=f"KPI_{name}",
+            threshold="1",
+            condition=random.choice(list(Condition)),
+            metric_type=random.choice(["UINT32", "INT8", "FLOAT", "STRING"]),
+            collector=Collector(
+                type=name, poll_seconds=random.choice([2, 9]), continuous_alarm=every
+            ),
+        )
 
 
 def _ten(first: int) -> range:

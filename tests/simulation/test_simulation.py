@@ -4,17 +4,20 @@ import logging
 import os
 import subprocess
 import sys
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import structlog
 
-from esc_daemon.domain import plan
+from esc_daemon.domain import kpi, plan
 from esc_daemon.domain.advance import deploy, resource, undeploy
 from esc_daemon.domain.step import Step
 from esc_daemon.engine import connectors
 from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.performer import Performer
+from esc_daemon.monitor.monitor import Monitor
 from tests.simulation import world
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.network import LossyVim
@@ -102,6 +105,32 @@ def forgotten(record):
     return Step(key=record.key, before=record, record=replace(record, successor=None))
 
 
+def at_the_first(observe):
+    """Let one sample be enough."""
+    return lambda counter, kpi, value: observe(
+        counter, replace(kpi, occurrences_true=1, occurrences_false=1), value
+    )
+
+
+def with_alarms(observe, *, every):
+    """Let every poll be told, or only changes, whatever was asked for."""
+    return lambda counter, kpi, value: observe(
+        counter, replace(kpi, collector=replace(kpi.collector, continuous_alarm=every)), value
+    )
+
+
+def unguarded(monitor, probe):
+    return monitor._select(probe.target, probe.kpi)
+
+
+def written_anyhow(advance):
+    def advanced(*given):
+        step = advance(*given)
+        return step if step.moved else replace(step, record=copy(step.record))
+
+    return advanced
+
+
 def as_before(record, *_):
     return Step(key=record.key, before=record, record=record)
 
@@ -109,14 +138,20 @@ def as_before(record, *_):
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "text", "first"),
     [
-        (LossyVim, "remove_ports", nothing, "left behind in", 0),
+        (LossyVim, "remove_ports", nothing, "left behind in", 2),
         (Engine, "_unused", nobody, "mailboxes of records that are no more", 0),
-        (plan, "_when_sure", at_any_time, "asked without a pause", 13),
-        (undeploy, "_without_successor", forgotten, "its end was not told", 23),
-        (LossyVim, "remove_subnet", nothing, "left behind in", 261),
+        (plan, "_when_sure", at_any_time, "asked without a pause", 0),
+        (undeploy, "_without_successor", forgotten, "its end was not told", 4),
+        (LossyVim, "remove_subnet", nothing, "left behind in", 22),
         (LossyVim, "remove_tenant", nothing, "left behind in", 0),
-        (undeploy, "leftovers_due", as_before, "was not tried again", 102),
-        (resource, "_leftover_told", as_before, "was forgotten and is there again", 55),
+        (undeploy, "leftovers_due", as_before, "was not tried again", 97),
+        (resource, "_leftover_told", as_before, "was forgotten and is there again", 0),
+        (kpi, "observe", at_the_first(kpi.observe), "told before it was so often enough", 3),
+        (kpi, "observe", with_alarms(kpi.observe, every=False), "was not told", 3),
+        (kpi, "observe", with_alarms(kpi.observe, every=True), "told again", 2),
+        (Performer, "_crossed", nobody, "after it had been told alive", 2),
+        (Monitor, "_choice", unguarded, "hardly ever asked", 12),
+        (deploy, "kpi_crossed", written_anyhow(deploy.kpi_crossed), "was written unchanged", 3),
     ],
 )
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")

@@ -36,6 +36,7 @@ from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import CALM, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.order import Order
+from tests.simulation.probes import Probes
 from tests.simulation.requests import Edit, any_edit, changed_minds, without
 from tests.simulation.story import Lives, unprovoked
 from tests.simulation.wishes import Wish, edit_of, path_of, text_of
@@ -77,6 +78,7 @@ class World:
         self.graveyard: list[Life] = []
         self.life: Life | None = None
         self.operator = Operator()
+        self.probes: list[Probes] = []
         self._ids = Random(f"ids {seed}")
 
     @property
@@ -189,19 +191,21 @@ class World:
         what = self.random.random()
         if what < 0.22:
             await self._kill_soon()
-        elif what < 0.27:
-            self.clouds.silence(self.random)
-        elif what < 0.32:
+        elif what < 0.26:
+            for _ in range(self.random.choice([1, 1, 5])):  # once, or a guest that flaps
+                self.clouds.silence(self.random)
+                await asyncio.sleep(self.random.choice([0.0, 2.0, 7.0]))
+        elif what < 0.31:
             self.harmless = False
             self.clouds.mischief(self.random)
-        elif what < 0.36:
+        elif what < 0.35:
             await self._outage()
-        elif what < 0.4:
+        elif what < 0.39:
             await self._change_minds()
-        elif what < 0.42:
+        elif what < 0.41:
             self.harmless = False
             self.clouds.host_goes(self.random)
-        elif what < 0.46:
+        elif what < 0.45:
             await self._refused_removals()
         elif what < 0.5:
             await asyncio.sleep(self.random.choice([0.01, 0.5, 3.0, 30.0, 90.0]))
@@ -331,6 +335,7 @@ class World:
         wrong = (
             *(unprovoked(self.events) if self.harmless else ()),
             *belongings.wrong(records, self.clouds, self.operator.purged),
+            *(problem for probes in self.probes for problem in probes.problems),
             *self.operator.problems,
             *self.operator.remembered(records.values()),
             *self.lives.wrong(self.events, records),
