@@ -100,7 +100,7 @@ class Life:
                 self.world.hear(event)
 
     def kill(self) -> None:
-        self.mark.dead = True
+        self.world.loop.bury(self.mark)
         if self.store is not None:
             self.store.kill()
         self.world.graveyard.append(self)
@@ -111,4 +111,4 @@ class Life:
         assert self.store is not None
         await self.run(self.engine.close())
         await self.run(self.store.close())
-        self.mark.dead = True
+        self.world.loop.bury(self.mark)
