@@ -2,25 +2,38 @@
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from esc_daemon.datamodel.datastore import Datastore, PendingEdit
+from esc_daemon.datamodel.entries import Entry, EntryPath
+from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Stream
+from esc_daemon.domain.ids import Key, Kind, TenantName
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
+from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.engine import Engine
 from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.northbound.configuration import Configuration
+from esc_daemon.northbound.editing import edit_of as paper_edit
+from esc_daemon.store.base import Entry as StoredEntry
+from esc_daemon.store.base import StoreError
+from tests.access_control import open_to_all
 from tests.connectors import vims_of
 from tests.simulation.day_zero import LossyShelf
 from tests.simulation.disk import FlakyStore
 from tests.simulation.homes import FIRST
 from tests.simulation.loop import INCARNATION, Incarnation
+from tests.simulation.papers import config_of, intents_in, new_datastore, schema
 from tests.simulation.probes import Probes
-from tests.simulation.wishes import edit_of
+from tests.simulation.trials import REFUSED, USER, request_of
+from tests.simulation.wishes import edit_of, text_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -42,6 +55,9 @@ class Life:
         self.engine: Engine | None = None
         self.store: FlakyStore | None = None
         self.listener: Listener | None = None
+        self.datastore: Datastore | None = None
+        self.configuration: Configuration | None = None
+        """Where edits go, if they do not go to the engine at once."""
         self.tasks: list[asyncio.Task[Any]] = []
 
     @property
@@ -90,8 +106,54 @@ class Life:
         world.missed(
             await self.store.events(after=world.heard, limit=100_000, stream=Stream.ESC_EVENT)
         )
-        await self.engine.restore(lambda: replace(edit_of(FIRST), told=False))
+        if world.by_configuration:
+            await self._configured(self.engine, self.store)
+        else:
+            await self.engine.restore(lambda: replace(edit_of(FIRST), told=False))
         self.run(self._hear())
+
+    async def _configured(self, engine: Engine, store: FlakyStore) -> None:
+        """Stand the datastores before the engine, as the daemon does."""
+        datastore = self.datastore = new_datastore()
+        datastore.load(map(_entry, await store.entries()))
+
+        def first() -> Edit:
+            pending = datastore.edit(config_of(FIRST), DefaultOperation.NONE)
+            return replace(paper_edit(pending, lambda: _commit(datastore, pending)), told=False)
+
+        await engine.restore(first)
+        self.configuration = Configuration(
+            datastore=datastore, engine=engine, access=open_to_all(schema())
+        )
+        await self.configuration.take_back(await store.undo())
+
+    async def said(self) -> Mapping[Key, Any]:
+        """Return what get-config tells of the configuration, in the words of `word_of`."""
+        assert self.store is not None
+        if self.datastore is not None:
+            return intents_in(self.datastore)
+        found = await self.run(self.store.entries())
+        return {
+            Key(Kind(kind), TenantName(tenant) if tenant else None, name): entry.xml
+            for entry in found
+            for kind, tenant, name in (entry.path,)
+        }
+
+    def word_of(self, intent: Any) -> Any:
+        """Return what `said` has for *intent*."""
+        return intent if self.datastore is not None else text_of(intent)
+
+    async def edit(self, edit: Mapping[Key, Any]) -> bool:
+        """Send an edit-config; tell whether it was taken."""
+        assert self.engine is not None
+        try:
+            if self.configuration is not None:
+                await self.configuration.edit_config(request_of(edit), USER)
+            else:
+                await self.engine.apply(edit_of(edit))
+        except (Refused, StoreError, *REFUSED):
+            return False
+        return True
 
     async def _hear(self) -> None:
         assert self.listener is not None
@@ -109,6 +171,18 @@ class Life:
         """Stop as a daemon does that is asked to."""
         assert self.engine is not None
         assert self.store is not None
+        if self.configuration is not None:
+            await self.run(self.configuration.close())
         await self.run(self.engine.close())
         await self.run(self.store.close())
         self.world.loop.bury(self.mark)
+
+
+def _entry(stored: StoredEntry) -> Entry:
+    kind, tenant, name = stored.path
+    path = EntryPath(Kind(kind), tenant or None, name)
+    return Entry(path=path, xml=stored.xml.encode(), revision=stored.revision)
+
+
+def _commit(datastore: Datastore, pending: PendingEdit) -> None:
+    datastore.commit(pending)

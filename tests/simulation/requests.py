@@ -48,6 +48,7 @@ _RULE = Rule(
     event_name="VM_ALIVE",
     actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
 )
+_IMAGE = Image(name="img", src="http://127.0.0.1/img", disk_format="qcow2", container_format="bare")
 _LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
 
 
@@ -76,10 +77,12 @@ def _group(name: VmGroupName, own: Network | None, random: Random, pool: int | N
     network = own.name if own else "outside"
     scaling = Scaling(min_active=count, max_active=count)
     if own and pool is not None:
-        versions = [subnet.address for subnet in own.subnets]
+        versions = [subnet.address.removesuffix("0") for subnet in own.subnets]
         scaling = replace(
             scaling,
-            address_pools=(_pool(network, [f"{v[:-1]}{n}" for v in versions for n in _ten(pool)]),),
+            address_pools=(
+                _pool(network, [f"{v.removesuffix('0')}{n}" for v in versions for n in _ten(pool)]),
+            ),
             mac_pools=(_pool(network, [f"02:00:00:00:00:{n}" for n in _ten(pool)]),),
         )
     life, ready, *odd = (_often(_KPI, random), _often(_READY, random), *_odd_kpis(random))
@@ -160,7 +163,7 @@ def _network(random: Random) -> Network:
     six = Subnet(
         name="s6",
         network="own",
-        address="fd07::0",
+        address="fd07::",
         netmask="ffff:ffff:ffff:ffff::",
         ip_version="ipv6",
     )
@@ -186,7 +189,7 @@ def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:
         outside = tuple(replace(each, network="outside") for each in subnets)
         return Key(Kind.NETWORK, None, "outside"), Network(name="outside", subnets=outside)
     if roll < 0.75:
-        return Key(Kind.IMAGE, None, "img"), Image(name="img", src="http://127.0.0.1/img")
+        return Key(Kind.IMAGE, None, "img"), _IMAGE
     return Key(Kind.FLAVOR, None, "small"), Flavor(name="small", vcpus=1, memory_mb=512)
 
 

@@ -7,6 +7,7 @@ import sys
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 import structlog
@@ -18,9 +19,12 @@ from esc_daemon.engine import connectors
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.performer import Performer
 from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.northbound.configuration import Configuration
 from tests.simulation import world
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.network import LossyVim
+from tests.simulation.papers import as_sent
+from tests.simulation.requests import any_edit
 from tests.simulation.world import Broken, World
 
 SEEDS_A_TEST = 20
@@ -105,6 +109,13 @@ def forgotten(record):
     return Step(key=record.key, before=record, record=replace(record, successor=None))
 
 
+async def confirmed_until_the_next_start(configuration, user):
+    """Forget in the store that it was confirmed."""
+    await configuration._editing.take(configuration.candidate.pending, user)
+    configuration._trial = None
+    Configuration._wake_at(configuration, None)
+
+
 def at_the_first(observe):
     """Let one sample be enough."""
     return lambda counter, kpi, value: observe(
@@ -138,20 +149,25 @@ def as_before(record, *_):
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "text", "first"),
     [
-        (LossyVim, "remove_ports", nothing, "left behind in", 2),
+        (LossyVim, "remove_ports", nothing, "left behind in", 0),
         (Engine, "_unused", nobody, "mailboxes of records that are no more", 0),
-        (plan, "_when_sure", at_any_time, "asked without a pause", 0),
-        (undeploy, "_without_successor", forgotten, "its end was not told", 4),
+        (plan, "_when_sure", at_any_time, "asked without a pause", 18),
+        (undeploy, "_without_successor", forgotten, "its end was not told", 5),
         (LossyVim, "remove_subnet", nothing, "left behind in", 22),
         (LossyVim, "remove_tenant", nothing, "left behind in", 0),
-        (undeploy, "leftovers_due", as_before, "was not tried again", 97),
-        (resource, "_leftover_told", as_before, "was forgotten and is there again", 0),
+        (undeploy, "leftovers_due", as_before, "was not tried again", 55),
+        (resource, "_leftover_told", as_before, "was forgotten and is there again", 3),
         (kpi, "observe", at_the_first(kpi.observe), "told before it was so often enough", 3),
         (kpi, "observe", with_alarms(kpi.observe, every=False), "was not told", 3),
-        (kpi, "observe", with_alarms(kpi.observe, every=True), "told again", 2),
+        (kpi, "observe", with_alarms(kpi.observe, every=True), "told again", 0),
         (Performer, "_crossed", nobody, "after it had been told alive", 2),
-        (Monitor, "_choice", unguarded, "hardly ever asked", 12),
-        (deploy, "kpi_crossed", written_anyhow(deploy.kpi_crossed), "was written unchanged", 3),
+        (Monitor, "_choice", unguarded, "hardly ever asked", 13),
+        (deploy, "kpi_crossed", written_anyhow(deploy.kpi_crossed), "was written unchanged", 0),
+        (Configuration, "_take_back", nothing, "was on trial and is not taken back", 9),
+        (Configuration, "take_back", nothing, "after a start .* is none of", 9),
+        (Configuration, "_confirm", confirmed_until_the_next_start, "is none of", 9),
+        (Configuration, "_check_not_on_trial", nobody, "is none of|by others", 329),
+        (Configuration, "_wake_at", nobody, "on trial for ever|is not taken back", 34),
     ],
 )
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
@@ -177,6 +193,13 @@ def test_a_seed_replays_in_another_process_whatever_its_hashes_are():
         return done.stdout.splitlines()[0]
 
     assert told("1") == told("2")
+
+
+def test_what_a_seed_draws_is_what_the_domain_reads_of_its_xml():
+    random = Random("papers")
+
+    for edit in (any_edit((), random) for _ in range(40)):
+        assert as_sent(edit) == edit
 
 
 def test_a_wait_that_nobody_will_end_is_noticed():

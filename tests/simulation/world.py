@@ -1,7 +1,7 @@
 """One seed: a daemon that dies and comes back, clients, a cloud, and what must always hold."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,6 @@ from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, Kind, RecordId
 from esc_daemon.domain.leftovers import LeftoverAction
 from esc_daemon.domain.policy import Policy
-from esc_daemon.engine.edit import Edit as EngineEdit
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
@@ -36,10 +35,12 @@ from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import CALM, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.order import Order
+from tests.simulation.papers import intents_in
 from tests.simulation.probes import Probes
 from tests.simulation.requests import Edit, any_edit, changed_minds, without
 from tests.simulation.story import Lives, unprovoked
-from tests.simulation.wishes import Wish, edit_of, path_of, text_of
+from tests.simulation.trials import Trials
+from tests.simulation.wishes import Wish
 
 POLICY = Policy(
     give_up_after=timedelta(seconds=300),
@@ -79,6 +80,9 @@ class World:
         self.life: Life | None = None
         self.operator = Operator()
         self.probes: list[Probes] = []
+        self.trials = Trials(self.wishes, Random(f"trials {seed}"))
+        self.by_configuration = self.random.random() < 0.25
+        """Whether edits come through the datastores of the daemon, candidate and all."""
         self._ids = Random(f"ids {seed}")
 
     @property
@@ -162,18 +166,16 @@ class World:
 
     async def _learn(self) -> None:
         """Find out by get-config what became of the edits that nobody answered."""
-        assert self.life.store is not None
-        entries = {
-            entry.path: entry.xml for entry in await self.alive.run(self.life.store.entries())
-        }
+        said = await self.alive.said()
+        if self.alive.configuration is not None:
+            self.trials.learn(self.alive.configuration, said)
+            return
         for key, wish in self.wishes.items():
-            if wish.unsure:
-                xml = entries.get(path_of(key))
-                choices = [wish.intent, *wish.unsure]
-                wish.intent = next(c for c in choices if text_of(c) == xml)
-                wish.unsure.clear()
-            elif text_of(wish.intent) != entries.get(path_of(key)):
+            choices = {self.alive.word_of(each): each for each in (wish.intent, *wish.unsure)}
+            if said.get(key) not in choices:
                 raise Broken(f"the acknowledged entry of {key} is lost")
+            wish.intent = choices[said.get(key)]
+            wish.unsure.clear()
 
     def _turns(self, weather: Weather) -> None:
         self.weather = weather
@@ -210,7 +212,19 @@ class World:
         elif what < 0.5:
             await asyncio.sleep(self.random.choice([0.01, 0.5, 3.0, 30.0, 90.0]))
         else:
-            await self._edit(any_edit(self.wishes, self.random))
+            await self._change_something()
+
+    async def _change_something(self) -> None:
+        edit = any_edit(self.wishes, self.random)
+        if self.by_configuration and self.random.random() < 0.6:
+            await self.alive.run(self._committed(edit))
+        else:
+            await self._edit(edit)
+
+    async def _committed(self, edit: Edit) -> None:
+        assert self.alive.configuration is not None
+        assert self.alive.datastore is not None
+        await self.trials.go_on(self.alive.configuration, self.alive.datastore, edit)
 
     async def _outage(self) -> None:
         """One of the VIMs cannot be reached for a while, whatever is asked of it meanwhile."""
@@ -248,10 +262,11 @@ class World:
 
     async def _kill_soon(self) -> None:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
-        for _ in range(self.random.randint(0, 3)):
-            edit = any_edit(self.wishes, self.random)
-            if not self._outdated(edit):
-                self._send(edit)  # perhaps never answered
+        if self.by_configuration and self.random.random() < 0.4:
+            # alone: what a commit changes is known if nothing else is under way
+            self.alive.run(self._committed(any_edit(self.wishes, self.random)))
+        else:
+            self._send_some()
         if action := self.operator.any_action(self.engine.records(), self.random):
             self.alive.run(self._act(action))
         if self.random.random() < 0.6:  # so that it meets calls to the clouds, late ones too
@@ -262,6 +277,13 @@ class World:
         await asyncio.sleep(self.random.choice([0.0, 0.1, 15.0]))
         self.ahead += timedelta(seconds=any_step(self.random))
         await self._begin()
+
+    def _send_some(self) -> None:
+        """Send up to three edits that are perhaps never answered."""
+        for _ in range(self.random.randint(0, 3)):
+            edit = any_edit(self.wishes, self.random)
+            if not self._outdated(edit):
+                self._send(edit)
 
     def _outdated(self, edit: Edit) -> bool:
         """
@@ -285,19 +307,15 @@ class World:
         """Send an edit-config; what it means is known once it is answered."""
         for key, intent in edit.items():
             self.wishes.setdefault(key, Wish(None)).unsure.append(intent)
-        return self.alive.run(self._answered(edit, edit_of(edit)))
+        return self.alive.run(self._answered(edit))
 
-    async def _answered(self, edit: dict[Key, Any], request: EngineEdit) -> None:
-        try:
-            await self.engine.apply(request)
-        except (Refused, StoreError):
-            taken = False
-        else:
-            taken = True
+    async def _answered(self, edit: Edit) -> None:
+        taken = await self.alive.edit(edit)
         for key, intent in edit.items():
             wish = self.wishes[key]
             wish.unsure.remove(intent)
             if taken:
+                self.trials.edited(key, intent, wish.intent)
                 wish.intent = intent
                 self._check_readable(key, intent)
 
@@ -311,9 +329,17 @@ class World:
         """Give everything the time that it may take when nothing goes wrong any more."""
         for _ in range(40):
             await asyncio.sleep(60)
-            if at_rest(self._records().values()):
+            if self._no_trials() and at_rest(self._records().values()):
                 await asyncio.sleep(2)
                 return
+
+    def _no_trials(self) -> bool:
+        """Learn of commits whose time is over; tell whether none waits to be confirmed."""
+        configuration, datastore = self.alive.configuration, self.alive.datastore
+        if configuration is None or datastore is None:
+            return True
+        self.trials.look(configuration, datastore)
+        return self.trials.rests(configuration)
 
     def _records(self) -> dict[Key, Any]:
         return {record.key: record for record in self.engine.records()}
@@ -322,6 +348,7 @@ class World:
         return {key: wish.intent for key, wish in self.wishes.items()}
 
     def _check_goals(self) -> None:
+        self._no_trials()
         records = self._records()
         wishes = self._wanted()
         for wrong in unmet(wishes, records):
@@ -337,6 +364,9 @@ class World:
             *belongings.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.operator.problems,
+            *self.trials.problems,
+            *self.trials.overdue(),
+            *self._misread(),
             *self.operator.remembered(records.values()),
             *self.lives.wrong(self.events, records),
             *self.kinds.problems,
@@ -345,20 +375,33 @@ class World:
         if wrong:
             raise Broken(" | ".join(wrong))
 
+    def _misread(self) -> Iterator[str]:
+        """Yield where running is not what was acknowledged."""
+        if self.alive.datastore is None:
+            return
+        there = intents_in(self.alive.datastore)
+        for key, wish in self.wishes.items():
+            if there.get(key) != wish.intent:
+                yield f"running has another {key} than what was acknowledged or taken back"
+
     async def _clear_away(self) -> None:
         """Everything is undeployed on a good day: then nothing may be left anywhere."""
         self.clouds.tidy(self.operator.purged)
-        await self._send({key: None for key in self.wishes if key.kind not in CONNECTOR_KINDS})
+        there = [key for key, intent in self._wanted().items() if intent is not None]
+        await self._send({key: None for key in there if key.kind not in CONNECTOR_KINDS})
         for _ in range(40):
             await asyncio.sleep(60)
             if not lives_of(self.engine.records()):
                 break
+        await asyncio.sleep(20)  # what stood in a trial's way back is gone
         self._check_goals()
         if left := lives_of(self.engine.records()):
             raise Broken(f"records are left: {left}")
         if remains := self.clouds.remains():
             raise Broken(f"the clouds still have {remains}")
-        await self._send({key: None for key in self.wishes if key.kind in CONNECTOR_KINDS})
+        if self.alive.configuration is not None and self.alive.configuration.on_trial is not None:
+            raise Broken("a commit is on trial for ever")
+        await self._send({key: None for key in there if key.kind in CONNECTOR_KINDS})
         if used := list(self.engine.records()):
             raise Broken(f"nothing lives in them and they do not go: {used}")
         await asyncio.sleep(30)  # the last calls end
