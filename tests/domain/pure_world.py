@@ -419,6 +419,12 @@ class World:
         for key in list(self.records):
             self.tell(key, Restarted())
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the clock before a restart; what is on its way takes as long as it did."""
+        self.now += timedelta(seconds=seconds)
+        for ghost in self.ghosts:
+            ghost.until += timedelta(seconds=seconds)
+
     # ---- to the end
 
     def rest(self, *, strays: bool = True) -> None:

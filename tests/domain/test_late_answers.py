@@ -9,6 +9,7 @@ from esc_daemon.domain.commands import AwaitServer, RemoveServer
 from esc_daemon.domain.ids import ServerKey, VmGroupName
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.specs import ServerStatus
+from esc_daemon.domain.states import ResourceState, VmState
 from esc_daemon.domain.triggers import (
     CallFailed,
     IntentChanged,
@@ -32,6 +33,7 @@ from tests.domain.stories import (
     net_key,
 )
 from tests.domain.test_deploy import server_slot, the_server, the_vm, up_to_the_first_call
+from tests.domain.test_resources import CALL, IMAGE, asked, resource
 
 
 def test_an_answer_to_nobody_is_ignored() -> None:
@@ -144,6 +146,20 @@ def test_a_create_from_before_a_restart_is_still_expected_under_a_removal() -> N
     assert not world.vim.servers
 
 
+def test_a_create_that_was_given_up_is_still_expected_when_the_clock_was_set_meanwhile() -> None:
+    world = up_to_the_first_call()
+    world.sleep(world.policy.give_up_after.total_seconds())
+    world.perform(server_slot(world), Luck.LATE)
+    world.deliver(server_slot(world))
+    assert the_vm(world).state is VmState.ERROR
+    world.set_clock(3600)
+    world.restart()
+    world.apply({SHOP: None})
+    world.rest()
+    assert not world.records
+    assert not world.vim.servers
+
+
 def test_a_look_that_failed_does_not_hold_back_the_removal_of_a_known_server() -> None:
     world = up_to_the_first_call()
     world.perform(server_slot(world), Luck.DONE)
@@ -154,6 +170,20 @@ def test_a_look_that_failed_does_not_hold_back_the_removal_of_a_known_server() -
     world.tell(*world.strays.pop())
     assert world.records[SHOP] is before
     assert isinstance(world.flights[server_slot(world)].command, RemoveServer)
+
+
+def test_a_creation_that_was_given_up_is_still_expected_when_the_clock_was_set_meanwhile() -> None:
+    world = asked()
+    world.sleep(world.policy.give_up_after.total_seconds())
+    world.perform(CALL, Luck.LATE)
+    world.deliver(CALL)
+    assert resource(world, IMAGE).state is ResourceState.ERROR
+    world.set_clock(3600)
+    world.restart()
+    world.apply({IMAGE: None})
+    world.rest()
+    assert not world.records
+    assert not world.vim.resources
 
 
 def test_a_failure_from_before_does_not_touch_a_resource_that_waits() -> None:

@@ -1,6 +1,6 @@
 """What is in the clouds, held against what the records know of."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
@@ -11,8 +11,16 @@ from tests.simulation.clouds import Clouds
 from tests.simulation.day_zero import misfiled
 
 
-def wrong(records: Mapping[Key, Any], clouds: Clouds) -> Iterator[str]:
-    """Yield what is doubled, what nobody knows of, and what is not there though it should be."""
+def wrong(
+    records: Mapping[Key, Any],
+    clouds: Clouds,
+    purged: Collection[tuple[VimId, ServerKey | Key]] = (),
+) -> Iterator[str]:
+    """
+    Yield what is doubled, what nobody knows of, and what is not there though it should be.
+
+    Of what is *purged* nobody need know.
+    """
     if doubled := clouds.doubled():
         yield f"doubled: {doubled}"
     if hurried := clouds.hurried():
@@ -20,10 +28,10 @@ def wrong(records: Mapping[Key, Any], clouds: Clouds) -> Iterator[str]:
     there = [(vim, server.key) for vim, server in clouds.rows(ServerRow)]
     if len(set(there)) != len(there):
         yield "two servers with one key"
-    known = set(_known_servers(records))
+    known = {*_known_servers(records), *purged}
     for stranger in [each for each in there if each not in known]:
         yield f"left behind in the cloud: {stranger}"
-    yield from _strangers(records, clouds)
+    yield from _strangers(records, clouds, purged)
     yield from _missing(records, clouds, set(there))
     for record in records.values():
         for vm in misfiled(record, clouds):
@@ -37,14 +45,17 @@ def _known_servers(records: Mapping[Key, Any]) -> Iterator[tuple[VimId, ServerKe
                 yield vm.vim, ServerKey(vm.id, vm.generation)
 
 
-def _strangers(records: Mapping[Key, Any], clouds: Clouds) -> Iterator[str]:
+def _strangers(
+    records: Mapping[Key, Any], clouds: Clouds, purged: Collection[tuple[VimId, ServerKey | Key]]
+) -> Iterator[str]:
     """Yield ports of VMs, and networks, subnets and projects, of which no record knows."""
     vms: set[VmId] = {key.vm for _, key in _known_servers(records)}
+    vms |= {key.vm for _, key in purged if isinstance(key, ServerKey)}
     for vim, row in clouds.rows(PortRow):
         if row.key.vm not in vms:
             yield f"left behind in {vim}: {row}"
     for vim, row in clouds.rows(NetworkRow | SubnetRow | ProjectRow):
-        if row.key is not None and row.key not in records:
+        if row.key is not None and row.key not in records and (vim, row.key) not in purged:
             yield f"left behind in {vim}: {row}"
 
 

@@ -1,12 +1,12 @@
 """The clouds of the simulation, each behind a way of its own, and what is in them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
-from esc_daemon.domain.ids import ServerKey, VimId, VmId
+from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
 from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -20,7 +20,7 @@ from esc_daemon.vim.simulator.rows import (
     SubnetRow,
 )
 from esc_daemon.vim.simulator.settings import CloudSettings
-from tests.simulation.network import LossyVim, Weather
+from tests.simulation.network import LossyVim, LossyVimAtHand, Weather
 
 NEAR, FAR = VimId("sim"), VimId("far")
 """The first connector, and one that comes and goes."""
@@ -39,7 +39,8 @@ class Clouds:
         for number, vim in enumerate((NEAR, FAR)):
             cloud = Cloud(replace(settings, seed=settings.seed * 2 + number))
             self._note_losses(cloud)
-            self.vims[vim] = LossyVim(SimulatorDriver(cloud, vim=vim, now=now), random)
+            kind = LossyVimAtHand if random.random() < 0.5 else LossyVim
+            self.vims[vim] = kind(SimulatorDriver(cloud, vim=vim, now=now), random)
 
     def _note_losses(self, cloud: Cloud) -> None:
         drop = cloud.servers.drop
@@ -109,6 +110,34 @@ class Clouds:
     def made(self) -> dict[VmId, float]:
         """Return when (loop time) each VM got its server."""
         return {vm: at for vim in self.vims.values() for vm, at in vim.made.items()}
+
+    def last_removal(self, vim: VimId, about: ServerKey | Key) -> float:
+        """Return when (loop time) *vim* was asked last to remove it, and -1 for never."""
+        verb = f"remove_{about.kind}" if isinstance(about, Key) else "remove_server"
+        return self.vims[vim].asked_last(verb, about)
+
+    def tidy(self, purged: Collection[tuple[VimId, ServerKey | Key]]) -> None:
+        """Let the operator take away by hand what nobody knows of any more, with its ports."""
+        vms = {(vim, about.vm) for vim, about in purged if isinstance(about, ServerKey)}
+        for vim, row in list(self.rows(OURS)):
+            driver = self.vims[vim].cloud
+            of_a_vm = isinstance(row, PortRow) and (vim, row.key.vm) in vms
+            there = driver.cloud.row(row.id) is not None  # not gone with another
+            if there and (of_a_vm or (vim, row.key) in purged):
+                driver.by_hand(lambda _, d=driver, r=row: d.cloud.vanish(r.id))
+
+    def host_goes(self, random: Random) -> None:
+        """Take a host down with the guests on it, or bring one back."""
+        cloud = self.vims[random.choice([NEAR, FAR])].cloud.cloud
+        host, is_up = random.choice(list(cloud.servers.hosts_up().items()))
+        (cloud.host_down if is_up else cloud.host_up)(host)
+
+    def all_hosts_up(self) -> None:
+        """Bring every host back."""
+        for vim in self.vims.values():
+            for host, is_up in vim.cloud.cloud.servers.hosts_up().items():
+                if not is_up:
+                    vim.cloud.cloud.host_up(host)
 
     def remains(self) -> list[Any]:
         """Return what of ours is left, and quota that is still used."""

@@ -2,14 +2,38 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
 
 from esc_daemon.domain.step import Step
 from esc_daemon.store.base import EntryChange, LoggedEvent, StoreError, Undo
 from esc_daemon.store.store import SqlStore
 from tests.simulation.homes import Homes
 from tests.simulation.kinds import Kinds
+from tests.simulation.loop import INCARNATION
 from tests.simulation.order import Order
+from tests.simulation.probes import Probes
 from tests.simulation.story import Lives
+
+_COMPILED: Final[dict[Any, Any]] = {}
+_DIALECTS: Final[list[Any]] = []
+
+
+def _share_compiled(connection: Connection) -> None:
+    """
+    Let all stores of simulations have one dialect, and with it one cache of compiled statements.
+
+    Each start opens a database of its own, for which every statement would be compiled anew.
+    """
+    if INCARNATION.get() is not None:
+        if not _DIALECTS:
+            _DIALECTS.append(connection.dialect)
+        connection.dialect = _DIALECTS[0]
+        connection.execution_options(compiled_cache=_COMPILED)
+
+
+event.listen(Engine, "engine_connect", _share_compiled)
 
 
 class FlakyStore(SqlStore):
@@ -20,6 +44,7 @@ class FlakyStore(SqlStore):
     homes: Homes
     kinds: Kinds
     lives: Lives
+    probes: Probes
     ahead: timedelta
     """By how much the daemon's clock is before the world's."""
 
@@ -33,6 +58,7 @@ class FlakyStore(SqlStore):
     ) -> Sequence[LoggedEvent]:
         if trouble := self.trouble():
             raise trouble
+        self.probes.stored(steps)
         self.order.note(steps, time, self.ahead)
         logged = await super().commit(steps, entries, time=time, undo=undo)
         self.kinds.note(steps)

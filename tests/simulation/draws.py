@@ -9,6 +9,10 @@ from esc_daemon.vim.simulator.faults import MAKERS, Fault, Rule, Verb
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.simulation.network import CALM, Weather
 
+_REMOVERS = (Verb.REMOVE_NETWORK, Verb.REMOVE_SUBNET, Verb.REMOVE_PORTS, Verb.REMOVE_TENANT)
+STUBBORN = tuple(Rule(fault=Fault.REFUSE, verb=verb) for verb in (*_REMOVERS, Verb.REMOVE_SERVER))
+"""Clouds that remove nothing of one kind, for as long as that is in force."""
+
 
 def any_settings(seed: int, random: Random) -> CloudSettings:
     return CloudSettings(
@@ -59,7 +63,7 @@ def any_rules(random: Random) -> tuple[Rule, ...]:
         Rule(fault=Fault.QUOTA, verb=Verb.ENSURE_SERVER, probability=0.2),
         Rule(fault=Fault.QUOTA, verb=Verb.ENSURE_PORT, probability=0.1),
         Rule(fault=Fault.REFUSE, verb=Verb.REMOVE_SERVER, skip=1, count=random.choice([1, 7])),
-        Rule(fault=Fault.REFUSE, verb=Verb.REMOVE_NETWORK, count=random.choice([1, 7])),
+        Rule(fault=Fault.REFUSE, verb=random.choice(_REMOVERS), count=random.choice([1, 7])),
         Rule(fault=Fault.HANG, count=3, takes_effect=roll() < 0.5, probability=0.2),
         Rule(fault=Fault.UNREACHABLE, begin=random.choice([0, 30]), end=random.choice([50, 400])),
     ]

@@ -43,11 +43,13 @@ class Homes:
 
     def __init__(self) -> None:
         self._records: dict[Key, Record] = {}
+        self._there = Connectors()
         self.problems: list[str] = []
 
     def begin(self, records: Iterable[Record]) -> None:
         """Take up what a start finds."""
         self._records = {record.key: record for record in records}
+        self._count()
         self._look(self._records.values())
 
     def note(self, steps: Sequence[Step]) -> None:
@@ -58,14 +60,21 @@ class Homes:
             else:
                 self._records[step.key] = step.record
         moved = any(step.key.kind in CONNECTOR_KINDS for step in steps)
+        if moved:
+            self._count()
         self._look(
             self._records.values() if moved else [step.record for step in steps if step.record]
         )
 
+    def _count(self) -> None:
+        """Take stock of the connectors that there are."""
+        self._there = Connectors()
+        for key, record in self._records.items():
+            if key.kind in CONNECTOR_KINDS:
+                self._there = self._there.after(key, record.intent)
+
     def _look(self, records: Iterable[Record]) -> None:
-        there = Connectors()
-        for record in self._records.values():
-            there = there.after(record.key, record.intent)
+        there = self._there
         for record in records:
             for home in homes(record):
                 if home.vim not in there.intents:

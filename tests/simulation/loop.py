@@ -66,11 +66,15 @@ class SimulationLoop(BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
-    def _run_once(self) -> None:
-        self.steps += 1
-        for handle in self._scheduled:
+    def bury(self, life: Incarnation) -> None:
+        """Let nothing of *life* run any more, not even what is ready now."""
+        life.dead = True
+        for handle in (*self._scheduled, *self._ready):
             if not handle._cancelled and _is_dead(handle):
                 handle.cancel()
+
+    def _run_once(self) -> None:
+        self.steps += 1
         ready = [handle for handle in self._ready if not _is_dead(handle)]
         if len(ready) > 1:
             self.random.shuffle(ready)

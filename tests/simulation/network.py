@@ -81,6 +81,10 @@ class LossyVim:
         if len(times) == MOST_CALLS and now - times[0] < PACE_SECONDS:
             self.hurried.append(f"{verb} of {about}: {MOST_CALLS} times in {now - times[0]:.3f} s")
 
+    def asked_last(self, verb: str, about: Any) -> float:
+        """Return when (loop time) that was asked last, and -1 for never."""
+        return next(reversed(self._asked.get((verb, about), ())), -1.0)
+
     async def _send(self, verb: str, about: Any, request: Callable[[], Awaitable[Any]]) -> Any:
         self._note_pace(verb, about)
         loop = asyncio.get_running_loop()
@@ -203,6 +207,13 @@ class LossyVim:
 
     async def close(self) -> None:
         pass
+
+
+class LossyVimAtHand(LossyVim):
+    """A `VimDriver` that knows its guests without a wait, as the embedded simulator does."""
+
+    def answers_now(self, key: ServerKey, address: str) -> float | None:
+        return self.cloud.answers_now(key, address)
 
 
 def _set(answer: "asyncio.Future[Any]", error: BaseException) -> None:

@@ -1,9 +1,12 @@
 """What the clients of the simulation ask for."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from random import Random
+from typing import Any
 
-from esc_daemon.domain.ids import Key, Kind, TenantName, VmGroupName
+from esc_daemon.domain.connectors import connector_key
+from esc_daemon.domain.ids import DeploymentName, Key, Kind, TenantName, VmGroupName
 from esc_daemon.domain.intent import (
     AddressPool,
     Collector,
@@ -22,10 +25,17 @@ from esc_daemon.domain.intent import (
     Scaling,
     Startup,
     Subnet,
+    Tenant,
     VmGroup,
 )
+from tests.connectors import connector
 from tests.simulation.clouds import FAR, NEAR
 from tests.simulation.day_zero import any_files
+from tests.simulation.homes import any_connector_edit
+from tests.simulation.probes import ODD
+
+Edit = dict[Key, Any]
+"""What is to be at each key, None: nothing."""
 
 _KPI = Kpi(
     event_name="VM_ALIVE",
@@ -38,6 +48,8 @@ _RULE = Rule(
     event_name="VM_ALIVE",
     actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
 )
+_IMAGE = Image(name="img", src="http://127.0.0.1/img", disk_format="qcow2", container_format="bare")
+_LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
 
 
 def any_deployment(name: str, random: Random) -> Deployment:
@@ -65,23 +77,57 @@ def _group(name: VmGroupName, own: Network | None, random: Random, pool: int | N
     network = own.name if own else "outside"
     scaling = Scaling(min_active=count, max_active=count)
     if own and pool is not None:
-        versions = [subnet.address for subnet in own.subnets]
+        versions = [subnet.address.removesuffix("0") for subnet in own.subnets]
         scaling = replace(
             scaling,
-            address_pools=(_pool(network, [f"{v[:-1]}{n}" for v in versions for n in _ten(pool)]),),
+            address_pools=(
+                _pool(network, [f"{v.removesuffix('0')}{n}" for v in versions for n in _ten(pool)]),
+            ),
             mac_pools=(_pool(network, [f"02:00:00:00:00:{n}" for n in _ten(pool)]),),
         )
+    life, ready, *odd = (_often(_KPI, random), _often(_READY, random), *_odd_kpis(random))
+    logged = tuple(Rule(event_name=each.event_name, actions=_LOGGED) for each in odd)
     return VmGroup(
         name=name,
         image="img",
         flavor="small",
         bootup_time=120 if monitored else -1,
         interfaces=(Interface(nicid=0, network=network, allowed_networks=(network,)),),
-        kpis=(_KPI, _READY),
-        rules=(_RULE,),
+        kpis=(life, ready, *odd),
+        rules=(_RULE, *logged),
         scaling=scaling,
         day_zero=any_files(random),
     )
+
+
+def _often(kpi: Kpi, random: Random) -> Kpi:
+    """Return *kpi* that must be so several times in a row, or is told at every poll."""
+    if random.random() < 0.5:
+        return kpi
+    every = random.random() < 0.4
+    return replace(
+        kpi,
+        occurrences_true=random.choice([1, 2, 3]),
+        occurrences_false=random.choice([1, 2, 5]),
+        collector=replace(kpi.collector, continuous_alarm=every),
+    )
+
+
+def _odd_kpis(random: Random) -> Iterator[Kpi]:
+    """Yield KPIs whose collectors misbehave; they speak for nobody's life."""
+    if random.random() < 0.7:
+        return
+    for name in random.sample(ODD, random.randint(1, 2)):
+        every = random.random() < 0.3
+        yield Kpi(
+            event_name=f"KPI_{name}",
+            threshold="1",
+            condition=random.choice(list(Condition)),
+            metric_type=random.choice(["UINT32", "INT8", "FLOAT", "STRING"]),
+            collector=Collector(
+                type=name, poll_seconds=random.choice([2, 9]), continuous_alarm=every
+            ),
+        )
 
 
 def _ten(first: int) -> range:
@@ -117,7 +163,7 @@ def _network(random: Random) -> Network:
     six = Subnet(
         name="s6",
         network="own",
-        address="fd07::0",
+        address="fd07::",
         netmask="ffff:ffff:ffff:ffff::",
         ip_version="ipv6",
     )
@@ -143,5 +189,49 @@ def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:
         outside = tuple(replace(each, network="outside") for each in subnets)
         return Key(Kind.NETWORK, None, "outside"), Network(name="outside", subnets=outside)
     if roll < 0.75:
-        return Key(Kind.IMAGE, None, "img"), Image(name="img", src="http://127.0.0.1/img")
+        return Key(Kind.IMAGE, None, "img"), _IMAGE
     return Key(Kind.FLAVOR, None, "small"), Flavor(name="small", vcpus=1, memory_mb=512)
+
+
+def any_edit(there: Iterable[Key], random: Random) -> Edit:
+    """Return what a client asks for at once; *there*: the keys that were ever asked for."""
+    tenant = TenantName(random.choice(["a", "b"]))
+    tenant_key = Key(Kind.TENANT, None, tenant)
+    if random.random() < 0.12:
+        # shared: it is refused while it stands and wants to be another
+        key, resource = any_resource(random)
+        return {key: resource if random.random() < 0.6 else None}
+    if random.random() < 0.1:
+        return any_connector_edit(random)
+    name = DeploymentName(random.choice(["x", "y"]))
+    key = Key(Kind.DEPLOYMENT, tenant, name)
+    roll = random.random()
+    if roll < 0.65:
+        edit: Edit = {tenant_key: Tenant(name=tenant), key: any_deployment(name, random)}
+        if random.random() < 0.1:  # together with what it may need (ruling 14)
+            edit |= {connector_key(FAR): connector(FAR)}
+        if random.random() < 0.3:
+            edit |= any_networks_beside(tenant, random)
+        return edit
+    if roll < 0.9:
+        beside = any_networks_beside(tenant, random) if random.random() < 0.3 else ()
+        return {key: None, **dict.fromkeys(beside)}
+    return without(tenant_key, there)
+
+
+def without(gone: Key, there: Iterable[Key]) -> Edit:
+    """Return the edit that removes *gone*, and with a tenant all of *there* that stands in it."""
+    if gone.kind is not Kind.TENANT:
+        return {gone: None}
+    return {k: None for k in dict.fromkeys((*there, gone)) if k.tenant == gone.name or k == gone}
+
+
+def changed_minds(random: Random) -> Iterator[tuple[Edit, float]]:
+    """Yield edits, each with a pause after it, that ask for the same and take it back."""
+    tenant = TenantName(random.choice(["a", "b"]))
+    name = DeploymentName(random.choice(["x", "y"]))
+    key = Key(Kind.DEPLOYMENT, tenant, name)
+    for _ in range(random.randint(1, 3)):
+        wanted = {Key(Kind.TENANT, None, tenant): Tenant(name=tenant)}
+        yield wanted | {key: any_deployment(name, random)}, random.choice([0.0, 0.3, 2.0])
+        yield {key: None}, 0.0

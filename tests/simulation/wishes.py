@@ -30,4 +30,5 @@ def path_of(key: Key) -> EntryPath:
 
 
 def text_of(intent: Any) -> str | None:
-    return None if intent is None else repr(intent)
+    """Return a text that no other intent has; a connector's repr hides its properties."""
+    return None if intent is None else f"{intent!r} {getattr(intent, 'properties', '')}"

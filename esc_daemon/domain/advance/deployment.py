@@ -256,7 +256,9 @@ def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
 
 
 def _may_be_created(vm: VmRecord) -> bool:
-    """Tell whether a create for *vm* may have been under way, also one that a removal met."""
-    if vm.state is VmState.UNDEPLOYING:
-        return vm.unsure_until is not None
-    return vm.state is VmState.DEPLOYING
+    """
+    Tell whether a create for *vm* may have been under way, also one that was given up since.
+
+    That its moment has passed proves nothing: the clock may have been set while nobody ran.
+    """
+    return vm.state is VmState.DEPLOYING or vm.unsure_until is not None

@@ -447,13 +447,17 @@ def _leftover_told(record: AnyResourceRecord, told: LeftoverTrigger, now: dateti
 
 
 def _restarted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step:
-    """What was being created when the process died may still turn up: wait, then look."""
-    if record.state is ResourceState.DELETING and record.unsure_until is not None:
-        later = replace(record, unsure_until=now + policy.settle)
-        return Step(key=record.key, before=record, record=later)
-    if record.state is not ResourceState.CREATING or record.attempt is None:
-        return _unmoved(record)
+    """
+    What was being created when the process died may still turn up: wait, then look.
+
+    So may what was given up since; that its moment has passed proves nothing, for the clock may
+    have been set while nobody ran.
+    """
     unsure = now + policy.settle
-    attempt = replace(record.attempt, next=max(record.attempt.next, unsure))
-    waiting = replace(record, unsure_until=unsure, attempt=attempt)
-    return Step(key=record.key, before=record, record=waiting)
+    if record.state is ResourceState.CREATING and record.attempt is not None:
+        attempt = replace(record.attempt, next=max(record.attempt.next, unsure))
+        waiting = replace(record, unsure_until=unsure, attempt=attempt)
+        return Step(key=record.key, before=record, record=waiting)
+    if record.unsure_until is None:
+        return _unmoved(record)
+    return Step(key=record.key, before=record, record=replace(record, unsure_until=unsure))

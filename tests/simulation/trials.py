@@ -1,0 +1,285 @@
+"""
+Commits of the candidate in the simulation, confirmed ones too, and what must have become of them.
+
+A client knows of a commit on trial what it was told: until when it waits, what it changed, what is
+to go with it. Its end, by a word or by time, must be whole: all of it stays or all is as before.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.domain.ids import Key
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.messages import Commit, EditConfig, ErrorOption, TestOption
+from esc_daemon.netconf.messages import Datastore as Datastores
+from esc_daemon.northbound.configuration import Configuration
+from tests.simulation.homes import CONNECTOR_KINDS
+from tests.simulation.papers import config_of, intents_in
+from tests.simulation.requests import Edit
+from tests.simulation.wishes import Wish
+
+USER: Final = "client"
+REFUSED: Final = (RpcError, RpcErrors)
+CLOSE_SECONDS: Final = 1.0
+"""So close to its end nobody can say which word came first."""
+
+
+def request_of(edit: Mapping[Key, Any], target: Datastores = Datastores.RUNNING) -> EditConfig:
+    """Return the edit-config that makes each key what it is in *edit*."""
+    return EditConfig(
+        target=target,
+        default_operation=DefaultOperation.NONE,
+        test_option=TestOption.TEST_THEN_SET,
+        error_option=ErrorOption.ROLLBACK_ON_ERROR,
+        config=config_of(edit),
+    )
+
+
+@dataclass
+class Trial:
+    """A confirmed commit that waits, by what its client knows; times are those of the loop."""
+
+    undo: dict[Key, Any] = field(default_factory=dict)
+    """What was before of all that it made or changed, None for nothing."""
+    made: dict[Key, Any] = field(default_factory=dict)
+    removals: set[Key] = field(default_factory=set)
+    """What is to go once it is confirmed."""
+    persist: str | None = None
+    ends: float = 0.0
+    ending: bool = False
+    """Nobody can confirm it any more: it is being taken back, or was."""
+    since: dict[Key, Any] = field(default_factory=dict)
+    """What others made of it when it was perhaps over."""
+
+    @property
+    def left(self) -> float:
+        """For how many seconds it waits still."""
+        return self.ends - asyncio.get_running_loop().time()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it certainly can be confirmed."""
+        return not self.ending and self.left > CLOSE_SECONDS
+
+
+class Trials:
+    """The client that commits; *wishes* are what running should be."""
+
+    def __init__(self, wishes: dict[Key, Wish], random: Random) -> None:
+        self._wishes = wishes
+        self._random = random
+        self._session = 1
+        self._trial: Trial | None = None
+        self._asked: Trial | None = None
+        """A confirmed commit that was not answered yet."""
+        self._confirming = False
+        """Whether a confirmation was not answered yet."""
+        self.problems: list[str] = []
+
+    def _wanted(self, key: Key) -> Any:
+        return self._wishes[key].intent if key in self._wishes else None
+
+    # ------------------------------------------------------------------ what it does
+
+    async def go_on(self, configuration: Configuration, datastore: Datastore, edit: Edit) -> None:
+        """Commit *edit*, or go on with the commit that waits."""
+        self.look(configuration, datastore)
+        trial = self._trial
+        if trial is None:
+            await self._begin(configuration, edit)
+        elif trial.waits:
+            await self._decide(configuration, trial, edit)
+
+    async def _begin(self, configuration: Configuration, edit: Edit) -> None:
+        configuration.discard_changes()
+        changed = await self._prepared(configuration, edit)
+        if changed is None:
+            return
+        if self._random.random() < 0.3:
+            await self._commit_for_good(configuration, changed)
+        else:
+            fresh = Trial(persist=self._random.choice([None, "word"]))
+            await self._try(configuration, fresh, changed)
+
+    async def _prepared(self, configuration: Configuration, edit: Edit) -> Edit | None:
+        """Return what *edit* changes once it is in the candidate, None if it is refused."""
+        try:
+            await configuration.edit_config(request_of(edit, Datastores.CANDIDATE), USER)
+        except REFUSED:
+            return None
+        return {key: intent for key, intent in edit.items() if intent != self._wanted(key)}
+
+    async def _commit_for_good(self, configuration: Configuration, changed: Edit) -> None:
+        for key, intent in changed.items():
+            self._wishes.setdefault(key, Wish(None)).unsure.append(intent)
+        taken = await _done(configuration.commit(Commit(), self._session, USER))
+        for key, intent in changed.items():
+            self._wishes[key].unsure.remove(intent)
+            if taken:
+                self._wishes[key].intent = intent
+
+    async def _try(self, configuration: Configuration, before: Trial, changed: Edit) -> None:
+        """Commit *changed* on trial, which prolongs *before* if that waits."""
+        seconds = self._random.choice([2, 20, 100])
+        made = {key: intent for key, intent in changed.items() if intent is not None}
+        gone = {key for key, intent in changed.items() if intent is None}
+        asked = self._asked = Trial(
+            undo={key: self._wanted(key) for key in made} | before.undo,
+            made=before.made | made,
+            removals=(before.removals - changed.keys()) | gone,
+            persist=before.persist,
+            ends=asyncio.get_running_loop().time() + seconds,
+        )
+        for key in made:
+            self._wishes.setdefault(key, Wish(None))
+        known = before.persist if before is self._trial else None
+        request = Commit(confirm_timeout=seconds, persist=before.persist, persist_id=known)
+        if await _done(configuration.commit(request, self._session, USER)):
+            for key, intent in made.items():
+                self._wishes[key].intent = intent
+            self._trial = asked if changed or before is self._trial else None
+        self._asked = None
+
+    async def _decide(self, configuration: Configuration, trial: Trial, edit: Edit) -> None:
+        """Confirm, prolong or cancel what waits, end its session, or let it be."""
+        roll = self._random.random()
+        if roll < 0.4:
+            self._confirming = True
+            request = Commit(persist_id=trial.persist)
+            if await _done(configuration.commit(request, self._session, USER)):
+                self._is_confirmed(trial)
+            self._confirming = False
+        elif roll < 0.6:
+            changed = await self._prepared(configuration, edit)
+            if changed is not None:
+                await self._try(configuration, trial, changed)
+        elif roll < 0.8:
+            trial.ending = True
+            word = trial.persist
+            if await _done(configuration.cancel_commit(word, self._session, USER)):
+                self._is_back(trial)
+        elif roll < 0.9:
+            trial.ending = trial.persist is None
+            configuration.session_ended(self._session)
+            self._session += 1
+
+    # ------------------------------------------------------------------ what must hold
+
+    def _is_confirmed(self, trial: Trial) -> None:
+        for key in trial.removals:
+            self._wishes[key].intent = None
+        self._trial = None
+
+    def _is_back(self, trial: Trial) -> None:
+        for key, old in trial.undo.items():
+            self._wishes[key].intent = old
+        self._trial = None
+
+    def edited(self, key: Key, intent: Any, before: Any) -> None:
+        """Note that *key* became *intent* by an edit of running that was acknowledged."""
+        trial = self._trial
+        if trial is None:
+            return
+        if intent is None:  # what others remove is not brought back
+            trial.undo.pop(key, None)
+            trial.removals.discard(key)
+        elif not trial.waits:
+            if key in trial.undo:
+                trial.since[key] = intent
+        elif intent != before:
+            trial.removals.discard(key)
+            if key in trial.undo:
+                self.problems.append(f"{key} was changed by others while it was on trial")
+
+    def look(self, configuration: Configuration, datastore: Datastore) -> None:
+        """Note that what waited too long is back as it was, once it is."""
+        trial = self._trial
+        if trial is None or (not trial.ending and trial.left > -CLOSE_SECONDS):
+            return
+        trial.ending = True
+        if configuration.on_trial is None and not trial.since:
+            self._is_back(trial)
+            return
+        # a part waits for what others made since, or they made something of a part since
+        there = intents_in(datastore)
+        for key, old in trial.undo.items():
+            choices = [old, trial.since.get(key, old)]
+            if configuration.on_trial is not None:
+                choices.append(self._wanted(key))
+            self._wishes[key].intent = there.get(key) if there.get(key) in choices else old
+        if configuration.on_trial is None:
+            self._trial = None
+
+    def rests(self, configuration: Configuration) -> bool:
+        """Tell whether no commit waits, but for one whose way back others stand in."""
+        return configuration.on_trial is None or (self._trial is not None and self._trial.ending)
+
+    def overdue(self) -> Iterator[str]:
+        """Yield what should be back as it was; only connectors may be in use meanwhile."""
+        if self._trial is not None and self._trial.ending:
+            for key, old in self._trial.undo.items():
+                if self._wanted(key) != old and key.kind not in CONNECTOR_KINDS:
+                    yield f"{key} was on trial and is not taken back"
+
+    def learn(self, configuration: Configuration, there: Mapping[Key, Any]) -> None:
+        """Hold *there*, running after a start, against what may have become of what waited."""
+        trials = [each for each in (self._trial, self._asked) if each is not None]
+        broken_off = configuration.on_trial is not None
+        for key, wish in self._wishes.items():
+            choices = [*self._choices(key, wish, broken_off=broken_off), *wish.unsure]
+            if there.get(key) not in choices:
+                self.problems.append(f"after a start {key} is none of {choices}")
+        if self._confirming and self._trial is not None and not broken_off:
+            self._look_whole(self._trial, there)
+        for key, wish in self._wishes.items():
+            wish.intent = there.get(key)
+            wish.unsure.clear()
+        undo = {key: old for trial in trials for key, old in trial.undo.items()}
+        self._trial = Trial(undo=undo, ending=True) if broken_off else None
+        self._asked, self._confirming = None, False
+        self._session += 1
+
+    def _choices(self, key: Key, wish: Wish, *, broken_off: bool) -> Iterator[Any]:
+        """Yield what *key* may be after a start: a trial that nobody confirmed was taken back."""
+        trial, asked = self._trial, self._asked
+        if asked is not None and broken_off and key in asked.made:
+            yield asked.made[key]
+        if trial is None:
+            yield wish.intent
+            return
+        if key in trial.undo:
+            yield trial.undo[key]
+        if key in trial.since:
+            yield trial.since[key]
+        if key not in trial.undo or self._confirming or broken_off:
+            yield wish.intent
+        if key in trial.removals and self._confirming:
+            yield None
+
+    def _look_whole(self, trial: Trial, there: Mapping[Key, Any]) -> None:
+        """A confirmation that nobody answered took effect as a whole or not at all."""
+        kept = {
+            there.get(key) == self._wishes[key].intent
+            for key, old in trial.undo.items()
+            if old != self._wishes[key].intent and not self._wishes[key].unsure
+        } | {
+            there.get(key) is None
+            for key in trial.removals
+            if self._wishes[key].intent is not None and not self._wishes[key].unsure
+        }
+        if len(kept) > 1:
+            self.problems.append(f"half of a trial was confirmed: {trial}")
+
+
+async def _done(asked: Awaitable[None]) -> bool:
+    """Tell whether it was answered by ok."""
+    try:
+        await asked
+    except REFUSED:
+        return False
+    return True
