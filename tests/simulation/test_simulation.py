@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from esc_daemon.domain import kpi, plan
-from esc_daemon.domain.advance import life, resource, undeploy
+from esc_daemon.domain.advance import deploy, life, resource, undeploy
 from esc_daemon.domain.step import Step
 from esc_daemon.engine import connectors
 from esc_daemon.engine.boxes import Boxes
