@@ -1,6 +1,7 @@
 """
 Who measures the KPIs of which VIM: simulators answer for their guests, the network for all others.
 
+The load of its servers each VIM measures itself.
 A new collector is named here.
 """
 
@@ -16,6 +17,7 @@ from esc_daemon.monitor.collectors.icmp import Icmp
 from esc_daemon.monitor.collectors.script import Scripts
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.snmp import Snmp
+from esc_daemon.monitor.collectors.vim import VimMetrics
 from esc_daemon.monitor.measured import Measured
 from esc_daemon.settings import Settings
 from esc_daemon.vim.base import GuestProbe
@@ -39,11 +41,15 @@ def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
         real,
         loopback=settings.monitor.allow_loopback,
     )
-    return select(SimulatedGuests(simulated, catalogue, vims.guests_at_hand), measured)
+    return select(
+        VimMetrics(vims.metrics, catalogue),
+        SimulatedGuests(simulated, catalogue, vims.guests_at_hand),
+        measured,
+    )
 
 
 def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:
-    """Return what takes each measure; *stack* lets go of what they hold."""
+    """Return what takes each measure but the VIMs' own; *stack* lets go of what they hold."""
     icmp, http, scripts, snmp = Icmp(), HttpPing(), _scripts(settings), Snmp()
     stack.callback(icmp.close)
     stack.push_async_callback(http.close)

@@ -155,6 +155,19 @@ class Server:
     ports: tuple[Port, ...] = ()
 
 
+class VimMetric(StrEnum):
+    """What a VIM may measure of its servers."""
+
+    CPU = "cpu"
+    """Of all its cores, per cent."""
+
+    MEMORY = "memory"
+    """In use of what it has, per cent."""
+
+    NETWORK = "network"
+    """In and out of all its ports, bits a second."""
+
+
 class VimStatus(StrEnum):
     """What a check of the connection found."""
 

@@ -20,13 +20,14 @@ from esc_daemon.domain import tell
 from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.intent import VimConnector
-from esc_daemon.domain.specs import VimCheck, VimStatus
+from esc_daemon.domain.specs import VimCheck, VimMetric, VimStatus
 from esc_daemon.histogram import Histogram
 from esc_daemon.vim.base import (
     BadConnector,
     GuestProbe,
     GuestsAtHand,
     Opened,
+    ServerMetrics,
     VimDriver,
     VimError,
     VimRefused,
@@ -64,6 +65,7 @@ class Connection:
         self.calls = 0
         self.guests: GuestProbe | None = None
         self.guests_at_hand: GuestsAtHand | None = None
+        self.metrics: ServerMetrics | None = None
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
 
@@ -87,6 +89,7 @@ class Connection:
         # asked once: a look at a protocol costs more than a poll
         self.guests = driver if isinstance(driver, GuestProbe) else None
         self.guests_at_hand = driver if isinstance(driver, GuestsAtHand) else None
+        self.metrics = driver if isinstance(driver, ServerMetrics) else None
 
     def asking(self, verb: str) -> AbstractAsyncContextManager[None]:
         """
@@ -295,6 +298,13 @@ class Vims:
         connection = self._connections.get(self._known(vim))
         return None if connection is None or connection.problem else connection.guests_at_hand
 
+    def metrics(self, vim: VimId) -> ServerMetrics | None:
+        """Return what measures the servers in *vim*; None where the VIM does not."""
+        connection = self._connections.get(self._known(vim))
+        if connection is None or connection.problem or connection.metrics is None:
+            return None
+        return _Metrics(self, vim)
+
     def using(self, vim: VimId) -> AbstractContextManager[Connection]:
         """
         Hold the connection to *vim*: it stays open that long, whatever becomes of its connector.
@@ -389,3 +399,18 @@ class _Guests:
             if connection.guests is None:
                 raise VimRefused(f"VIM connector {self._vim} knows no guests")
             return await connection.guests.answers(key, address)
+
+
+class _Metrics:
+    """As `_Guests`, for what the VIM measures (ServerMetrics)."""
+
+    def __init__(self, vims: Vims, vim: VimId) -> None:
+        self._vims = vims
+        self._vim = vim
+
+    async def measured(self, key: ServerKey, metric: VimMetric) -> float | None:
+        """See ServerMetrics."""
+        with self._vims.using(self._vim) as connection:
+            if connection.metrics is None:
+                raise VimRefused(f"VIM connector {self._vim} measures nothing of its servers")
+            return await connection.metrics.measured(key, metric)

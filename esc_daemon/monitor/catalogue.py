@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from esc_daemon.domain.specs import VimMetric
+
 ADDRESS: Final = "vm_ip_address"
 """The property with the address that is asked; empty: the VM's own."""
 
@@ -62,6 +64,9 @@ class Measure(StrEnum):
     SNMP_GET = "snmp_get"
     SNMP_GET_THRESHOLD = "snmp_get_threshold"
     SNMP_GET_THRESHOLD_RATIO = "snmp_get_threshold_ratio"
+    VIM_CPU = "vim_cpu"
+    VIM_MEMORY = "vim_memory"
+    VIM_NETWORK = "vim_network"
 
 
 PINGS: Final = frozenset(
@@ -75,6 +80,14 @@ PINGS: Final = frozenset(
     }
 )
 """Measures that only ask whether somebody is there: 100 for an answer, no value without one."""
+
+
+VIM_METRICS: Final = {
+    Measure.VIM_CPU: VimMetric.CPU,
+    Measure.VIM_MEMORY: VimMetric.MEMORY,
+    Measure.VIM_NETWORK: VimMetric.NETWORK,
+}
+"""Measures that the VIM takes: nobody is asked at an address."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -155,6 +168,11 @@ CORE: Final = (
     ),
     _script(Measure.CUSTOM_SCRIPT, MetricKind.SUCCESS_FAILURE),
     _script(Measure.CUSTOM_SCRIPT_THRESHOLD, MetricKind.THRESHOLD),
+    *(
+        Metric(name=name, kind=MetricKind.THRESHOLD, measure=measure)
+        for measure, metric in VIM_METRICS.items()
+        for name in (metric.value, measure.value)
+    ),
 )
 """
 What every catalogue begins with.

@@ -28,6 +28,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimMetric,
 )
 
 OPERATION: Final = ContextVar("OPERATION", default="")
@@ -184,6 +185,15 @@ class GuestProbe(Protocol):
 
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """Return the round-trip time in ms of a life probe of the guest at *address*, or None."""
+        ...
+
+
+@runtime_checkable
+class ServerMetrics(Protocol):
+    """A VIM that measures by itself what its servers do."""
+
+    async def measured(self, key: ServerKey, metric: VimMetric) -> float | None:
+        """Return the latest value of *metric*, in its unit; None of a server that does not run."""
         ...
 
 

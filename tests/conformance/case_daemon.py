@@ -26,7 +26,9 @@ from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
+from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.collectors.vim import VimMetrics
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
@@ -186,7 +188,11 @@ async def a_daemon(
         vims=vims,
         now=Clock(loop, BEGAN).now,
         monitor=lambda crossed: Monitor(
-            select(SimulatedGuests(vims.guests, at_hand=vims.guests_at_hand)), crossed
+            select(
+                VimMetrics(vims.metrics, Catalogue()),
+                SimulatedGuests(vims.guests, at_hand=vims.guests_at_hand),
+            ),
+            crossed,
         ),
         day_zero=day_zero,
         policy=Policy(settle=timedelta(seconds=10)),

@@ -12,6 +12,7 @@ from lxml import html
 from vim_contract import a_server, a_vm, deploy
 
 from esc_daemon.domain.ids import ServerKey
+from esc_daemon.domain.specs import VimMetric
 from esc_daemon.northbound.http.listener import http_listener
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.control import Control
@@ -112,6 +113,16 @@ async def test_a_form_puts_a_rule_in_force_and_takes_it_out():
         ]
         assert (await desk.form("/faults/1/remove")).status_code == 303
         assert await desk.rules() == []
+
+
+async def test_a_form_gives_a_server_a_load():
+    async with a_desk() as desk:
+        server = await deploy(desk.driver, a_vm())
+        form = {"fault": "load", "metric": "memory", "value": "97.5", "match": "web", "skip": ""}
+        assert (await desk.form("/faults", **form)).status_code == 303
+        assert await desk.driver.measured(server.key, VimMetric.MEMORY) == 97.5
+        (row,) = await desk.table("Faults")
+        assert row[1:5] == ["load", "*", "web", "memory 97.5"]
 
 
 async def test_a_form_that_makes_no_sense_gets_the_page_with_the_reason():

@@ -345,8 +345,8 @@ async def test_many_calls_share_one_connection():
 
 
 def test_each_fault_of_a_call_is_about_a_verb_on_the_wire():
-    steps = {Verb.ANY, Verb.BUILD, Verb.BOOT}
-    assert {verb.value for verb in set(Verb) - steps} | {"answers"} == set(VERBS)
+    steps = {Verb.ANY, Verb.BUILD, Verb.BOOT, Verb.MEASURE}
+    assert {verb.value for verb in set(Verb) - steps} | {"answers", "measured"} == set(VERBS)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "simulator.example"])

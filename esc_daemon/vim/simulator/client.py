@@ -20,6 +20,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimMetric,
     VimStatus,
 )
 from esc_daemon.vim.base import (
@@ -126,7 +127,7 @@ class _Link:
 
 class RemoteSimulator:
     """
-    One connector (VimDriver and GuestProbe) to a simulator at *host* and *port*.
+    One connector (VimDriver, GuestProbe, ServerMetrics) to a simulator at *host* and *port*.
 
     It connects at the first call and again after a connection was lost. A call that is not
     answered within *timeout_seconds* raises VimUnknown; where no connection can be had within
@@ -287,6 +288,10 @@ class RemoteSimulator:
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """See GuestProbe."""
         return await self._call(wire.ANSWERS, key, address)
+
+    async def measured(self, key: ServerKey, metric: VimMetric) -> float | None:
+        """See ServerMetrics."""
+        return await self._call(wire.MEASURED, key, metric)
 
     async def close(self) -> None:
         """Let go of the connection; calls in flight raise VimUnknown."""

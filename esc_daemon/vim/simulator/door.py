@@ -26,7 +26,7 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _MOST_FIELDS: Final = 50
 _WHOLE_NUMBERS: Final = ("skip", "count")
-_FRACTIONS: Final = ("seconds", "lasts", "probability", "begin", "end")
+_FRACTIONS: Final = ("seconds", "lasts", "probability", "begin", "end", "value")
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "

@@ -22,6 +22,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimMetric,
     VimStatus,
 )
 from esc_daemon.vim.base import (
@@ -44,7 +45,7 @@ PAGE: Final = 200
 
 class SimulatorDriver:
     """
-    One connector (VimDriver, GuestProbe, GuestsAtHand) to *cloud*, which others may share.
+    One connector (VimDriver, GuestProbe, GuestsAtHand, ServerMetrics) to *cloud*, which is shared.
 
     *vim* stands in the handles and begins the texts of errors. *now* gives seconds since 1970
     and must follow the loop's time; by default it is the wall's time at the first call to the
@@ -338,6 +339,12 @@ class SimulatorDriver:
         self.cloud.settle(now)
         alive = self.cloud.servers.guest(key, address, now)
         return self.cloud.settings.rtt_ms if alive else None
+
+    async def measured(self, key: ServerKey, metric: VimMetric) -> float | None:
+        """See ServerMetrics; no fault of the API touches it."""
+        now = self.now()
+        self.cloud.settle(now)
+        return self.cloud.servers.load(key, metric, now)
 
 
 class _NeverAnsweredError(Exception):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.specs import VimMetric
 from esc_daemon.vim.simulator.faults import Fault, Faults, Verb
 from esc_daemon.vim.simulator.ledger import Ledger
 
@@ -71,6 +72,10 @@ class Fates:
         begins = now + silent.seconds
         ends = None if silent.lasts is None else begins + silent.lasts
         return BootFate(quiet_from=begins, quiet_until=ends, off_at=off_at)
+
+    def load(self, metric: VimMetric, name: str, vm: VmId, now: float) -> float | None:
+        """Return the load that a rule gives the server *name* now; None: none does."""
+        return self._faults.load(metric, (name, vm), now)
 
     def vanishes_at(self, verb: Verb, names: Sequence[str], now: float) -> float | None:
         """Return when that which a *verb* made at *now* will be gone by itself."""

@@ -25,6 +25,8 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.json import encode
 
+from esc_daemon.domain.specs import VimMetric
+
 MAX_RULES: Final = 200
 """Rules in force at a time: each call looks at all of them."""
 _YEAR: Final = 31_536_000.0
@@ -62,6 +64,7 @@ class Verb(StrEnum):
     SERVERS = "servers"
     BUILD = "build"
     BOOT = "boot"
+    MEASURE = "measure"
 
 
 class Fault(StrEnum):
@@ -87,6 +90,8 @@ class Fault(StrEnum):
     """Of a boot: the server goes off by itself later."""
     VANISH = "vanish"
     """What was made is gone later, behind everybody's back."""
+    LOAD = "load"
+    """Of a server that is measured: its load is this one."""
 
 
 _STEPS: Final = {
@@ -94,6 +99,7 @@ _STEPS: Final = {
     Fault.SLOW: Verb.BUILD,
     Fault.SILENT: Verb.BOOT,
     Fault.POWER_OFF: Verb.BOOT,
+    Fault.LOAD: Verb.MEASURE,
 }
 MAKERS: Final = (
     Verb.ENSURE_TENANT,
@@ -109,6 +115,10 @@ _MAY_HAVE_SECONDS: Final = (*_NEED_SECONDS, Fault.SILENT, Fault.POWER_OFF, Fault
 Duration = Annotated[float, Meta(ge=0, le=_YEAR)]
 
 
+_COUNTED: Final = {"skip": 0, "count": None, "probability": 1.0}
+"""Fields that count or draw, as they are where they do not: a load is looked at, not met."""
+
+
 class Rule(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """
     One rule; durations in seconds.
@@ -120,7 +130,7 @@ class Rule(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_d
     guest falls silent, a server goes off (from its boot) or something vanishes (since it was
     made). A silent guest answers again after *lasts* (None: at its next boot). A hang takes
     effect if *takes_effect*. *verb* need not be said for faults of builds and boots; of what
-    vanishes it is the call that made it.
+    vanishes it is the call that made it. A load is the *value* of *metric* in its unit (None: cpu).
     """
 
     fault: Fault
@@ -135,6 +145,8 @@ class Rule(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_d
     end: Duration | None = None
     takes_effect: bool = False
     text: Annotated[str, Meta(max_length=1000)] = ""
+    metric: VimMetric | None = None
+    value: Annotated[float, Meta(ge=0, le=1e15)] | None = None
 
     def __post_init__(self) -> None:
         """Hold the fields against each other; msgspec tells the file's reader."""
@@ -149,6 +161,19 @@ class Rule(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_d
             raise ValueError("`end` must be later than `begin`")
         if self.takes_effect and self.fault is not Fault.HANG:
             raise ValueError(f"`takes_effect` belongs to a fault {Fault.HANG}")
+        self._check_load()
+
+    def _check_load(self) -> None:
+        if self.fault is not Fault.LOAD:
+            for name in ("metric", "value"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"`{name}` belongs to a fault {Fault.LOAD}")
+            return
+        if self.value is None:
+            raise ValueError(f"`value` of a fault {Fault.LOAD} is needed")
+        for name, without in _COUNTED.items():
+            if getattr(self, name) != without:
+                raise ValueError(f"`{name}` has no meaning for a fault {Fault.LOAD}")
 
     def _check_verb(self) -> None:
         step = _STEPS.get(self.fault)
@@ -283,14 +308,19 @@ class Faults:
                 return entry.rule
         return None
 
+    def load(self, metric: VimMetric, names: Sequence[str], now: float) -> float | None:
+        """Return the load that a rule gives a server at *now*; None: none does. Counts nothing."""
+        for entry in self._entries:
+            rule = entry.rule
+            if rule.fault is not Fault.LOAD or (rule.metric or VimMetric.CPU) is not metric:
+                continue
+            if _in_force(entry, now) and rule.meets(Verb.MEASURE, names):
+                return rule.value
+        return None
+
     def _strikes(self, entry: _Entry, verb: Verb, names: Sequence[str], now: float) -> bool:
         rule, digest = entry.rule, entry.digest
-        if entry.since is None:
-            entry.since = now
-        passed = max(now - entry.since, 0.0)  # a boot is judged by the moment of its end
-        if passed < rule.begin or (rule.end is not None and passed >= rule.end):
-            return False
-        if not rule.meets(verb, names):
+        if not _in_force(entry, now) or not rule.meets(verb, names):
             return False
         met, struck = self.counts.get(digest, (0, 0))
         chance = random.Random(f"{self._seed} {digest} {met}").random()  # noqa: S311 - no secret
@@ -301,6 +331,13 @@ class Faults:
         )
         self.counts[digest] = met + 1, struck + strikes
         return strikes
+
+
+def _in_force(entry: _Entry, now: float) -> bool:
+    if entry.since is None:
+        entry.since = now
+    passed = max(now - entry.since, 0.0)  # a boot is judged by the moment of its end
+    return entry.rule.begin <= passed and (entry.rule.end is None or passed < entry.rule.end)
 
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
@@ -347,4 +384,4 @@ def rule_of(table: object) -> Rule:
         raise FaultError(f"field {field}: {text}") from error
 
 
-_WORDS: Final[Mapping[str, type[StrEnum]]] = {"fault": Fault, "verb": Verb}
+_WORDS: Final[Mapping[str, type[StrEnum]]] = {"fault": Fault, "verb": Verb, "metric": VimMetric}

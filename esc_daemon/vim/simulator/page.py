@@ -12,6 +12,7 @@ from typing import Final
 from lxml import etree
 from lxml.builder import E
 
+from esc_daemon.domain.specs import VimMetric
 from esc_daemon.vim.simulator.control import (
     CloudView,
     HostView,
@@ -127,6 +128,8 @@ def said(rule: Rule) -> str:
     if rule.begin or rule.end is not None:
         end = "the end" if rule.end is None else f"{rule.end:g} s"
         words.append(f"from {rule.begin:g} s to {end}")
+    if rule.value is not None:
+        words.append(f"{rule.metric or VimMetric.CPU} {rule.value:g}")
     if rule.takes_effect:
         words.append("takes effect")
     if rule.text:
@@ -146,6 +149,8 @@ def _new_rule() -> etree._Element:
         _field("Count", _input("count", "", "number")),
         _field("Begin, seconds", _input("begin", "", "number")),
         _field("End, seconds", _input("end", "", "number")),
+        _field("Metric of a load", _choice("metric", ["", *VimMetric])),
+        _field("Value of a load", _input("value", "", "number")),
         _field("Text", _input("text", "")),
         _field("Takes effect", E.input(type="checkbox", name="takes_effect", value="true")),
     ]

@@ -1,6 +1,6 @@
 """Servers: where they run, how they boot, what their guests say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from hashlib import sha224
 from heapq import heappop, heappush
@@ -14,6 +14,7 @@ from esc_daemon.domain.specs import (
     ServerFile,
     ServerSpec,
     ServerStatus,
+    VimMetric,
 )
 from esc_daemon.vim.base import VimRefused, VimUnknown
 from esc_daemon.vim.simulator.catalogue import Catalogue
@@ -28,6 +29,14 @@ _CONSOLE_LINES: Final = 200
 DELETING: Final = "deleting"
 MAX_FILES: Final = 2 << 20
 """Bytes of all files of a server together: they stand in the state file and on the wire."""
+
+
+ORDINARY: Final[Mapping[VimMetric, float]] = {
+    VimMetric.CPU: 50.0,
+    VimMetric.MEMORY: 50.0,
+    VimMetric.NETWORK: 1e6,
+}
+"""The load of a server of which no rule says another one: neither high nor low."""
 
 
 class GuestState(StrEnum):
@@ -277,6 +286,14 @@ class Servers:
             return GuestState.DOWN
         silent = row.silent or _is_quiet(row, now)
         return GuestState.SILENT if silent else GuestState.ANSWERS
+
+    def load(self, key: ServerKey, metric: VimMetric, now: float) -> float | None:
+        """Return what the server has of *metric*, None where it does not run."""
+        row = self._by_key.get(key)
+        if row is None or self.guest_state(row, now) is GuestState.DOWN:
+            return None
+        given = self._fates.load(metric, row.name, row.key.vm, now)
+        return ORDINARY[metric] if given is None else given
 
     def set_silent(self, key: ServerKey, silent: bool) -> None:  # noqa: FBT001 - the state itself
         """Make the guest fall silent until its next boot, or speak again."""

@@ -23,6 +23,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimMetric,
 )
 from esc_daemon.vim.base import (
     VimError,
@@ -135,6 +136,9 @@ SERVERS = WireVerb[tuple[list[Server], int]](
     "servers", tuple[int, int], tuple[list[Server], int], _Driver.page
 )
 ANSWERS = WireVerb[float | None]("answers", tuple[ServerKey, str], float | None, _Driver.answers)
+MEASURED = WireVerb[float | None](
+    "measured", tuple[ServerKey, VimMetric], float | None, _Driver.measured
+)
 
 VERBS: Final[dict[str, WireVerb[Any]]] = {
     verb.name: verb
@@ -158,5 +162,6 @@ VERBS: Final[dict[str, WireVerb[Any]]] = {
         SET_POWER,
         SERVERS,
         ANSWERS,
+        MEASURED,
     )
 }
