@@ -97,11 +97,10 @@ def metrics() -> Iterator[str]:
 
 def rule_actions() -> Iterator[str]:
     """The actions that are known."""
-    yield "| action | runs | what for | there |"
-    yield "|---|---|---|---|"
+    yield "| action | runs | what for |"
+    yield "|---|---|---|"
     for action in actions.CORE:
-        there = "not yet" if action.effect in actions.NOT_YET else "yes"
-        yield f"| `{action.name}` | `{action.kind}` | {action.effect} | {there} |"
+        yield f"| `{action.name}` | `{action.kind}` | {action.effect} |"
 
 
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {

@@ -261,6 +261,14 @@ class MonitorSettings(_Section):
     )
 
 
+class ScalingSettings(_Section):
+    """How often a vm_group is scaled by KPIs."""
+
+    cooldown: Patience = Field(
+        default=60, description="time after a scaling of a vm_group before its next one, seconds"
+    )
+
+
 def default_data_dir() -> Path:
     """Return ``/var/lib/esc_daemon`` for root, else a directory in XDG_STATE_HOME."""
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
@@ -305,6 +313,7 @@ class Settings(BaseSettings):
     vim: VimSettings = VimSettings()
     day0: Day0Settings = Day0Settings()
     monitor: MonitorSettings = MonitorSettings()
+    scaling: ScalingSettings = ScalingSettings()
 
     @classmethod
     def settings_customise_sources(

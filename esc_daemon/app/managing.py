@@ -21,7 +21,7 @@ from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.settings import Settings, VimSettings
+from esc_daemon.settings import ScalingSettings, Settings, VimSettings
 from esc_daemon.store.base import Store
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -51,8 +51,8 @@ def reader_of_day_zero(
     )
 
 
-def policy_of(vim: VimSettings) -> Policy:
-    """Return how patient the operator wants us to be with a VIM."""
+def policy_of(vim: VimSettings, scaling: ScalingSettings) -> Policy:
+    """Return how patient the operator wants us to be with a VIM, and between two scalings."""
     return Policy(
         give_up_after=timedelta(seconds=vim.give_up_after),
         first_pause=timedelta(seconds=vim.first_pause),
@@ -62,6 +62,7 @@ def policy_of(vim: VimSettings) -> Policy:
         settle=timedelta(seconds=vim.settle),
         check_pause=timedelta(seconds=vim.check_seconds),
         recheck_pause=timedelta(seconds=vim.recheck_seconds),
+        scaling_pause=timedelta(seconds=scaling.cooldown),
     )
 
 
@@ -86,7 +87,7 @@ async def engine_of(
         now=Clock(asyncio.get_running_loop()).now,
         monitor=partial(Monitor, measuring(vims, stack, settings)),
         day_zero=day_zero,
-        policy=policy_of(settings.vim),
+        policy=policy_of(settings.vim, settings.scaling),
         last_event=await store.last_event(),
     )
     stack.push_async_callback(engine.close)

@@ -38,8 +38,6 @@ class Waits(StrEnum):
     VMWARE = "VIMs of VMware: regions, data centres, switches"
     ESC_1 = "what only ESC 1.x did: bandwidth, anycast addresses, properties of a group"
     PROXY = "metrics taken by another VM, or at one of several addresses"
-    HEALING = "healing: VMs that fell silent are rebooted or made anew"
-    SCALING = "scaling: VMs that are added to a group and taken away"
     DRIVERS = "kept for the VIM drivers that will use them; the simulator needs none of them"
 
 
@@ -173,12 +171,6 @@ _NETWORK_LATER: Final = (
 )
 _DEPLOYMENT_LATER: Final[Mapping[Waits, Iterable[str]]] = {
     Waits.DRIVERS: _below("networks/network", *_NETWORK_LATER),
-    Waits.HEALING: _below(
-        "vm_group",
-        *("recovery_wait_time", "reboot_time"),
-        *_below("recovery_policy", "recovery_type", "action_on_recovery", "max_retries"),
-    ),
-    Waits.SCALING: _below("vm_group/scaling", "max_active", "elastic"),
 }
 BOUND_FOR_LATER: Final[Mapping[Kind, Mapping[str, Waits]]] = {
     Kind.NETWORK: _by_leaf({Waits.DRIVERS: _NETWORK_LATER}),

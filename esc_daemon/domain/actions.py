@@ -31,10 +31,6 @@ class Effect(StrEnum):
     SCALE_IN = "the group gets one VM less"
 
 
-NOT_YET: Final = frozenset({Effect.SCALE_OUT, Effect.SCALE_IN})
-"""Effects that actions may have and nothing here brings about."""
-
-
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Action:
     """One entry of the dynamic mapping."""

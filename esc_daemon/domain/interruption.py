@@ -25,6 +25,7 @@ class Activity(StrEnum):
     STARTING = "it is being started"
     REBOOTING = "it is being rebooted"
     SETTING_MONITOR = "its monitors are being set"
+    SCALING = "a VM of it is being added or removed by scaling"
     RECOVERING = "a VM of it is being recovered"
     VM_ACTION = "a VM of it is being started, stopped or rebooted"
     UNDEPLOYING = "it is being undeployed"
@@ -42,11 +43,15 @@ class Request(StrEnum):
     VM_ACTION = "action on one VM"
     RECOVER = "manual recovery"
     HEAL = "healing"
+    SCALE_OUT = "scaling out"
+    SCALE_IN = "scaling in"
 
 
 _R = Request
 _A = Activity
 _ACTIVE: Final = frozenset(Request) - {_R.START}
+_OF_ONE_VM: Final = frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL, _R.SCALE_OUT, _R.SCALE_IN})
+"""What happens to one VM is no other VM's business."""
 
 TAKEN: Final[Mapping[Activity, frozenset[Request]]] = {
     _A.NOTHING: _ACTIVE,
@@ -57,12 +62,15 @@ TAKEN: Final[Mapping[Activity, frozenset[Request]]] = {
     _A.STARTING: frozenset(),
     _A.REBOOTING: frozenset(),
     _A.SETTING_MONITOR: frozenset({_R.HEAL}),
-    # one VM's recovery or action is no other VM's business
-    _A.RECOVERING: frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL}),
-    _A.VM_ACTION: frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL}),
+    _A.SCALING: _OF_ONE_VM,
+    _A.RECOVERING: _OF_ONE_VM,
+    _A.VM_ACTION: _OF_ONE_VM,
     _A.UNDEPLOYING: frozenset(),
 }
 """What is taken; all else is refused, but an undeploy, which is always taken."""
+
+_BY_ITSELF: Final = frozenset({_R.HEAL, _R.SCALE_OUT, _R.SCALE_IN})
+"""What no operator asks for."""
 
 REQUEST_OF: Final[Mapping[ActionType, Request]] = {
     ActionType.STOP: Request.STOP,
@@ -92,6 +100,8 @@ def activity(record: DeploymentRecord) -> Activity:
         return _OF_STATE[record.state]
     if record.action is not None:
         return Activity.SETTING_MONITOR
+    if any(vm.scale is not None for vm in record.vms.values()):
+        return Activity.SCALING
     if any(recovering(vm) for vm in record.vms.values()):
         return Activity.RECOVERING
     if any(vm.state in SWITCHED_VM_STATES for vm in record.vms.values()):
@@ -132,7 +142,7 @@ def check(record: DeploymentRecord, request: Request) -> None:
     now = activity(record)
     if request in TAKEN[now]:
         return
-    possible = ", ".join([*sorted(TAKEN[now] - {Request.HEAL}), "undeploy"])
+    possible = ", ".join([*sorted(TAKEN[now] - _BY_ITSELF), "undeploy"])
     raise Refused(
         "in-use",
         f"{request} of deployment {record.key.name} cannot be taken: {now} (taken are: {possible})",

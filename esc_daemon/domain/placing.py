@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import (
     DeploymentId,
@@ -22,7 +23,13 @@ from esc_daemon.domain.intent import (
     VmGroup,
 )
 from esc_daemon.domain.pools import GroupPools, Pools
-from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, Leftover, VmRecord
+from esc_daemon.domain.record import (
+    NEVER_SCALED,
+    DeploymentRecord,
+    InterfaceRecord,
+    Leftover,
+    VmRecord,
+)
 from esc_daemon.domain.specs import Address, NetworkRef, PortSpec, ResourceHandle, ServerSpec
 from esc_daemon.domain.states import VmState
 
@@ -53,27 +60,94 @@ def vms_of(
     found: dict[VmId, VmRecord] = {}
     pools = Pools(intent, leftovers)
     for group in intent.groups:
-        for vm in _vms_of_group(key, id_, group, home_of(group, vim), pools.of(group)):
+        drawn = pools.of(group, f"min_active {group.scaling.min_active}")
+        for index in range(group.scaling.min_active):
+            vm = _vm(key, id_, group, index, home_of(group, vim), drawn)
             found[vm.id] = vm
     return found
 
 
-def _vms_of_group(
-    key: Key, id_: DeploymentId, group: VmGroup, vim: VimId, pools: GroupPools
-) -> Iterator[VmRecord]:
-    for index in range(group.scaling.min_active):
-        vm_id = VmId(derived(id_, "vm", group.name, index))
-        yield VmRecord(
-            id=vm_id,
-            name=f"{key.name}_{group.name}_{index}_{vm_id}",
-            group=group.name,
-            index=index,
-            generation=1,
-            state=VmState.UNDEF,
-            vim=vim,
-            project=group.locator.vim_project,
-            interfaces=tuple(_interface(each, index, pools) for each in group.interfaces),
-        )
+def another_vm(record: DeploymentRecord, group: VmGroup) -> tuple[DeploymentRecord, VmRecord]:
+    """
+    Return one VM more for *group*, not begun, and *record* knowing that its number is taken.
+
+    Its index was no VM's before, so what may still turn up of another VM is never taken for this
+    one's; it has the lowest seat that is free. A leftover keeps its seat.
+
+    Raises:
+        Refused: The deployment has `MAX_VMS`, or a static pool is used up.
+
+    """
+    assert record.intent is not None
+    if len(record.vms) >= MAX_VMS:
+        text = f"the deployment has {len(record.vms)} VMs, which is the limit"
+        raise Refused("resource-denied", text)
+    left = [each.vm for each in record.leftovers if each.deployment == record.id]
+    kin = [vm for vm in (*record.vms.values(), *left) if vm.group == group.name]
+    known = record.scaled.get(group.name, NEVER_SCALED)
+    index = max([known.next_index, *(vm.index + 1 for vm in kin)])
+    seats = {vm.seat for vm in kin}
+    seat = next(each for each in range(len(kin) + 1) if each not in seats)
+    pools = Pools(record.intent, record.leftovers, record.vms.values(), record.freed)
+    drawn = pools.of(group, "one VM more")
+    vm = _vm(record.key, record.id, group, index, home_of(group, record.vim), drawn, seat)
+    scaled = {**record.scaled, group.name: replace(known, next_index=index + 1)}
+    taken = set(_addresses_of(vm))
+    freed = tuple(each for each in record.freed if each not in taken)
+    return replace(record, scaled=scaled, freed=freed), vm
+
+
+def without_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    """Return *record* without *vm*, knowing its number and which pool addresses it gives back."""
+    assert record.intent is not None
+    pools = {
+        (pool.network, address)
+        for group in record.intent.groups
+        for pool in (*group.scaling.address_pools, *group.scaling.mac_pools)
+        for address in pool.addresses
+    }
+    known = record.scaled.get(vm.group, NEVER_SCALED)
+    history = replace(known, next_index=max(known.next_index, vm.index + 1))
+    back = [each for each in _addresses_of(vm) if each in pools]
+    return replace(
+        record,
+        vms={id_: other for id_, other in record.vms.items() if id_ != vm.id},
+        scaled={**record.scaled, vm.group: history},
+        freed=(*(each for each in record.freed if each in pools and each not in back), *back),
+    )
+
+
+def _addresses_of(vm: VmRecord) -> Iterator[tuple[str, str]]:
+    for interface in vm.interfaces:
+        addresses = (address.ip_address for address in interface.addresses)
+        for each in (*addresses, interface.mac_address):
+            if each is not None:
+                yield interface.network, each
+
+
+def _vm(
+    key: Key,
+    id_: DeploymentId,
+    group: VmGroup,
+    index: int,
+    vim: VimId,
+    pools: GroupPools,
+    seat: int | None = None,
+) -> VmRecord:
+    vm_id = VmId(derived(id_, "vm", group.name, index))
+    number = index if seat is None else seat
+    return VmRecord(
+        id=vm_id,
+        name=f"{key.name}_{group.name}_{index}_{vm_id}",
+        group=group.name,
+        index=index,
+        generation=1,
+        state=VmState.UNDEF,
+        vim=vim,
+        project=group.locator.vim_project,
+        interfaces=tuple(_interface(each, number, pools) for each in group.interfaces),
+        place=None if number == index else number,
+    )
 
 
 def _interface(wanted: Interface, index: int, pools: GroupPools) -> InterfaceRecord:

@@ -173,7 +173,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
         key=key,
         spec=server_spec(record, vm),
         day_zero=group.day_zero,
-        index=vm.index,
+        index=vm.seat,
         given=configured(vm) if group.day_zero else {},
     )
     return _when(vm.attempt, command, now)

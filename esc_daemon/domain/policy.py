@@ -16,7 +16,8 @@ class Policy:
     effect in the VIM; a removal is believed only when nothing can turn up any more. A connector
     is checked every *check_pause*, while it does not work every *recheck_pause*, and after calls
     that did not reach its VIM no sooner than *doubt_pause* after the last check. A VM that is
-    recovered more than *recoveries_an_hour* waits for the operator (ruling 18).
+    recovered more than *recoveries_an_hour* waits for the operator (ruling 18). A group that was
+    scaled is not scaled again for *scaling_pause*.
     """
 
     give_up_after: timedelta = timedelta(minutes=20)
@@ -29,6 +30,7 @@ class Policy:
     recheck_pause: timedelta = timedelta(seconds=10)
     doubt_pause: timedelta = timedelta(seconds=1)
     recoveries_an_hour: int = 6
+    scaling_pause: timedelta = timedelta(seconds=60)
 
 
 DEFAULT_POLICY = Policy()

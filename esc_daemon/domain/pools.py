@@ -2,15 +2,17 @@
 Static pools while a deployment is placed: in one network no address is given out twice.
 
 What is fixed on an interface, in whichever group, is not drawn (ruling 10), nor is what a leftover
-holds (ruling 8). Groups whose pools overlap draw from what the groups before them left.
+holds (ruling 8) or a VM has. Groups whose pools overlap draw from what the groups before them left.
+What a VM gave back is drawn last (ruling 20).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.intent import AddressPool, Deployment, FixedAddress, Interface, VmGroup
-from esc_daemon.domain.record import Leftover
+from esc_daemon.domain.record import Leftover, VmRecord
 from esc_daemon.domain.specs import Address
 
 _IPV4: Final = 4
@@ -42,28 +44,58 @@ class _Given:
 
 
 class Pools:
-    """What the groups of one deployment draw from."""
+    """
+    What the groups of one deployment draw from.
 
-    def __init__(self, intent: Deployment, leftovers: tuple[Leftover, ...]) -> None:
+    *vms* are those that it has already, *freed* is as in `DeploymentRecord`.
+    """
+
+    def __init__(
+        self,
+        intent: Deployment,
+        leftovers: tuple[Leftover, ...],
+        vms: Iterable[VmRecord] = (),
+        freed: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         used = [interface for group in intent.groups for interface in group.interfaces]
         held = [interface for left in leftovers for interface in left.vm.interfaces]
+        had = [interface for vm in vms for interface in vm.interfaces]
         self._addresses = _Given(
-            ((each.network, fixed.ip_address) for each in used for fixed in each.wanted),
+            (
+                *((each.network, fixed.ip_address) for each in used for fixed in each.wanted),
+                *((each.network, has.ip_address) for each in had for has in each.addresses),
+            ),
             (address.ip_address for each in held for address in each.addresses),
         )
         self._macs = _Given(
-            ((each.network, each.mac_address) for each in used),
+            (
+                *((each.network, each.mac_address) for each in used),
+                *((each.network, each.mac_address) for each in had),
+            ),
             (each.mac_address for each in held),
         )
+        self._freed = freed
         self._versions = {
             (network.name, subnet.name): int(subnet.ip_version.removeprefix("ipv"))
             for network in intent.networks
             for subnet in network.subnets
         }
 
-    def of(self, group: VmGroup) -> "GroupPools":
-        """Return what the VMs of *group* draw from, one VM after the other."""
-        return GroupPools(group, self._addresses, self._macs, self._versions)
+    def of(self, group: VmGroup, need: str) -> "GroupPools":
+        """Return what the VMs of *group* draw from, one after the other; *need* says for what."""
+        in_order = replace(
+            group.scaling,
+            address_pools=tuple(map(self._in_order, group.scaling.address_pools)),
+            mac_pools=tuple(map(self._in_order, group.scaling.mac_pools)),
+        )
+        ordered = replace(group, scaling=in_order) if self._freed else group
+        return GroupPools(ordered, need, self._addresses, self._macs, self._versions)
+
+    def _in_order(self, pool: AddressPool) -> AddressPool:
+        """Return *pool* with what was freed at its end, the longest free one first."""
+        last = {address: n for n, (at, address) in enumerate(self._freed) if at == pool.network}
+        addresses = sorted(pool.addresses, key=lambda each: last.get(each, -1))
+        return replace(pool, addresses=tuple(addresses))
 
 
 class GroupPools:
@@ -72,11 +104,13 @@ class GroupPools:
     def __init__(
         self,
         group: VmGroup,
+        need: str,
         addresses: _Given,
         macs: _Given,
         versions: Mapping[tuple[str, str], int],
     ) -> None:
         self._group = group
+        self._need = need
         self._versions = versions
         self._pools = {pool.network: pool for pool in group.scaling.address_pools}
         self._offered = {
@@ -166,7 +200,7 @@ class GroupPools:
         except StopIteration:
             text = (
                 f"the static pool of network {network} in vm_group {self._group.name} has fewer "
-                f"free {what} addresses than min_active {self._group.scaling.min_active} needs"
+                f"free {what} addresses than {self._need} needs"
             )
             raise Refused("resource-denied", text) from None
 

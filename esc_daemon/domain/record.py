@@ -165,6 +165,27 @@ class VmHistory:
 NO_HISTORY: Final = VmHistory()
 
 
+class ScaleDirection(StrEnum):
+    """Whether a VM comes or leaves."""
+
+    OUT = "out"
+    IN = "in"
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Scale:
+    """
+    Why a VM comes or leaves by itself: a KPI of the VM *source* asked for it.
+
+    *failure* says why a VM that was to come is removed instead.
+    """
+
+    direction: ScaleDirection
+    source: VmId
+    failure: str | None = None
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmRecord:
@@ -179,6 +200,9 @@ class VmRecord:
 
     *power* is what its server is being switched to; until *late_switch* a switch that nobody
     answered may still take effect, and none in another direction is sent.
+
+    *index* is never that of another VM of its group again. *place* is the number by which the
+    values that the group has for each of its VMs are dealt out; None: its index.
     """
 
     id: VmId
@@ -204,6 +228,13 @@ class VmRecord:
     late_switch: datetime | None = None
     recovery: Recovery | None = None
     history: VmHistory = NO_HISTORY
+    scale: Scale | None = None
+    place: int | None = None
+
+    @property
+    def seat(self) -> int:
+        """The number of the group's values that it has."""
+        return self.index if self.place is None else self.place
 
 
 class ActionType(StrEnum):
@@ -223,6 +254,7 @@ class OperationType(StrEnum):
     TERMINATE = "TERMINATE"
     OPERATE = "OPERATE"
     HEAL = "HEAL"
+    SCALE = "SCALE"
 
 
 @quick
@@ -258,6 +290,22 @@ class Successor:
 
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
+class GroupHistory:
+    """
+    What the scalings of a group leave behind.
+
+    No VM of it ever had *next_index* or one above; before *rests_until* nothing scales it again.
+    """
+
+    next_index: int = 0
+    rests_until: datetime | None = None
+
+
+NEVER_SCALED: Final = GroupHistory()
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
 class DeploymentRecord:
     """
     A deployment.
@@ -269,6 +317,9 @@ class DeploymentRecord:
     by which it goes: None where the edit moved nothing else that it must wait for. *action* is the
     action on the whole service that is under way. A record with neither intent nor VMs may rest for
     its *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and opdata does not show it.
+
+    *freed* are the pool addresses, IP and MAC, that VMs left behind which were removed, each with
+    its network, the longest free one first.
     """
 
     key: Key
@@ -285,6 +336,8 @@ class DeploymentRecord:
     successor: Successor | None = None
     edit: EditId | None = None
     leftovers: tuple[Leftover, ...] = ()
+    scaled: Mapping[VmGroupName, GroupHistory] = field(default_factory=dict)
+    freed: tuple[tuple[str, str], ...] = ()
     error: str | None = None
     revision: int = 0
     epoch: int = 0

@@ -24,7 +24,13 @@ from esc_daemon.netconf.monitoring import Counters
 from esc_daemon.northbound.http.metrics import Limit, NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.sessions import Sessions
-from esc_daemon.settings import LimitSettings, MonitorSettings, Settings, VimSettings
+from esc_daemon.settings import (
+    LimitSettings,
+    MonitorSettings,
+    ScalingSettings,
+    Settings,
+    VimSettings,
+)
 from esc_daemon.vault import Vault, new_key
 from tests.access_control import open_to_all
 
@@ -98,11 +104,14 @@ def test_each_patience_of_the_settings_reaches_the_policy() -> None:
     }
     given = {setting: value for setting, (_, value) in seconds.items()}
 
-    policy = policy_of(VimSettings(removal_tries=9, **cast("Any", given)))
+    vim = VimSettings(removal_tries=9, **cast("Any", given))
+    policy = policy_of(vim, ScalingSettings(cooldown=108))
 
     wanted = {field: timedelta(seconds=value) for field, value in seconds.values()}
-    # doubt_pause is ours alone
-    wanted |= {"removal_tries": 9, "doubt_pause": DEFAULT_POLICY.doubt_pause}
+    wanted |= {"removal_tries": 9, "scaling_pause": timedelta(seconds=108)}
+    # these are ours alone
+    for name in ("doubt_pause", "recoveries_an_hour"):
+        wanted[name] = getattr(DEFAULT_POLICY, name)
     assert {each.name: getattr(policy, each.name) for each in fields(policy)} == wanted
 
 

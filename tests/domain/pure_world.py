@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid5
 
+from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.commands import (
     Await,
@@ -64,6 +65,7 @@ from tests.order_of_kinds import out_of_turn, took
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 VIM: Final = VimId("sim")
 ROOM: Final = UUID(int=7)
+_LOADS: Final = (Effect.SCALE_OUT, Effect.SCALE_IN)
 MOST_DEEDS: Final = 3000
 """More deeds than this before everything rests: there is no end to them."""
 
@@ -386,8 +388,10 @@ class World:
         ]
 
     def cross(self, key: Key, watch: Watch, *, holds: bool = True) -> None:
-        """Let the monitor see the VM's KPIs cross."""
+        """Let the monitor see the VM's KPIs cross, but those of its load."""
         for kpi in watch.kpis:
+            if any(has_effect(watch.rules, kpi.event_name, effect) for effect in _LOADS):
+                continue
             self.tell(key, KpiCrossed(server=watch.server, event_name=kpi.event_name, holds=holds))
 
     # ---- time and restarts

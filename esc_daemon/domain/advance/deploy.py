@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from esc_daemon.domain import causes, tell
+from esc_daemon.domain import causes, tell, tell_scaling
 from esc_daemon.domain.advance import heal
 from esc_daemon.domain.advance.settling import entered, operation, settled, with_vm
 from esc_daemon.domain.changed import replace
@@ -140,17 +140,19 @@ def begun(
     turn = turns(record)
     attempt = begin_attempt(now, policy)
     begun = {
-        vm.id: _wanted(vm, record.tenant, move, attempt)
+        vm.id: wanted(vm, record.tenant, move, attempt)
         for vm in record.vms.values()
         if vm.state is VmState.UNDEF and turn.get(vm.group, Turn.COME) is Turn.COME
     }
     return replace(record, vms={**record.vms, **begun}) if begun else record
 
 
-def _wanted(
-    vm: VmRecord, tenant: ResourceHandle | None, move: VmMove, attempt: Attempt
-) -> VmRecord:
-    """In a VIM that the tenant does not live in its project is known by its name alone."""
+def wanted(vm: VmRecord, tenant: ResourceHandle | None, move: VmMove, attempt: Attempt) -> VmRecord:
+    """
+    Return *vm*, which is to be made now, after *move*.
+
+    In a VIM that the tenant does not live in its project is known by its name alone.
+    """
     project, project_id = vm.project, ""
     if not project and tenant is not None:
         project = tenant.project and (tenant.name or tenant.project)
@@ -220,8 +222,14 @@ def server_seen(
         error=None,
     )
     moved = with_vm(record, made)
-    told = (tell.vm_deployed(moved, made),)
+    told = (_deployed(moved, made),)
     return settled(record, begun(moved, VmMove.TURN_COME, now, policy), told, now)
+
+
+def _deployed(record: DeploymentRecord, vm: VmRecord) -> Event:
+    if vm.scale is None:
+        return tell.vm_deployed(record, vm)
+    return tell_scaling.out_deployed(record, tell_scaling.source_of(record, vm), vm)
 
 
 def _with_ports(
@@ -318,7 +326,11 @@ def _not_deployed(
         error=causes.of_vm(vm, cause),
     )
     moved = with_vm(record, broken)
-    return settled(record, moved, (tell.vm_not_deployed(moved, broken, cause),), now)
+    told = tell.vm_not_deployed(moved, broken, cause)
+    if vm.scale is not None:
+        source = tell_scaling.source_of(moved, broken)
+        told = tell_scaling.out_not_deployed(moved, source, causes.of_vm(vm, cause))
+    return settled(record, moved, (told,), now)
 
 
 def too_late(vm: VmRecord, awaited: frozenset[str]) -> str:

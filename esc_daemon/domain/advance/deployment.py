@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from esc_daemon.domain.advance import deploy, heal, life, operate, undeploy
+from esc_daemon.domain.advance import deploy, heal, life, operate, scale, undeploy
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, ServerKey
@@ -50,7 +50,7 @@ def advance_deployment(
         return _acted(key, record, trigger, now, policy)
     if record is None:  # an answer that came after the end
         return Step(key=key, before=None, record=None)
-    return _answered(record, trigger, now, policy)
+    return scale.followed(_answered(record, trigger, now, policy), now, policy)
 
 
 def _intent_changed(
@@ -188,7 +188,7 @@ def _server_gone(record: DeploymentRecord, gone: ServerGone, now: datetime, poli
     if vm.recovery is not None:
         return heal.undeployed(record, vm, now, policy)
     # what a recovery removed has left its ports there: they are still to go
-    return undeploy.server_gone(record, vm, now) if gone.ports else _unmoved(record)
+    return undeploy.server_gone(record, vm, now, policy) if gone.ports else _unmoved(record)
 
 
 def _server_switched(

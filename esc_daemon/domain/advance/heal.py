@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell, tell_recovery
-from esc_daemon.domain.advance.operate import booting, moved, off_and
+from esc_daemon.domain.advance.operate import SCALES, booting, moved, off_and
 from esc_daemon.domain.advance.settling import (
     closed,
     entered,
@@ -174,6 +174,8 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
     check(record, Request.RECOVER)
     if recovering(vm):
         raise Refused("in-use", f"VM [{vm.name}] is being recovered")
+    if vm.scale is not None:
+        raise Refused("in-use", f"recovery of VM [{vm.name}]: {SCALES[vm.scale.direction]}")
     if vm.state not in _ASKABLE:
         text = f"VM [{vm.name}] is in {vm.state}: it cannot be recovered"
         raise Refused("operation-failed", text)

@@ -20,7 +20,7 @@ from esc_daemon.domain.advance.settling import (
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import OperationId
+from esc_daemon.domain.ids import OperationId, VmGroupName
 from esc_daemon.domain.interruption import REQUEST_OF, Request, check, recovering
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
@@ -31,6 +31,7 @@ from esc_daemon.domain.record import (
     ActionType,
     DeploymentRecord,
     OperationType,
+    ScaleDirection,
     VmRecord,
     VmTask,
 )
@@ -55,6 +56,13 @@ _SWITCHES: Final[Mapping[ActionType, tuple[ServiceMove, VmMove, VmTask, Power]]]
     ActionType.REBOOT: (ServiceMove.REBOOT_WANTED, VmMove.REBOOT_WANTED, VmTask.REBOOT, Power.OFF),
 }
 """What an action makes of the service and of each VM, and which switch comes first."""
+
+
+SCALES: Final[Mapping[ScaleDirection, str]] = {
+    ScaleDirection.OUT: "it is being added by scaling",
+    ScaleDirection.IN: "it is being removed by scaling",
+}
+"""Why what scales is refused."""
 
 
 def moved(vm: VmRecord, *moves: VmMove) -> VmState:
@@ -174,6 +182,8 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
     check(record, Request.VM_ACTION)
     if recovering(vm):
         raise Refused("in-use", f"{acted.action} of VM [{vm.name}]: it is being recovered")
+    if vm.scale is not None:
+        raise Refused("in-use", f"{acted.action} of VM [{vm.name}]: {SCALES[vm.scale.direction]}")
     if not _can(vm, acted.action):
         text = f"{acted.action} of VM [{vm.name}]: it is in {vm.state}"
         raise Refused("operation-failed", text)
@@ -203,16 +213,21 @@ def _operated(record: DeploymentRecord, now: datetime) -> DeploymentRecord:
 
 def _check_least(record: DeploymentRecord, vm: VmRecord) -> None:
     group = group_of(record, vm)
-    active = sum(
-        each.group == vm.group and each.state in _RUNNING and each.recovery is None
-        for each in record.vms.values()
-    )
+    active = active_in(record, vm.group)
     if vm.state in _RUNNING and active - 1 < group.scaling.min_active:
         raise Refused(
             "operation-failed",
             f"STOP of VM [{vm.name}] would leave {active - 1} active VMs in vm_group {vm.group}, "
             f"whose min_active is {group.scaling.min_active}: ask with force true",
         )
+
+
+def active_in(record: DeploymentRecord, group: VmGroupName) -> int:
+    """Return how many VMs of *group* do their work: none that is broken, on its way or off."""
+    return sum(
+        vm.group == group and vm.state in _RUNNING and vm.recovery is None and vm.scale is None
+        for vm in record.vms.values()
+    )
 
 
 def _service_monitored(record: DeploymentRecord, id_: OperationId, now: datetime) -> Step:

@@ -163,7 +163,10 @@ def _well(record: DeploymentRecord) -> bool:
     return (
         record.intent is not None
         and bool(record.vms)
-        and all(vm.state in _AT_REST and vm.server is not None for vm in record.vms.values())
+        and all(
+            vm.scale is not None or (vm.state in _AT_REST and vm.server is not None)
+            for vm in record.vms.values()
+        )
     )
 
 
@@ -174,8 +177,12 @@ def _action_ended(record: DeploymentRecord) -> bool:
 
 
 def first_error(record: DeploymentRecord) -> str | None:
-    """Return why the first broken VM broke and how many more there are; None: none is broken."""
-    broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR]
+    """
+    Return why the first broken VM broke and how many more there are; None: none is broken.
+
+    One that failed to come while its group was scaled is none of the service's.
+    """
+    broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR and vm.scale is None]
     if not broken:
         return None
     error = broken[0].error or "the VM failed"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from esc_daemon.domain import causes, tell
-from esc_daemon.domain.advance import deploy, heal
+from esc_daemon.domain.advance import deploy, heal, scale
 from esc_daemon.domain.advance.settling import entered, operation, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
@@ -71,6 +71,7 @@ def _going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmR
         deadline=None,
         power=None,
         recovery=None,
+        scale=None,
         unsure_until=now + policy.settle if in_flight else vm.unsure_until,
     )
 
@@ -103,10 +104,12 @@ def server_seen(record: DeploymentRecord, vm: VmRecord, server: Server) -> Step:
     return Step(key=record.key, before=record, record=with_vm(record, known))
 
 
-def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: Policy) -> Step:
     """The VIM has no such server; believed once nothing can turn up any more."""
     if vm.unsure_until is not None and now < vm.unsure_until:
         return Step(key=record.key, before=record, record=record)
+    if vm.scale is not None:
+        return scale.gone(record, vm, now, policy)
     return _ended_if_empty(record, _without(record, vm), (tell.vm_undeployed(record, vm),), now)
 
 
@@ -134,11 +137,11 @@ def call_failed(
     if vm.recovery is not None:
         return heal.not_undeployed(record, vm, cause, now)
     later = left(attempt, now, policy, subject=vm.id)
-    remaining = replace(
-        _without(record, vm),
-        leftovers=(*record.leftovers, Leftover(vm=vm, deployment=record.id, attempt=later)),
-        error=record.error or causes.vm_left(vm, cause),
-    )
+    leftover = Leftover(vm=replace(vm, scale=None), deployment=record.id, attempt=later)
+    remaining = replace(_without(record, vm), leftovers=(*record.leftovers, leftover))
+    if vm.scale is not None:
+        return scale.left_behind(record, remaining, vm, cause, now, policy)
+    remaining = replace(remaining, error=record.error or causes.vm_left(vm, cause))
     events = (tell.vm_undeployed(record, vm, cause),)
     return _ended_if_empty(record, remaining, events, now)
 
