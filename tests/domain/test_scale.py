@@ -216,6 +216,7 @@ def test_a_vm_that_the_vim_refuses_leaves_the_group_as_it_was() -> None:
     (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
     world.perform(slot, Luck.REFUSED)
     world.deliver(slot)
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
     world.rest()
     # then
     assert world.types() == OUT_FAILED
