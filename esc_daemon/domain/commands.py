@@ -188,7 +188,9 @@ class Watch:
     Keep the server's KPIs under watch for as long as this stands; answered by KpiCrossed.
 
     *addresses* are (nicid, address), those of one nicid in their order. *rules* are those of the
-    group, by which a crossing is logged, *name* is the VM's.
+    group, by which a crossing is logged, *name* is the VM's. *heals* tells whether a loss of life
+    would be taken up now: as soon as it is, the KPIs are watched anew and what was lost meanwhile
+    is told again.
     """
 
     vim: VimId
@@ -197,6 +199,7 @@ class Watch:
     addresses: tuple[tuple[int, str], ...]
     kpis: tuple[Kpi, ...] = field(hash=False)
     rules: tuple[Rule, ...] = field(default=(), hash=False)
+    heals: bool = True
     name: str = field(default="", compare=False)
 
     @property

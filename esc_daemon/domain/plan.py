@@ -26,7 +26,7 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network
-from esc_daemon.domain.interruption import watched
+from esc_daemon.domain.interruption import Request, takes, watched
 from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_of
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import (
@@ -194,6 +194,7 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
         ),
         kpis=group.kpis,
         rules=group.rules,
+        heals=takes(record, Request.HEAL),
         name=vm.name,
     )
 

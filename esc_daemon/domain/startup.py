@@ -14,8 +14,9 @@ from typing import Final
 from esc_daemon.domain.ids import VmGroupName
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.record import DeploymentRecord, VmRecord
-from esc_daemon.domain.states import VmState
+from esc_daemon.domain.states import ServiceState, VmState
 
+_BEGINNING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
 _NAMED: Final = 5
 """Groups that a text names, and dependencies of each: an event must stay readable."""
 
@@ -81,6 +82,13 @@ def awaited_of(intent: Deployment, group: VmGroupName) -> frozenset[str]:
     return frozenset(
         on.event_name for each in intent.startup for on in each.depends_on if on.group == group
     )
+
+
+def booted(record: DeploymentRecord, vm: VmRecord) -> bool:
+    """Tell whether nobody waits for an event of *vm*, which lives, any more."""
+    if record.intent is None or (record.state not in _BEGINNING and vm.scale is None):
+        return True
+    return awaited_of(record.intent, vm.group).issubset(vm.came_true)
 
 
 def never_started(record: DeploymentRecord) -> str:

@@ -394,6 +394,11 @@ class World:
                 continue
             self.tell(key, KpiCrossed(server=watch.server, event_name=kpi.event_name, holds=holds))
 
+    def speaks(self, watch: Watch) -> bool:
+        """Tell whether the guest under *watch* is there to answer."""
+        server = self.vim.found(watch.server)
+        return server is not None and server.is_on and watch.server.vm not in self.silent_vms
+
     # ---- time and restarts
 
     def sleep(self, seconds: float, *, ghosts_act: bool = True) -> None:
@@ -443,7 +448,7 @@ class World:
             if server.status is ServerStatus.BUILD:
                 self.build(server)
         for key, watch in self.watches():
-            if watch.server.vm not in self.silent_vms and self._inert(key, watch):
+            if self.speaks(watch) and self._inert(key, watch):
                 self.cross(key, watch)
                 return True
         if strays and self.strays:

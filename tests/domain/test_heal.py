@@ -7,9 +7,10 @@ import pytest
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import EventType
-from esc_daemon.domain.ids import OperationId, ServerKey
+from esc_daemon.domain.ids import Key, OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryType
-from esc_daemon.domain.record import ActionType, VmRecord
+from esc_daemon.domain.record import ActionType, VmRecord, VmTask
+from esc_daemon.domain.specs import ServerStatus
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServiceActed
 from tests.domain.pure_world import START, Luck, World
@@ -352,3 +353,89 @@ def test_what_happened_to_a_vm_is_remembered() -> None:
     assert history.recovery_outcome == "recovered"
     assert history.up_since is not None
     assert history.up_since - START < timedelta(hours=1)
+
+
+def calls(world: World) -> list[tuple[Key, str]]:
+    return [slot for slot in world.flights if slot[1].startswith("server")]
+
+
+def test_a_reboot_that_fails_is_no_recovery_of_a_vm_that_nobody_watches() -> None:
+    # given
+    world = World()
+    recovery = policy("REBOOT_ONLY", retries=1)
+    world.apply({SHOP: a_deployment(a_group("web", watched=False, recovery=recovery))})
+    world.rest()
+    world.log.clear()
+    # when
+    world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vm(world).id))
+    (slot,) = calls(world)
+    world.perform(slot, Luck.REFUSED)
+    world.deliver(slot)
+    # then
+    assert world.types() == [INIT, f"{REBOOT} FAILURE", f"{DONE} FAILURE"]
+    assert the_vm(world).state is VmState.ERROR
+
+
+def test_a_reboot_that_may_still_come_is_not_overtaken_by_a_stop() -> None:
+    # given: it was asked for, nobody answered, and the guest came up all the same
+    world = alive(policy("REBOOT_ONLY", retries=1))
+    cross(world, holds=False)
+    (slot,) = calls(world)
+    world.perform(slot, Luck.LATE)
+    world.deliver(slot)
+    cross(world, holds=True)
+    assert world.types() == [INIT, f"{REBOOT} FAILURE", DONE]
+    # when
+    world.tell(SHOP, ServiceActed(id=OP, action=ActionType.STOP))
+    # then
+    assert not calls(world)
+    world.rest()
+    (server,) = world.vim.servers.values()
+    assert server.status is ServerStatus.SHUTOFF
+
+
+def test_a_group_that_waits_begins_when_what_it_waits_for_is_recovered() -> None:
+    # given
+    world = World()
+    groups = (a_group("web"), a_group("db", recovery=policy()))
+    world.apply({SHOP: a_deployment(*groups, startup=(after("web", "db"),))})
+    db = next(vm for vm in world.deployment(SHOP).vms.values() if vm.group == "db")
+    world.silent_vms = {db.id}
+    while the_vm_of(world, db).task is not VmTask.RECOVER:
+        world._deed(strays=False)
+    # when
+    world.silent_vms.clear()
+    world.rest()
+    # then
+    recovered = [INIT, REBOOT, DONE, "VM_ALIVE"]
+    assert world.types() == [
+        *["VM_DEPLOYED", *recovered, "VM_DEPLOYED", "VM_ALIVE", "SERVICE_ALIVE"],
+    ]
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+def the_vm_of(world: World, vm: VmRecord) -> VmRecord:
+    return world.deployment(SHOP).vms[vm.id]
+
+
+def test_life_that_is_lost_while_nothing_may_heal_it_is_looked_for_again_afterwards() -> None:
+    # given: one of two VMs is up after a start, the other one not yet
+    world = alive(policy(), vms=2)
+    world.tell(SHOP, ServiceActed(id=OP, action=ActionType.STOP))
+    world.rest()
+    world.tell(SHOP, ServiceActed(id=OP, action=ActionType.START))
+    for slot in calls(world):
+        world.perform(slot, Luck.DONE)
+        world.deliver(slot)
+    cross(world, holds=True)
+    world.log.clear()
+    # when
+    cross(world, holds=False)
+    (before,) = [w for _, w in world.watches() if w.server.vm == the_vm(world).id]
+    # then: nobody interrupts a start, and its end has the KPIs watched anew
+    assert not world.types()
+    cross(world, holds=True, index=1)
+    (afterwards,) = [w for _, w in world.watches() if w.server.vm == the_vm(world).id]
+    assert (before.heals, afterwards.heals) == (False, True)
+    cross(world, holds=False)
+    assert world.types() == ["VM_ALIVE", "SERVICE_STARTED", INIT]

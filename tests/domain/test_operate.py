@@ -11,7 +11,7 @@ from esc_daemon.domain.specs import Power, ServerStatus
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServiceActed, VmActed
 from tests.domain.pure_world import Luck, World
-from tests.domain.stories import SHOP, UNHEALED, a_deployment, a_group
+from tests.domain.stories import SHOP, UNHEALED, a_deployment, a_group, after
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 
@@ -268,3 +268,31 @@ def test_what_is_not_there_is_refused() -> None:
 def test_unhealed_means_no_try_at_all() -> None:
     """What the tests of failures rest on."""
     assert replace(UNHEALED).max_retries == 0
+
+
+@pytest.mark.parametrize("action", [ActionType.STOP, ActionType.START, ActionType.REBOOT])
+def test_an_action_on_a_service_that_was_half_deployed_comes_to_its_end(action: ActionType) -> None:
+    # given: web was never made, for one of the two VMs that it waits for was refused
+    world = World()
+    groups = (a_group("web"), a_group("db", vms=2, recovery=UNHEALED))
+    world.apply({SHOP: a_deployment(*groups, startup=(after("web", "db"),))})
+    dbs = [vm for vm in the_vms(world) if vm.group == "db"]
+    world.silent_vms = {dbs[0].id}
+    world.rest()
+    world.silent_vms.clear()
+    world.log.clear()
+    # when
+    act(world, action)
+    world.rest()
+    # then
+    failed = world.log[-1]
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    assert (failed.type, failed.status) == (f"SERVICE_{_PAST[action]}", "FAILURE")
+    assert "it was never made" in failed.message
+
+
+_PAST = {
+    ActionType.STOP: "STOPPED",
+    ActionType.START: "STARTED",
+    ActionType.REBOOT: "REBOOTED",
+}

@@ -10,9 +10,8 @@ from esc_daemon.domain.ids import Key, RecordId
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.states import ServiceState
 from esc_daemon.store.base import LoggedEvent
+from tests.domain.legal import illegal
 
-_VM_ORDER = (EventType.VM_DEPLOYED, EventType.VM_ALIVE, EventType.VM_UNDEPLOYED)
-_SERVICE_ORDER = (EventType.SERVICE_ALIVE, EventType.SERVICE_UNDEPLOYED)
 _IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
 """What a cloud says of a network or subnet with VMs in it, by its id."""
 _OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
@@ -94,36 +93,18 @@ def _by_incarnation(events: Iterable[LoggedEvent]) -> dict[str, list[Any]]:
     return told
 
 
-def _illegal(story: Sequence[Any]) -> Iterator[str]:
+def _illegal(story: Sequence[Event]) -> Iterator[str]:
     """Yield what may be in no life, however it was interrupted."""
-    vms: dict[str, list[Any]] = {}
-    for event in story:
-        if event.type in _VM_ORDER and event.source is not None:
-            vms.setdefault(event.source.vmname, []).append(event)
-    types = [event.type for event in story]
-    for once in _SERVICE_ORDER:
-        if types.count(once) > 1:
-            yield f"{once} told {types.count(once)} times"
-    over = EventType.SERVICE_UNDEPLOYED in types
-    if over and types[-1] is not EventType.SERVICE_UNDEPLOYED:
-        yield "something after its end"
-    for name, events in vms.items():
-        yield from (f"{name} {fault}" for fault in _illegal_vm(events, over=over))
+    yield from illegal(story)
     for number, event in enumerate(story):
         alive = event.type is EventType.SERVICE_ALIVE and event.status is _OK
-        if alive and any(each.status is _FAILED for each in story[:number]):
+        if alive and any(each.status is _FAILED for each in story[:number] if _ends_it(each)):
             yield "it is alive after something of it had failed"
 
 
-def _illegal_vm(events: Sequence[Any], *, over: bool) -> Iterator[str]:
-    places = [_VM_ORDER.index(event.type) for event in events]
-    if places != sorted(set(places)):
-        yield "was told something again or too late"
-    deployed = events[0].type is EventType.VM_DEPLOYED and events[0].status is _OK
-    if EventType.VM_ALIVE in [event.type for event in events] and not deployed:
-        yield "is alive and was not deployed"
-    if over and deployed and events[-1].type is not EventType.VM_UNDEPLOYED:
-        yield "was deployed and never undeployed"
+def _ends_it(event: Event) -> bool:
+    """Tell whether a deployment is over when this fails; on the way of a recovery much may."""
+    return not event.type.startswith("VM_RECOVERY") or event.type is EventType.VM_RECOVERY_COMPLETE
 
 
 def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]:
@@ -136,7 +117,10 @@ def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]
     alive = [event.status for event in story if event.type is EventType.SERVICE_ALIVE]
     if EventType.SERVICE_UNDEPLOYED in types:
         yield f"its end was told and it is {record.state}"
-    if record.state is ServiceState.ACTIVE and alive != [_OK]:
+    if len(alive) > 1:
+        yield f"it told {alive}"
+    recovered = [event.status for event in story if event.type is EventType.VM_RECOVERY_COMPLETE]
+    if record.state is ServiceState.ACTIVE and _OK not in (*alive, *recovered):
         yield f"it is active and told {alive}"
-    if record.state is ServiceState.ERROR and alive != [_FAILED]:
+    if record.state is ServiceState.ERROR and _FAILED not in (*alive, *recovered):
         yield f"it is broken and told {alive}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Final
 
 from esc_daemon.domain import causes, tell, tell_scaling
 from esc_daemon.domain.advance import heal
@@ -43,6 +44,9 @@ from esc_daemon.domain.states import (
 )
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
+
+_BEGINNING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
+"""Where a VM may get its turn: late, where one comes back that had failed for the others."""
 
 
 def begin(
@@ -135,7 +139,7 @@ def begun(
     record: DeploymentRecord, move: VmMove, now: datetime, policy: Policy
 ) -> DeploymentRecord:
     """Return *record* with every VM under way whose turn has come."""
-    if record.state is not ServiceState.DEPLOYING:
+    if record.state not in _BEGINNING:
         return record
     turn = turns(record)
     attempt = begin_attempt(now, policy)

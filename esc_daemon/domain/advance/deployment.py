@@ -212,7 +212,8 @@ def _not_switched(
     """*failure* None: the VIM has no such server."""
     if vm.recovery is not None:
         cause = failure.error if failure else "the VIM has no such server"
-        return heal.not_rebooted(record, vm, cause, now)
+        late = now + policy.settle if failure and failure.reached else vm.late_switch
+        return heal.not_rebooted(record, replace(vm, late_switch=late), cause, now, policy)
     if failure is None:
         return operate.server_lost(record, vm, now)
     return operate.switch_failed(record, vm, failure, now, policy)

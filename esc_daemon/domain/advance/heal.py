@@ -273,29 +273,28 @@ def rebooted(record: DeploymentRecord, vm: VmRecord, answer: ServerSwitched, now
     seen = replace(
         vm, history=history, host_id=answer.server.host_id, hostname=answer.server.hostname
     )
-    return _boots(record, seen, tell_recovery.recovery_reboot, now)
+    return _boots(record, seen, now)
 
 
-def not_rebooted(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
-    """It could not be rebooted, or nobody knows: it may come up all the same."""
-
-    def told(after: DeploymentRecord, it: VmRecord) -> Event:
-        return tell_recovery.recovery_reboot(after, it, cause)
-
-    return _boots(record, vm, told, now)
-
-
-def _boots(
-    record: DeploymentRecord,
-    vm: VmRecord,
-    told: Callable[[DeploymentRecord, VmRecord], Event],
-    now: datetime,
+def not_rebooted(
+    record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime, p: Policy
 ) -> Step:
+    """It could not be rebooted, or nobody knows: it may come up all the same, if it is watched."""
+    if monitored(group_of(record, vm)):
+        return _boots(record, vm, now, cause)
+    told = tell_recovery.recovery_reboot(record, vm, cause)
+    failed = replace(vm, state=moved(vm, VmMove.FAILED), power=None, attempt=None)
+    after, more = next_rung(record, failed, cause, now, p)
+    return settled(record, after, (told, *more), now)
+
+
+def _boots(record: DeploymentRecord, vm: VmRecord, now: datetime, cause: str | None = None) -> Step:
     group = group_of(record, vm)
     seconds = group.bootup_time if group.reboot_time is None else group.reboot_time
     boots = _waiting_for_life(record, vm, now, seconds)
     after = with_vm(record, boots)
-    return _or_done(record, after, boots, (told(after, boots),), now)
+    told = tell_recovery.recovery_reboot(after, boots, cause)
+    return _or_done(record, after, boots, (told,), now)
 
 
 def _waiting_for_life(

@@ -16,7 +16,7 @@ from esc_daemon.domain.kpi import actions, decides_life
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord, RecoveryPhase, VmRecord, VmTask
-from esc_daemon.domain.startup import awaited_of
+from esc_daemon.domain.startup import awaited_of, booted
 from esc_daemon.domain.states import MONITORED_VM_STATES, VmMove, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import KpiCrossed
@@ -66,7 +66,7 @@ def _holds(
         noted, told = _lives(noted, vm, now)
     if noted is record:
         return unmoved(record)
-    noted = _booted(noted, noted.vms[vm.id], awaited, now)
+    noted = _booted(noted, noted.vms[vm.id], now)
     return settled(record, begun(noted, VmMove.TURN_COME, now, policy), told, now)
 
 
@@ -79,14 +79,12 @@ def _lives(
     return after, (tell.vm_alive(after, lives),)
 
 
-def _booted(
-    record: DeploymentRecord, vm: VmRecord, awaited: frozenset[str], now: datetime
-) -> DeploymentRecord:
+def _booted(record: DeploymentRecord, vm: VmRecord, now: datetime) -> DeploymentRecord:
     """A VM that lives has booted when all that other groups wait for came true, and no sooner."""
     if vm.state is not VmState.ALIVE:
         return record
     deadline = None
-    if not awaited.issubset(vm.came_true):
+    if not booted(record, vm):
         wait = timedelta(seconds=group_of(record, vm).bootup_time)
         deadline = vm.deadline or now + wait
     return record if deadline == vm.deadline else with_vm(record, replace(vm, deadline=deadline))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from esc_daemon.domain import tell, tell_actions
+from esc_daemon.domain import causes, tell, tell_actions
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import OperationId, RecordId
@@ -108,12 +108,7 @@ def settled(
     if end is None:
         record, events = _at_rest(record, events, now)
         return Step(key=record.key, before=before, record=record, events=events)
-    turn = turns(record)
-    vms = [
-        vm
-        for vm in record.vms.values()
-        if vm.state is not VmState.UNDEF or turn.get(vm.group) is not Turn.NEVER
-    ]
+    vms = _concerned(record)
     if any(vm.state in {VmState.UNDEF, VmState.DEPLOYING} for vm in vms):
         return Step(key=record.key, before=before, record=record, events=events)
     if any(vm.state not in end.resting or vm.deadline is not None for vm in vms):
@@ -121,7 +116,7 @@ def settled(
             state = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.VMS_DEPLOYED)
             record = replace(record, state=state)
         return Step(key=record.key, before=before, record=record, events=events)
-    error = first_error(record)
+    error = first_error(record) or _never_made(record)
     service_move, operation_move = (
         (end.move, OperationMove.SUCCEEDED)
         if error is None
@@ -136,6 +131,17 @@ def settled(
     )
     told = (*events, end.told(record, error))
     return Step(key=record.key, before=before, record=record, events=told)
+
+
+def _concerned(record: DeploymentRecord) -> list[VmRecord]:
+    """Return the VMs whose end is waited for; of those not yet made, those that are to be."""
+    turn = turns(record)
+    return [
+        vm
+        for vm in record.vms.values()
+        if vm.state is not VmState.UNDEF
+        or (record.action is None and turn.get(vm.group) is not Turn.NEVER)
+    ]
 
 
 def _at_rest(
@@ -174,6 +180,13 @@ def _action_ended(record: DeploymentRecord) -> bool:
     """Tell whether what ENABLE_MONITOR of the service waits for has come, or never will."""
     assert record.action is ActionType.ENABLE_MONITOR
     return all(vm.state in _UP or vm.state is VmState.SHUTOFF for vm in record.vms.values())
+
+
+def _never_made(record: DeploymentRecord) -> str | None:
+    """A service that was deployed by half may be acted upon, and is no whole one then either."""
+    unmade = (vm for vm in record.vms.values() if vm.state is VmState.UNDEF and vm.scale is None)
+    first = next(unmade, None)
+    return None if first is None else causes.of_vm(first, "it was never made")
 
 
 def first_error(record: DeploymentRecord) -> str | None:

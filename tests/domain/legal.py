@@ -1,0 +1,159 @@
+"""What may follow what in the events of one incarnation of a deployment, as tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from esc_daemon.domain.events import Event, EventStatus, EventType
+
+E = EventType
+
+
+class At(StrEnum):
+    """Where a VM stands by what was told of it."""
+
+    BEGIN = "not yet told of"
+    UP = "its server is on"
+    ALIVE = "it lives"
+    OFF = "its server is off"
+    BROKEN = "it failed"
+    NEEDED = "the operator is asked for"
+    INIT = "its recovery began"
+    BOOTING = "its recovery waits for life"
+    REMOVED = "its recovery removed the server"
+    UNMADE = "its recovery got no server"
+    STUCK = "its recovery could not remove the server"
+    RECOVERED = "its recovery ended well"
+    GONE = "it is undeployed"
+
+
+Said = tuple[EventType, bool]
+"""An event and whether it was a SUCCESS."""
+
+
+def _well(kind: EventType) -> Said:
+    return kind, True
+
+
+def _badly(kind: EventType) -> Said:
+    return kind, False
+
+
+_END: Final = {_well(E.VM_UNDEPLOYED): At.GONE, _badly(E.VM_UNDEPLOYED): At.GONE}
+_ASKED: Final = {_well(E.VM_RECOVERY_INIT): At.INIT}
+_HEALED: Final = _ASKED | {_well(E.VM_MANUAL_RECOVERY_NEEDED): At.NEEDED}
+_STARTED: Final = {_well(E.VM_STARTED): At.UP, _badly(E.VM_STARTED): At.BROKEN}
+_SWITCHED: Final = {
+    _well(E.VM_STOPPED): At.OFF,
+    _badly(E.VM_STOPPED): At.BROKEN,
+    _well(E.VM_REBOOTED): At.UP,
+    _badly(E.VM_REBOOTED): At.BROKEN,
+}
+_LIVES: Final = {_well(E.VM_ALIVE): At.ALIVE}
+_MONITORED: Final = {_well(E.VM_MONITOR_SET): At.ALIVE, _well(E.VM_MONITOR_UNSET): At.UP}
+_FAILED: Final = {_badly(E.VM_RECOVERY_COMPLETE): At.BROKEN}
+_REDEPLOYS: Final = {
+    _well(E.VM_RECOVERY_UNDEPLOYED): At.REMOVED,
+    _badly(E.VM_RECOVERY_UNDEPLOYED): At.STUCK,
+}
+_RUNGS: Final = _REDEPLOYS | {
+    _well(E.VM_RECOVERY_REBOOT): At.BOOTING,
+    _badly(E.VM_RECOVERY_REBOOT): At.BOOTING,
+}
+_DONE: Final = {_well(E.VM_RECOVERY_COMPLETE): At.RECOVERED}
+
+OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
+    At.BEGIN: {_well(E.VM_DEPLOYED): At.UP, _badly(E.VM_DEPLOYED): At.BROKEN} | _END,
+    At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _END,
+    At.ALIVE: _SWITCHED | _MONITORED | _HEALED | _END,
+    At.OFF: _STARTED | _END,
+    At.BROKEN: _SWITCHED | _STARTED | _ASKED | _END,
+    At.NEEDED: {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
+    | _SWITCHED
+    | _STARTED
+    | _ASKED
+    | _END,
+    At.INIT: {_well(E.VM_RECOVERY_CANCELLED): At.RECOVERED} | _RUNGS | _FAILED | _END,
+    At.BOOTING: _RUNGS | _DONE | _FAILED | _END,
+    At.REMOVED: {
+        _well(E.VM_RECOVERY_DEPLOYED): At.BOOTING,
+        _badly(E.VM_RECOVERY_DEPLOYED): At.UNMADE,
+    }
+    | _END,
+    At.UNMADE: _REDEPLOYS | _FAILED | _END,
+    At.STUCK: _FAILED | _END,
+    # VM_ALIVE follows where it never lived before
+    At.RECOVERED: _LIVES | _SWITCHED | _MONITORED | _HEALED | _END,
+    At.GONE: {},
+}
+"""No event tells that a guest stayed silent after a start or a reboot: it is broken and UP."""
+
+
+class Service(StrEnum):
+    """Where a deployment stands by what was told of it."""
+
+    BEGIN = "being deployed"
+    LIVES = "deployed"
+    STOPPED = "stopped"
+    OVER = "undeployed"
+
+
+_OVER: Final = {
+    _well(E.SERVICE_UNDEPLOYED): Service.OVER,
+    _badly(E.SERVICE_UNDEPLOYED): Service.OVER,
+}
+_ACTED: Final = {
+    _well(E.SERVICE_STOPPED): Service.STOPPED,
+    _badly(E.SERVICE_STOPPED): Service.LIVES,
+    _well(E.SERVICE_REBOOTED): Service.LIVES,
+    _badly(E.SERVICE_REBOOTED): Service.LIVES,
+    _well(E.SERVICE_STARTED): Service.LIVES,
+    _badly(E.SERVICE_STARTED): Service.LIVES,
+    _well(E.SERVICE_MONITOR_UNSET): Service.LIVES,
+    _well(E.SERVICE_ALIVE): Service.LIVES,
+    _badly(E.SERVICE_ALIVE): Service.LIVES,
+}
+OF_A_SERVICE: Final[Mapping[Service, Mapping[Said, Service]]] = {
+    Service.BEGIN: {_well(E.SERVICE_ALIVE): Service.LIVES, _badly(E.SERVICE_ALIVE): Service.LIVES}
+    | _OVER,
+    Service.LIVES: _ACTED | _OVER,
+    Service.STOPPED: {
+        _well(E.SERVICE_STARTED): Service.LIVES,
+        _badly(E.SERVICE_STARTED): Service.LIVES,
+        _well(E.SERVICE_MONITOR_UNSET): Service.STOPPED,
+    }
+    | _OVER,
+    Service.OVER: {},
+}
+
+_RESOURCES: Final = ("CREATE_", "DELETE_")
+
+
+def illegal(story: Sequence[Event]) -> Iterator[str]:
+    """Yield what of *story*, told of one incarnation in this order, may not be so."""
+    vms: dict[str, At] = {}
+    service = Service.BEGIN
+    for event in story:
+        if event.type.startswith(_RESOURCES):
+            continue
+        said = event.type, event.status is EventStatus.SUCCESS
+        if event.source is None:
+            if said not in OF_A_SERVICE[service]:
+                yield f"{_name(said)} of a service that is {service}"
+            service = OF_A_SERVICE[service].get(said, service)
+            continue
+        name = event.source.vmname
+        at = vms.get(name, At.BEGIN)
+        if service is Service.OVER:
+            yield f"{_name(said)} after the end"
+        if said not in OF_A_VM[at]:
+            yield f"{_name(said)} of {name}: {at}"
+        vms[name] = OF_A_VM[at].get(said, at)
+    if service is Service.OVER:
+        for name, at in vms.items():
+            if at is not At.GONE:
+                yield f"{name} at the end: {at}"
+
+
+def _name(said: Said) -> str:
+    return f"{said[0]} {'SUCCESS' if said[1] else 'FAILURE'}"
