@@ -62,6 +62,7 @@ QUIET = 5
 AT_REST = {
     ServiceState.ACTIVE,
     ServiceState.ERROR,
+    ServiceState.STOPPED,
     ServiceState.UNDEF,
     ResourceState.ACTIVE,
     ResourceState.ERROR,
@@ -78,6 +79,14 @@ class _InOrder(Random):
 
     def uniform(self, a: float, b: float) -> float:
         return (a + b) / 2
+
+
+def _under_way(record: Any) -> bool:
+    """A connector is checked for ever and has no state to come to rest in."""
+    if isinstance(record, DeploymentRecord):
+        waits = any(vm.deadline or vm.attempt or vm.power for vm in record.vms.values())
+        return waits or record.state not in AT_REST
+    return isinstance(record, ResourceRecord) and record.state not in AT_REST
 
 
 class NeverAtRestError(AssertionError):
@@ -156,10 +165,10 @@ class Daemon:
         raise NeverAtRestError(f"still under way after {LONGEST_STORY} s: {states}")
 
     def _at_rest(self) -> bool:
-        return self.engine.at_rest and all(state in AT_REST for _, state in self._states())
+        records = self.engine.records()
+        return self.engine.at_rest and not any(map(_under_way, records))
 
     def _states(self) -> list[tuple[Key, Any]]:
-        """A connector is checked for ever and has no state to come to rest in."""
         lives = DeploymentRecord | ResourceRecord
         return [(each.key, each.state) for each in self.engine.records() if isinstance(each, lives)]
 

@@ -11,11 +11,12 @@ from typing import Any
 from lxml import etree
 
 CASES = Path(__file__).parent
-REQUESTS = ("edit-config", "get-config", "get")
-EXPECTED = ("reply", "notifications", "opdata", "config")
+REQUESTS = ("edit-config", "get-config", "get", "rpc")
+EXPECTED = ("reply", "so-far", "notifications", "opdata", "config")
 _NAME = re.compile(r"(?P<number>\d\d)-(?P<what>[a-z-]+)\.(?:xml|toml|txt)")
 _WAIT = re.compile(r"(?P<seconds>\d+(?:\.\d+)?) seconds?")
 _MADE_UP = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{32,56}\b")
+_PLACEHOLDER = re.compile(r"(?<![a-z])[a-z]+(?:_[a-z]+)*-\d+\b")
 
 
 class BadCase(Exception):
@@ -94,6 +95,13 @@ class Placeholders:
                 self._stand_in(leaf.text, etree.QName(leaf).localname)
         for leaf in leaves:
             leaf.text = _MADE_UP.sub(lambda match: self._stand_in(match[0], "uuid"), leaf.text)
+
+    def take_out_of(self, root: etree._Element) -> None:
+        """Write in *root*, which a client sends, what placeholders stand for."""
+        meant = {name: made_up for made_up, name in self._given.items()}
+        for leaf in root.iter(etree.Element):
+            if leaf.text and len(leaf) == 0:
+                leaf.text = _PLACEHOLDER.sub(lambda it: meant.get(it[0], it[0]), leaf.text)
 
     def _stand_in(self, made_up: str, name: str) -> str:
         if made_up not in self._given:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from case_daemon import Daemon, a_daemon, enveloped, play_rules, run
-from case_files import BadCase, Placeholders, Step, cases, normal, read_expected, steps
+from case_files import EXPECTED, BadCase, Placeholders, Step, cases, normal, read_expected, steps
 from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
@@ -42,7 +42,10 @@ class Played:
         await daemon.passed(step.wait)
         if step.request is not None:
             rpc = enveloped(etree.parse(step.request).getroot())
+            self._placeholders.take_out_of(rpc)
             self._keep(step.path("reply"), await daemon.ask(rpc))
+        if "so-far" in step.files:
+            self._keep(step.path("so-far"), self._notifications(daemon))
         if "notifications" in step.files:
             await daemon.rest()
             self._keep(step.path("notifications"), self._notifications(daemon))
@@ -129,9 +132,7 @@ def test_what_leaves_the_house_is_what_the_case_expects(
 @pytest.mark.parametrize("folder", cases(), ids=lambda folder: folder.name)
 def test_a_case_tells_its_story_and_expects_something(folder: Path) -> None:
     assert (folder / "description.md").read_text().strip()
-    assert any(
-        path.stem[3:] in {"reply", "notifications", "opdata", "config"} for path in folder.iterdir()
-    )
+    assert any(path.stem[3:] in EXPECTED for path in folder.iterdir())
 
 
 def test_a_file_that_no_case_knows_is_pointed_out(tmp_path: Path) -> None:
