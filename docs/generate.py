@@ -18,6 +18,7 @@ import click
 from manual import manual
 from manual import program as esc_nc_cli
 from settings_reference import sample, table
+from workflow_tables import BLOCKS as WORKFLOWS
 
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
@@ -112,6 +113,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "metrics": metrics,
     "settings": table,
     "tree": tree,
+    **WORKFLOWS,
 }
 WHOLE: Mapping[str, Callable[[], Iterator[str]]] = {
     "esc_nc_cli.1": manual,

@@ -10,6 +10,7 @@ from typing import Final
 
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.escevent import interfaces
+from esc_daemon.datamodel.life import life
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.domain.ids import parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
@@ -160,7 +161,7 @@ def deployment(record: DeploymentRecord, networks: Iterable[str] = ()) -> str:
     for vm in record.vms.values():
         groups.setdefault(vm.group, []).append(vm)
     machines = (
-        inner("vm_state_machine", leaf("vm_name", vm.name), leaf("state", vm.state))
+        inner("vm_state_machine", leaf("vm_name", vm.name), leaf("state", vm.state), life(vm))
         for vm in record.vms.values()
     )
     return inner(

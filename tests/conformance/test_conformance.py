@@ -14,6 +14,7 @@ from tests.dayzero.shelf import Shelf
 
 OK = f'<rpc-reply xmlns="{BASE_NS}" message-id="1">\n  <ok/>\n</rpc-reply>\n'
 OF_THIS_MACHINE = ("status", "stats")
+MOMENTS = [f"{{{NAMESPACE}}}{name}" for name in ("up_since", "time", "ended", "began")]
 
 
 class Played:
@@ -84,6 +85,9 @@ class Played:
         assert opdata is not None
         for moment in opdata.findall(f".//{{{NAMESPACE}}}next_check"):
             moment.getparent().remove(moment)
+        for life in opdata.iter(f"{{{NAMESPACE}}}life"):
+            for leaf in life.iter(*MOMENTS):
+                leaf.text = "a moment"
         for child in tuple(opdata):
             known = serialise(child) in self._from_the_start
             if known or etree.QName(child).localname in OF_THIS_MACHINE:

@@ -20,7 +20,8 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     Woken,
 )
-from tests.domain.pure_world import Luck, World, seen
+from tests.domain.fake_vim import seen
+from tests.domain.pure_world import Luck, World
 from tests.domain.stories import (
     ACME,
     BOOT_SECONDS,

@@ -22,7 +22,8 @@ from esc_daemon.domain.triggers import (
     ServerSeen,
     Woken,
 )
-from tests.domain.pure_world import Luck, World, seen
+from tests.domain.fake_vim import seen
+from tests.domain.pure_world import Luck, World
 from tests.domain.stories import (
     ACME,
     SHOP,

@@ -7,7 +7,8 @@ from esc_daemon.domain.intent import AddressPool, FixedAddress, Interface
 from esc_daemon.domain.placing import needed_by
 from esc_daemon.domain.record import InterfaceRecord
 from esc_daemon.domain.specs import Address, NetworkRef, PortSpec
-from tests.domain.pure_world import World, seen
+from tests.domain.fake_vim import seen
+from tests.domain.pure_world import World
 from tests.domain.stories import SHOP, a_deployment, a_group, a_network, net_key
 
 DUAL = (

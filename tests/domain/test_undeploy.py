@@ -15,8 +15,9 @@ from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import VmRecord
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import CallFailed, NeighboursGone, ResourcesReady, ServerGone
+from tests.domain.fake_vim import seen
 from tests.domain.lost import in_vim_but_unknown
-from tests.domain.pure_world import Luck, World, seen
+from tests.domain.pure_world import Luck, World
 from tests.domain.stories import (
     ACME,
     SHOP,

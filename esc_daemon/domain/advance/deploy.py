@@ -224,6 +224,7 @@ def server_seen(
         attempt=None,
         deadline=now + timedelta(seconds=group.bootup_time) if watched else None,
         error=None,
+        history=vm.history if watched else replace(vm.history, up_since=now),
     )
     moved = with_vm(record, made)
     told = (_deployed(moved, made),)

@@ -324,6 +324,7 @@ def booting(record: DeploymentRecord, vm: VmRecord, now: datetime, seconds: int)
         power=None,
         attempt=None,
         deadline=now + timedelta(seconds=seconds) if watched else None,
+        history=vm.history if watched else replace(vm.history, up_since=now),
     )
 
 
