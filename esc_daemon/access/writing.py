@@ -108,6 +108,19 @@ class WriteCheck:
                 if not self._trail(effect.access, effect.way, trails).permit:
                     raise self._denied(effect.way)
 
+    def update(self, path: EntryPath) -> None:
+        """
+        Look whether the entry at *path*, there or not, may be updated.
+
+        Raises:
+            RpcError: access-denied.
+
+        """
+        schema, above = self._place(path)
+        way = (*above, At(schema, (path.name,)))
+        if not self._rights.may(Access.UPDATE, way):
+            raise self._denied(way)
+
     def _trail(self, access: Access, way: Way, trails: dict[tuple[Access, Way], Trail]) -> Trail:
         """Return what is decided at the end of *way*; *trails* are kept from node to node."""
         found = trails.get((access, way))

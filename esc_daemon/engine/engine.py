@@ -262,6 +262,16 @@ class Engine:
             await self._told_at_once({key: trigger_of(action, left) for key, left in found.items()})
         return [each for left in found.values() for each in left]
 
+    def concerned(self, action: Action) -> Key:
+        """
+        Return the key of the deployment that *action* is for; there need be none.
+
+        Raises:
+            Refused: There is no such VM (data-missing).
+
+        """
+        return told_by(action, OperationId(""), self._boxes)[0]
+
     async def operate(self, action: Action) -> OperationId:
         """
         Begin what is asked of a deployment or of a VM, durably; return its operation.

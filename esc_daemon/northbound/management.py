@@ -25,7 +25,15 @@ from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.datamodel.entries import DATAMODEL, EMPTY, ROOTS, RULES, WHOLE, in_root
+from esc_daemon.datamodel.entries import (
+    DATAMODEL,
+    EMPTY,
+    ROOTS,
+    RULES,
+    WHOLE,
+    EntryPath,
+    in_root,
+)
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational
@@ -272,6 +280,9 @@ class Manager:
         return ()
 
     async def _operate(self, action: Action, user: str) -> None:
+        key = self._engine.concerned(action)
+        if (check := self._access.write_check(user)) is not None:
+            check.update(EntryPath(key.kind, key.tenant, key.name))
         operation = await self._engine.operate(action)
         log.info("action.accepted", user=user, operation=operation, **asdict(action))
 

@@ -165,4 +165,4 @@ def test_only_who_has_a_rule_for_it_may_call_it(
     )
 
     assert control.rights("anna").may_call(*ACTION) is may
-    assert control.rights("anna").may_call(ESC, "vmAction")
+    assert not control.rights("anna").may_call(ESC, "vmAction")
