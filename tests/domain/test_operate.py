@@ -296,3 +296,13 @@ _PAST = {
     ActionType.START: "STARTED",
     ActionType.REBOOT: "REBOOTED",
 }
+
+
+def test_a_monitor_that_is_switched_on_again_does_not_make_the_vm_younger() -> None:
+    world = deployed()
+    began = the_vms(world)[0].history.up_since
+    act(world, ActionType.DISABLE_MONITOR)
+    world.sleep(60)
+    act(world, ActionType.ENABLE_MONITOR)
+    world.rest()
+    assert the_vms(world)[0].history.up_since == began

@@ -72,7 +72,7 @@ async def test_who_may_not_update_a_deployment_may_not_act_upon_it(it: Managed) 
 
 async def test_its_owner_may_act_upon_it(it: Managed) -> None:
     async with asyncio.timeout(10):
-        while not active(it):
+        while not active(it):  # noqa: ASYNC110  no event is at hand here
             await asyncio.sleep(0)
 
     assert not await it.manager.act(operation(requests(it)[0]), "t")

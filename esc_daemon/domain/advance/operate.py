@@ -344,7 +344,8 @@ def _told(record: DeploymentRecord, vm: VmRecord, event: _Tell, now: datetime) -
 
 def alive_again(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
     """*vm* lives after it was started or rebooted, or after its monitors were set."""
-    history = replace(vm.history, up_since=now)
+    was_up = vm.history.up_since if vm.task is VmTask.SET_MONITOR else None
+    history = replace(vm.history, up_since=was_up or now)
     lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=None, history=history)
     after = with_vm(record, lives)
     told = [tell_actions.vm_alive_again(after, lives)]
