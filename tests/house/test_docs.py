@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import click
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from esc_daemon.cli import cli
-from esc_daemon.domain import tell
+from esc_daemon.domain import tell, tell_actions, tell_recovery
 from esc_daemon.domain.events import EventType
 from esc_daemon.northbound.management import NOT_YET
 from esc_daemon.northbound.ssh.rpcs import HANDLERS
@@ -162,6 +163,21 @@ def test_every_event_and_its_text_stand_on_the_page_of_events() -> None:
     )
     assert len(fixed) > 15
     assert not [words for words in fixed if words not in text]
+
+
+@pytest.mark.parametrize(("module", "least"), [(tell_actions, 15), (tell_recovery, 12)])
+def test_what_is_told_of_actions_and_recoveries_stands_on_the_page_of_events(
+    module: ModuleType, least: int
+) -> None:
+    source = Path(str(module.__file__)).read_text()
+    fixed = re.findall(
+        r'"((?:VM|Unset|Set|Service group|Recovery|Manual)[ _:][^"]*?)(?:, VM ID: [^"]*)?"', source
+    )
+    told = [re.sub(r"\[\{vm.name\}\]", r"\\[[vm]\\]", words) for words in fixed]
+    plain = [words.split("{")[0].strip() for words in told]
+
+    assert len(plain) >= least
+    assert not [words for words in plain if words not in page("events.md")]
 
 
 def test_every_rpc_stands_on_the_page_of_netconf() -> None:
