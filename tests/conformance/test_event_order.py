@@ -25,12 +25,16 @@ def event_of(element: etree._Element) -> tuple[str, Event]:
     def text(path: str) -> str:
         return element.findtext("/".join(ESC + part for part in path.split("/"))) or ""
 
-    name = text("vm_source/vmname")
+    def vm(which: str) -> VmRef | None:
+        name = text(f"{which}/vmname")
+        return VmRef(vmid=None, vmname=name, generated_vmname=name) if name else None
+
     return text("depid"), Event(
         type=EventType(text("event/type")),
         message=text("status_message"),
         status=EventStatus(text("status")),
-        source=VmRef(vmid=None, vmname=name, generated_vmname=name) if name else None,
+        source=vm("vm_source"),
+        target=vm("vm_target"),
     )
 
 

@@ -24,6 +24,7 @@ class At(StrEnum):
     UNMADE = "its recovery got no server"
     STUCK = "its recovery could not remove the server"
     RECOVERED = "its recovery ended well"
+    LEAVING = "it leaves its group"
     GONE = "it is undeployed"
 
 
@@ -60,12 +61,17 @@ _RUNGS: Final = _REDEPLOYS | {
     _well(E.VM_RECOVERY_REBOOT): At.BOOTING,
     _badly(E.VM_RECOVERY_REBOOT): At.BOOTING,
 }
+_LEAVES: Final = {_well(E.VM_SCALE_IN_INIT): At.LEAVING}
 _DONE: Final = {_well(E.VM_RECOVERY_COMPLETE): At.RECOVERED}
 
 OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
-    At.BEGIN: {_well(E.VM_DEPLOYED): At.UP, _badly(E.VM_DEPLOYED): At.BROKEN} | _END,
-    At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _END,
-    At.ALIVE: _SWITCHED | _MONITORED | _HEALED | _END,
+    At.BEGIN: {
+        _well(E.VM_DEPLOYED): At.UP,
+        _badly(E.VM_DEPLOYED): At.BROKEN,
+    }
+    | _END,
+    At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _END,
+    At.ALIVE: _SWITCHED | _MONITORED | _HEALED | _LEAVES | _END,
     At.OFF: _STARTED | _END,
     At.BROKEN: _SWITCHED | _STARTED | _ASKED | _END,
     At.NEEDED: {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
@@ -83,7 +89,12 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     At.UNMADE: _REDEPLOYS | _FAILED | _END,
     At.STUCK: _FAILED | _END,
     # VM_ALIVE follows where it never lived before
-    At.RECOVERED: _LIVES | _SWITCHED | _MONITORED | _HEALED | _END,
+    At.RECOVERED: _LIVES | _SWITCHED | _MONITORED | _HEALED | _LEAVES | _END,
+    At.LEAVING: {
+        _well(E.VM_SCALE_IN_COMPLETE): At.GONE,
+        _badly(E.VM_SCALE_IN_COMPLETE): At.GONE,
+    }
+    | _END,
     At.GONE: {},
 }
 """No event tells that a guest stayed silent after a start or a reboot: it is broken and UP."""
@@ -127,6 +138,8 @@ OF_A_SERVICE: Final[Mapping[Service, Mapping[Said, Service]]] = {
 }
 
 _RESOURCES: Final = ("CREATE_", "DELETE_")
+_OF_ANOTHER: Final = (E.VM_SCALE_OUT_INIT, E.VM_SCALE_OUT_DEPLOYED, E.VM_SCALE_OUT_COMPLETE)
+"""Their vm_source is the VM that asked for another one, their vm_target that one."""
 
 
 def illegal(story: Sequence[Event]) -> Iterator[str]:
@@ -136,23 +149,35 @@ def illegal(story: Sequence[Event]) -> Iterator[str]:
     for event in story:
         if event.type.startswith(_RESOURCES):
             continue
-        said = event.type, event.status is EventStatus.SUCCESS
-        if event.source is None:
-            if said not in OF_A_SERVICE[service]:
-                yield f"{_name(said)} of a service that is {service}"
-            service = OF_A_SERVICE[service].get(said, service)
+        if event.source is not None:
+            if service is Service.OVER:
+                yield f"{event.type} after the end"
+            yield from _illegal_of_a_vm(event, vms)
             continue
-        name = event.source.vmname
-        at = vms.get(name, At.BEGIN)
-        if service is Service.OVER:
-            yield f"{_name(said)} after the end"
-        if said not in OF_A_VM[at]:
-            yield f"{_name(said)} of {name}: {at}"
-        vms[name] = OF_A_VM[at].get(said, at)
+        said = _said(event)
+        if said not in OF_A_SERVICE[service]:
+            yield f"{_name(said)} of a service that is {service}"
+        service = OF_A_SERVICE[service].get(said, service)
     if service is Service.OVER:
-        for name, at in vms.items():
-            if at is not At.GONE:
-                yield f"{name} at the end: {at}"
+        yield from (f"{name} at the end: {at}" for name, at in vms.items() if at is not At.GONE)
+
+
+def _illegal_of_a_vm(event: Event, vms: dict[str, At]) -> Iterator[str]:
+    """Yield what is wrong about *event*, and note in *vms* where its VM stands now."""
+    assert event.source is not None
+    said, name = _said(event), event.source.vmname
+    if event.type in _OF_ANOTHER:
+        if event.type is not E.VM_SCALE_OUT_DEPLOYED or event.target is None:
+            return
+        said, name = _well(E.VM_DEPLOYED), event.target.vmname
+    at = vms.get(name, At.BEGIN)
+    if said not in OF_A_VM[at]:
+        yield f"{_name(said)} of {name}: {at}"
+    vms[name] = OF_A_VM[at].get(said, at)
+
+
+def _said(event: Event) -> Said:
+    return event.type, event.status is EventStatus.SUCCESS
 
 
 def _name(said: Said) -> str:
