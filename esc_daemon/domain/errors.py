@@ -6,7 +6,7 @@ DomainError
  + Refused             a northbound request that cannot be taken now
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from esc_daemon.domain.ids import Key
 
@@ -17,6 +17,14 @@ LONGEST_TEXT: Final = 1000
 def excerpt(text: str, longest: int = LONGEST_TEXT) -> str:
     """Return *text*, or its beginning with an ellipsis: at most *longest* characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+class Node(NamedTuple):
+    """A step down the configuration: an element, or the entry of a list whose *leaf* is *key*."""
+
+    name: str
+    key: str = ""
+    leaf: str = "name"
 
 
 class DomainError(Exception):
@@ -38,7 +46,7 @@ class Refused(DomainError):
 
     *tag* is an error-tag of RFC 6241 appendix A, *text* tells the client what to do. *key* is set
     by the one who knows which entry told the record; an edit may hold many. *below* leads from
-    the entry to the node at fault: names, each with the ``name`` of a list entry or "".
+    the entry to the node at fault.
     """
 
     def __init__(
@@ -47,7 +55,7 @@ class Refused(DomainError):
         text: str,
         *,
         key: Key | None = None,
-        below: tuple[tuple[str, str], ...] = (),
+        below: tuple[Node, ...] = (),
     ) -> None:
         self.tag = tag
         self.text = text

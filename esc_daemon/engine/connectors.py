@@ -12,7 +12,7 @@ from esc_daemon.domain.connectors import (
     connector_key,
     homes,
 )
-from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, VimId
 from esc_daemon.domain.intent import VimConnector
 from esc_daemon.domain.record import ConnectorRecord, Record
@@ -23,7 +23,7 @@ from esc_daemon.engine.turns import SharedTurn
 from esc_daemon.engine.vims import Vims
 from esc_daemon.vim.base import BadConnector
 
-_TYPE: Final = (("type", ""),)
+_TYPE: Final = (Node("type"),)
 
 
 class ConnectorGuard:
@@ -128,5 +128,5 @@ class ConnectorGuard:
                     ) from error
 
 
-def _property(name: str) -> tuple[tuple[str, str], ...]:
-    return ("properties", ""), ("property", name), ("value", "")
+def _property(name: str) -> tuple[Node, ...]:
+    return Node("properties"), Node("property", name), Node("value")

@@ -215,11 +215,11 @@ def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
 
 
 def _path_of(pending: PendingEdit, refused: Refused) -> str:
-    """Return the path of the node at fault; a list below an entry has the key ``name``."""
+    """Return the path of the node at fault."""
     paths = (change.path for change in pending.changes)
     entry = next((path.instance_path() for path in paths if path.key() == refused.key), "")
     below = (
-        f"/{PREFIX}:{name}" + (f"[{PREFIX}:name='{key}']" if key else "")
-        for name, key in refused.below
+        f"/{PREFIX}:{node.name}" + (f"[{PREFIX}:{node.leaf}='{node.key}']" if node.key else "")
+        for node in refused.below
     )
     return entry and entry + "".join(below)

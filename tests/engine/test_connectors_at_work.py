@@ -26,7 +26,7 @@ from engine_bench import BEGAN, DEPLOYMENT, TENANT
 from engine_world import ShakyStore
 from structlog.testing import capture_logs
 
-from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, NO_VIM
 from esc_daemon.domain.intent import (
     DefaultVimConnector,
@@ -185,7 +185,7 @@ async def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(typ
         refusal = await refused(engine, configuring(MOON, type="AWS"))
 
         assert (refusal.tag, refusal.key) == ("invalid-value", MOON_KEY)
-        assert refusal.below == (("type", ""),)
+        assert [node.name for node in refusal.below] == ["type"]
         assert refusal.text == "there is no type AWS of VIM connectors (there are: SIMULATOR)"
 
 
@@ -193,7 +193,7 @@ async def test_a_property_that_is_wrong_is_refused_at_its_place(type_, store):
     async with connected(type_, store) as engine:
         refusal = await refused(engine, configuring(MOON, properties=(("colour", "blue"),)))
 
-        assert refusal.below == (("properties", ""), ("property", "colour"), ("value", ""))
+        assert refusal.below == (Node("properties"), Node("property", "colour"), Node("value"))
 
 
 async def test_a_stored_connector_that_its_type_takes_no_more_does_not_stop_the_start(store):
