@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
-from esc_daemon.domain.ids import Key, ServerKey, VmId
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, VimConnector
 from esc_daemon.domain.specs import (
     Port,
@@ -164,6 +164,37 @@ class VimDriver(Protocol):
 
     async def remove_server(self, key: ServerKey) -> None:
         """Remove the server and wait until it is gone; its ports stay."""
+        ...
+
+    async def attach_port(self, key: ServerKey, port: Port) -> None:
+        """
+        Plug *port* into the server while it is there; no error where it is in already.
+
+        Raises:
+            VimRefused: There is no such server or port, or the port is in another server.
+            VimUnknown: The server is being built.
+
+        """
+        ...
+
+    async def detach_port(self, key: ServerKey, port: PortKey, port_id: str | None) -> None:
+        """
+        Unplug the port from the server, if it is in, and remove it; no error without one.
+
+        *port_id*: that one alone, and not what has taken its place since.
+        """
+        ...
+
+    async def resize_server(self, key: ServerKey, flavor: str | None) -> None:
+        """
+        Give the server another flavor; its guest boots anew, unless the server has it already.
+
+        Raises:
+            VimRefused: There is no such server or flavor, or a quota is used up.
+            VimUnknown: The server is being built.
+            VimNotSupported: Without `Capability.RESIZE`.
+
+        """
         ...
 
     async def set_power(self, key: ServerKey, power: Power) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from esc_daemon.domain.ids import Key, ServerKey, VmId
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -195,6 +195,15 @@ class LossyVim:
 
     async def remove_server(self, key: ServerKey) -> None:
         await self._send("remove_server", key, lambda: self.cloud.remove_server(key))
+
+    async def attach_port(self, key: ServerKey, port: Port) -> None:
+        await self._send("attach_port", key, lambda: self.cloud.attach_port(key, port))
+
+    async def detach_port(self, key: ServerKey, port: PortKey, port_id: str | None) -> None:
+        await self._send("detach_port", port, lambda: self.cloud.detach_port(key, port, port_id))
+
+    async def resize_server(self, key: ServerKey, flavor: str | None) -> None:
+        await self._send("resize_server", key, lambda: self.cloud.resize_server(key, flavor))
 
     async def set_power(self, key: ServerKey, power: Power) -> None:
         await self._send("set_power", key, lambda: self.cloud.set_power(key, power))

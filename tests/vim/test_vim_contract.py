@@ -2,6 +2,7 @@
 
 import pytest
 from vim_contract import Conditions, VimContract
+from vim_contract_changes import ChangeContract
 from vim_contract_networks import NetworkContract
 from vim_contract_ports import PortContract
 
@@ -31,7 +32,7 @@ def a_cloud(conditions: Conditions) -> Cloud:
 
 
 @pytest.mark.looptime
-class TestEmbedded(VimContract, NetworkContract, PortContract):
+class TestEmbedded(VimContract, NetworkContract, PortContract, ChangeContract):
     @pytest.fixture
     def start(self):
         async def begin(conditions: Conditions) -> SimulatorDriver:
@@ -41,7 +42,7 @@ class TestEmbedded(VimContract, NetworkContract, PortContract):
 
 
 @pytest.mark.looptime
-class TestRemote(VimContract, NetworkContract, PortContract):
+class TestRemote(VimContract, NetworkContract, PortContract, ChangeContract):
     @pytest.fixture
     async def start(self):
         opened = []

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from esc_daemon.domain.ids import NO_VIM, Key, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -135,7 +135,7 @@ class RemoteSimulator:
     cannot be asked does not mean that a guest is silent.
     """
 
-    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
+    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS, Capability.RESIZE})
 
     def __init__(
         self,
@@ -270,6 +270,18 @@ class RemoteSimulator:
     async def remove_server(self, key: ServerKey) -> None:
         """See VimDriver; the deletion goes on when nobody waits for it."""
         await self._call(wire.REMOVE_SERVER, key)
+
+    async def attach_port(self, key: ServerKey, port: Port) -> None:
+        """See VimDriver."""
+        await self._call(wire.ATTACH_PORT, key, port)
+
+    async def detach_port(self, key: ServerKey, port: PortKey, port_id: str | None) -> None:
+        """See VimDriver."""
+        await self._call(wire.DETACH_PORT, key, port, port_id)
+
+    async def resize_server(self, key: ServerKey, flavor: str | None) -> None:
+        """See VimDriver."""
+        await self._call(wire.RESIZE_SERVER, key, flavor)
 
     async def set_power(self, key: ServerKey, power: Power) -> None:
         """See VimDriver; VimUnknown while the server is in BUILD."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from esc_daemon.domain.ids import NO_VIM, Key, ServerKey, VimId, VmId, parts_of
+from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId, parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -53,7 +53,7 @@ class SimulatorDriver:
     from its state file under virtual time.
     """
 
-    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
+    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS, Capability.RESIZE})
 
     def __init__(
         self, cloud: Cloud, *, vim: VimId = NO_VIM, now: Callable[[], float] | None = None
@@ -296,6 +296,33 @@ class SimulatorDriver:
         # The timer may be early by less than a clock's tick.
         self.cloud.settle(max(gone_at, self.now()))
         self._effect(_nothing)
+
+    async def attach_port(self, key: ServerKey, port: Port) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.ATTACH_PORT,
+            "",
+            lambda now: self.cloud.servers.attach(key, port, now),
+            vm=key.vm,
+        )
+
+    async def detach_port(self, key: ServerKey, port: PortKey, port_id: str | None) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.DETACH_PORT,
+            "",
+            lambda _: self.cloud.servers.detach(key, port, port_id),
+            vm=key.vm,
+        )
+
+    async def resize_server(self, key: ServerKey, flavor: str | None) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.RESIZE_SERVER,
+            flavor or "",
+            lambda now: self.cloud.servers.resize(key, flavor, now),
+            vm=key.vm,
+        )
 
     async def set_power(self, key: ServerKey, power: Power) -> None:
         """See VimDriver; VimUnknown while the server is in BUILD."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.ids import PortKey, VmId
 from esc_daemon.domain.specs import Address, NetworkRef, Port, PortSpec
 from esc_daemon.vim.base import VimRefused
 from esc_daemon.vim.simulator.addresses import parse_address
@@ -213,6 +213,15 @@ class Ports:
             mac = f"fa:16:3e:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
             if (network.id, mac) not in self._macs:
                 return mac
+
+    def find(self, key: PortKey) -> str | None:
+        """Return the id of the port with this key."""
+        row = self._by_vm.get(key.vm, {}).get(key.nicid)
+        return None if row is None else row.id
+
+    def remove_one(self, key: PortKey) -> None:
+        """Remove the port with this key, plugged in or not."""
+        self.drop(self._by_vm[key.vm][key.nicid])
 
     def remove(self, vm: VmId) -> None:
         """Remove every port of the VM, plugged in or not."""

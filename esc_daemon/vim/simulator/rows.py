@@ -115,6 +115,7 @@ class ServerRow(Struct, tag="server", kw_only=True, omit_defaults=True):
     built_at: float
     boots_at: float
     ports: list[str]
+    flavor: str | None = None
     on: bool = True
     silent: bool = False
     quiet_from: float | None = None

@@ -6,7 +6,7 @@ from hashlib import sha224
 from heapq import heappop, heappush
 from typing import Final
 
-from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.ids import PortKey, ServerKey, VmId
 from esc_daemon.domain.specs import (
     Port,
     Power,
@@ -157,6 +157,7 @@ class Servers:
             name=want.name,
             project=project,
             cores=cores,
+            flavor=want.flavor,
             host=host,
             built_at=built_at,
             boots_at=built_at,
@@ -243,15 +244,55 @@ class Servers:
             self.settle(now)
         return row.gone_at
 
-    def set_power(self, key: ServerKey, power: Power, now: float) -> None:
-        """Switch; VimRefused where there is no server, VimUnknown while it is being built."""
+    def attach(self, key: ServerKey, port: Port, now: float) -> None:
+        """Plug the port in; VimRefused and VimUnknown as VimDriver says."""
+        row = self._built(key, now)
+        if self._ports.bound.get(port.port_id) != row.id:
+            self._check_ports(key, (port,))
+            self._ports.bound[port.port_id] = row.id
+            row.ports = [*row.ports, port.port_id]
+            self._ledger.put(row)
+
+    def detach(self, key: ServerKey, port: PortKey, port_id: str | None) -> None:
+        """Unplug and remove the port, *port_id* alone where that is given."""
+        there = self._ports.find(port)
+        if there is None or port_id not in {None, there}:
+            return
+        row = self._by_key.get(key)
+        if row is not None and there in row.ports:
+            row.ports = [each for each in row.ports if each != there]
+            self._ledger.put(row)
+        self._ports.remove_one(port)
+
+    def resize(self, key: ServerKey, flavor: str | None, now: float) -> None:
+        """Give the server another flavor and boot it; VimRefused, VimUnknown as VimDriver says."""
+        row = self._built(key, now)
+        if row.flavor == flavor:
+            return
+        more = self._catalogue.cores(flavor) - row.cores
+        self._projects.allow(row.project, cores=max(0, more))
+        self._projects.usage[row.project].cores += more
+        row.cores += more
+        row.flavor = flavor
+        _say(row, now, f"resized to {flavor}")
+        if self.status(row, now) is ServerStatus.ACTIVE:
+            self._boot(row, now)
+        self._ledger.put(row)
+
+    def _built(self, key: ServerKey, now: float) -> ServerRow:
+        """Return the server's row; VimRefused where there is none that could be changed."""
         row = self.row(key)
         status = self.status(row, now)
         if status is ServerStatus.BUILD:
             raise VimUnknown(f"server {row.name} ({row.id}) is in BUILD: look again")
         if status is ServerStatus.ERROR:
             raise VimRefused(f"server {row.name} ({row.id}) is in ERROR: {row.fault}")
-        row.on = status is ServerStatus.ACTIVE  # it may have gone off by itself
+        return row
+
+    def set_power(self, key: ServerKey, power: Power, now: float) -> None:
+        """Switch; VimRefused where there is no server, VimUnknown while it is being built."""
+        row = self._built(key, now)
+        row.on = self.status(row, now) is ServerStatus.ACTIVE  # it may have gone off by itself
         if power is Power.OFF and row.on:
             row.on, row.off_at = False, None
             _say(row, now, "power off")

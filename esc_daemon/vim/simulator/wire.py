@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from esc_daemon.domain.ids import Key, ServerKey, VmId
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -131,6 +131,13 @@ FIND_SERVER = WireVerb[Server | None](
     "find_server", tuple[ServerKey], Server | None, _Driver.find_server
 )
 REMOVE_SERVER = WireVerb[None]("remove_server", tuple[ServerKey], None, _Driver.remove_server)
+ATTACH_PORT = WireVerb[None]("attach_port", tuple[ServerKey, Port], None, _Driver.attach_port)
+DETACH_PORT = WireVerb[None](
+    "detach_port", tuple[ServerKey, PortKey, str | None], None, _Driver.detach_port
+)
+RESIZE_SERVER = WireVerb[None](
+    "resize_server", tuple[ServerKey, str | None], None, _Driver.resize_server
+)
 SET_POWER = WireVerb[None]("set_power", tuple[ServerKey, Power], None, _Driver.set_power)
 SERVERS = WireVerb[tuple[list[Server], int]](
     "servers", tuple[int, int], tuple[list[Server], int], _Driver.page
@@ -159,6 +166,9 @@ VERBS: Final[dict[str, WireVerb[Any]]] = {
         ENSURE_SERVER,
         FIND_SERVER,
         REMOVE_SERVER,
+        ATTACH_PORT,
+        DETACH_PORT,
+        RESIZE_SERVER,
         SET_POWER,
         SERVERS,
         ANSWERS,
