@@ -22,7 +22,7 @@ from workflow_tables import BLOCKS as WORKFLOWS
 
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
-from esc_daemon.domain import actions
+from esc_daemon.domain import actions, changes
 from esc_daemon.domain.ids import Kind
 from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
@@ -104,6 +104,15 @@ def rule_actions() -> Iterator[str]:
         yield f"| `{action.name}` | `{action.kind}` | {action.effect} |"
 
 
+def updates() -> Iterator[str]:
+    """What becomes of each kind of change of a deployment that stands."""
+    yield "| change | takes effect | what comes of it | `vm_update_type` |"
+    yield "|---|---|---|---|"
+    for kind, rule in changes.TABLE.items():
+        told = f"`{rule.update_type}`" if rule.update_type else ""
+        yield f"| {kind} | {rule.how} | {rule.does} | {told} |"
+
+
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "actions": rule_actions,
     "capabilities": capabilities,
@@ -113,6 +122,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "metrics": metrics,
     "settings": table,
     "tree": tree,
+    "updates": updates,
     **WORKFLOWS,
 }
 WHOLE: Mapping[str, Callable[[], Iterator[str]]] = {

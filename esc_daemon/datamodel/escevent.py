@@ -21,6 +21,7 @@ def esc_event(event: Event) -> bytes:
         leaf("status", event.status),
         leaf("status_code", event.status_code),
         f"<status_message>{escaped(event.message)}</status_message>",
+        leaf("vm_update_type", event.vm_update_type),
         leaf("network", event.network),
         leaf("subnet", event.subnet),
         leaf("image", event.image),

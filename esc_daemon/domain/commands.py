@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from esc_daemon.domain.changed import quick
-from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import EditId, Key, PortKey, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import Power, ResourceHandle, ServerSpec
 
@@ -60,6 +60,7 @@ class EnsureServer:
     """
     Day-0 files, ports, then the server; answered by ServerSeen or CallFailed.
 
+    *removed* are ports of the generation before that go first, as in `UpdateServer`.
     *day_zero* is read anew each time. *index* is the VM's number in its group, which chooses the
     values of its variables; *given* are variables besides these (`day_zero.configured`).
     """
@@ -70,6 +71,7 @@ class EnsureServer:
     day_zero: tuple[DayZero, ...] = field(default=(), compare=False, repr=False)
     index: int = field(default=0, compare=False)
     given: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    removed: tuple[tuple[PortKey, str | None], ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -176,6 +178,33 @@ class RemoveResource:
         return "resource"
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class UpdateServer:
+    """
+    Remove the ports of *removed*, plug in what is missing of *spec*, resize, then look.
+
+    Answered by ServerUpdated, ServerGone with *looked*, or CallFailed. *removed* are ports with
+    their ids in the VIM, where these are known. Of *spec* the ports and, if *resized*, the flavor
+    count.
+    """
+
+    vim: VimId
+    key: ServerKey
+    spec: ServerSpec = field(compare=False, repr=False)
+    removed: tuple[tuple[PortKey, str | None], ...] = ()
+    resized: bool = False
+
+    @property
+    def name(self) -> str:
+        """The VM's name."""
+        return self.spec.name
+
+    @property
+    def slot(self) -> str:
+        """One call about a VM at a time."""
+        return f"server {self.key.vm}"
+
+
 def watch_slot(vm: VmId) -> str:
     """Return the slot of the watch of *vm*."""
     return f"watch {vm}"
@@ -222,6 +251,6 @@ class CheckVim:
         return "check"
 
 
-ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer
+ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer | UpdateServer
 VimCall = ServerCall | EnsureResource | RemoveResource
 Command = Await | VimCall | Watch | CheckVim

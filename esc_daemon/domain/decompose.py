@@ -1,6 +1,6 @@
 """One configuration entry can mean several records: which, and what each of them is told."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from esc_daemon.domain.changed import replace
@@ -60,7 +60,7 @@ def decompose(
     target = _target(record)
     told = [(key, IntentChanged(id=new_id, intent=intent, vim=vim, edit=edit))]
     if key.kind is Kind.DEPLOYMENT:
-        told += _ephemeral(key, target, intent, new_id, vim)
+        told += _ephemeral(key, target, intent, new_id, vim, _homes(record))
     elif key.kind is Kind.NETWORK:
         there = target or _Target(new_id, None, vim)
         home = there.vim or vim
@@ -93,24 +93,48 @@ def _target(record: Record | None) -> _Target | None:
     return None if asked.intent is None else _Target(asked.id, asked.intent, asked.vim)
 
 
+def _homes(record: Record | None) -> Mapping[str, VimId]:
+    if not isinstance(record, DeploymentRecord):
+        return {}
+    return {name: handle.vim for name, handle in record.networks.items()}
+
+
 def _ephemeral(
-    key: Key, target: _Target | None, after: Intent | None, new_id: RecordId, vim: VimId
+    key: Key,
+    target: _Target | None,
+    after: Intent | None,
+    new_id: RecordId,
+    vim: VimId,
+    homes: Mapping[str, VimId],
 ) -> Iterator[Told]:
+    """*homes* are the connectors of the networks that are there, by their names."""
     if after is None:
         if target is not None and isinstance(target.intent, Deployment):
             for at, id_ in owned_by(key, target.id, target.intent):
                 yield at, IntentChanged(id=id_, intent=None)
         return
-    if target is not None:
-        return  # a change in place is decided, and refused for now, by the deployment itself
     assert isinstance(after, Deployment)
-    owner = (key, new_id)
+    id_ = new_id if target is None else target.id
+    before = target.intent if target is not None else None
+    there = {each.name: each for each in before.networks} if isinstance(before, Deployment) else {}
+    owner = (key, id_)
     for network in after.networks:
+        old = there.pop(network.name, None)
+        if old == network:
+            continue
         at = network_key(key, network.name)
-        network_id = RecordId(derived(new_id, "network", network.name))
-        home = home_of_network(after, network.name, vim)
+        network_id = RecordId(derived(id_, "network", network.name))
+        home = (homes.get(network.name) if old else None) or home_of_network(
+            after, network.name, (target and target.vim) or vim
+        )
         yield at, IntentChanged(id=network_id, intent=network, owner=owner, vim=home)
-        yield from _subnets(at, None, network, id_=network_id, owner=owner, vim=home)
+        yield from _subnets(at, old, network, id_=network_id, owner=owner, vim=home)
+    for network in there.values():
+        at = network_key(key, network.name)
+        network_id = RecordId(derived(id_, "network", network.name))
+        yield at, IntentChanged(id=network_id, intent=None)
+        for subnet, subnet_id in subnets_of(at, network_id, network):
+            yield subnet, IntentChanged(id=subnet_id, intent=None)
 
 
 def _subnets(

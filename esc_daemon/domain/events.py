@@ -69,12 +69,15 @@ class EventType(StrEnum):
     VM_REBOOTED = "VM_REBOOTED"
     VM_MONITOR_SET = "VM_MONITOR_SET"
     VM_MONITOR_UNSET = "VM_MONITOR_UNSET"
+    VM_UPDATED = "VM_UPDATED"
     SERVICE_ALIVE = "SERVICE_ALIVE"
     SERVICE_UNDEPLOYED = "SERVICE_UNDEPLOYED"
     SERVICE_STARTED = "SERVICE_STARTED"
     SERVICE_STOPPED = "SERVICE_STOPPED"
     SERVICE_REBOOTED = "SERVICE_REBOOTED"
     SERVICE_MONITOR_UNSET = "SERVICE_MONITOR_UNSET"
+    SERVICE_UPDATING_STATE = "SERVICE_UPDATING_STATE"
+    SERVICE_UPDATED = "SERVICE_UPDATED"
     VIM_OPERATIONAL_STATE = "VIM_OPERATIONAL_STATE"
     CREATE_VIM_CONNECTOR = "CREATE_VIM_CONNECTOR"
     UPDATE_VIM_CONNECTOR = "UPDATE_VIM_CONNECTOR"
@@ -123,6 +126,7 @@ class Event:
     deployment: DeploymentName | None = None
     deployment_id: DeploymentId | None = None
     vm_group: VmGroupName | None = None
+    vm_update_type: str | None = None
     network: str | None = None
     subnet: str | None = None
     image: str | None = None

@@ -26,6 +26,7 @@ class Activity(StrEnum):
     REBOOTING = "it is being rebooted"
     SETTING_MONITOR = "its monitors are being set"
     SCALING = "a VM of it is being added or removed by scaling"
+    UPDATING = "it is being updated"
     RECOVERING = "a VM of it is being recovered"
     VM_ACTION = "a VM of it is being started, stopped or rebooted"
     UNDEPLOYING = "it is being undeployed"
@@ -63,6 +64,8 @@ TAKEN: Final[Mapping[Activity, frozenset[Request]]] = {
     _A.REBOOTING: frozenset(),
     _A.SETTING_MONITOR: frozenset({_R.HEAL}),
     _A.SCALING: _OF_ONE_VM,
+    # its new VMs, and those whose monitors are on again
+    _A.UPDATING: frozenset({_R.HEAL}),
     _A.RECOVERING: _OF_ONE_VM,
     _A.VM_ACTION: _OF_ONE_VM,
     _A.UNDEPLOYING: frozenset(),
@@ -98,6 +101,8 @@ def activity(record: DeploymentRecord) -> Activity:
     """Return what *record* is in."""
     if record.state in _OF_STATE:
         return _OF_STATE[record.state]
+    if record.update is not None:
+        return Activity.UPDATING
     if record.action is not None:
         return Activity.SETTING_MONITOR
     if any(vm.scale is not None for vm in record.vms.values()):

@@ -210,10 +210,11 @@ def _members(kin: Kin, find: Find, took: Took) -> Sequence[tuple[Key, RecordId]]
 
 
 def _held(key: Key, wait: Await, find: Find, place: int) -> Held | None:
+    waiting = find(key) if wait.until is Until.RELEASED else None
     for index in _from(place, len(wait.neighbours)):
         neighbour = wait.neighbours[index]
         for at, id_, record in _counted(key, wait, find, neighbour):
-            if _pends(wait.until, record, id_):
+            if _pends(wait.until, record, id_, waiting):
                 by = (at,) if at == neighbour[0] else (at, neighbour[0])
                 return Held(by=by, place=index)
     return None
@@ -268,10 +269,12 @@ def _other(record: Record | None, id_: RecordId | None) -> bool:
     return record is not None and id_ is not None and record.id != id_
 
 
-def _pends(until: Until, record: Record | None, id_: RecordId | None) -> bool:
+def _pends(
+    until: Until, record: Record | None, id_: RecordId | None, waiting: Record | None = None
+) -> bool:
     """Tell whether the neighbour *record*, wanted as incarnation *id_*, has not ended yet."""
     if until is Until.RELEASED:
-        return not _other(record, id_) and not released(record)
+        return not _other(record, id_) and not released(record, waiting)
     if not isinstance(record, ResourceRecord):
         return False
     if until is Until.GONE:
@@ -289,7 +292,7 @@ def _failure(until: Until, record: Record | None, id_: RecordId | None) -> str |
     if until is Until.RELEASED:  # a VM that would not go ends the undeploy
         if not isinstance(record, DeploymentRecord) or _other(record, id_):
             return None
-        return record.error or None
+        return (record.error or None) if record.intent is None else None
     if not isinstance(record, ResourceRecord):
         return None
     if until is Until.GONE:
@@ -315,7 +318,8 @@ def _failures(key: Key, wait: Await, find: Find) -> Failures:
 def _answer(key: Key, wait: Await, find: Find, failures: Failures) -> NeighbourTrigger:
     """A failure is answered when all has ended (ESC-WORKFLOWS section 0)."""
     if wait.until is not Until.READY:
-        return NeighboursGone(waiter=wait.waiter, failures=failures)
+        gone = tuple(at for at, _ in wait.neighbours)
+        return NeighboursGone(waiter=wait.waiter, failures=failures, gone=gone)
     if failures:
         at, error = first_of(failures)
         return ResourceFailed(waiter=wait.waiter, key=at, error=error)

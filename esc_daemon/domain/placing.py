@@ -1,6 +1,7 @@
 """From an intent to the VMs, names, addresses and neighbours that it means."""
 
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from esc_daemon.domain.changed import replace
@@ -20,6 +21,8 @@ from esc_daemon.domain.intent import (
     Deployment,
     Interface,
     Network,
+    Resource,
+    Subnet,
     VmGroup,
 )
 from esc_daemon.domain.pools import GroupPools, Pools
@@ -67,9 +70,13 @@ def vms_of(
     return found
 
 
-def another_vm(record: DeploymentRecord, group: VmGroup) -> tuple[DeploymentRecord, VmRecord]:
+def another_vm(
+    record: DeploymentRecord, group: VmGroup, need: str = "one VM more"
+) -> tuple[DeploymentRecord, VmRecord]:
     """
     Return one VM more for *group*, not begun, and *record* knowing that its number is taken.
+
+    *need* says what a pool that is used up does not suffice for.
 
     Its index was no VM's before, so what may still turn up of another VM is never taken for this
     one's; it has the lowest seat that is free. A leftover keeps its seat.
@@ -89,40 +96,54 @@ def another_vm(record: DeploymentRecord, group: VmGroup) -> tuple[DeploymentReco
     seats = {vm.seat for vm in kin}
     seat = next(each for each in range(len(kin) + 1) if each not in seats)
     pools = Pools(record.intent, record.leftovers, record.vms.values(), record.freed)
-    drawn = pools.of(group, "one VM more")
+    drawn = pools.of(group, need)
     vm = _vm(record.key, record.id, group, index, home_of(group, record.vim), drawn, seat)
     scaled = {**record.scaled, group.name: replace(known, next_index=index + 1)}
-    taken = set(_addresses_of(vm))
+    return replace(drawn_by(record, vm), scaled=scaled), vm
+
+
+def drawn_by(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    """Return *record* knowing that *vm* has what it has of what was freed."""
+    taken = set(addresses_of(vm.ports))
     freed = tuple(each for each in record.freed if each not in taken)
-    return replace(record, scaled=scaled, freed=freed), vm
+    return replace(record, freed=freed) if freed != record.freed else record
 
 
 def without_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
     """Return *record* without *vm*, knowing its number and which pool addresses it gives back."""
-    assert record.intent is not None
-    pools = {
-        (pool.network, address)
-        for group in record.intent.groups
-        for pool in (*group.scaling.address_pools, *group.scaling.mac_pools)
-        for address in pool.addresses
-    }
     known = record.scaled.get(vm.group, NEVER_SCALED)
     history = replace(known, next_index=max(known.next_index, vm.index + 1))
-    back = [each for each in _addresses_of(vm) if each in pools]
     return replace(
-        record,
+        given_back(record, vm.ports),
         vms={id_: other for id_, other in record.vms.items() if id_ != vm.id},
         scaled={**record.scaled, vm.group: history},
-        freed=(*(each for each in record.freed if each in pools and each not in back), *back),
     )
 
 
-def _addresses_of(vm: VmRecord) -> Iterator[tuple[str, str]]:
-    for interface in vm.interfaces:
-        addresses = (address.ip_address for address in interface.addresses)
-        for each in (*addresses, interface.mac_address):
+def given_back(record: DeploymentRecord, ports: Iterable[InterfaceRecord]) -> DeploymentRecord:
+    """Return *record* knowing which pool addresses the interfaces *ports* give back."""
+    assert record.intent is not None
+    pools = {each for group in record.intent.groups for each in pooled(group)}
+    back = list(dict.fromkeys(each for each in addresses_of(ports) if each in pools))
+    kept = (each for each in record.freed if each in pools and each not in back)
+    return replace(record, freed=(*kept, *back))
+
+
+def pooled(group: VmGroup) -> set[tuple[str, str]]:
+    """Return the addresses of the pools of *group*, MAC addresses too, each with its network."""
+    return {
+        (pool.network, address)
+        for pool in (*group.scaling.address_pools, *group.scaling.mac_pools)
+        for address in pool.addresses
+    }
+
+
+def addresses_of(ports: Iterable[InterfaceRecord]) -> Iterator[tuple[str, str]]:
+    """Yield the addresses of *ports*, MAC addresses too, each with its network."""
+    for port in ports:
+        for each in (*(address.ip_address for address in port.addresses), port.mac_address):
             if each is not None:
-                yield interface.network, each
+                yield port.network, each
 
 
 def _vm(
@@ -145,12 +166,19 @@ def _vm(
         state=VmState.UNDEF,
         vim=vim,
         project=group.locator.vim_project,
-        interfaces=tuple(_interface(each, number, pools) for each in group.interfaces),
+        interfaces=tuple(interface_of(each, number, pools) for each in group.interfaces),
         place=None if number == index else number,
     )
 
 
-def _interface(wanted: Interface, index: int, pools: GroupPools) -> InterfaceRecord:
+def interface_of(wanted: Interface, index: int, pools: GroupPools) -> InterfaceRecord:
+    """
+    Return the interface of the VM in the place *index*, as far as it is known before it is made.
+
+    Raises:
+        Refused: A static pool is too small.
+
+    """
     bare = InterfaceRecord(
         nicid=wanted.nicid,
         network=wanted.network,
@@ -293,6 +321,28 @@ def _port_spec(
 def _network_ref(record: DeploymentRecord, vm: VmRecord, name: str) -> NetworkRef:
     ours = record.networks.get(name)
     return NetworkRef(name=name, id=ours.resource_id if ours and lives_in(ours, vm.vim) else None)
+
+
+def ports_of(vms: Iterable[VmRecord]) -> Iterator[InterfaceRecord]:
+    """Yield the interfaces of *vms* that may have a port in the VIM."""
+    for vm in vms:
+        if vm.state is not VmState.UNDEF:
+            yield from vm.ports
+
+
+def uses(port: InterfaceRecord, made: Resource) -> bool:
+    """Tell whether *port* is, or may be, in the network or has an address of the subnet *made*."""
+    if isinstance(made, Network):
+        return port.network == made.name
+    if not isinstance(made, Subnet) or port.network != made.network:
+        return False
+    held = [each.ip_address for each in port.addresses if each.ip_address is not None]
+    return not held or any(ip_address(each) in _range(made) for each in held)
+
+
+def _range(subnet: Subnet) -> IPv4Network | IPv6Network:
+    prefix = int(ip_address(subnet.netmask)).bit_count()
+    return ip_network(f"{subnet.address}/{prefix}", strict=False)
 
 
 def group_of(record: DeploymentRecord, vm: VmRecord) -> VmGroup:

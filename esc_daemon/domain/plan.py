@@ -8,6 +8,7 @@ Called twice it says the same; what is in the record's future is left out and na
 from collections.abc import Iterator
 from datetime import datetime
 
+from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
 from esc_daemon.domain.advance.resource import waits
 from esc_daemon.domain.commands import (
@@ -21,13 +22,21 @@ from esc_daemon.domain.commands import (
     RemoveServer,
     SwitchServer,
     Until,
+    UpdateServer,
     Watch,
 )
 from esc_daemon.domain.day_zero import configured
-from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId
+from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.interruption import Request, takes, watched
-from esc_daemon.domain.placing import group_of, needed_by, server_spec, subnets_of
+from esc_daemon.domain.placing import (
+    group_of,
+    needed_by,
+    ports_of,
+    server_spec,
+    subnets_of,
+    uses,
+)
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import (
     AnyResourceRecord,
@@ -36,6 +45,7 @@ from esc_daemon.domain.record import (
     DeploymentRecord,
     Record,
     ResourceRecord,
+    UpdatePhase,
     VmRecord,
 )
 from esc_daemon.domain.specs import Power
@@ -85,10 +95,16 @@ def holds_vim(record: Record) -> bool:
     return record.state is not ResourceState.LEFTOVER
 
 
-def released(record: Record | None) -> bool:
-    """Tell whether a deployment has no VM any more that could use its networks."""
+def released(record: Record | None, waiting: Record | None = None) -> bool:
+    """
+    Tell whether a deployment has no VM any more that could use its networks.
+
+    Where it goes on: none that is in *waiting*, a network or subnet which an update took away.
+    """
     if not isinstance(record, DeploymentRecord):
         return True
+    if record.intent is not None and isinstance(waiting, ResourceRecord):
+        return not any(uses(port, waiting.made) for port in ports_of(record.vms.values()))
     return record.state in {ServiceState.UNDEPLOYING, ServiceState.UNDEF} and not record.vms
 
 
@@ -132,7 +148,9 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
     for vm in record.vms.values():
         yield from _vm(record, vm, now)
     if record.state is ServiceState.UNDEPLOYING and not record.vms:
-        yield _await(record, Until.GONE, record.owned), None
+        yield _await(record, Until.GONE, (*record.owned, *record.leaving)), None
+    elif record.update is not None and record.update.phase is UpdatePhase.CLEARING:
+        yield _await(record, Until.GONE, record.leaving), None
     for leftover in record.leftovers:
         key = ServerKey(leftover.vm.id, leftover.vm.generation)
         removal = RemoveServer(vim=leftover.vm.vim, key=key, name=leftover.vm.name)
@@ -146,6 +164,8 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
     elif vm.state is VmState.UNDEPLOYING:
         ports = vm.recovery is None  # the next generation takes them over
         yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key, name=vm.name, ports=ports), now)
+    elif updating.is_changing(vm):
+        yield _changing(record, vm, key, now)
     elif vm.power is not None:
         yield _switching(vm, key, vm.power, now)
     elif watched(vm):
@@ -159,6 +179,31 @@ def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Du
     if not vm.attempt.tries and vm.late_switch is not None and now < vm.late_switch:
         return None, vm.late_switch
     return _when(vm.attempt, command, now)
+
+
+def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetime) -> _Due:
+    """What an earlier try may still do is not overtaken."""
+    if vm.unsure_until is not None and now < vm.unsure_until:
+        return None, vm.unsure_until
+    assert vm.change is not None
+    command = UpdateServer(
+        vim=vm.vim,
+        key=key,
+        spec=server_spec(record, vm),
+        removed=_removed(vm),
+        resized=vm.change.resized,
+    )
+    return _when(vm.attempt, command, now)
+
+
+def _removed(vm: VmRecord) -> tuple[tuple[PortKey, str | None], ...]:
+    """A port without a known id goes unless another takes its place: that replaces it."""
+    wanted = {each.nicid for each in vm.interfaces}
+    return tuple(
+        (PortKey(vm.id, each.nicid), each.port_id)
+        for each in (vm.change.removed if vm.change else ())
+        if each.port_id is not None or each.nicid not in wanted
+    )
 
 
 def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetime) -> _Due:
@@ -175,6 +220,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
         day_zero=group.day_zero,
         index=vm.seat,
         given=configured(vm) if group.day_zero else {},
+        removed=_removed(vm),
     )
     return _when(vm.attempt, command, now)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.intent import AddressPool, Deployment, FixedAddress, Interface, VmGroup
 from esc_daemon.domain.record import Leftover, VmRecord
 from esc_daemon.domain.specs import Address
@@ -59,7 +59,7 @@ class Pools:
     ) -> None:
         used = [interface for group in intent.groups for interface in group.interfaces]
         held = [interface for left in leftovers for interface in left.vm.interfaces]
-        had = [interface for vm in vms for interface in vm.interfaces]
+        had = [interface for vm in vms for interface in vm.ports]
         self._addresses = _Given(
             (
                 *((each.network, fixed.ip_address) for each in used for fixed in each.wanted),
@@ -202,7 +202,8 @@ class GroupPools:
                 f"the static pool of network {network} in vm_group {self._group.name} has fewer "
                 f"free {what} addresses than {self._need} needs"
             )
-            raise Refused("resource-denied", text) from None
+            below = Node("vm_group", self._group.name), Node("scaling")
+            raise Refused("resource-denied", text, below=below) from None
 
 
 def _of_version(version: int, text: str | None) -> str | None:

@@ -98,6 +98,7 @@ class VmTask(StrEnum):
     SET_MONITOR = "set_monitor"
     UNSET_MONITOR = "unset_monitor"
     RECOVER = "recover"
+    UPDATE = "update"
 
 
 class RecoveryPhase(StrEnum):
@@ -188,6 +189,19 @@ class Scale:
 
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
+class VmChange:
+    """
+    What an update has yet to do to a VM in the VIM; under way while the VM has an attempt.
+
+    *removed* are interfaces whose ports go, *resized*: the server gets another flavor.
+    """
+
+    removed: tuple[InterfaceRecord, ...] = ()
+    resized: bool = False
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
 class VmRecord:
     """
     One VM.
@@ -202,7 +216,8 @@ class VmRecord:
     answered may still take effect, and none in another direction is sent.
 
     *index* is never that of another VM of its group again. *place* is the number by which the
-    values that the group has for each of its VMs are dealt out; None: its index.
+    values that the group has for each of its VMs are dealt out; None: its index. *change* is what
+    an update has yet to do to it.
     """
 
     id: VmId
@@ -230,6 +245,12 @@ class VmRecord:
     history: VmHistory = NO_HISTORY
     scale: Scale | None = None
     place: int | None = None
+    change: VmChange | None = None
+
+    @property
+    def ports(self) -> tuple[InterfaceRecord, ...]:
+        """The interfaces, and those whose ports have yet to go."""
+        return (*self.interfaces, *(self.change.removed if self.change else ()))
 
     @property
     def seat(self) -> int:
@@ -255,6 +276,7 @@ class OperationType(StrEnum):
     OPERATE = "OPERATE"
     HEAL = "HEAL"
     SCALE = "SCALE"
+    MODIFY_INFO = "MODIFY_INFO"
 
 
 @quick
@@ -288,6 +310,39 @@ class Successor:
     edit: EditId | None = None
 
 
+class UpdatePhase(StrEnum):
+    """Where an update is; one kind of work begins when the one before it has ended."""
+
+    PREPARING = "preparing"
+    """What new VMs need gets ready: networks, images, flavors."""
+
+    CHANGING = "changing"
+    """VMs leave, then VMs are made."""
+
+    CLEARING = "clearing"
+    """Networks leave, and subnets."""
+
+    ARMING = "arming"
+    """The monitors are on again; VMs that were not watched before have yet to live."""
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Update:
+    """
+    An update on its way.
+
+    *types* are the groups whose VMs are told to be updated, with their vm_update_type. *broken*
+    are VMs that were in error before it began. *error* is why it has failed: what is under way
+    ends, and nothing more begins.
+    """
+
+    phase: UpdatePhase
+    types: Mapping[VmGroupName, str] = field(default_factory=dict)
+    broken: tuple[VmId, ...] = ()
+    error: str | None = None
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class GroupHistory:
@@ -311,12 +366,14 @@ class DeploymentRecord:
     A deployment.
 
     *intent* None: it is to go. *vim* is the connector of the groups that name none: what was the
-    default when the deployment was accepted (here and elsewhere empty in rows of before there
-    were connectors, where it stands for the present default). *tenant* and *networks* are what
-    its neighbours told when they were ready. *edit* is that by which it came, until then, or that
-    by which it goes: None where the edit moved nothing else that it must wait for. *action* is the
-    action on the whole service that is under way. A record with neither intent nor VMs may rest for
-    its *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and opdata does not show it.
+    default when the deployment was accepted (here and elsewhere empty in rows of before there were
+    connectors, where it stands for the present default). *owned* are its ephemeral networks and
+    subnets, *leaving* those that an update took away and that are not gone. *tenant* and *networks*
+    are what its neighbours told when they were ready. *edit* is that by which it came, until then,
+    or that by which it goes: None where the edit moved nothing else that it must wait for. *action*
+    is the action on the whole service that is under way, *update* an update. A record with neither
+    intent nor VMs may rest for its *leftovers* alone; then *state* is SERVICE_UNDEF_STATE and
+    opdata does not show it.
 
     *freed* are the pool addresses, IP and MAC, that VMs left behind which were removed, each with
     its network, the longest free one first.
@@ -329,10 +386,12 @@ class DeploymentRecord:
     vim: VimId = NO_VIM
     vms: Mapping[VmId, VmRecord] = field(default_factory=dict)
     owned: tuple[tuple[Key, RecordId], ...] = ()
+    leaving: tuple[tuple[Key, RecordId], ...] = ()
     tenant: ResourceHandle | None = None
     networks: Mapping[str, ResourceHandle] = field(default_factory=dict)
     operation: OperationOccurrence | None = None
     action: ActionType | None = None
+    update: Update | None = None
     successor: Successor | None = None
     edit: EditId | None = None
     leftovers: tuple[Leftover, ...] = ()

@@ -39,7 +39,8 @@ def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
         vms.setdefault(vm.group, []).append(vm)
     waits = {each.group: each.depends_on for each in record.intent.startup}
     order = TopologicalSorter({group: [on.group for on in waits[group]] for group in waits})
-    failed = any(vm.state is VmState.ERROR for vm in record.vms.values())
+    before = record.update.broken if record.update else ()
+    failed = any(vm.state is VmState.ERROR and vm.id not in before for vm in record.vms.values())
     found: dict[VmGroupName, Turn] = {}
     for group in order.static_order():
         if failed and group in waits and _unbegun(vms.get(group, ())):

@@ -74,6 +74,7 @@ class VmMove(StrEnum):
     MONITOR_OFF = "monitor_off"
     MONITOR_ON = "monitor_on"
     MONITOR_UNWANTED = "monitor_unwanted"
+    MONITOR_RESUMED = "monitor_resumed"
     STOP_WANTED = "stop_wanted"
     STOPPED = "stopped"
     START_WANTED = "start_wanted"
@@ -102,6 +103,7 @@ class ResourceMove(StrEnum):
     REMOVAL_WANTED = "removal_wanted"
     REMOVED = "removed"
     LEFT_BEHIND = "left_behind"
+    KEPT = "kept"
     PURGED = "purged"
 
 
@@ -215,10 +217,12 @@ VM_LIFECYCLE: Final[Mapping[VmState, Mapping[VmMove, VmState]]] = {
         _VM.FAILED: _V.ERROR,
         _VM.REMOVAL_WANTED: _V.UNDEPLOYING,
     },
-    # monitoring is off while an action, an update or a recovery works on the VM
+    # monitoring is off while an action, an update or a recovery works on the VM; where an update
+    # has not restarted it, it is held to live on until its first sample says otherwise
     _V.MONITOR_DISABLED: {
         _VM.MONITOR_ON: _V.INERT,
         _VM.MONITOR_UNWANTED: _V.MONITOR_UNSET,
+        _VM.MONITOR_RESUMED: _V.ALIVE,
         _VM.ANSWERED: _V.ALIVE,
         _VM.STOP_WANTED: _V.STOPPING,
         _VM.REBOOT_WANTED: _V.REBOOTING,
@@ -272,7 +276,8 @@ RESOURCE_LIFECYCLE: Final[Mapping[ResourceState, Mapping[ResourceMove, ResourceS
     },
     _R.ACTIVE: {_RM.REMOVAL_WANTED: _R.DELETING},
     _R.ERROR: {_RM.REMOVAL_WANTED: _R.DELETING},
-    _R.DELETING: {_RM.REMOVED: _R.UNDEF, _RM.LEFT_BEHIND: _R.LEFTOVER},
+    # a network that an update took away is kept if another wants it before its VMs have left it
+    _R.DELETING: {_RM.REMOVED: _R.UNDEF, _RM.LEFT_BEHIND: _R.LEFTOVER, _RM.KEPT: _R.ACTIVE},
     # tried again with long pauses; the same name may be asked for again meanwhile, and the operator
     # may have it forgotten
     _R.LEFTOVER: {

@@ -71,10 +71,11 @@ class ResourceFailed:
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class NeighboursGone:
-    """Every neighbour that had to leave first has left; *failures* could not be removed."""
+    """Those of *gone*, which had to leave first, have left; *failures* could not be removed."""
 
     waiter: RecordId
     failures: tuple[tuple[Key, str], ...] = ()
+    gone: tuple[Key, ...] = field(default=(), compare=False)
 
 
 @quick
@@ -110,6 +111,13 @@ class ServerSwitched:
 
 
 @quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServerUpdated:
+    """The server has the ports and the flavor that were asked for, and this is how it is now."""
+
+    server: Server
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceMade:
     """The VIM has this resource."""
@@ -241,6 +249,7 @@ Trigger = (
     | ServerSeen
     | ServerGone
     | ServerSwitched
+    | ServerUpdated
     | KpiCrossed
     | ResourceMade
     | ResourceGone

@@ -1,7 +1,7 @@
 """Each command as the few idempotent verbs that it is made of."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
@@ -22,11 +22,12 @@ from esc_daemon.domain.commands import (
     RemoveResource,
     RemoveServer,
     SwitchServer,
+    UpdateServer,
     VimCall,
 )
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
 from esc_daemon.domain.errors import excerpt
-from esc_daemon.domain.ids import Kind, ServerKey
+from esc_daemon.domain.ids import Kind, PortKey, ServerKey
 from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
 from esc_daemon.domain.specs import Port, Power, ResourceHandle, Server, ServerFile, ServerStatus
@@ -36,6 +37,7 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     ServerSwitched,
+    ServerUpdated,
     Trigger,
 )
 from esc_daemon.vim.base import VimDriver, VimNotSupported, VimUnknown
@@ -77,6 +79,8 @@ async def perform(
             return ServerGone(key=call.key, ports=call.ports)
         case SwitchServer():
             return await _switch_server(driver, call, asking)
+        case UpdateServer():
+            return await _update_server(driver, call, asking)
         case EnsureResource():
             async with asking(f"ensure_{call.key.kind}"):
                 return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
@@ -92,6 +96,7 @@ async def _ensure_server(
     driver: VimDriver, call: EnsureServer, asking: Asking, day_zero: DayZeroReader
 ) -> Trigger:
     texts = await _texts(day_zero, call.day_zero) if call.day_zero else ()
+    await _without(driver, call.key, call.removed, asking)
     ports = []
     for port in call.spec.ports:
         async with asking("ensure_port"):
@@ -158,6 +163,34 @@ async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) 
         await asyncio.sleep(pause)
         waited += pause
         pause = min(pause * 2, LONGEST_LOOK_SECONDS)
+
+
+async def _update_server(driver: VimDriver, call: UpdateServer, asking: Asking) -> Trigger:
+    await _without(driver, call.key, call.removed, asking)
+    for spec in call.spec.ports:
+        async with asking("ensure_port"):
+            port = await driver.ensure_port(spec)
+        async with asking("attach_port"):
+            await driver.attach_port(call.key, port)
+    if call.resized:
+        async with asking("resize_server"):
+            await driver.resize_server(call.key, call.spec.flavor)
+    async with asking("find_server"):
+        server = await driver.find_server(call.key)
+    if server is None:
+        return ServerGone(key=call.key, looked=True)
+    return ServerUpdated(server=_seen(server, call.key).server)
+
+
+async def _without(
+    driver: VimDriver,
+    key: ServerKey,
+    removed: Iterable[tuple[PortKey, str | None]],
+    asking: Asking,
+) -> None:
+    for port, port_id in removed:
+        async with asking("detach_port"):
+            await driver.detach_port(key, port, port_id)
 
 
 def _seen(server: Server, key: ServerKey) -> ServerSeen:

@@ -13,6 +13,7 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     ServerSwitched,
+    ServerUpdated,
     Trigger,
 )
 
@@ -69,6 +70,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("gone", key, looked, ports)
         case ServerSwitched(server=server, power=power):
             return ("switched", server.key, power)
+        case ServerUpdated(server=server):
+            return ("updated", server.key)
         case KpiCrossed(server=server_key, event_name=event_name):
             return ("kpi", server_key, event_name)
         case CallFailed(subject=subject, removal=removal):

@@ -28,6 +28,7 @@ from esc_daemon.domain.commands import (
     RemoveServer,
     ServerCall,
     SwitchServer,
+    UpdateServer,
     VimCall,
     Watch,
     watch_slot,
@@ -160,7 +161,9 @@ class Performer:
                 running[slot] = _Running(command, about=under.about)
                 self._watched[command.server.vm] = key
                 self.monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
-            case EnsureServer() | AwaitServer() | RemoveServer() | SwitchServer():
+            case EnsureServer() | AwaitServer() | RemoveServer():
+                self._call(key, slot, command, running, under.context)
+            case SwitchServer() | UpdateServer():
                 self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():
                 self._call(key, slot, command, running, under.context)
@@ -295,7 +298,7 @@ def _told(call: VimCall, failure: CallFailed) -> CallFailed:
 
 def _about(call: VimCall) -> dict[str, object]:
     match call:
-        case EnsureServer() | AwaitServer() | RemoveServer() | SwitchServer():
+        case EnsureServer() | AwaitServer() | RemoveServer() | SwitchServer() | UpdateServer():
             return {**vm_ids(call.name, call.key.vm), "generation": call.key.generation}
         case EnsureResource(key=key) | RemoveResource(key=key):
             name = "/".join(parts_of(key.name))
@@ -343,6 +346,7 @@ def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = 
             | AwaitServer(key=key)
             | RemoveServer(key=key)
             | SwitchServer(key=key)
+            | UpdateServer(key=key)
         ):
             subject = key
         case EnsureResource(id=id_) | RemoveResource(id=id_):

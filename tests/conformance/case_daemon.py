@@ -85,7 +85,7 @@ def _under_way(record: Any) -> bool:
     """A connector is checked for ever and has no state to come to rest in."""
     if isinstance(record, DeploymentRecord):
         waits = any(vm.deadline or vm.attempt or vm.power for vm in record.vms.values())
-        return waits or record.state not in AT_REST
+        return waits or record.update is not None or record.state not in AT_REST
     return isinstance(record, ResourceRecord) and record.state not in AT_REST
 
 

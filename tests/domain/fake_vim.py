@@ -1,9 +1,18 @@
 """A VIM of dicts, for the world without I/O."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from esc_daemon.domain.ids import Key, ServerKey, VmId
-from esc_daemon.domain.specs import Address, Port, Power, Server, ServerSpec, ServerStatus
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
+from esc_daemon.domain.specs import (
+    Address,
+    Port,
+    PortSpec,
+    Power,
+    Server,
+    ServerSpec,
+    ServerStatus,
+)
 from esc_daemon.domain.triggers import ServerSeen
 
 
@@ -33,7 +42,10 @@ class FakeVim:
     """A VIM of dicts: no promise but that what was asked is there."""
 
     servers: dict[str, FakeServer] = field(default_factory=dict)
-    ports: set[VmId] = field(default_factory=set)
+    ports: dict[VmId, set[int]] = field(default_factory=dict)
+    """The interfaces that have ports, whatever these are plugged into."""
+    port_ids: dict[PortKey, str] = field(default_factory=dict)
+    no_resize: bool = False
     resources: dict[str, Key] = field(default_factory=dict)
     made: int = 0
 
@@ -47,7 +59,45 @@ class FakeVim:
         self.made += 1
         server = FakeServer(id=f"server-{self.made}", key=key, spec=spec)
         self.servers[server.id] = server
-        self.ports.add(key.vm)
+        self.have_ports(key.vm, spec)
+        return server
+
+    def have_ports(self, vm: VmId, spec: ServerSpec) -> None:
+        self.ports.setdefault(vm, set()).update(port.key.nicid for port in spec.ports)
+        self.port_ids |= {port.key: port_id(port) for port in spec.ports}
+
+    def remove_ports(self, removed: Iterable[tuple[PortKey, str | None]]) -> None:
+        """Remove those of *removed*; an id is of one port, which another may have replaced."""
+        for port, id_ in removed:
+            there = self.port_id(port)
+            if there is None or id_ not in {None, there}:
+                continue
+            self.ports[port.vm].discard(port.nicid)
+            for server in self.servers.values():
+                kept = tuple(each for each in server.spec.ports if each.key != port)
+                server.spec = replace(server.spec, ports=kept)
+
+    def port_id(self, port: PortKey) -> str | None:
+        if port.nicid not in self.ports.get(port.vm, ()):
+            return None
+        return self.port_ids[port]
+
+    def update_server(
+        self,
+        key: ServerKey,
+        spec: ServerSpec,
+        removed: Iterable[tuple[PortKey, str | None]],
+        *,
+        resized: bool,
+    ) -> FakeServer | None:
+        """Do to the server what is wanted; its ports are there even where it is not."""
+        self.remove_ports(removed)
+        self.have_ports(key.vm, spec)
+        server = self.found(key)
+        if server is not None:
+            flavor = spec.flavor if resized else server.spec.flavor
+            server.boots += flavor != server.spec.flavor and server.is_on
+            server.spec = replace(spec, flavor=flavor, image=server.spec.image)
         return server
 
     def create_resource(self, key: Key) -> str:
@@ -57,11 +107,16 @@ class FakeVim:
         return id_
 
 
+def port_id(port: PortSpec) -> str:
+    """A port in another network is another one."""
+    return f"port-{port.key.vm}-{port.key.nicid}-{port.network}"
+
+
 def seen(server: FakeServer) -> ServerSeen:
     ports = tuple(
         Port(
             key=port.key,
-            port_id=f"port-{port.key.vm}-{port.key.nicid}",
+            port_id=port_id(port),
             network_id=port.network_id or f"net-{port.network}",
             addresses=port.addresses or (Address(ip_address=f"192.0.2.{port.key.nicid + 1}"),),
             mac_address=port.mac_address or "02:00:00:00:00:01",

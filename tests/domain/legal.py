@@ -50,6 +50,8 @@ _SWITCHED: Final = {
     _well(E.VM_REBOOTED): At.UP,
     _badly(E.VM_REBOOTED): At.BROKEN,
 }
+_UPDATED: Final = {_well(E.VM_UPDATED): At.UP, _badly(E.VM_UPDATED): At.UP}
+"""It may boot anew, or begin to be watched."""
 _LIVES: Final = {_well(E.VM_ALIVE): At.ALIVE}
 _MONITORED: Final = {_well(E.VM_MONITOR_SET): At.ALIVE, _well(E.VM_MONITOR_UNSET): At.UP}
 _FAILED: Final = {_badly(E.VM_RECOVERY_COMPLETE): At.BROKEN}
@@ -70,11 +72,16 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
         _badly(E.VM_DEPLOYED): At.BROKEN,
     }
     | _END,
-    At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _END,
-    At.ALIVE: _SWITCHED | _MONITORED | _HEALED | _LEAVES | _END,
-    At.OFF: _STARTED | _END,
-    At.BROKEN: _SWITCHED | _STARTED | _ASKED | _END,
+    At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
+    At.ALIVE: _SWITCHED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
+    At.OFF: {_well(E.VM_UPDATED): At.OFF, _badly(E.VM_UPDATED): At.OFF} | _STARTED | _END,
+    At.BROKEN: {_well(E.VM_UPDATED): At.BROKEN, _badly(E.VM_UPDATED): At.BROKEN}
+    | _SWITCHED
+    | _STARTED
+    | _ASKED
+    | _END,
     At.NEEDED: {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
+    | {_well(E.VM_UPDATED): At.NEEDED, _badly(E.VM_UPDATED): At.NEEDED}
     | _SWITCHED
     | _STARTED
     | _ASKED
@@ -89,7 +96,7 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     At.UNMADE: _REDEPLOYS | _FAILED | _END,
     At.STUCK: _FAILED | _END,
     # VM_ALIVE follows where it never lived before
-    At.RECOVERED: _LIVES | _SWITCHED | _MONITORED | _HEALED | _LEAVES | _END,
+    At.RECOVERED: _LIVES | _SWITCHED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
     At.LEAVING: {
         _well(E.VM_SCALE_IN_COMPLETE): At.GONE,
         _badly(E.VM_SCALE_IN_COMPLETE): At.GONE,
@@ -106,6 +113,7 @@ class Service(StrEnum):
     BEGIN = "being deployed"
     LIVES = "deployed"
     STOPPED = "stopped"
+    UPDATING = "updated"
     OVER = "undeployed"
 
 
@@ -127,7 +135,12 @@ _ACTED: Final = {
 OF_A_SERVICE: Final[Mapping[Service, Mapping[Said, Service]]] = {
     Service.BEGIN: {_well(E.SERVICE_ALIVE): Service.LIVES, _badly(E.SERVICE_ALIVE): Service.LIVES}
     | _OVER,
-    Service.LIVES: _ACTED | _OVER,
+    Service.LIVES: {_well(E.SERVICE_UPDATING_STATE): Service.UPDATING} | _ACTED | _OVER,
+    Service.UPDATING: {
+        _well(E.SERVICE_UPDATED): Service.LIVES,
+        _badly(E.SERVICE_UPDATED): Service.LIVES,
+    }
+    | _OVER,
     Service.STOPPED: {
         _well(E.SERVICE_STARTED): Service.LIVES,
         _badly(E.SERVICE_STARTED): Service.LIVES,

@@ -25,6 +25,7 @@ from esc_daemon.domain.commands import (
     RemoveResource,
     RemoveServer,
     SwitchServer,
+    UpdateServer,
     VimCall,
     Watch,
 )
@@ -49,6 +50,7 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     ServerSwitched,
+    ServerUpdated,
     Trigger,
     Woken,
 )
@@ -209,6 +211,7 @@ class World:
                 EnsureServer()
                 | RemoveServer()
                 | SwitchServer()
+                | UpdateServer()
                 | EnsureResource()
                 | RemoveResource()
             ):
@@ -270,6 +273,8 @@ class World:
             case SwitchServer(key=key, power=power):
                 if (server := self.vim.found(key)) is not None:
                     server.switch(power)
+            case UpdateServer(key=key, spec=spec, removed=removed, resized=resized):
+                self.vim.update_server(key, spec, removed, resized=resized)
             case RemoveServer() | RemoveResource():
                 for target in ghost.targets:
                     self.vim.servers.pop(target, None)
@@ -281,18 +286,17 @@ class World:
         vim = self.vim
         match command:
             case EnsureServer(key=key, spec=spec):
+                vim.remove_ports(command.removed)
                 return seen(vim.found(key) or vim.create_server(key, spec))
             case RemoveServer(key=key):
                 vim.servers = {i: s for i, s in vim.servers.items() if s.key != key}
                 if command.ports:
-                    vim.ports.discard(key.vm)
+                    vim.ports.pop(key.vm, None)
                 return ServerGone(key=key, ports=command.ports)
-            case SwitchServer(key=key, power=power):
-                server = vim.found(key)
-                if server is None:
-                    return CallFailed(subject=key, removal=False, error="no server", final=True)
-                server.switch(power)
-                return ServerSwitched(server=seen(server).server, power=power)
+            case SwitchServer():
+                return self._switch(command)
+            case UpdateServer():
+                return self._update(command)
             case EnsureResource(key=at, id=id_, want=want):
                 made = vim.resource(at) or vim.create_resource(at)
                 project = want.name if at.kind is Kind.TENANT else ""
@@ -305,6 +309,24 @@ class World:
                 raise AssertionError(command)  # a look is no call that changes anything
             case _:
                 assert_never(command)
+
+    def _switch(self, command: SwitchServer) -> Trigger:
+        server = self.vim.found(command.key)
+        if server is None:
+            return CallFailed(subject=command.key, removal=False, error="no server", final=True)
+        server.switch(command.power)
+        return ServerSwitched(server=seen(server).server, power=command.power)
+
+    def _update(self, command: UpdateServer) -> Trigger:
+        vim, key = self.vim, command.key
+        if command.resized and vim.no_resize:
+            vim.remove_ports(command.removed)
+            text = "this VIM does not resize servers"
+            return CallFailed(subject=key, removal=False, error=text, final=True)
+        updated = vim.update_server(key, command.spec, command.removed, resized=command.resized)
+        if updated is None:
+            return ServerGone(key=key, looked=True)
+        return ServerUpdated(server=seen(updated).server)
 
     def build(self, server: FakeServer) -> None:
         """Let the VIM end the building of *server*."""
@@ -446,6 +468,8 @@ def _check_identity(step: Step, trigger: Trigger) -> None:
     if not isinstance(before, DeploymentRecord) or not isinstance(after, DeploymentRecord):
         return
     about = _vm_of(trigger)
+    if before.update != after.update:
+        about = None  # the phases of an update are about all its VMs
     for id_, vm in after.vms.items():
         old = before.vms.get(id_)
         if old is None or id_ == about:
@@ -457,7 +481,7 @@ def _check_identity(step: Step, trigger: Trigger) -> None:
 
 def _vm_of(trigger: Trigger) -> VmId | None:
     match trigger:
-        case ServerSeen(server=server):
+        case ServerSeen(server=server) | ServerUpdated(server=server):
             return server.key.vm
         case ServerGone(key=key) | KpiCrossed(server=key) | CallFailed(subject=ServerKey() as key):
             return key.vm

@@ -95,6 +95,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.began: set[RecordId] = set()
         self.ended: set[RecordId] = set()
         """Incarnations that were asked to go, or that another took the place of."""
+        self.updated: set[RecordId] = set()
+        """Incarnations that an edit has changed where they stood."""
 
     # ---- edits
 
@@ -110,6 +112,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.config |= edit
         for key, id_ in wanted.items():
             now = world.records.get(key)
+            if isinstance(now, DeploymentRecord) and now.id == id_ and now is not before[key]:
+                self.updated.add(now.id)
             if id_ is not None and (now is None or _wanted_id(now) != id_):
                 self.ended.add(id_)
 
@@ -289,6 +293,8 @@ class AnyOrder(RuleBasedStateMachine):
         for record in self.world.records.values():
             if not isinstance(record, DeploymentRecord) or record.intent is None:
                 continue
+            if record.id in self.updated:
+                continue  # what stood holds nobody up
             waits = {each.group: each.depends_on for each in record.intent.startup}
             for vm in record.vms.values():
                 if vm.id in there:
@@ -327,7 +333,7 @@ class AnyOrder(RuleBasedStateMachine):
         for record in world.records.values():
             if isinstance(record, DeploymentRecord):
                 self.rests(record)
-            else:
+            elif record.key not in self.kept():
                 assert record.state in {ResourceState.ACTIVE, ResourceState.ERROR}
         self.edit(dict.fromkeys(self.config))
         self.rest()
@@ -344,6 +350,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert record.state in RESTING
         assert not record.leftovers
         assert record.action is None
+        assert record.update is None
         broken = any(vm.state is VmState.ERROR for vm in record.vms.values())
         assert record.state is ServiceState.ERROR or not broken
         for vm in record.vms.values():
@@ -355,11 +362,26 @@ class AnyOrder(RuleBasedStateMachine):
                 off = vm.state is VmState.SHUTOFF
                 assert server.status is (ServerStatus.SHUTOFF if off else ServerStatus.ACTIVE)
 
+    def kept(self) -> set[Key]:
+        """Return what is to leave, and a VM that an update could not change is in."""
+        records = (each for each in self.world.records.values())
+        return {
+            key
+            for record in records
+            if isinstance(record, DeploymentRecord)
+            and record.intent is not None
+            and any(vm.change for vm in record.vms.values())
+            for key, _ in record.leaving
+        }
+
     def rest(self) -> None:
         world = self.world
         bound = world.asked + COMMANDS_A_THING * (len(world.records) + 1)
         world.rest()
-        assert not [slot for slot in world.flights if "watch" not in slot[1]]
+        kept = self.kept()
+        assert not [
+            slot for slot in world.flights if "watch" not in slot[1] and slot[0] not in kept
+        ]
         assert world.asked <= bound
         self.nothing_is_doubled_or_forgotten()
         self.an_incarnation_is_noted_when_it_begins()
@@ -374,6 +396,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert len(ends) == (1 if id_ in self.ended else 0), (id_, events)
             if id_ in self.began:
                 assert not list(illegal(events)), [(e.type, e.status) for e in events]
+            if id_ in self.began - self.updated:
                 _check_deploy(events)
                 _check_undeploy(events)
 

@@ -429,14 +429,13 @@ def test_the_same_deployment_again_changes_nothing() -> None:
     assert world.records[SHOP] is before
 
 
-def test_a_change_in_place_is_refused_and_changes_nothing() -> None:
+def test_a_change_of_what_is_still_being_deployed_is_refused_and_changes_nothing() -> None:
     world = World()
     world.apply({SHOP: a_deployment()})
     before = dict(world.records)
-    with pytest.raises(Refused, match="delete it and deploy it anew") as refused:
+    with pytest.raises(Refused, match="it is being deployed") as refused:
         world.apply({net_key(): a_network(), SHOP: a_deployment(a_group("db"))})
-    assert refused.value.tag == "operation-not-supported"
-    assert refused.value.below == ()
+    assert refused.value.tag == "in-use"
     assert world.records == before
 
 

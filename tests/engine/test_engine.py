@@ -10,7 +10,7 @@ from engine_world import ShakyStore, WatchedVim, an_engine
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import EventType
 from esc_daemon.domain.ids import DeploymentName, Key, Kind, TenantName, VmGroupName
-from esc_daemon.domain.intent import Deployment, Interface, Scaling, Tenant, VmGroup
+from esc_daemon.domain.intent import Deployment, Interface, Locator, Scaling, Tenant, VmGroup
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import Woken
 from esc_daemon.engine.edit import Change, Edit
@@ -93,7 +93,8 @@ async def test_a_refused_edit_changes_nothing_of_the_others_either(engine, store
     await engine.apply(DEPLOY)
     await rested(engine)
     before = {record.key: record for record in engine.records()}
-    bigger = replace(SERVICE, groups=(replace(SERVICE.groups[0], image="another"),))
+    elsewhere = Locator(vim_id="another")
+    bigger = replace(SERVICE, groups=(replace(SERVICE.groups[0], locator=elsewhere),))
     other = Key(Kind.TENANT, None, "another")
     committed: list[str] = []
 

@@ -17,6 +17,7 @@ from esc_daemon.domain.triggers import (
     ResourcesReady,
     ServerGone,
     ServerSeen,
+    ServerUpdated,
     Woken,
 )
 from esc_daemon.engine.mailbox import Mailbox
@@ -27,6 +28,10 @@ NEXT = ServerKey(SERVER.vm, 2)
 
 def seen(key: ServerKey, status: ServerStatus = ServerStatus.BUILD) -> ServerSeen:
     return ServerSeen(server=Server(key=key, server_id="s", name="n", project="p", status=status))
+
+
+def updated(key: ServerKey) -> ServerUpdated:
+    return ServerUpdated(server=seen(key).server)
 
 
 def crossed(event: str, *, holds: bool) -> KpiCrossed:
@@ -64,6 +69,7 @@ def test_the_later_of_two_about_one_subject_takes_the_place_of_the_earlier(earli
     [
         (seen(SERVER), seen(NEXT)),
         (ServerGone(key=SERVER), ServerGone(key=NEXT)),
+        (updated(SERVER), updated(NEXT)),
         (seen(SERVER), ServerGone(key=SERVER)),
         # a look that found none must not stand in for a removal
         (ServerGone(key=SERVER), ServerGone(key=SERVER, looked=True)),

@@ -13,7 +13,7 @@ from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 TEST = "<test-option>test-then-set</test-option>"
 TEST_ONLY = "<test-option>test-only</test-option>"
 CHANGED = service(GROUP.replace(">60<", ">61<"))
-"""A change of a standing deployment, which this version refuses."""
+"""A change of a deployment that is still being deployed, which is refused."""
 
 INCOMPLETE = GROUP.replace(
     "<scaling>", "<kpi_data><kpi><event_name>E</event_name></kpi></kpi_data><scaling>"
@@ -55,7 +55,7 @@ async def test_a_commit_that_the_engine_refuses_changes_nothing(it: Managed):
     ):
         with pytest.raises(RpcError) as caught:
             await refused
-        assert caught.value.tag.value == "operation-not-supported"
+        assert caught.value.tag.value == "in-use"
 
     assert ">60<" in await it.get_config()
     assert ">61<" in await it.get_config(source="candidate")

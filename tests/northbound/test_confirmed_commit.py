@@ -9,6 +9,8 @@ from structlog.testing import capture_logs
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
+from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.states import ServiceState
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 from esc_daemon.northbound.configuration import Configuration
@@ -64,6 +66,24 @@ async def test_what_is_confirmed_in_time_stays(it: Managed):
     await asyncio.sleep(600)
     assert await names(it) == ["t"]
     assert await it.store.undo() == []
+
+
+async def test_an_update_of_a_deployment_that_nobody_confirms_is_taken_back(it: Managed):
+    # given
+    await it.edit(service())
+    await asyncio.sleep(60)
+    two = GROUP.replace("_active>1<", "_active>2<")
+    await it.edit(service(two), target="candidate")
+    # when: the first try comes while the update is under way, and is refused
+    await commit(it, confirm_timeout=1)
+    assert "<max_active>2<" in await it.get_config()
+    await asyncio.sleep(600)
+    # then
+    assert "<max_active>1<" in await it.get_config()
+    (record,) = [each for each in it.engine.records() if each.key.kind is Kind.DEPLOYMENT]
+    assert isinstance(record, DeploymentRecord)
+    assert [vm.index for vm in record.vms.values()] == [0]
+    assert record.state is ServiceState.ACTIVE
 
 
 async def test_the_log_says_why_a_commit_was_taken_back(it: Managed):

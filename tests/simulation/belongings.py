@@ -15,11 +15,13 @@ def wrong(
     records: Mapping[Key, Any],
     clouds: Clouds,
     purged: Collection[tuple[VimId, ServerKey | Key]] = (),
+    updated: Collection[str | None] = (),
 ) -> Iterator[str]:
     """
     Yield what is doubled, what nobody knows of, and what is not there though it should be.
 
-    Of what is *purged* nobody need know.
+    Of what is *purged* nobody need know. Day-0 files of deployments that were *updated* may have
+    changed since their VMs were made.
     """
     if doubled := clouds.doubled():
         yield f"doubled: {doubled}"
@@ -34,7 +36,7 @@ def wrong(
     yield from _strangers(records, clouds, purged)
     yield from _missing(records, clouds, set(there))
     for record in records.values():
-        for vm in misfiled(record, clouds):
+        for vm in misfiled(record, clouds) if record.id not in updated else ():
             yield f"without its day-0 files: {vm}"
 
 

@@ -26,7 +26,10 @@ def lives_of(records: Iterable[Record]) -> dict[Key, Any]:
 
 def at_rest(records: Iterable[Record]) -> bool:
     """Tell whether nothing is between two states that last."""
-    return all(each.state in _DONE | REMOVED for each in lives_of(records).values())
+    return all(
+        each.state in _DONE | REMOVED and getattr(each, "update", None) is None
+        for each in lives_of(records).values()
+    )
 
 
 def unmet(wishes: Mapping[Key, Any], records: Mapping[Key, Any]) -> Iterator[str]:

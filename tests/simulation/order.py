@@ -21,6 +21,8 @@ class Order:
         self._wants: dict[RecordId, Deployment] = {}
         self._vms: dict[VmId, tuple[RecordId, VmGroupName, str]] = {}
         self._seen: dict[tuple[VmId, str], datetime] = {}
+        self._updated: set[RecordId] = set()
+        """Where what stood when the order changed holds nobody up."""
         self._ahead: dict[datetime, timedelta] = {}
 
     def note(self, steps: Sequence[Step], told: datetime, ahead: timedelta) -> None:
@@ -29,6 +31,8 @@ class Order:
         time = told - ahead
         for step in steps:
             record = step.record
+            if isinstance(record, DeploymentRecord) and record.update is not None:
+                self._updated.add(record.id)
             if isinstance(record, DeploymentRecord) and record.intent and record.intent.startup:
                 self._wants[record.id] = record.intent
                 for vm in record.vms.values():
@@ -49,7 +53,7 @@ class Order:
         return [
             f"{self._vms[vm][2]} was made before {name} had told {what}"
             for vm, at in made.items()
-            if vm in self._vms
+            if vm in self._vms and self._vms[vm][0] not in self._updated
             for name, what, moment in self._awaited(vm, told)
             if moment is None or moment > at + CLOCKS_DIFFER
         ]

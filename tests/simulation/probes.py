@@ -265,6 +265,8 @@ def _rest(record: DeploymentRecord) -> tuple[object, ...]:
         record.error,
         record.leftovers,
         record.successor,
+        record.update,
+        record.leaving,
         record.tenant,
         record.networks,
         record.owned,

@@ -49,6 +49,12 @@ class Lives:
             yield f"events of {id_}, which nobody accepted"
 
 
+def updated(events: Iterable[LoggedEvent]) -> set[str | None]:
+    """Return the deployments that an edit has changed where they stood."""
+    begun = EventType.SERVICE_UPDATING_STATE
+    return {logged.event.deployment_id for logged in events if logged.event.type is begun}
+
+
 def unprovoked(events: Iterable[LoggedEvent]) -> Iterator[str]:
     """
     Yield what of deployments was not removed though the clouds removed whatever they could.
@@ -119,6 +125,8 @@ def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]
         yield f"its end was told and it is {record.state}"
     if len(alive) > 1:
         yield f"it told {alive}"
+    if EventType.SERVICE_UPDATED in types:
+        return  # it is as the last update left it
     recovered = [event.status for event in story if event.type is EventType.VM_RECOVERY_COMPLETE]
     if record.state is ServiceState.ACTIVE and _OK not in (*alive, *recovered):
         yield f"it is active and told {alive}"

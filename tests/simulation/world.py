@@ -38,7 +38,7 @@ from tests.simulation.order import Order
 from tests.simulation.papers import intents_in
 from tests.simulation.probes import Probes
 from tests.simulation.requests import Edit, any_edit, changed_minds, without
-from tests.simulation.story import Lives, unprovoked
+from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
 from tests.simulation.wishes import Wish
 
@@ -361,7 +361,7 @@ class World:
         made = {vm: BEGAN + timedelta(seconds=at) for vm, at in self.clouds.made().items()}
         wrong = (
             *(unprovoked(self.events) if self.harmless else ()),
-            *belongings.wrong(records, self.clouds, self.operator.purged),
+            *belongings.wrong(records, self.clouds, self.operator.purged, updated(self.events)),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.operator.problems,
             *self.trials.problems,

@@ -15,6 +15,7 @@ from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import (
+    given_back,
     group_of,
     lives_in,
     network_candidates,
@@ -29,6 +30,7 @@ from esc_daemon.domain.record import (
     InterfaceRecord,
     OperationType,
     Successor,
+    UpdatePhase,
     VmRecord,
 )
 from esc_daemon.domain.specs import Address, Port, ResourceHandle, Server, ServerStatus
@@ -113,33 +115,57 @@ def resources_ready(
     """The neighbours are there: every VM may be made whose group waits for no other."""
     if record.state is not ServiceState.DEPLOYING or not waits_for_neighbours(record):
         return Step(key=record.key, before=record, record=record)
-    assert record.intent is not None
-    networks = {
-        name: next(handles[key] for key in network_candidates(record, name) if key in handles)
-        for name in networks_of(record.intent.groups)
-        if any(key in handles for key in network_candidates(record, name))
-    }
     tenant = handles.get(Key(Kind.TENANT, None, record.key.tenant or ""))
     ready = replace(
         record,
         tenant=tenant or ResourceHandle(vim=NO_VIM, resource_id=""),
-        networks=networks,
+        networks=networks_among(record, handles),
         operation=entered(record.operation, OperationMove.GRANTED, now),
         edit=None,
     )
     return settled(record, begun(ready, VmMove.RESOURCES_READY, now, policy), (), now)
 
 
+def networks_among(
+    record: DeploymentRecord, handles: Mapping[Key, ResourceHandle]
+) -> Mapping[str, ResourceHandle]:
+    """Return the networks of our records that its groups are in, by their names."""
+    assert record.intent is not None
+    return {
+        name: next(handles[key] for key in network_candidates(record, name) if key in handles)
+        for name in networks_of(record.intent.groups)
+        if any(key in handles for key in network_candidates(record, name))
+    }
+
+
 def waits_for_neighbours(record: DeploymentRecord) -> bool:
     """Tell whether the neighbours have not yet been told to be ready."""
+    if record.update is not None:
+        return record.update.phase is UpdatePhase.PREPARING and record.update.error is None
     return record.state is ServiceState.DEPLOYING and record.tenant is None
+
+
+def may_begin(record: DeploymentRecord) -> bool:
+    """
+    Tell whether VMs may be made: while it is deployed, or in an update that has not failed.
+
+    There those that leave go first, so that their places in a quota are free.
+    """
+    update = record.update
+    if update is None:
+        return record.state in _BEGINNING
+    if update.phase is UpdatePhase.PREPARING or update.error is not None:
+        return False
+    return not any(
+        vm.state is VmState.UNDEPLOYING and vm.recovery is None for vm in record.vms.values()
+    )
 
 
 def begun(
     record: DeploymentRecord, move: VmMove, now: datetime, policy: Policy
 ) -> DeploymentRecord:
     """Return *record* with every VM under way whose turn has come."""
-    if record.state not in _BEGINNING:
+    if not may_begin(record):
         return record
     turn = turns(record)
     attempt = begin_attempt(now, policy)
@@ -173,7 +199,7 @@ def wanted(vm: VmRecord, tenant: ResourceHandle | None, move: VmMove, attempt: A
 
 def resource_failed(record: DeploymentRecord, error: str, now: datetime) -> Step:
     """A neighbour cannot be had: the deployment fails before its first VM."""
-    if not waits_for_neighbours(record):
+    if record.state is not ServiceState.DEPLOYING or not waits_for_neighbours(record):
         return Step(key=record.key, before=record, record=record)
     broken = replace(
         record,
@@ -194,6 +220,7 @@ def server_seen(
     record: DeploymentRecord, vm: VmRecord, server: Server, now: datetime, policy: Policy
 ) -> Step:
     """The VIM has the server: being built, there, or broken."""
+    before = record
     seen = replace(
         vm,
         server=ResourceHandle(
@@ -201,7 +228,7 @@ def server_seen(
         ),
         host_id=server.host_id,
         hostname=server.hostname,
-        interfaces=_with_ports(vm.interfaces, server.ports),
+        interfaces=with_ports(vm.interfaces, server.ports),
         unsure_until=None,
     )
     if server.status is ServerStatus.BUILD:
@@ -214,8 +241,11 @@ def server_seen(
     if server.status is ServerStatus.ERROR:
         return _not_deployed(record, seen, server.fault or "the VIM reports ERROR", now, policy)
     group = group_of(record, vm)
+    if vm.change is not None:  # by an update: the new server is as it is wanted
+        seen = replace(seen, change=None)
+        record = given_back(record, vm.change.removed)
     if vm.recovery is not None:
-        return heal.deployed(record, seen, now)
+        return replace(heal.deployed(record, seen, now), before=before)
     watched = monitored(group)
     move = VmMove.CREATED_MONITORED if watched else VmMove.CREATED_UNMONITORED
     made = replace(
@@ -228,7 +258,7 @@ def server_seen(
     )
     moved = with_vm(record, made)
     told = (_deployed(moved, made),)
-    return settled(record, begun(moved, VmMove.TURN_COME, now, policy), told, now)
+    return settled(before, begun(moved, VmMove.TURN_COME, now, policy), told, now)
 
 
 def _deployed(record: DeploymentRecord, vm: VmRecord) -> Event:
@@ -237,9 +267,10 @@ def _deployed(record: DeploymentRecord, vm: VmRecord) -> Event:
     return tell_scaling.out_deployed(record, tell_scaling.source_of(record, vm), vm)
 
 
-def _with_ports(
+def with_ports(
     interfaces: tuple[InterfaceRecord, ...], ports: tuple[Port, ...]
 ) -> tuple[InterfaceRecord, ...]:
+    """Return *interfaces* with what the VIM has told of their ports."""
     by_nicid = {port.key.nicid: port for port in ports}
     return tuple(
         _with_port(interface, by_nicid[interface.nicid])

@@ -3,7 +3,17 @@
 from datetime import datetime
 from typing import assert_never
 
-from esc_daemon.domain.advance import deploy, heal, life, operate, scale, undeploy
+from esc_daemon.domain.advance import (
+    change,
+    deploy,
+    heal,
+    life,
+    operate,
+    scale,
+    undeploy,
+    update,
+)
+from esc_daemon.domain.advance.updating import is_changing
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, ServerKey
@@ -22,6 +32,7 @@ from esc_daemon.domain.triggers import (
     LeftoversRetried,
     LeftoverTrigger,
     NeighboursGone,
+    NeighbourTrigger,
     RecoveryAsked,
     ResourceFailed,
     ResourceGone,
@@ -31,6 +42,7 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     ServerSwitched,
+    ServerUpdated,
     ServiceActed,
     Trigger,
     VimChecked,
@@ -80,11 +92,7 @@ def _intent_changed(
     present = record.successor.intent if record.successor else record.intent
     if present == trigger.intent:
         return Step(key=key, before=record, record=record)
-    raise Refused(
-        "operation-not-supported",
-        f"deployment {key.name} exists and this version does not update one in place: "
-        "delete it and deploy it anew",
-    )
+    return update.begin(record, trigger, now, policy)
 
 
 def _acted(
@@ -109,13 +117,15 @@ def _acted(
 
 def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy: Policy) -> Step:
     match trigger:
-        case ResourcesReady(handles=handles):
-            return deploy.resources_ready(record, handles, now, policy)
-        case ResourceFailed(error=error):
-            return deploy.resource_failed(record, error, now)
-        case NeighboursGone(failures=failures):
-            return undeploy.neighbours_gone(record, failures, now)
-        case ServerSeen() | ServerGone() | ServerSwitched() | CallFailed() | KpiCrossed():
+        case ResourcesReady() | ResourceFailed() | NeighboursGone():
+            return _about_neighbours(record, trigger, now, policy)
+        case (
+            ServerSeen()
+            | ServerGone()
+            | (ServerSwitched() | ServerUpdated())
+            | CallFailed()
+            | KpiCrossed()
+        ):
             return _about_a_server(record, trigger, now, policy)
         case LeftoversPurged() | LeftoversRetried():
             return _about_leftovers(record, trigger, now)
@@ -131,6 +141,26 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
             assert_never(trigger)
 
 
+def _about_neighbours(
+    record: DeploymentRecord, trigger: NeighbourTrigger, now: datetime, policy: Policy
+) -> Step:
+    match trigger:
+        case ResourcesReady(handles=handles) if record.update is None:
+            return deploy.resources_ready(record, handles, now, policy)
+        case ResourcesReady(handles=handles):
+            return update.resources_ready(record, handles, now, policy)
+        case ResourceFailed(error=error) if record.update is None:
+            return deploy.resource_failed(record, error, now)
+        case ResourceFailed(error=error):
+            return update.resource_failed(record, error, now)
+        case NeighboursGone(failures=failures) if record.update is None:
+            return undeploy.neighbours_gone(record, failures, now)
+        case NeighboursGone():
+            return update.cleared(record, trigger, now)
+        case _:
+            assert_never(trigger)
+
+
 def _about_leftovers(record: DeploymentRecord, trigger: LeftoverTrigger, now: datetime) -> Step:
     if isinstance(trigger, LeftoversPurged):
         return undeploy.without_leftovers(record, trigger.subjects)
@@ -139,7 +169,7 @@ def _about_leftovers(record: DeploymentRecord, trigger: LeftoverTrigger, now: da
 
 def _about_a_server(
     record: DeploymentRecord,
-    trigger: ServerSeen | ServerGone | ServerSwitched | CallFailed | KpiCrossed,
+    trigger: ServerSeen | ServerGone | ServerSwitched | ServerUpdated | CallFailed | KpiCrossed,
     now: datetime,
     policy: Policy,
 ) -> Step:
@@ -150,6 +180,8 @@ def _about_a_server(
             return _server_gone(record, trigger, now, policy)
         case ServerSwitched():
             return _server_switched(record, trigger, now, policy)
+        case ServerUpdated(server=server):
+            return _server_updated(record, server, now)
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
         case KpiCrossed():
@@ -183,6 +215,8 @@ def _server_gone(record: DeploymentRecord, gone: ServerGone, now: datetime, poli
         return deploy.server_missing(record, vm, now, policy)
     if vm.state in SWITCHED_VM_STATES:
         return _not_switched(record, vm, None, now, policy)
+    if is_changing(vm) and gone.looked:
+        return change.server_lost(record, vm, now)
     if vm.state is not VmState.UNDEPLOYING or gone.looked:
         return _unmoved(record)
     if vm.recovery is not None:
@@ -200,6 +234,15 @@ def _server_switched(
     if vm.recovery is not None:
         return heal.rebooted(record, vm, answer, now)
     return operate.switched(record, vm, answer, now, policy)
+
+
+def _server_updated(record: DeploymentRecord, server: Server, now: datetime) -> Step:
+    vm = vm_at(record, server.key)
+    if vm is None:
+        return _unmoved(record)
+    if vm.state is VmState.UNDEPLOYING:
+        return undeploy.server_seen(record, vm, server)
+    return change.server_updated(record, vm, server, now)
 
 
 def _not_switched(
@@ -237,6 +280,8 @@ def _call_failed(
         return undeploy.call_failed(record, vm, failure, now, policy)
     if vm.state in SWITCHED_VM_STATES and not failure.removal:
         return _not_switched(record, vm, failure, now, policy)
+    if is_changing(vm) and not failure.removal:
+        return change.failed_once(record, vm, failure, now, policy)
     return _unmoved(record)
 
 
@@ -245,7 +290,7 @@ def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
     unsure = {
         vm.id: replace(vm, unsure_until=now + policy.settle)
         for vm in record.vms.values()
-        if vm.server is None and _may_be_created(vm)
+        if (vm.server is None or vm.change is not None) and _may_be_created(vm)
     } | {
         vm.id: replace(vm, late_switch=now + policy.settle)
         for vm in record.vms.values()
@@ -258,8 +303,9 @@ def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
 
 def _may_be_created(vm: VmRecord) -> bool:
     """
-    Tell whether a create for *vm* may have been under way, also one that was given up since.
+    Tell whether a create, or a change, of *vm* may be under way, also one that was given up since.
 
     That its moment has passed proves nothing: the clock may have been set while nobody ran.
     """
-    return vm.state is VmState.DEPLOYING or vm.unsure_until is not None
+    making = vm.state is VmState.DEPLOYING or is_changing(vm)
+    return making or vm.unsure_until is not None

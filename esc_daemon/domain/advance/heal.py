@@ -105,9 +105,9 @@ def begin(
 
 
 def _needed(record: DeploymentRecord, vm: VmRecord) -> Move:
-    """A deployment does not wait for the operator: there the VM has failed."""
+    """A deployment, or an update, does not wait for the operator: there the VM has failed."""
     assert vm.recovery is not None
-    fails = record.state in _DEPLOYING
+    fails = record.state in _DEPLOYING or record.update is not None
     waiting = replace(
         vm,
         state=moved(vm, VmMove.FAILED if fails else VmMove.MONITOR_OFF),

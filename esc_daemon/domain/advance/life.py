@@ -35,6 +35,8 @@ def kpi_crossed(
     vm = record.vms.get(crossed.server.vm)
     if vm is None or vm.generation != crossed.server.generation or record.intent is None:
         return unmoved(record)
+    if vm.state is VmState.UNDEPLOYING:  # its group may have left the intent
+        return unmoved(record)
     follows = {
         effect_of(action)
         for action in actions(group_of(record, vm).rules, crossed.event_name, holds=crossed.holds)

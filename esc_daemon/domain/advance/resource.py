@@ -45,6 +45,7 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     ServerSeen,
     ServerSwitched,
+    ServerUpdated,
     ServiceActed,
     Trigger,
     VimChecked,
@@ -113,7 +114,7 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             IntentChanged()
             | ServerSeen()
             | ServerGone()
-            | ServerSwitched()
+            | (ServerSwitched() | ServerUpdated())
             | KpiCrossed()
             | (ServiceActed() | VmActed() | RecoveryAsked())
             | Woken()
@@ -181,6 +182,11 @@ def _wanted(
         return _started(key, None, fresh, ())
     if record.intent is None and in_vim(record.made):
         _check_adopted(key, record, intent, vim)
+    if _kept(record, told, intent):
+        state = next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.KEPT)
+        again: Any = intent
+        kept = replace(record, state=state, intent=again, made=again, error=None, edit=None)
+        return Step(key=key, before=record, record=kept)
     if record.state is ResourceState.LEFTOVER:
         fresh = replace(_record_of(key, id_, intent, owner, vim), edit=told.edit)
         return _started(key, record, fresh, ())
@@ -200,6 +206,22 @@ def _wanted(
     else:
         listed = replace(record, intent=same, made=same)
     return Step(key=key, before=record, record=listed)
+
+
+def _kept(record: AnyResourceRecord, told: IntentChanged, intent: Resource) -> bool:
+    """
+    Tell whether the incarnation that is to go is wanted again before its removal was asked for.
+
+    An update takes networks of its deployment away, and the next one may bring them back.
+    """
+    if record.state is not ResourceState.DELETING or record.successor is not None:
+        return False
+    if record.id != told.id or record.handle is None or not waits(record):
+        return False
+    made = record.made
+    if isinstance(made, Network) and isinstance(intent, Network):
+        return replace(made, subnets=intent.subnets) == intent
+    return made == intent
 
 
 def _check_adopted(key: Key, record: AnyResourceRecord, intent: Resource, vim: VimId) -> None:

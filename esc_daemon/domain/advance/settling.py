@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from esc_daemon.domain import causes, tell, tell_actions
+from esc_daemon.domain import causes, tell, tell_actions, tell_update
+from esc_daemon.domain.advance import updating
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import OperationId, RecordId
@@ -15,6 +16,7 @@ from esc_daemon.domain.record import (
     DeploymentRecord,
     OperationOccurrence,
     OperationType,
+    UpdatePhase,
     VmRecord,
 )
 from esc_daemon.domain.startup import Turn, never_started, turns
@@ -104,6 +106,9 @@ def settled(
     before: DeploymentRecord, record: DeploymentRecord, events: tuple[Event, ...], now: datetime
 ) -> Step:
     """Return the step to *record* after the service's state has followed its VMs' states."""
+    if record.update is not None:
+        record, events = _updated(record, events, now)
+        return Step(key=record.key, before=before, record=record, events=events)
     end = _ENDS.get(record.state)
     if end is None:
         record, events = _at_rest(record, events, now)
@@ -159,6 +164,34 @@ def _at_rest(
         ended = closed(record, OperationType.OPERATE, OperationMove.SUCCEEDED, now)
         return replace(ended, action=None), (*events, tell_actions.service_monitor_set(record))
     return record, events
+
+
+def _updated(
+    record: DeploymentRecord, events: tuple[Event, ...], now: datetime
+) -> tuple[DeploymentRecord, tuple[Event, ...]]:
+    """Follow the VMs of a service that is updated: the monitors are on before its end is told."""
+    assert record.update is not None
+    if updating.is_clearing(record):
+        if record.update.phase is UpdatePhase.CLEARING:
+            return record, events
+        clearing = replace(record.update, phase=UpdatePhase.CLEARING)
+        return replace(record, update=clearing), events
+    if updating.rests(record) and record.update.phase is not UpdatePhase.ARMING:
+        record = updating.armed(record, now)
+    if not updating.rests(record):
+        return record, events
+    error = updating.failure(record)
+    move = OperationMove.SUCCEEDED if error is None else OperationMove.BROKE
+    record = replace(record, update=None, operation=entered(record.operation, move, now))
+    if error is not None:
+        if record.state is ServiceState.ACTIVE:
+            record = replace(record, state=_moved(record, ServiceMove.FAILED))
+        record = replace(record, error=error)
+    else:
+        record = replace(record, error=first_error(record))
+        if record.error is None and record.state is ServiceState.ERROR:
+            record = replace(record, state=_moved(record, ServiceMove.REPAIRED))
+    return record, (*events, tell_update.service_updated(record, error))
 
 
 def _moved(record: DeploymentRecord, move: ServiceMove) -> ServiceState:

@@ -4,12 +4,13 @@ from collections.abc import Collection
 from datetime import datetime
 
 from esc_daemon.domain import causes, tell
-from esc_daemon.domain.advance import deploy, heal, scale
-from esc_daemon.domain.advance.settling import entered, operation, with_vm
+from esc_daemon.domain.advance import deploy, heal, scale, updating
+from esc_daemon.domain.advance.settling import entered, operation, settled, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey
 from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.placing import without_vm
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
@@ -41,12 +42,12 @@ def begin(
     if record.state is ServiceState.UNDEF:
         return Step(key=record.key, before=record, record=record)
     attempt = begin_attempt(now, policy)
-    going = replace(
+    leaving = replace(
         record,
         intent=None,
         state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVAL_WANTED),
         vms={
-            vm.id: _going(vm, attempt, now, policy)
+            vm.id: going(vm, attempt, now, policy)
             for vm in record.vms.values()
             if vm.state is not VmState.UNDEF  # nothing was ever asked of the VIM for it
         },
@@ -57,13 +58,16 @@ def begin(
         ),
         action=None,
         edit=edit,
+        update=None,
         error=None,
     )
-    return _ended_if_empty(record, going, (), now)
+    return _ended_if_empty(record, leaving, (), now, policy)
 
 
-def _going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmRecord:
-    in_flight = vm.state is VmState.DEPLOYING and vm.server is None
+def going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmRecord:
+    """Return *vm* on its way out of the VIM."""
+    made = vm.state is VmState.DEPLOYING and vm.server is None
+    in_flight = made or updating.is_changing(vm)
     return replace(
         vm,
         state=next_state(VM_LIFECYCLE, vm.state, VmMove.REMOVAL_WANTED),
@@ -110,10 +114,14 @@ def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: P
         return Step(key=record.key, before=record, record=record)
     if vm.scale is not None:
         return scale.gone(record, vm, now, policy)
-    return _ended_if_empty(record, _without(record, vm), (tell.vm_undeployed(record, vm),), now)
+    return _ended_if_empty(
+        record, _without(record, vm), (tell.vm_undeployed(record, vm),), now, policy
+    )
 
 
 def _without(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    if record.intent is not None:  # which goes on, and may give out what the VM had
+        return without_vm(record, vm)
     rest = {id_: other for id_, other in record.vms.items() if id_ != vm.id}
     return replace(record, vms=rest)
 
@@ -123,7 +131,8 @@ def call_failed(
 ) -> Step:
     """A removal is tried again, also after a refusal; in the end the server is a leftover."""
     if not failure.removal:
-        if failure.final or not failure.reached or vm.server is not None:
+        sure = vm.server is not None and vm.change is None
+        if failure.final or not failure.reached or sure:
             return Step(key=record.key, before=record, record=record)
         known = replace(vm, unsure_until=now + policy.settle)
         return Step(key=record.key, before=record, record=with_vm(record, known))
@@ -143,7 +152,8 @@ def call_failed(
         return scale.left_behind(record, remaining, vm, cause, now, policy)
     remaining = replace(remaining, error=record.error or causes.vm_left(vm, cause))
     events = (tell.vm_undeployed(record, vm, cause),)
-    return _ended_if_empty(record, remaining, events, now)
+    failing = updating.failed(remaining, causes.vm_left(vm, cause))
+    return _ended_if_empty(record, failing, events, now, policy)
 
 
 def _ended_if_empty(
@@ -151,8 +161,13 @@ def _ended_if_empty(
     record: DeploymentRecord,
     events: tuple[Event, ...],
     now: datetime,
+    policy: Policy,
 ) -> Step:
-    if record.vms or record.owned:
+    if record.intent is not None:  # what remains of it goes on
+        return settled(
+            before, deploy.begun(record, VmMove.RESOURCES_READY, now, policy), events, now
+        )
+    if record.vms or record.owned or record.leaving:
         return Step(key=record.key, before=before, record=record, events=events)
     return _ended(before, record, events, now)
 
@@ -187,6 +202,7 @@ def _ended(
             record,
             state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVED),
             owned=(),
+            leaving=(),
             networks={},
             operation=None,
             edit=None,

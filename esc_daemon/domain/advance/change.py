@@ -1,0 +1,143 @@
+"""
+What an update changes of a VM that is there: its interfaces and its flavor.
+
+The record says at once what is to be; `VmRecord.change` says what is still to be done in the VIM
+for it. What fails stays there: the next update tries it again, and a redeploy does without.
+"""
+
+from collections.abc import Container
+from datetime import datetime, timedelta
+
+from esc_daemon.domain import causes, tell_update
+from esc_daemon.domain.advance import updating
+from esc_daemon.domain.advance.deploy import with_ports
+from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.changes import ChangeKind, replaced
+from esc_daemon.domain.intent import VmGroup
+from esc_daemon.domain.kpi import monitored
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.placing import given_back, group_of, interface_of
+from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.pools import GroupPools
+from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmChange, VmRecord
+from esc_daemon.domain.specs import Server
+from esc_daemon.domain.states import VM_LIFECYCLE, VmMove, VmState
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import CallFailed
+
+PORTS = frozenset(
+    {
+        ChangeKind.INTERFACE_ADDED,
+        ChangeKind.INTERFACE_REMOVED,
+        ChangeKind.INTERFACE_REPLACED,
+        ChangeKind.INTERFACE_OPTIONS,
+    }
+)
+"""What is done to the ports of a VM."""
+
+
+def reshaped(
+    vm: VmRecord, old: VmGroup, new: VmGroup, kinds: Container[ChangeKind], pools: GroupPools
+) -> VmRecord:
+    """
+    Return *vm* as the *new* group wants it; *kinds* are the changes of its group.
+
+    Raises:
+        Refused: A static pool is too small.
+
+    """
+    moved = any(kind in kinds for kind in PORTS)
+    resized = ChangeKind.FLAVOR in kinds
+    if not (moved or resized):
+        return vm
+    before = vm.change or VmChange()
+    interfaces, removed = _rewired(vm, old, new, pools) if moved else (vm.interfaces, ())
+    if vm.state is VmState.UNDEF:  # nothing was ever asked of the VIM for it
+        return replace(vm, interfaces=interfaces)
+    change = VmChange(removed=(*before.removed, *removed), resized=before.resized or resized)
+    return replace(vm, interfaces=interfaces, change=change)
+
+
+def _rewired(
+    vm: VmRecord, old: VmGroup, new: VmGroup, pools: GroupPools
+) -> tuple[tuple[InterfaceRecord, ...], tuple[InterfaceRecord, ...]]:
+    """Return the interfaces that are to be, and those whose ports go."""
+    there = {each.nicid: each for each in vm.interfaces}
+    asked = {each.nicid: each for each in old.interfaces}
+    wanted: list[InterfaceRecord] = []
+    for want in new.interfaces:
+        kept = there.get(want.nicid)
+        if kept is None or replaced(asked[want.nicid], want):
+            wanted.append(interface_of(want, vm.seat, pools))
+        else:
+            wanted.append(replace(there.pop(want.nicid), admin_state_up=want.admin_state_up))
+    return tuple(wanted), tuple(there.values())
+
+
+def begun(vm: VmRecord, attempt: Attempt) -> VmRecord:
+    """Return *vm* with its change, if it has one and a server, under way."""
+    if vm.change is None or vm.server is None or vm.state not in updating.RESTING:
+        return vm
+    return replace(vm, attempt=attempt)
+
+
+def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: datetime) -> Step:
+    """The VIM has done it; a guest that was resized boots, and has yet to live."""
+    if not updating.is_changing(vm):
+        return unmoved(record)
+    assert vm.change is not None
+    done = replace(
+        vm,
+        interfaces=with_ports(vm.interfaces, server.ports),
+        host_id=server.host_id,
+        hostname=server.hostname,
+        change=None,
+        attempt=None,
+        unsure_until=None,
+    )
+    if vm.change.resized and vm.state is VmState.MONITOR_DISABLED and vm.recovery is None:
+        done = _booting(record, done, now)
+    after = given_back(with_vm(record, done), vm.change.removed)
+    told = tell_update.vm_updated(after, done, _update_type(record, vm))
+    return settled(record, after, (told,), now)
+
+
+def _booting(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
+    group = group_of(record, vm)
+    if not monitored(group):
+        return vm
+    state = next_state(VM_LIFECYCLE, vm.state, VmMove.MONITOR_ON)
+    return replace(vm, state=state, deadline=now + timedelta(seconds=group.bootup_time))
+
+
+def _update_type(record: DeploymentRecord, vm: VmRecord) -> str:
+    return record.update.types.get(vm.group, "") if record.update else ""
+
+
+def failed_once(
+    record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    """A refusal is final; anything else is asked again when nothing can turn up any more."""
+    assert vm.attempt is not None
+    if failure.final:
+        return _not_changed(record, vm, failure.error, now)
+    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
+    unsure = now + policy.settle if failure.reached else vm.unsure_until
+    tried = replace(vm, attempt=attempt, unsure_until=unsure)
+    if exhausted(attempt, now):
+        cause = causes.given_up(vm.vim, attempt, failure.error, now)
+        return _not_changed(record, tried, cause, now)
+    return Step(key=record.key, before=record, record=with_vm(record, tried))
+
+
+def server_lost(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """There is no server to be changed."""
+    return _not_changed(record, vm, "the VIM has no such server", now)
+
+
+def _not_changed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+    """The VM goes on as it is; what was to be done is remembered."""
+    after = updating.failed(with_vm(record, replace(vm, attempt=None)), causes.of_vm(vm, cause))
+    told = tell_update.vm_updated(after, vm, _update_type(record, vm), cause)
+    return settled(record, after, (told,), now)

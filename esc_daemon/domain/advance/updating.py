@@ -1,0 +1,117 @@
+"""How far an update has come: where its VMs are, and what becomes of their monitors."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.ids import Kind, parts_of
+from esc_daemon.domain.interruption import recovering
+from esc_daemon.domain.kpi import monitored
+from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.placing import group_of, ports_of
+from esc_daemon.domain.record import DeploymentRecord, UpdatePhase, VmRecord, VmTask
+from esc_daemon.domain.startup import Turn, never_started, turns
+from esc_daemon.domain.states import VM_LIFECYCLE, VmMove, VmState
+
+RESTING: Final = frozenset(
+    {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF, VmState.ERROR}
+)
+"""Where VMs are that nothing is done to."""
+
+
+def is_changing(vm: VmRecord) -> bool:
+    """Tell whether the VIM is asked to change the server of *vm*."""
+    return vm.change is not None and vm.attempt is not None and vm.state in RESTING
+
+
+def failed(record: DeploymentRecord, error: str) -> DeploymentRecord:
+    """Return *record* with its update failed for *error*, unless it has failed already."""
+    if record.update is None or record.update.error is not None:
+        return record
+    return replace(record, update=replace(record.update, error=error))
+
+
+def rests(record: DeploymentRecord) -> bool:
+    """Tell whether nothing of the update's present phase is under way."""
+    assert record.update is not None
+    stopped = record.update.error is not None
+    if record.update.phase is UpdatePhase.PREPARING and not stopped:
+        return False
+    turn = turns(record)
+    return all(
+        (stopped or turn.get(vm.group) is Turn.NEVER) if vm.state is VmState.UNDEF else _rests(vm)
+        for vm in record.vms.values()
+    )
+
+
+def is_clearing(record: DeploymentRecord) -> bool:
+    """Tell whether networks are all that is still to leave, and no VM keeps one of them."""
+    assert record.update is not None
+    if not record.leaving or record.update.phase is UpdatePhase.ARMING or not rests(record):
+        return False
+    names = {parts_of(key.name)[-1] for key, _ in record.leaving if key.kind is Kind.NETWORK}
+    return not any(port.network in names for port in ports_of(record.vms.values()))
+
+
+def _rests(vm: VmRecord) -> bool:
+    moves = vm.deadline is not None or recovering(vm) or is_changing(vm)
+    return vm.state in RESTING and not moves
+
+
+def failure(record: DeploymentRecord) -> str | None:
+    """Return why the update fails: its own error, or a VM that broke, or never began, under it."""
+    update = record.update
+    assert update is not None
+    broken = [
+        vm for vm in record.vms.values() if vm.state is VmState.ERROR and vm.id not in update.broken
+    ]
+    if update.error is None and broken:
+        more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
+        barred = never_started(record)
+        error = broken[0].error or "the VM failed"
+        return error + more + (f"; never started: {barred}" if barred else "")
+    if update.error is None and any(vm.state is VmState.UNDEF for vm in record.vms.values()):
+        return f"never started: {never_started(record)}"
+    return update.error
+
+
+def paused(vm: VmRecord) -> VmRecord:
+    """Return *vm*, if it is watched, with its monitors off for as long as the update works."""
+    if vm.state is not VmState.ALIVE:
+        return vm
+    state = next_state(VM_LIFECYCLE, vm.state, VmMove.MONITOR_OFF)
+    return replace(vm, state=state, task=VmTask.UPDATE)
+
+
+def armed(record: DeploymentRecord, now: datetime) -> DeploymentRecord:
+    """Return *record* with the monitors on that are to be on, and with those only."""
+    assert record.update is not None
+    changed = {
+        vm.id: after for vm in record.vms.values() if (after := _armed(record, vm, now)) is not vm
+    }
+    update = replace(record.update, phase=UpdatePhase.ARMING)
+    return replace(record, update=update, vms={**record.vms, **changed})
+
+
+def _armed(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
+    held = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE and vm.recovery is None
+    if not (held or vm.state in {VmState.ALIVE, VmState.MONITOR_UNSET}):
+        return vm
+    group = group_of(record, vm)
+    if monitored(group):
+        if held:
+            return _moved(vm, VmMove.MONITOR_RESUMED)
+        if vm.state is VmState.MONITOR_UNSET:
+            deadline = now + timedelta(seconds=group.bootup_time)
+            inert = _moved(vm, VmMove.MONITOR_ON)
+            return replace(inert, task=VmTask.UPDATE, deadline=deadline)
+        return vm
+    if held:
+        return _moved(vm, VmMove.MONITOR_UNWANTED)
+    if vm.state is VmState.ALIVE:
+        return _moved(_moved(vm, VmMove.MONITOR_OFF), VmMove.MONITOR_UNWANTED)
+    return vm
+
+
+def _moved(vm: VmRecord, move: VmMove) -> VmRecord:
+    return replace(vm, state=next_state(VM_LIFECYCLE, vm.state, move))

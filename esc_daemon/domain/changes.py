@@ -1,0 +1,284 @@
+"""
+What an edit changes of a deployment that stands, and how each kind of change is taken.
+
+`compared` looks, `TABLE` says; docs/update.md is drawn from the table.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.errors import Node
+from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.intent import AddressPool, Deployment, Interface, Network, VmGroup
+
+
+class How(StrEnum):
+    """When a change takes effect."""
+
+    AT_ONCE = "by this update"
+    REDEPLOY = "at the VM's next redeploy, and in VMs made from now on"
+    LATER = "in what happens from now on"
+    REFUSED = "refused"
+
+
+class ChangeKind(StrEnum):
+    """What may change."""
+
+    GROUP_ADDED = "a vm_group added"
+    GROUP_REMOVED = "a vm_group removed"
+    IMAGE = "image"
+    FLAVOR = "flavor"
+    LOCATOR = "locator"
+    TIMES = "bootup_time, recovery_wait_time, reboot_time"
+    KPIS = "KPIs, monitoring switched on or off"
+    RULES = "rules of KPIs"
+    RECOVERY = "recovery_policy"
+    DAY_ZERO = "day-0 files and their variables"
+    SCALING = "min_active, max_active, elastic"
+    POOLS = "static pools of addresses and MAC addresses"
+    INTERFACE_ADDED = "an interface added"
+    INTERFACE_REMOVED = "an interface removed"
+    INTERFACE_REPLACED = "network, type, model or addresses of an interface"
+    INTERFACE_OPTIONS = "port security, security groups, allowed addresses, admin state"
+    NETWORK_ADDED = "an ephemeral network added"
+    NETWORK_REMOVED = "an ephemeral network removed"
+    NETWORK = "properties of an ephemeral network"
+    SUBNET_ADDED = "a subnet of an ephemeral network added"
+    SUBNET_REMOVED = "a subnet of an ephemeral network removed"
+    SUBNET = "properties of a subnet of an ephemeral network"
+    STARTUP = "order of start (policies/startup)"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Rule:
+    """
+    How a kind of change is taken.
+
+    *does* says what comes of it or, where it is refused, what to do instead. *update_type* is the
+    vm_update_type of the VM_UPDATED that it brings each VM of its group; empty: it brings none.
+    """
+
+    how: How
+    does: str
+    update_type: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Change:
+    """One change; *path* leads from the deployment to its node."""
+
+    kind: ChangeKind
+    path: tuple[Node, ...]
+    group: VmGroupName | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """How it is taken."""
+        return TABLE[self.kind]
+
+
+_K = ChangeKind
+
+TABLE: Final[Mapping[ChangeKind, Rule]] = {
+    _K.GROUP_ADDED: Rule(how=How.AT_ONCE, does="its VMs are made, in the order of start"),
+    _K.GROUP_REMOVED: Rule(how=How.AT_ONCE, does="its VMs are removed"),
+    _K.IMAGE: Rule(how=How.REDEPLOY, does="no server is touched", update_type="IMAGE_UPDATED"),
+    _K.FLAVOR: Rule(
+        how=How.AT_ONCE,
+        does="its servers are resized, and guests boot; VM_UPDATED FAILURE where the VIM cannot",
+        update_type="FLAVOR_UPDATED",
+    ),
+    _K.LOCATOR: Rule(
+        how=How.REFUSED,
+        does="no VIM here can move a VM; add a vm_group with the new locator and remove this one",
+    ),
+    _K.TIMES: Rule(
+        how=How.LATER, does="the next wait is as long as it says", update_type="TIMES_UPDATED"
+    ),
+    _K.KPIS: Rule(
+        how=How.AT_ONCE, does="the monitors are armed anew", update_type="MONITORING_UPDATED"
+    ),
+    _K.RULES: Rule(
+        how=How.AT_ONCE, does="the monitors are armed anew", update_type="MONITORING_UPDATED"
+    ),
+    _K.RECOVERY: Rule(
+        how=How.LATER,
+        does="the next recovery goes by it",
+        update_type="RECOVERY_POLICY_UPDATED",
+    ),
+    _K.DAY_ZERO: Rule(how=How.REDEPLOY, does="no guest is touched", update_type="DAY0_UPDATED"),
+    _K.SCALING: Rule(
+        how=How.AT_ONCE,
+        does="a group with fewer VMs than min_active gets more; of one with more than max_active"
+        " those with the highest index leave",
+    ),
+    _K.POOLS: Rule(
+        how=How.LATER, does="VMs draw from it; refused while a VM has an address that it loses"
+    ),
+    _K.INTERFACE_ADDED: Rule(
+        how=How.AT_ONCE,
+        does="its servers get a port more; no day-0 file is written anew",
+        update_type="INTERFACE_UPDATED",
+    ),
+    _K.INTERFACE_REMOVED: Rule(
+        how=How.AT_ONCE, does="its ports are removed", update_type="INTERFACE_UPDATED"
+    ),
+    _K.INTERFACE_REPLACED: Rule(
+        how=How.AT_ONCE,
+        does="its ports are removed, and other ones plugged in",
+        update_type="INTERFACE_UPDATED",
+    ),
+    _K.INTERFACE_OPTIONS: Rule(
+        how=How.AT_ONCE,
+        does="its ports change in place",
+        update_type="INTERFACE_UPDATED",
+    ),
+    _K.NETWORK_ADDED: Rule(
+        how=How.AT_ONCE,
+        does="it is made before all else; refused while a VM is in another network of that name",
+    ),
+    _K.NETWORK_REMOVED: Rule(
+        how=How.AT_ONCE,
+        does="it is removed when no VM is in it any more; refused while an interface names it",
+    ),
+    _K.NETWORK: Rule(
+        how=How.REFUSED, does="add a network of another name and move the interfaces there"
+    ),
+    _K.SUBNET_ADDED: Rule(how=How.AT_ONCE, does="it is made; VMs that are there get no address"),
+    _K.SUBNET_REMOVED: Rule(
+        how=How.AT_ONCE,
+        does="it is removed; refused while an interface names it or a VM has an address of it",
+    ),
+    _K.SUBNET: Rule(how=How.REFUSED, does="add a subnet of another name and remove this one"),
+    _K.STARTUP: Rule(how=How.LATER, does="VMs that are made from now on follow it"),
+}
+"""Each kind of change."""
+
+_OF_GROUP: Final[Mapping[str, tuple[ChangeKind, str]]] = {
+    "image": (_K.IMAGE, "image"),
+    "flavor": (_K.FLAVOR, "flavor"),
+    "locator": (_K.LOCATOR, "locator"),
+    "bootup_time": (_K.TIMES, "bootup_time"),
+    "recovery_wait_time": (_K.TIMES, "recovery_wait_time"),
+    "reboot_time": (_K.TIMES, "reboot_time"),
+    "kpis": (_K.KPIS, "kpi_data"),
+    "monitoring_enabled": (_K.KPIS, "kpi_data"),
+    "rules": (_K.RULES, "rules"),
+    "recovery": (_K.RECOVERY, "recovery_policy"),
+    "day_zero": (_K.DAY_ZERO, "config_data"),
+}
+"""Fields of a group that are compared as a whole: the kind of the change, the node."""
+
+_OF_SCALING: Final = ("min_active", "max_active", "elastic")
+_OF_PORT: Final[Mapping[str, Any]] = {
+    "port_security_enabled": None,
+    "security_groups": (),
+    "allowed_networks": (),
+    "allowed_addresses": (),
+    "admin_state_up": True,
+}
+"""What changes of a port in place, as it is where nothing is said."""
+
+
+def compared(old: Deployment, new: Deployment) -> tuple[Change, ...]:
+    """Return what differs; nothing where only the order of lists does."""
+    return (
+        *_networks(old.networks, new.networks),
+        *_groups(old.groups, new.groups),
+        *_startup(old, new),
+    )
+
+
+def replaced(old: Interface, new: Interface) -> bool:
+    """Tell whether *new* asks for another port than *old*."""
+    return replace(old, **_OF_PORT) != replace(new, **_OF_PORT)
+
+
+def _networks(old: Sequence[Network], new: Sequence[Network]) -> Iterator[Change]:
+    before, after = {each.name: each for each in old}, {each.name: each for each in new}
+    for name in dict.fromkeys((*before, *after)):
+        path = Node("networks"), Node("network", name)
+        if name not in after:
+            yield Change(kind=_K.NETWORK_REMOVED, path=path)
+        elif name not in before:
+            yield Change(kind=_K.NETWORK_ADDED, path=path)
+        elif before[name] != after[name]:
+            if replace(before[name], subnets=()) != replace(after[name], subnets=()):
+                yield Change(kind=_K.NETWORK, path=path)
+            yield from _subnets(before[name], after[name], path)
+
+
+def _subnets(old: Network, new: Network, path: tuple[Node, ...]) -> Iterator[Change]:
+    before, after = ({each.name: each for each in net.subnets} for net in (old, new))
+    for name in dict.fromkeys((*before, *after)):
+        at = *path, Node("subnet", name)
+        if name not in after:
+            yield Change(kind=_K.SUBNET_REMOVED, path=at)
+        elif name not in before:
+            yield Change(kind=_K.SUBNET_ADDED, path=at)
+        elif before[name] != after[name]:
+            yield Change(kind=_K.SUBNET, path=at)
+
+
+def _groups(old: Sequence[VmGroup], new: Sequence[VmGroup]) -> Iterator[Change]:
+    before, after = {each.name: each for each in old}, {each.name: each for each in new}
+    for name in dict.fromkeys((*before, *after)):
+        path = (Node("vm_group", name),)
+        if name not in after:
+            yield Change(kind=_K.GROUP_REMOVED, path=path, group=name)
+        elif name not in before:
+            yield Change(kind=_K.GROUP_ADDED, path=path, group=name)
+        elif before[name] != after[name]:
+            yield from _group(before[name], after[name])
+
+
+def _group(old: VmGroup, new: VmGroup) -> Iterator[Change]:
+    at = Node("vm_group", new.name)
+    for field, (kind, node) in _OF_GROUP.items():
+        if getattr(old, field) != getattr(new, field):
+            yield Change(kind=kind, path=(at, Node(node)), group=new.name)
+    scaling = at, Node("scaling")
+    for field in _OF_SCALING:
+        if getattr(old.scaling, field) != getattr(new.scaling, field):
+            yield Change(kind=_K.SCALING, path=(*scaling, Node(field)), group=new.name)
+    for node, was, now in (
+        ("static_ip_address_pool", old.scaling.address_pools, new.scaling.address_pools),
+        ("static_mac_address_pool", old.scaling.mac_pools, new.scaling.mac_pools),
+    ):
+        if _by_network(was) != _by_network(now):
+            yield Change(kind=_K.POOLS, path=(*scaling, Node(node)), group=new.name)
+    yield from _interfaces(old, new)
+
+
+def _by_network(pools: Sequence[AddressPool]) -> Mapping[str, AddressPool]:
+    return {pool.network: pool for pool in pools}
+
+
+def _interfaces(old: VmGroup, new: VmGroup) -> Iterator[Change]:
+    before, after = ({each.nicid: each for each in group.interfaces} for group in (old, new))
+    for nicid in sorted(before.keys() | after.keys()):
+        path = (
+            Node("vm_group", new.name),
+            Node("interfaces"),
+            Node("interface", str(nicid), "nicid"),
+        )
+        if nicid not in after:
+            kind = _K.INTERFACE_REMOVED
+        elif nicid not in before:
+            kind = _K.INTERFACE_ADDED
+        elif before[nicid] == after[nicid]:
+            continue
+        elif replaced(before[nicid], after[nicid]):
+            kind = _K.INTERFACE_REPLACED
+        else:
+            kind = _K.INTERFACE_OPTIONS
+        yield Change(kind=kind, path=path, group=new.name)
+
+
+def _startup(old: Deployment, new: Deployment) -> Iterator[Change]:
+    before, after = ({each.group: each for each in deployment.startup} for deployment in (old, new))
+    if before != after:
+        yield Change(kind=_K.STARTUP, path=(Node("policies"),))
