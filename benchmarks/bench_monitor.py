@@ -123,7 +123,7 @@ async def measure(options: argparse.Namespace, *, one_by_one: bool) -> bool:
     lost: list[str] = []
     monitor = Monitor(
         select(measured),
-        lambda server, _name, holds, _value: None if holds else lost.append(server.vm),
+        lambda server, _name, holds, _value, _blind: None if holds else lost.append(server.vm),
     )
     before = used()
     for watch in watches(options.targets, options.interval):

@@ -43,11 +43,16 @@ _NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Crossing:
-    """A KPI became true or false; *value* is the sample as text, empty when there was none."""
+    """
+    A KPI became true or false; *value* is the sample as text, empty when there was none.
+
+    *blind*: it is false because nothing could be measured, which says nothing of the guest.
+    """
 
     event_name: str
     holds: bool
     value: str
+    blind: bool = False
 
 
 @quick
@@ -57,12 +62,15 @@ class Counter:
     How often the latest outcome of a KPI was seen in a row, and which one was last told.
 
     *count* stops at the number of occurrences that is asked for: a counter is a small value
-    that no longer changes while nothing changes.
+    that no longer changes while nothing changes. *measured* are those of them that were no
+    blindness, *blind*: what was last told was.
     """
 
     outcome: bool | None = None
     count: int = 0
+    measured: int = 0
     told: bool | None = None
+    blind: bool = False
 
 
 FRESH: Final = Counter()
@@ -118,25 +126,37 @@ def text(value: float | str | None) -> str:
 
 
 def observe(
-    counter: Counter, kpi: Kpi, value: float | str | None
+    counter: Counter, kpi: Kpi, value: float | str | None, *, blind: bool = False
 ) -> tuple[Counter, Crossing | None]:
     """
     Return the counter after one more sample, and the crossing if that makes one.
 
     No sample (None) is the outcome FALSE whatever the condition: who does not answer is not
-    alive. Without continuous_alarm only a change is a crossing, and a fresh counter's first
+    alive. *blind*: there is none because nothing could be measured. That counts as FALSE too, but
+    the crossing says so, and once the occurrences are reached by silence alone it is told again.
+    Without continuous_alarm only a change is a crossing, and a fresh counter's first
     result is a change either way; with it every poll is one once the occurrences are reached.
     """
     outcome = value is not None and compare(kpi, value)
     needed = max(1, kpi.occurrences_true if outcome else kpi.occurrences_false)
-    count = min(needed, counter.count + 1 if counter.outcome is outcome else 1)
-    crossed = count == needed and (kpi.collector.continuous_alarm or counter.told is not outcome)
-    told = outcome if crossed else counter.told
-    if (outcome, count, told) != (counter.outcome, counter.count, counter.told):
-        counter = Counter(outcome=outcome, count=count, told=told)
+    before = counter if counter.outcome is outcome else FRESH
+    count = min(needed, before.count + 1)
+    measured = min(needed, before.measured + (not blind))
+    blind = blind or measured < needed
+    changed = counter.told is not outcome or (counter.blind and not blind)
+    crossed = count == needed and (kpi.collector.continuous_alarm or changed)
+    after = Counter(
+        outcome=outcome,
+        count=count,
+        measured=measured,
+        told=outcome if crossed else counter.told,
+        blind=blind if crossed else counter.blind,
+    )
+    if after == counter:
+        after = counter
     if not crossed:
-        return counter, None
-    return counter, Crossing(event_name=kpi.event_name, holds=outcome, value=text(value))
+        return after, None
+    return after, Crossing(event_name=kpi.event_name, holds=outcome, value=text(value), blind=blind)
 
 
 def actions(rules: Iterable[Rule], event_name: str, *, holds: bool) -> tuple[RuleAction, ...]:

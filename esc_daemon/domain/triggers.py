@@ -171,12 +171,17 @@ class LeftoversRetried:
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class KpiCrossed:
-    """A KPI of this server became true or false (after its occurrences)."""
+    """
+    A KPI of this server became true or false (after its occurrences).
+
+    *blind*: it is false because nothing could be measured, not because the guest is silent.
+    """
 
     server: ServerKey
     event_name: str
     holds: bool
     value: str = ""
+    blind: bool = False
 
 
 @quick

@@ -240,11 +240,20 @@ class Performer:
         detail = excerpt(found.detail)
         return VimChecked(connector=check.connector, status=found.status, detail=detail)
 
-    def _crossed(self, server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's signature
+    def _crossed(
+        self,
+        server: ServerKey,
+        event_name: str,
+        holds: bool,  # noqa: FBT001  the monitor's signature
+        value: str,
+        blind: bool = False,  # noqa: FBT001, FBT002  as above
+    ) -> None:
         key = self._watched.get(server.vm)
         if key is not None:
             self._log_crossing(key, server, event_name, holds=holds, value=value)
-            crossed = KpiCrossed(server=server, event_name=event_name, holds=holds, value=value)
+            crossed = KpiCrossed(
+                server=server, event_name=event_name, holds=holds, value=value, blind=blind
+            )
             self._tell(key, crossed)
 
     def _log_crossing(

@@ -49,13 +49,18 @@ OVERDUE_SECONDS: Final = 1.0
 """How much later than it said a batch collector may answer before it counts as silence."""
 
 _LONGEST_DETAIL: Final = 200
+_SILENCE: Final = TimeoutError.__name__
+"""The trouble of a guest that did not answer in time: all others are the collector's."""
 _NOBODY: Final = "none"
 """Among the figures, where there is no collector for a metric."""
 
 _NOTHING: Final[Mapping[str, str | None]] = MappingProxyType({})
 
-OnCrossing = Callable[[ServerKey, str, bool, str], None]
-"""Told of a crossing: the server, the KPI's event name, whether it holds, the value as text."""
+OnCrossing = Callable[[ServerKey, str, bool, str, bool], None]
+"""
+Told of a crossing: the server, the KPI's event name, whether it holds, the value as text, and
+whether it does not hold only because nothing could be measured.
+"""
 
 log = structlog.get_logger()
 
@@ -273,16 +278,18 @@ class Monitor:
         if trouble != probe.trouble:
             self._note(probe, trouble, detail, turn.collector if turn else _NOBODY)
         told = probe.counter.told
-        probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value)
+        blind = trouble is not None and trouble != _SILENCE
+        probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value, blind=blind)
         if crossing is None:
             return
         self.crossings += 1
-        if crossing.holds is not told:
+        if crossing.holds is not told:  # not again where blindness became silence
             log.info(
                 "monitor.crossed",
                 **_about(probe),
                 holds=crossing.holds,
                 value=crossing.value,
+                blind=crossing.blind,
                 detail=detail,
             )
         probe.held = probe.held or crossing.holds
@@ -299,7 +306,13 @@ class Monitor:
 
     def _tell(self, target: Target, crossing: kpis.Crossing) -> None:
         try:
-            self._on_crossing(target.server, crossing.event_name, crossing.holds, crossing.value)
+            self._on_crossing(
+                target.server,
+                crossing.event_name,
+                crossing.holds,
+                crossing.value,
+                crossing.blind,
+            )
         except Exception:
             # The listener's fault must not end the worker, which serves other servers too.
             log.exception("monitor.crossing_lost", **target.log_ids, kpi=crossing.event_name)

@@ -213,6 +213,22 @@ def test_a_group_that_waits_for_a_healed_vm_has_its_turn(*, own: bool) -> None:
     assert world.deployment(SHOP).state is ServiceState.ACTIVE
 
 
+def test_who_cannot_measure_recovers_nobody() -> None:
+    # given
+    world = alive(policy())
+    vm = the_vm(world)
+    key = ServerKey(vm.id, vm.generation)
+    # when
+    world.tell(SHOP, KpiCrossed(server=key, event_name="VM_ALIVE", holds=False, blind=True))
+    world.rest()
+    # then
+    assert world.types() == []
+    assert the_vm(world) is vm
+    # and silence that follows is no blindness
+    cross(world, holds=False)
+    assert world.types()[0] == INIT
+
+
 def test_several_vms_are_healed_side_by_side() -> None:
     world = alive(policy("REDEPLOY_ONLY"), vms=3)
     for index in range(3):

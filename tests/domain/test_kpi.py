@@ -267,6 +267,48 @@ def test_crossings_are_those_of_a_recount_from_the_beginning(
     assert crossed == expected
 
 
+def crossings(kpi: Kpi, story: str) -> list[tuple[int, str]]:
+    """Tell which samples of *story* crossed (u up, d down, b nothing measured), and to what."""
+    counter, found = FRESH, []
+    for n, what in enumerate(story):
+        value = {"u": UP, "d": DOWN, "b": None}[what]
+        counter, crossing = observe(counter, kpi, value, blind=what == "b")
+        if crossing is not None:
+            found.append((n, "u" if crossing.holds else "b" if crossing.blind else "d"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ("ubbb", [(0, "u"), (2, "b")]),
+        ("ubbdd", [(0, "u"), (2, "b"), (4, "d")]),
+        ("udbbdb", [(0, "u"), (2, "b"), (4, "d")]),
+        ("uddbbb", [(0, "u"), (2, "d")]),
+        ("ubbubbd", [(0, "u"), (2, "b"), (3, "u"), (5, "b")]),
+        ("ubudubdu", [(0, "u"), (6, "b"), (7, "u")]),
+    ],
+)
+def test_false_is_blindness_until_silence_alone_is_long_enough(
+    story: str, expected: list[tuple[int, str]]
+) -> None:
+    assert crossings(needing(1, 2), story) == expected
+
+
+def test_a_continuous_alarm_says_at_each_poll_whether_it_was_blind() -> None:
+    found = crossings(needing(1, 2, continuous=True), "ddbdbbu")
+    assert found == [(1, "d"), (2, "b"), (3, "d"), (4, "b"), (5, "b"), (6, "u")]
+
+
+@given(story=st.text("udb", max_size=30), false=st.integers(1, 4), continuous=st.booleans())
+def test_silence_is_told_only_after_so_many_measures_since_the_last_life(
+    *, story: str, false: int, continuous: bool
+) -> None:
+    for n, what in crossings(needing(1, false, continuous=continuous), story):
+        if what == "d":
+            assert story[: n + 1].rpartition("u")[2].count("d") >= false
+
+
 LOG = RuleAction(when=RuleWhen.ALWAYS, name="log")
 BOOTED = RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh")
 RECOVER = RuleAction(when=RuleWhen.FALSE, name="recover autohealing")

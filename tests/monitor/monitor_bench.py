@@ -91,6 +91,8 @@ class Bench:
     """Makes monitors over one loop and keeps their crossings with the time of each."""
 
     crossings: list[tuple[float, ServerKey, str, bool, str]] = field(default_factory=list)
+    blind: list[bool] = field(default_factory=list)
+    """Of each crossing, whether nothing could be measured."""
     made: list[Monitor] = field(default_factory=list)
 
     def monitor(self, collector: AnyCollector | None, workers: int = 512) -> Monitor:
@@ -99,7 +101,14 @@ class Bench:
     def monitor_of(self, select: Select, workers: int = 512) -> Monitor:
         loop = asyncio.get_running_loop()
 
-        def told(server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001
+        def told(
+            server: ServerKey,
+            event_name: str,
+            holds: bool,  # noqa: FBT001
+            value: str,
+            blind: bool,  # noqa: FBT001
+        ) -> None:
+            self.blind.append(blind)
             self.crossings.append((loop.time(), server, event_name, holds, value))
 
         self.made.append(Monitor(select, told, workers=workers))

@@ -431,3 +431,30 @@ async def test_a_run_repeats_exactly() -> None:
     # then
     assert runs[0]
     assert runs[0] == runs[1]
+
+
+async def test_what_cannot_be_measured_is_told_as_blindness(bench: Bench) -> None:
+    # given: a guest that is up, then no privilege, then a guest that is silent, then a hanging call
+    class Moody(Scripted):
+        async def sample(self, question: Question) -> Sample:
+            now = asyncio.get_running_loop().time()
+            if 10 <= now < 20:
+                raise CollectorError("no privilege")
+            if now >= 40:
+                await asyncio.Event().wait()
+            return Sample(value=100.0 if now < 10 or now >= 30 else None)
+
+    monitor = bench.monitor(Moody())
+    # when
+    monitor.arm(a_watch())
+    await asyncio.sleep(60)
+    # then: silence is told although the KPI was false already; a time-out is silence too
+    assert bench.outcomes() == [True, False, False, True, False]
+    assert bench.blind == [False, True, False, False, False]
+
+
+async def test_a_kpi_that_nobody_measures_is_blind(bench: Bench) -> None:
+    monitor = bench.monitor(None)
+    monitor.arm(a_watch())
+    await asyncio.sleep(5)
+    assert bench.blind == [True]

@@ -30,7 +30,8 @@ def kpi_crossed(
     """
     Life is what the KPI with the TRUE rule says, not the VM's power state.
 
-    A VM that other groups wait for has booted when it lives and all that they wait for came true.
+    Blindness ends no life: only while a VM boots its time runs out all the same. A VM that other
+    groups wait for has booted when it lives and all that they wait for came true.
     """
     vm = record.vms.get(crossed.server.vm)
     if vm is None or vm.generation != crossed.server.generation or record.intent is None:
@@ -42,8 +43,8 @@ def kpi_crossed(
         for action in actions(group_of(record, vm).rules, crossed.event_name, holds=crossed.holds)
     }
     if not crossed.holds:
-        if Effect.RECOVER not in follows:
-            return unmoved(record)
+        if crossed.blind or Effect.RECOVER not in follows:
+            return unmoved(record)  # who cannot measure knows nothing of the VM
         return heal.life_lost(record, vm, crossed.event_name, now, policy)
     step = _holds(record, vm, crossed.event_name, now, policy)
     return step if step.moved else scale.asked(record, vm, follows, now, policy)
