@@ -14,6 +14,7 @@ import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -269,6 +270,46 @@ class ScalingSettings(_Section):
     )
 
 
+class HealingSettings(_Section):
+    """When lost VMs are recovered, and how many at a time."""
+
+    guard: bool = Field(
+        default=True, description="healing is held when many VMs seem to be lost at once"
+    )
+    guard_percent: int = Field(
+        default=50,
+        ge=1,
+        le=100,
+        description="of the VMs of a host, of a VIM or of all; more than so many are too many",
+    )
+    guard_least: int = Field(
+        default=5, ge=1, description="VMs; fewer that are lost are not too many"
+    )
+    guard_window: Patience | None = Field(
+        default=None,
+        description="time within which losses count together; none: a poll and its time-out",
+    )
+    guard_seconds: Patience = Field(
+        default=1800, description="time after which healing is held no longer, seconds"
+    )
+    check_addresses: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+        description="addresses that are pinged before healing; while none answers it is held",
+    )
+    recoveries_per_host: int = Field(
+        default=10, ge=0, description="recoveries under way on one host; 0: any number"
+    )
+    recoveries_per_vim: int = Field(
+        default=100, ge=0, description="recoveries under way in one VIM; 0: any number"
+    )
+
+    @field_validator("check_addresses")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_address(each)) for each in value)
+
+
 def default_data_dir() -> Path:
     """Return ``/var/lib/esc_daemon`` for root, else a directory in XDG_STATE_HOME."""
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
@@ -314,6 +355,7 @@ class Settings(BaseSettings):
     day0: Day0Settings = Day0Settings()
     monitor: MonitorSettings = MonitorSettings()
     scaling: ScalingSettings = ScalingSettings()
+    healing: HealingSettings = HealingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from esc_nc_cli.commands import actions, configure, follow, leftovers, retrieve, send
+from esc_nc_cli.commands import actions, configure, follow, guard, leftovers, retrieve, send
 from esc_nc_cli.discover import Options
 from esc_nc_cli.options import FILE, SECONDS
 from esc_nc_cli.shell import EXIT_STATUS, Commands, Shell
@@ -79,6 +79,6 @@ def main(  # noqa: PLR0913  one parameter an option
     ctx.obj = Shell(options=options, seconds=seconds, verbose=verbose, words=words)
 
 
-for _room in (configure, retrieve, actions, leftovers, send, follow):
+for _room in (configure, retrieve, actions, leftovers, guard, send, follow):
     for _command in _room.COMMANDS:
         main.add_command(_command)

@@ -36,6 +36,7 @@ ACTIONS = frozenset(
     {
         *("serviceAction", "vmAction", "recoveryVmAction"),
         *("hostAction", "vmBackupAction", "snapshotAction", "leftoverAction"),
+        "recoveryGuardAction",
     }
 )
 """RPCs of ESC's data model."""

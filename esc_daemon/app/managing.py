@@ -11,17 +11,17 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from esc_daemon.app.measuring import measuring
+from esc_daemon.app.measuring import measuring, sight
 from esc_daemon.app.simulator import simulator_page
 from esc_daemon.dayzero.base import DayZeroReader, FileServers
 from esc_daemon.dayzero.reader import day_zero_reader
-from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.policy import GuardPolicy, Policy
 from esc_daemon.domain.secrets import opened_connector
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.settings import ScalingSettings, Settings, VimSettings
+from esc_daemon.settings import HealingSettings, ScalingSettings, Settings, VimSettings
 from esc_daemon.store.base import Store
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -51,8 +51,8 @@ def reader_of_day_zero(
     )
 
 
-def policy_of(vim: VimSettings, scaling: ScalingSettings) -> Policy:
-    """Return how patient the operator wants us to be with a VIM, and between two scalings."""
+def policy_of(vim: VimSettings, scaling: ScalingSettings, healing: HealingSettings) -> Policy:
+    """Return how patient we are with a VIM and between two scalings, and how careful in healing."""
     return Policy(
         give_up_after=timedelta(seconds=vim.give_up_after),
         first_pause=timedelta(seconds=vim.first_pause),
@@ -63,6 +63,21 @@ def policy_of(vim: VimSettings, scaling: ScalingSettings) -> Policy:
         check_pause=timedelta(seconds=vim.check_seconds),
         recheck_pause=timedelta(seconds=vim.recheck_seconds),
         scaling_pause=timedelta(seconds=scaling.cooldown),
+        guard=guard_of(healing),
+    )
+
+
+def guard_of(healing: HealingSettings) -> GuardPolicy:
+    """Return when the operator wants healing to be held."""
+    window = healing.guard_window
+    return GuardPolicy(
+        on=healing.guard,
+        share=healing.guard_percent / 100,
+        least=healing.guard_least,
+        window=None if window is None else timedelta(seconds=window),
+        longest=timedelta(seconds=healing.guard_seconds),
+        per_host=healing.recoveries_per_host,
+        per_vim=healing.recoveries_per_vim,
     )
 
 
@@ -87,7 +102,8 @@ async def engine_of(
         now=Clock(asyncio.get_running_loop()).now,
         monitor=partial(Monitor, measuring(vims, stack, settings)),
         day_zero=day_zero,
-        policy=policy_of(settings.vim, settings.scaling),
+        policy=policy_of(settings.vim, settings.scaling, settings.healing),
+        reachable=sight(stack, settings.healing),
         last_event=await store.last_event(),
     )
     stack.push_async_callback(engine.close)

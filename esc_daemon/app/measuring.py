@@ -19,7 +19,8 @@ from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.snmp import Snmp
 from esc_daemon.monitor.collectors.vim import VimMetrics
 from esc_daemon.monitor.measured import Measured
-from esc_daemon.settings import Settings
+from esc_daemon.monitor.sight import CheckAddresses
+from esc_daemon.settings import HealingSettings, Settings
 from esc_daemon.vim.base import GuestProbe
 from esc_daemon.vim.simulator.connector import has_real_guests
 
@@ -46,6 +47,15 @@ def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
         SimulatedGuests(simulated, catalogue, vims.guests_at_hand),
         measured,
     )
+
+
+def sight(stack: AsyncExitStack, healing: HealingSettings) -> CheckAddresses | None:
+    """Return what looks whether the manager's own check addresses answer; None: there are none."""
+    if not healing.check_addresses:
+        return None
+    icmp = Icmp()
+    stack.callback(icmp.close)
+    return CheckAddresses(icmp, healing.check_addresses)
 
 
 def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:

@@ -19,6 +19,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
         (
             *("serviceAction", "vmAction", "recoveryVmAction"),
             *("hostAction", "vmBackupAction", "snapshotAction", "leftoverAction"),
+            "recoveryGuardAction",
         ),
         _ACTION,
     ),

@@ -12,6 +12,7 @@ from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.escevent import interfaces
 from esc_daemon.datamodel.life import life
 from esc_daemon.datamodel.markup import inner, leaf
+from esc_daemon.domain.guard import Hold, Scope, Why
 from esc_daemon.domain.ids import parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.record import (
@@ -92,6 +93,20 @@ def vim_connector(record: ConnectorRecord, *, default: bool) -> str:
         leaf("status_message", record.message),
         leaf("default", default),
         leaf("next_check", record.next_check and record.next_check.isoformat()),
+    )
+
+
+def hold(scope: Scope, held: Hold) -> str:
+    """Return one entry of ``recovery_guard``."""
+    return inner(
+        "hold",
+        leaf("reason", scope.why),
+        leaf("vim_id", scope.vim),
+        leaf("hostname", scope.host),
+        leaf("monitored", scope.watched) if scope.why is Why.SHARE else "",
+        leaf("since", held.since.isoformat()),
+        leaf("lost", held.lost),
+        leaf("vms", held.number),
     )
 
 

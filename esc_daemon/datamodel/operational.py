@@ -7,7 +7,7 @@ Who holds the records is not known here: `Records` is what is asked of him.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, starmap
 from typing import Final, Protocol, TypeGuard
 
 from esc_daemon.datamodel import opdata
@@ -16,6 +16,7 @@ from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.selection import Step
 from esc_daemon.domain.connectors import Connectors
+from esc_daemon.domain.guard import Holds
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import subnets_of
@@ -89,9 +90,15 @@ def _compares_more_than_status(step: Step) -> bool:
 class Operational:
     """Renders opdata from the records."""
 
-    def __init__(self, records: Records, stats: Callable[[], opdata.Stats]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        stats: Callable[[], opdata.Stats],
+        holds: Callable[[], Holds] = dict,
+    ) -> None:
         self._records = records
         self._stats = stats
+        self._holds = holds
 
     def pieces(self, part: Part | None = EVERYTHING) -> Iterator[bytes]:
         """
@@ -124,6 +131,7 @@ class Operational:
         yield opdata.stats(self._stats())
         root = list(self._records.records_under(None))
         yield from self._vims([each for each in root if is_connector(each)])
+        yield from _contained("recovery_guard", starmap(opdata.hold, self._holds().items()))
         yield from _contained("networks", map(self._network, filter(is_network, root)))
         images = (partial(opdata.image, each) for each in root if is_image(each))
         yield from _contained("images", images)

@@ -3,6 +3,7 @@
 from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.domain.ids import VimId
 from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
 from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.requests import RecoveryVmAction, ServiceAction, VmAction
@@ -51,3 +52,9 @@ def recovery_vm_action(rpc: etree._Element) -> RecoveryVmAction:
 
 def _given(rpc: etree._Element, leaf: str) -> str:
     return (rpc.findtext(qualified(NAMESPACE, leaf)) or "").strip()
+
+
+def recovery_guard_release(rpc: etree._Element) -> VimId | None:
+    """Return in which VIM a valid recoveryGuardAction releases what is held, None: everywhere."""
+    vim = _given(rpc, "vimId")
+    return VimId(vim) if vim else None

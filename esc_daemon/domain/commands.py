@@ -8,6 +8,7 @@ to a VIM may have taken effect already.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from esc_daemon.domain.changed import quick
@@ -237,6 +238,37 @@ class Watch:
         return watch_slot(self.server.vm)
 
 
+def permit_slot(vm: VmId) -> str:
+    """Return the slot of the permit of *vm*."""
+    return f"permit {vm}"
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Permit:
+    """
+    Leave to recover a VM, held from before its recovery begins to its end (ruling 18).
+
+    Answered by RecoveryPermitted where it has not *begun*. *since* is when the VM was lost;
+    *lived*: it was alive until then, *watched*: it has KPIs. *window* is how many seconds later
+    another VM may be known to be lost by what ended this one's life.
+    """
+
+    vim: VimId
+    host: str
+    server: ServerKey
+    since: datetime
+    begun: bool = False
+    lived: bool = field(default=True, compare=False)
+    watched: bool = field(default=True, compare=False)
+    window: float = field(default=0.0, compare=False)
+
+    @property
+    def slot(self) -> str:
+        """One recovery of a VM at a time."""
+        return permit_slot(self.server.vm)
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class CheckVim:
@@ -253,4 +285,4 @@ class CheckVim:
 
 ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer | UpdateServer
 VimCall = ServerCall | EnsureResource | RemoveResource
-Command = Await | VimCall | Watch | CheckVim
+Command = Await | VimCall | Watch | Permit | CheckVim

@@ -48,6 +48,7 @@ class Request(StrEnum):
     SCALE_IN = "scaling in"
 
 
+_BEFORE: Final = frozenset({RecoveryPhase.HELD, RecoveryPhase.NEEDED})
 _R = Request
 _A = Activity
 _ACTIVE: Final = frozenset(Request) - {_R.START}
@@ -115,8 +116,8 @@ def activity(record: DeploymentRecord) -> Activity:
 
 
 def recovering(vm: VmRecord) -> bool:
-    """Tell whether a recovery of *vm* is under way; one that the operator is to begin is not."""
-    return vm.recovery is not None and vm.recovery.phase is not RecoveryPhase.NEEDED
+    """Tell whether a recovery of *vm* is under way; one that is yet to begin is not."""
+    return vm.recovery is not None and vm.recovery.phase not in _BEFORE
 
 
 def watched(vm: VmRecord) -> bool:

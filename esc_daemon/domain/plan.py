@@ -18,6 +18,7 @@ from esc_daemon.domain.commands import (
     Command,
     EnsureResource,
     EnsureServer,
+    Permit,
     RemoveResource,
     RemoveServer,
     SwitchServer,
@@ -26,6 +27,7 @@ from esc_daemon.domain.commands import (
     Watch,
 )
 from esc_daemon.domain.day_zero import configured
+from esc_daemon.domain.guard import window
 from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.interruption import Request, takes, watched
@@ -44,12 +46,14 @@ from esc_daemon.domain.record import (
     DefaultConnectorRecord,
     DeploymentRecord,
     Record,
+    RecoveryPhase,
     ResourceRecord,
     UpdatePhase,
     VmRecord,
 )
 from esc_daemon.domain.specs import Power
 from esc_daemon.domain.states import (
+    MONITORED_VM_STATES,
     ResourceState,
     ServiceState,
     VmState,
@@ -147,6 +151,7 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
         yield _await(record, Until.READY, needed_by(record)), None
     for vm in record.vms.values():
         yield from _vm(record, vm, now)
+    yield from _permits(record)
     if record.state is ServiceState.UNDEPLOYING and not record.vms:
         yield _await(record, Until.GONE, (*record.owned, *record.leaving)), None
     elif record.update is not None and record.update.phase is UpdatePhase.CLEARING:
@@ -170,6 +175,28 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
         yield _switching(vm, key, vm.power, now)
     elif watched(vm):
         yield _watch(record, vm, key), vm.deadline
+
+
+def _permits(record: DeploymentRecord) -> Iterator[_Due]:
+    """Whoever is recovered holds a permit; who is to be asks for one once it can be used."""
+    lost = [vm for vm in record.vms.values() if vm.recovery is not None]
+    can_begin = bool(lost) and takes(record, Request.HEAL)
+    for vm in lost:
+        assert vm.recovery is not None
+        begun = vm.recovery.phase is not RecoveryPhase.HELD
+        if vm.recovery.phase is RecoveryPhase.NEEDED or not (begun or can_begin):
+            continue
+        permit = Permit(
+            vim=vm.vim,
+            host=vm.recovery.hostname or vm.recovery.host_id,
+            server=ServerKey(vm.id, vm.generation),
+            since=vm.recovery.began,
+            begun=begun,
+            lived=vm.state is not VmState.INERT,
+            watched=vm.state in MONITORED_VM_STATES,
+            window=window(group_of(record, vm), vm.recovery.event_name),
+        )
+        yield permit, None
 
 
 def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Due:

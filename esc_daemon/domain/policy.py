@@ -1,6 +1,6 @@
-"""How patient we are with a VIM: the numbers behind attempts, back-off and give-up."""
+"""How patient we are: the numbers behind attempts, back-off, give-up, and behind healing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zlib import crc32
 
@@ -8,16 +8,36 @@ from esc_daemon.domain.changed import quick, replace
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class GuardPolicy:
+    """
+    When healing is held, and how much of it may be under way.
+
+    *share* (0 to 1) is that of the VMs of a host, a VIM or all, *least* the number of VMs below
+    which a loss is none of many. *window* is the time within which losses count as one, None: a
+    poll of the KPI and its time-out. A hold lasts *longest* at most. *per_host* and *per_vim*
+    limit the recoveries under way, 0: not at all.
+    """
+
+    on: bool = True
+    share: float = 0.5
+    least: int = 5
+    window: timedelta | None = None
+    longest: timedelta = timedelta(minutes=30)
+    per_host: int = 10
+    per_vim: int = 100
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Policy:
     """
-    Budgets of one VIM call (DESIGN, law 5).
+    Budgets of one VIM call (DESIGN, law 5), and of healing.
 
     *settle* is the longest time after which a request that nobody answered may still take
     effect in the VIM; a removal is believed only when nothing can turn up any more. A connector
     is checked every *check_pause*, while it does not work every *recheck_pause*, and after calls
     that did not reach its VIM no sooner than *doubt_pause* after the last check. A VM that is
-    recovered more than *recoveries_an_hour* waits for the operator (ruling 18). A group that was
-    scaled is not scaled again for *scaling_pause*.
+    recovered *recoveries_an_hour* times (0: however often) waits for the operator (ruling 18).
+    A group that was scaled is not scaled again for *scaling_pause*.
     """
 
     give_up_after: timedelta = timedelta(minutes=20)
@@ -31,6 +51,7 @@ class Policy:
     doubt_pause: timedelta = timedelta(seconds=1)
     recoveries_an_hour: int = 6
     scaling_pause: timedelta = timedelta(seconds=60)
+    guard: GuardPolicy = field(default_factory=GuardPolicy)
 
 
 DEFAULT_POLICY = Policy()

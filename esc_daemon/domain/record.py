@@ -104,6 +104,9 @@ class VmTask(StrEnum):
 class RecoveryPhase(StrEnum):
     """Where on its ladder a recovery is (ESC-WORKFLOWS section 8)."""
 
+    HELD = "held"
+    """Before it begins: for the guard's leave, and for its turn (ruling 18). Nothing was told."""
+
     WAITING = "waiting"
     """For life to return by itself, until recovery_wait_time is over."""
 
@@ -127,7 +130,7 @@ class RecoveryPhase(StrEnum):
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Recovery:
     """
-    A recovery on its way, *cause* says why it began.
+    A recovery on its way, *cause* says why it began, or is to begin.
 
     *rounds* counts the reboots or redeploys that max_retries allows, *event_name* is the KPI by
     which it lives again. *server*, *host_id* and

@@ -186,6 +186,13 @@ class KpiCrossed:
 
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
+class RecoveryPermitted:
+    """The recovery of this server's VM, which was held, may begin."""
+
+    server: ServerKey
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class VimChecked:
     """
     The check of *connector*, as it was when the check began, found *status*.
@@ -256,6 +263,7 @@ Trigger = (
     | ServerSwitched
     | ServerUpdated
     | KpiCrossed
+    | RecoveryPermitted
     | ResourceMade
     | ResourceGone
     | CallFailed

@@ -44,6 +44,7 @@ from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
     IntentChanged,
     NeighboursGone,
+    RecoveryPermitted,
     ResourceFailed,
     ResourcesReady,
     Restarted,
@@ -56,6 +57,8 @@ from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.figures import EngineFigures
+from esc_daemon.engine.guard import Guard, Reachable
+from esc_daemon.engine.guard import Records as WhereRecordsAre
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer, parts
@@ -81,7 +84,7 @@ ResultT = TypeVar("ResultT")
 class Engine:
     """Everything that has a state. Build it, `restore()`, use it, `close()`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that an engine stands on
         self,
         *,
         store: Store,
@@ -90,6 +93,7 @@ class Engine:
         monitor: Callable[[OnCrossing], Monitor],
         day_zero: DayZeroReader,
         policy: Policy = DEFAULT_POLICY,
+        reachable: Reachable | None = None,
         new_id: Callable[[], RecordId] = lambda: RecordId(str(uuid4())),
         last_event: int = 0,
     ) -> None:
@@ -111,10 +115,13 @@ class Engine:
         self._neighbours = Neighbours(
             self.record, self.records_under, self._boxes.index.took, self.tell
         )
+        where = WhereRecordsAre(self.record, self.records)
+        self.guard = Guard(policy.guard, where, now, self.tell, self._task, reachable)
         self._performer = Performer(
             vims=vims,
             monitor=monitor,
             neighbours=self._neighbours,
+            guard=self.guard,
             day_zero=day_zero,
             tell=self.tell,
         )
@@ -137,7 +144,7 @@ class Engine:
     def figures(self) -> EngineFigures:
         """Return how much there is to do, counted now, and how much was done."""
         waiting = [len(box.waiting) for box in self._boxes.all()]
-        monitor = self._performer.monitor
+        monitor, guard = self._performer.monitor, self.guard.figures()
         return EngineFigures(
             records=len(waiting),
             triggers_waiting=sum(waiting),
@@ -155,6 +162,8 @@ class Engine:
             turns_missed=monitor.missed,
             crossings=monitor.crossings,
             samples=dict(monitor.samples),
+            recoveries=guard.recoveries,
+            holds=guard.holds,
         )
 
     @property
@@ -324,6 +333,8 @@ class Engine:
             return
         if isinstance(trigger, ResourcesReady | ResourceFailed | NeighboursGone):
             self._performer.answered(key)
+        elif isinstance(trigger, RecoveryPermitted):
+            self._performer.permitted(key, trigger.server.vm)
         box = self._boxes.get(key)
         if box is None:
             return  # it came after the end
@@ -333,6 +344,7 @@ class Engine:
     async def close(self) -> None:
         """Finish the steps under way and stop; what is open goes on after the next start."""
         self._timers.close()
+        self.guard.close()
         await self._performer.close()
         self._closed = True
         while self._tasks:

@@ -11,7 +11,7 @@ class EngineFigures:
 
     *triggers_waiting* and *deepest_mailbox* count what is not yet told to its record, *lag* is the
     most that waits for one listener, *samples* are by collector and result: ok, silent,
-    trouble.
+    trouble. *recoveries* are under way, waiting for their turn, or held; *holds* is by reason.
     """
 
     records: int
@@ -30,3 +30,5 @@ class EngineFigures:
     turns_missed: int
     crossings: int
     samples: Mapping[tuple[str, str], int]
+    recoveries: Mapping[str, int]
+    holds: Mapping[str, int]

@@ -8,6 +8,7 @@ from esc_daemon.domain.record import Record
 from esc_daemon.domain.triggers import (
     CallFailed,
     KpiCrossed,
+    RecoveryPermitted,
     ResourceGone,
     ResourceMade,
     ServerGone,
@@ -74,6 +75,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("updated", server.key)
         case KpiCrossed(server=server_key, event_name=event_name):
             return ("kpi", server_key, event_name)
+        case RecoveryPermitted(server=server_key):
+            return ("permitted", server_key)
         case CallFailed(subject=subject, removal=removal):
             return ("failed", subject, removal)
         case ResourceMade(id=id_) | ResourceGone(id=id_):

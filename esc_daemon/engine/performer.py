@@ -24,6 +24,7 @@ from esc_daemon.domain.commands import (
     Command,
     EnsureResource,
     EnsureServer,
+    Permit,
     RemoveResource,
     RemoveServer,
     ServerCall,
@@ -31,6 +32,7 @@ from esc_daemon.domain.commands import (
     UpdateServer,
     VimCall,
     Watch,
+    permit_slot,
     watch_slot,
 )
 from esc_daemon.domain.connectors import connector_key
@@ -48,6 +50,7 @@ from esc_daemon.domain.ids import (
 from esc_daemon.domain.kpi import actions
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
+from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -65,6 +68,7 @@ _LONGEST_VALUE: Final = 100
 class _Running:
     command: Command
     task: asyncio.Task[None] | None = None
+    answered: bool = False
     about: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -77,12 +81,14 @@ class Performer:
         vims: Vims,
         monitor: Callable[[OnCrossing], Monitor],
         neighbours: Neighbours,
+        guard: Guard,
         day_zero: DayZeroReader,
         tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._vims = vims
         self.monitor: Final = monitor(self._crossed)
         self._neighbours = neighbours
+        self._guard = guard
         self._day_zero = day_zero
         self._tell = tell
         self._running: dict[Key, dict[str, _Running]] = {}
@@ -116,7 +122,7 @@ class Performer:
                 return
             running = self._running[key] = {}
         for slot, run in tuple(running.items()):
-            if wanted.get(slot) == run.command:
+            if wanted.get(slot) == run.command and not run.answered:
                 del wanted[slot]
             elif not self._dropped(key, run):
                 wanted.pop(slot, None)  # its turn comes when the call has answered
@@ -137,6 +143,9 @@ class Performer:
             case Watch(server=server):
                 self.monitor.disarm(server.vm)
                 self._watched.pop(server.vm, None)
+                return True
+            case Permit(server=server):
+                self._guard.forget(server.vm)
                 return True
             case AwaitServer() | CheckVim():  # it only looks
                 if run.task is not None:
@@ -161,6 +170,9 @@ class Performer:
                 running[slot] = _Running(command, about=under.about)
                 self._watched[command.server.vm] = key
                 self.monitor.arm(command, under.about, company=f"{key.tenant}/{key.name}")
+            case Permit():
+                running[slot] = _Running(command)
+                self._guard.ask(key, command)
             case EnsureServer() | AwaitServer() | RemoveServer():
                 self._call(key, slot, command, running, under.context)
             case SwitchServer() | UpdateServer():
@@ -175,6 +187,12 @@ class Performer:
     def answered(self, key: Key) -> None:
         """Note that the record's wait for its neighbours is over."""
         self._running.get(key, {}).pop("await", None)
+
+    def permitted(self, key: Key, vm: VmId) -> None:
+        """Note that the permit of *vm* was answered: who still wants one asks anew."""
+        run = self._running.get(key, {}).get(permit_slot(vm))
+        if run is not None:
+            run.answered = True
 
     def _call(
         self,

@@ -39,6 +39,7 @@ from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.operational import Operational
 from esc_daemon.datamodel.rpc_input import (
     leftover_action,
+    recovery_guard_release,
     recovery_vm_action,
     service_action,
     vm_action,
@@ -46,6 +47,7 @@ from esc_daemon.datamodel.rpc_input import (
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
+from esc_daemon.domain.ids import VimId
 from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
 from esc_daemon.domain.requests import Action
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
@@ -83,13 +85,14 @@ STREAMS: Final = (
 NOT_YET: Final = frozenset({"hostAction", "vmBackupAction", "snapshotAction"})
 """RPCs of the data model whose time has not come: answered operation-not-supported."""
 LEFTOVER_ACTION: Final = "leftoverAction"
+GUARD_ACTION: Final = "recoveryGuardAction"
 _ACTIONS: Final[Mapping[str, Callable[[etree._Element], Action]]] = {
     "serviceAction": service_action,
     "vmAction": vm_action,
     "recoveryVmAction": recovery_vm_action,
 }
 """RPCs whose answer says that they were accepted: how they went is told by events."""
-HANDLED: Final = frozenset({LEFTOVER_ACTION, *_ACTIONS})
+HANDLED: Final = frozenset({LEFTOVER_ACTION, GUARD_ACTION, *_ACTIONS})
 _DONE: Final = {
     LeftoverActionType.PURGE: "leftover.purged",
     LeftoverActionType.RETRY: "leftover.retried",
@@ -161,7 +164,9 @@ class Manager:
         self._candidate = candidate
         self._engine = engine
         self._store = store
-        self._operational = Operational(engine, functools.partial(_stats, time.monotonic()))
+        self._operational = Operational(
+            engine, functools.partial(_stats, time.monotonic()), engine.guard.holds
+        )
         self._access = access
         self._state = (*state, *_library(library), _rules(datastore, access))
         self._payloads: OrderedDict[int, bytes] = OrderedDict()
@@ -269,6 +274,8 @@ class Manager:
         try:
             if name == LEFTOVER_ACTION:
                 await self._act_on_leftovers(leftover_action(operation), user)
+            elif name == GUARD_ACTION:
+                self._release(recovery_guard_release(operation), user)
             else:
                 await self._operate(_ACTIONS[name](operation), user)
         except Refused as refused:
@@ -285,6 +292,10 @@ class Manager:
             check.update(EntryPath(key.kind, key.tenant, key.name))
         operation = await self._engine.operate(action)
         log.info("action.accepted", user=user, operation=operation, **asdict(action))
+
+    def _release(self, vim: VimId | None, user: str) -> None:
+        freed = self._engine.guard.release(vim)
+        log.warning("guard.release_asked", user=user, vim=vim, vms=freed)
 
     async def _act_on_leftovers(self, action: LeftoverAction, user: str) -> None:
         for each in await self._engine.act(action):  # no event tells of it

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.users import Users
@@ -17,7 +18,7 @@ from esc_daemon.app.managing import policy_of
 from esc_daemon.app.measuring import collectors
 from esc_daemon.app.netconf import services_of
 from esc_daemon.datamodel.schema import Schema
-from esc_daemon.domain.policy import DEFAULT_POLICY
+from esc_daemon.domain.policy import DEFAULT_POLICY, GuardPolicy
 from esc_daemon.logs import Log
 from esc_daemon.monitor.catalogue import Measure
 from esc_daemon.netconf.monitoring import Counters
@@ -25,6 +26,7 @@ from esc_daemon.northbound.http.metrics import Limit, NetconfMetrics
 from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.settings import (
+    HealingSettings,
     LimitSettings,
     MonitorSettings,
     ScalingSettings,
@@ -105,14 +107,43 @@ def test_each_patience_of_the_settings_reaches_the_policy() -> None:
     given = {setting: value for setting, (_, value) in seconds.items()}
 
     vim = VimSettings(removal_tries=9, **cast("Any", given))
-    policy = policy_of(vim, ScalingSettings(cooldown=108))
+    policy = policy_of(vim, ScalingSettings(cooldown=108), HealingSettings())
 
     wanted = {field: timedelta(seconds=value) for field, value in seconds.values()}
     wanted |= {"removal_tries": 9, "scaling_pause": timedelta(seconds=108)}
     # these are ours alone
-    for name in ("doubt_pause", "recoveries_an_hour"):
+    for name in ("doubt_pause", "recoveries_an_hour", "guard"):
         wanted[name] = getattr(DEFAULT_POLICY, name)
     assert {each.name: getattr(policy, each.name) for each in fields(policy)} == wanted
+
+
+def test_the_settings_of_healing_reach_the_policy_and_their_defaults_are_its_own() -> None:
+    healing = HealingSettings(
+        guard=False,
+        guard_percent=30,
+        guard_least=7,
+        guard_window=9,
+        guard_seconds=11,
+        recoveries_per_host=2,
+        recoveries_per_vim=3,
+    )
+    assert policy_of(VimSettings(), ScalingSettings(), healing).guard == GuardPolicy(
+        on=False,
+        share=0.3,
+        least=7,
+        window=timedelta(seconds=9),
+        longest=timedelta(seconds=11),
+        per_host=2,
+        per_vim=3,
+    )
+    assert policy_of(VimSettings(), ScalingSettings(), HealingSettings()).guard == GuardPolicy()
+
+
+def test_check_addresses_are_addresses() -> None:
+    healing = HealingSettings(check_addresses=("192.0.2.1", "2001:DB8::1"))
+    assert healing.check_addresses == ("192.0.2.1", "2001:db8::1")
+    with pytest.raises(ValidationError, match=r"gateway\.example"):
+        HealingSettings(check_addresses=("gateway.example",))
 
 
 async def test_what_scripts_may_take_is_as_the_settings_say(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ ACTIONS = {
     "snapshot-action": (("delete", "s"), "snapshotAction", "Snapshot Action"),
     "host-action": (("enable", "h"), "hostAction", "Host Action"),
     "leftover": (("purge", "--vim-id", "v"), "leftoverAction", "Leftover Action"),
+    "guard-action": (("release",), "recoveryGuardAction", "Recovery Guard Action"),
 }
 NOT_SUPPORTED = REFUSAL.replace("data-missing", "operation-not-supported")
 
@@ -88,6 +89,11 @@ def leaves(element: etree._Element) -> dict[str, str]:
         (
             ("leftover", "retry", "--tenant", "t", "--deployment", "d"),
             {"actionType": "RETRY", "tenantName": "t", "depName": "d"},
+        ),
+        (("guard-action", "release"), {"actionType": "RELEASE"}),
+        (
+            ("guard-action", "RELEASE", "--vim-id", "v"),
+            {"actionType": "RELEASE", "vimId": "v"},
         ),
     ],
 )

@@ -9,6 +9,7 @@ from esc_daemon.datamodel.tree import Node, yang_directory
 from esc_daemon.netconf.edit import NodeKind
 from esc_nc_cli import removal
 from esc_nc_cli.commands.actions import Action, BackupAction, HostAction, RecoveryAction
+from esc_nc_cli.commands.guard import GuardAction
 from esc_nc_cli.commands.leftovers import LeftoverAction
 from esc_nc_cli.compose import action_rpc
 from esc_nc_cli.mend import ACTIONS, ESC_ROOTS
@@ -28,6 +29,7 @@ LEAVES = {
         "depName": "d",
         "vimId": "c",
     },
+    "recoveryGuardAction": {"vimId": "c"},
 }
 WORDS = {
     "action-type": ("serviceAction", Action),
@@ -35,6 +37,7 @@ WORDS = {
     "backup-action-type": ("vmBackupAction", BackupAction),
     "host-action-type": ("hostAction", HostAction),
     "leftover-action-type": ("leftoverAction", LeftoverAction),
+    "recovery-guard-action-type": ("recoveryGuardAction", GuardAction),
 }
 
 

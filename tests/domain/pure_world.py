@@ -16,12 +16,14 @@ from uuid import UUID, uuid5
 
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import advance
+from esc_daemon.domain.advance.held import is_held
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
     Command,
     EnsureResource,
     EnsureServer,
+    Permit,
     RemoveResource,
     RemoveServer,
     SwitchServer,
@@ -44,6 +46,7 @@ from esc_daemon.domain.triggers import (
     CallFailed,
     KpiCrossed,
     NeighbourTrigger,
+    RecoveryPermitted,
     ResourceGone,
     ResourceMade,
     Restarted,
@@ -122,6 +125,8 @@ class World:
     """VMs that the VIM cannot build."""
     silent_vms: set[VmId] = field(default_factory=set)
     """VMs that never answer."""
+    guarded: bool = False
+    """Permits of recoveries come when a test lets them, else at once."""
     stuck: bool = False
     """The VIM refuses every removal."""
 
@@ -139,6 +144,7 @@ class World:
             self._commit(step)
         for step in steps:
             self._replan(step.key)
+        self._permit()
 
     def _new_id(self) -> RecordId:
         self.ids += 1
@@ -151,6 +157,18 @@ class World:
         _check_identity(step, trigger)
         self._commit(step)
         self._replan(key)
+        self._permit()
+
+    def _permit(self) -> None:
+        for slot, flight in list(self.flights.items()):
+            asked = isinstance(flight.command, Permit) and not flight.command.begun
+            if asked and not self.guarded and self.flights.get(slot) is flight:
+                self.perform(slot, Luck.DONE)
+                self.deliver(slot)
+
+    def permits(self) -> list[Permit]:
+        """Return the permits that are asked for or held."""
+        return [f.command for f in self.flights.values() if isinstance(f.command, Permit)]
 
     def _commit(self, step: Step) -> None:
         assert step.before is self.records.get(step.key)
@@ -174,7 +192,8 @@ class World:
                 self.wakes[key] = todo.wake_at
         for (at, slot), flight in list(self.flights.items()):
             stands = flight.command == wanted.get(slot)
-            if at == key and not stands and isinstance(flight.command, Await | AwaitServer | Watch):
+            droppable = Await | AwaitServer | Watch | Permit
+            if at == key and not stands and isinstance(flight.command, droppable):
                 del self.flights[at, slot]
                 if flight.answer is not None:  # it was in the mailbox already
                     self.strays.append((at, flight.answer))
@@ -218,6 +237,8 @@ class World:
                 return self._call(command, luck)
             case Watch():
                 return None
+            case Permit():
+                return None if command.begun else RecoveryPermitted(server=command.server)
             case _:
                 assert_never(command)
 
@@ -432,7 +453,8 @@ class World:
     def _inert(self, key: Key, watch: Watch) -> bool:
         record = self.records[key]
         assert isinstance(record, DeploymentRecord)
-        return record.vms[watch.server.vm].deadline is not None
+        vm = record.vms[watch.server.vm]
+        return vm.deadline is not None or is_held(vm)
 
     def _hurried(self) -> bool:
         """Tell whether anybody but a leftover waits for a moment."""
@@ -484,6 +506,8 @@ def _vm_of(trigger: Trigger) -> VmId | None:
         case ServerSeen(server=server) | ServerUpdated(server=server):
             return server.key.vm
         case ServerGone(key=key) | KpiCrossed(server=key) | CallFailed(subject=ServerKey() as key):
+            return key.vm
+        case RecoveryPermitted(server=key):
             return key.vm
         case _:
             return None

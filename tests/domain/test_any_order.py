@@ -90,7 +90,7 @@ an_index = st.integers(0, 40)
 class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(guarded=True)
         self.config: dict[Key, Intent] = {}
         self.began: set[RecordId] = set()
         self.ended: set[RecordId] = set()

@@ -19,6 +19,7 @@ from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, Vi
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.guard import Reachable
 from esc_daemon.monitor.base import Select, select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -130,6 +131,9 @@ async def an_engine(
     policy: Policy | None = None,
     day_zero: DayZeroReader | None = None,
     collectors: Select | None = None,
+    *,
+    reachable: Reachable | None = None,
+    close: bool = True,
 ) -> AsyncIterator[Engine]:
     measuring = collectors or select(SimulatedGuests(lambda _: vim))
     numbers = itertools.count(1)
@@ -140,6 +144,7 @@ async def an_engine(
         monitor=lambda crossed: Monitor(measuring, crossed),
         day_zero=day_zero or Shelf(),
         policy=policy or Policy(settle=timedelta(seconds=10)),
+        reachable=reachable,
         new_id=lambda: RecordId(record_id(next(numbers))),
     )
     known(engine, VIM)
@@ -147,4 +152,5 @@ async def an_engine(
         yield engine
     finally:
         await engine.close()
-        await store.store.close()
+        if close:
+            await store.store.close()

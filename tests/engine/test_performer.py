@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import structlog
 from engine_bench import (
+    BEGAN,
     DEPLOYMENT,
     NETWORK,
     SERVER,
@@ -23,6 +24,7 @@ from esc_daemon.domain.commands import (
     CheckVim,
     EnsureResource,
     EnsureServer,
+    Permit,
     RemoveResource,
     RemoveServer,
     Until,
@@ -31,17 +33,20 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.connectors import Connectors, connector_key
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Rule, RuleAction, RuleWhen, Tenant
+from esc_daemon.domain.policy import GuardPolicy
 from esc_daemon.domain.specs import Server, ServerSpec, ServerStatus
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.triggers import (
     CallFailed,
     KpiCrossed,
+    RecoveryPermitted,
     ResourceGone,
     ResourceMade,
     ResourcesReady,
     ServerGone,
     VimDoubted,
 )
+from esc_daemon.engine.guard import Guard, Records
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
@@ -70,10 +75,13 @@ class Bench:
         self.told = []
         self.records = {}
         self.neighbours = Neighbours(self.records.get, lambda _: (), lambda *_: (), self._tell)
+        where = Records(self.records.get, self.records.values)
+        self.guard = Guard(GuardPolicy(), where, lambda: BEGAN, self._permit, asyncio.create_task)
         self.performer = Performer(
             vims=self.vims,
             monitor=self._monitor,
             neighbours=self.neighbours,
+            guard=self.guard,
             day_zero=Shelf(),
             tell=self._tell,
         )
@@ -84,6 +92,10 @@ class Bench:
 
     def _tell(self, key, trigger) -> None:
         self.told.append((key, trigger))
+
+    def _permit(self, key, trigger) -> None:
+        self.performer.permitted(key, trigger.server.vm)
+        self._tell(key, trigger)
 
     def ensure(self, *commands, key=TENANT) -> None:
         self.performer.ensure(key, commands)
@@ -423,3 +435,31 @@ async def test_a_close_cuts_off_what_does_not_answer(bench):
         await bench.performer.close()
 
     assert bench.vim.cut_off["ensure_tenant"] == 1
+
+
+PERMIT = Permit(vim=VIM, host="h", server=SERVER, since=BEGAN)
+
+
+async def test_a_permit_is_asked_for_once_and_anew_after_its_answer(bench) -> None:
+    # given
+    bench.ensure(PERMIT, key=DEPLOYMENT)
+    bench.ensure(PERMIT, key=DEPLOYMENT)
+    await asyncio.sleep(1)
+    assert bench.told == [(DEPLOYMENT, RecoveryPermitted(server=SERVER))]
+    # when: the record did not use it
+    bench.ensure(PERMIT, key=DEPLOYMENT)
+    await asyncio.sleep(1)
+    # then
+    assert len(bench.told) == 2
+
+
+async def test_a_permit_ends_with_what_asked_for_it(bench) -> None:
+    # given
+    bench.ensure(replace(PERMIT, begun=True), key=DEPLOYMENT)
+    assert bench.guard.figures().under_way == 1
+    # when
+    bench.ensure(key=DEPLOYMENT)
+    # then
+    assert bench.guard.figures().under_way == 0
+    await asyncio.sleep(1)
+    assert bench.told == []

@@ -215,7 +215,9 @@ class Counted:
 
     def figures(self):
         fields = dict.fromkeys(EngineFigures.__dataclass_fields__, 0)
-        return EngineFigures(**{**fields, "samples": {("Pings", "ok"): 9}})
+        samples, recoveries = {("Pings", "ok"): 9}, {"held": 4}
+        counted = {"samples": samples, "recoveries": recoveries, "holds": {"vim": 1}}
+        return EngineFigures(**{**fields, **counted})
 
 
 async def test_the_api_describes_itself(port: int):

@@ -15,6 +15,7 @@ def kept(engine: Engine) -> Iterator[str]:
         "mailboxes": [box.key for box in engine._boxes.all()],
         "timers": engine._timers._moments,
         "calls": performer._running,
+        "permits": [asked.key for asked in engine.guard._asked.values()],
         "waits for neighbours": neighbours._waits,
         "crowds that wait for kin": {kin.owner[0] for kin in neighbours._crowds if kin.owner},
     }

@@ -7,6 +7,7 @@ from esc_daemon.domain.advance import (
     change,
     deploy,
     heal,
+    held,
     life,
     operate,
     scale,
@@ -34,6 +35,7 @@ from esc_daemon.domain.triggers import (
     NeighboursGone,
     NeighbourTrigger,
     RecoveryAsked,
+    RecoveryPermitted,
     ResourceFailed,
     ResourceGone,
     ResourceMade,
@@ -119,18 +121,12 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
     match trigger:
         case ResourcesReady() | ResourceFailed() | NeighboursGone():
             return _about_neighbours(record, trigger, now, policy)
-        case (
-            ServerSeen()
-            | ServerGone()
-            | (ServerSwitched() | ServerUpdated())
-            | CallFailed()
-            | KpiCrossed()
-        ):
+        case ServerSeen() | ServerGone() | (ServerSwitched() | ServerUpdated()) | CallFailed():
             return _about_a_server(record, trigger, now, policy)
+        case KpiCrossed() | RecoveryPermitted() | Woken():
+            return _about_life(record, trigger, now, policy)
         case LeftoversPurged() | LeftoversRetried():
             return _about_leftovers(record, trigger, now)
-        case Woken():
-            return life.deadlines(record, now, policy)
         case Restarted():
             return _restarted(record, now, policy)
         case IntentChanged() | ServiceActed() | VmActed() | RecoveryAsked():
@@ -169,7 +165,7 @@ def _about_leftovers(record: DeploymentRecord, trigger: LeftoverTrigger, now: da
 
 def _about_a_server(
     record: DeploymentRecord,
-    trigger: ServerSeen | ServerGone | ServerSwitched | ServerUpdated | CallFailed | KpiCrossed,
+    trigger: ServerSeen | ServerGone | ServerSwitched | ServerUpdated | CallFailed,
     now: datetime,
     policy: Policy,
 ) -> Step:
@@ -184,8 +180,23 @@ def _about_a_server(
             return _server_updated(record, server, now)
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
+        case _:
+            assert_never(trigger)
+
+
+def _about_life(
+    record: DeploymentRecord,
+    trigger: KpiCrossed | RecoveryPermitted | Woken,
+    now: datetime,
+    policy: Policy,
+) -> Step:
+    match trigger:
         case KpiCrossed():
             return life.kpi_crossed(record, trigger, now, policy)
+        case RecoveryPermitted(server=server):
+            return held.permitted(record, server, now, policy)
+        case Woken():
+            return life.deadlines(record, now, policy)
         case _:
             assert_never(trigger)
 

@@ -1,6 +1,7 @@
 """
 Healing: the ladder from a VM that is not alive to one that is (ESC-WORKFLOWS sections 8 and 9).
 
+    (held)             until it may begin (`held`); life ends it
     MONITOR_DISABLED   wait recovery_wait_time; life ends it
       REBOOTING        hard reboot; also where it failed the wait for life goes on
         INERT          wait reboot_time
@@ -8,8 +9,8 @@ Healing: the ladder from a VM that is not alive to one that is (ESC-WORKFLOWS se
         DEPLOYING      make its next generation
           INERT        wait bootup_time; then again, max_retries times
 
-VM_RECOVERY_INIT is told at once, before the wait, and after a reboot that failed the whole time of
-the boot runs out: so the time stamps of seed 003 show it.
+VM_RECOVERY_INIT is told when it begins, before the wait, and after a reboot that failed the whole
+time of the boot runs out: so the time stamps of seed 003 show it.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import OperationId, derived
-from esc_daemon.domain.intent import RecoveryAction, RecoveryType, VmGroup
-from esc_daemon.domain.interruption import Request, check, recovering, takes
+from esc_daemon.domain.intent import RecoveryAction, VmGroup
+from esc_daemon.domain.interruption import Request, check, recovering
 from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
@@ -66,46 +67,25 @@ Move = tuple[DeploymentRecord, tuple[Event, ...]]
 """A record after a part of a step, and what that told."""
 
 
-def life_lost(
-    record: DeploymentRecord, vm: VmRecord, event_name: str, now: datetime, p: Policy
-) -> Step:
-    """The KPI *event_name* of *vm*, which was alive, no longer holds: a rule asks for recovery."""
-    if vm.state is not VmState.ALIVE or vm.recovery is not None or not takes(record, Request.HEAL):
-        return unmoved(record)
-    after, told = begin(record, vm, f"{event_name} no longer holds", event_name, now, p)
-    return settled(record, after, told, now)
+def begin(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> Move:
+    """Begin the recovery of *vm* that was held until now."""
+    assert vm.recovery is not None
+    recovery = replace(vm.recovery, phase=RecoveryPhase.WAITING, began=now)
+    wait = timedelta(seconds=group_of(record, vm).recovery_wait_time)
+    return _under_way(record, vm, recovery, lately(vm, now), now, wait, p)
 
 
-def begin(
-    record: DeploymentRecord, vm: VmRecord, cause: str, event_name: str, now: datetime, p: Policy
-) -> Move:
+def lately(vm: VmRecord, now: datetime) -> tuple[datetime, ...]:
+    """Return when the recoveries of *vm* within the last hour began."""
+    return tuple(each for each in vm.history.recoveries if each > now - _HOUR)
+
+
+def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     """
-    Begin the recovery of *vm*, or ask the operator for it; by the KPI *event_name* it lives again.
+    Ask the operator for the recovery of *vm*.
 
-    The operator is asked where the policy says MANUAL, and for a VM that was recovered too often.
+    A deployment, or an update, does not wait for him: there the VM has failed.
     """
-    group = group_of(record, vm)
-    lately = tuple(each for each in vm.history.recoveries if each > now - _HOUR)
-    flaps = len(lately) >= p.recoveries_an_hour
-    found = Recovery(
-        phase=RecoveryPhase.WAITING,
-        cause=cause,
-        began=now,
-        event_name=event_name,
-        server=vm.server,
-        host_id=vm.host_id,
-        hostname=vm.hostname,
-    )
-    if flaps:
-        found = replace(found, cause=f"{cause}; it was recovered {len(lately)} times in an hour")
-    if flaps or group.recovery.type is RecoveryType.MANUAL:
-        return _needed(record, replace(vm, recovery=found))
-    wait = timedelta(seconds=group.recovery_wait_time)
-    return _under_way(record, vm, found, lately, now, wait, p)
-
-
-def _needed(record: DeploymentRecord, vm: VmRecord) -> Move:
-    """A deployment, or an update, does not wait for the operator: there the VM has failed."""
     assert vm.recovery is not None
     fails = record.state in _DEPLOYING or record.update is not None
     waiting = replace(
@@ -125,7 +105,7 @@ def _under_way(
     record: DeploymentRecord,
     vm: VmRecord,
     recovery: Recovery,
-    lately: tuple[datetime, ...],
+    before: tuple[datetime, ...],
     now: datetime,
     wait: timedelta,
     p: Policy,
@@ -138,7 +118,7 @@ def _under_way(
         task=VmTask.RECOVER,
         recovery=recovery,
         deadline=now + wait,
-        history=replace(vm.history, recoveries=(*lately, now)),
+        history=replace(vm.history, recoveries=(*before, now)),
     )
     after = with_vm(_healing(record, vm, now, asked), began)
     told = (tell_recovery.recovery_init(after, began),)
@@ -192,8 +172,8 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         host_id=vm.host_id,
         hostname=vm.hostname,
     )
-    lately = vm.history.recoveries
-    after, told = _under_way(record, vm, recovery, lately, now, timedelta(0), p, asked=trigger.id)
+    before = vm.history.recoveries
+    after, told = _under_way(record, vm, recovery, before, now, timedelta(0), p, asked=trigger.id)
     return settled(record, after, told, now)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.actions import Effect, effect_of
-from esc_daemon.domain.advance import heal, scale
+from esc_daemon.domain.advance import heal, held, scale
 from esc_daemon.domain.advance.deploy import begun, too_late
 from esc_daemon.domain.advance.operate import alive_again, moved
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
@@ -45,7 +45,7 @@ def kpi_crossed(
     if not crossed.holds:
         if crossed.blind or Effect.RECOVER not in follows:
             return unmoved(record)  # who cannot measure knows nothing of the VM
-        return heal.life_lost(record, vm, crossed.event_name, now, policy)
+        return held.life_lost(record, vm, crossed.event_name, now, policy)
     step = _holds(record, vm, crossed.event_name, now, policy)
     return step if step.moved else scale.asked(record, vm, follows, now, policy)
 
@@ -60,6 +60,8 @@ def _holds(
     if event_name in awaited and event_name not in vm.came_true and watched(vm):
         vm = replace(vm, came_true=(*vm.came_true, event_name))
         noted = with_vm(record, vm)
+    if held.is_held(vm) and vm.recovery is not None and event_name == vm.recovery.event_name:
+        noted, vm = held.freed(noted, vm)
     if vm.recovery is not None:
         if event_name == vm.recovery.event_name:
             noted, told = heal.alive(noted, vm, now)
@@ -116,7 +118,7 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
     cause = _not_booted(record, vm)
     if vm.state is VmState.INERT and _is_healed(record, vm):
         event_name = decides_life(group_of(record, vm)) or ""
-        after, told = heal.begin(record, vm, cause, event_name, now, policy)
+        after, told = held.hold(record, vm, cause, event_name, now, policy)
         return settled(record, after, told, now)
     broken = replace(
         vm, state=moved(vm, VmMove.FAILED), deadline=None, error=causes.of_vm(vm, cause)

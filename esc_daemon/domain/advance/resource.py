@@ -37,6 +37,7 @@ from esc_daemon.domain.triggers import (
     LeftoverTrigger,
     NeighboursGone,
     RecoveryAsked,
+    RecoveryPermitted,
     ResourceFailed,
     ResourceGone,
     ResourceMade,
@@ -115,7 +116,7 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             | ServerSeen()
             | ServerGone()
             | (ServerSwitched() | ServerUpdated())
-            | KpiCrossed()
+            | (KpiCrossed() | RecoveryPermitted())
             | (ServiceActed() | VmActed() | RecoveryAsked())
             | Woken()
             | (VimChecked() | VimDoubted())

@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from esc_daemon.datamodel.opdata import shown
+from esc_daemon.domain.guard import Why
 from esc_daemon.domain.leftovers import leftovers_of
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.specs import VimStatus
@@ -142,6 +143,7 @@ class EngineMetrics(Collector):
         yield from _engine(figures)
         yield from _broadcast(figures)
         yield from _monitor(figures)
+        yield from _healing(figures)
 
     def _calls(self) -> Iterator[Metric]:
         labels = _Labels()
@@ -216,6 +218,19 @@ def _monitor(figures: EngineFigures) -> Iterator[Metric]:
         ("collector", "result"),
         figures.samples,
     )
+
+
+def _healing(figures: EngineFigures) -> Iterator[Metric]:
+    text = "Recoveries of VMs: under way, waiting for their turn, held by the guard"
+    family = GaugeMetricFamily("esc_recoveries", text, labels=["stage"])
+    for stage, number in figures.recoveries.items():
+        family.add_metric([stage], number)
+    yield family
+    text = "Why the guard holds healing, and how often: share, addresses, vim"
+    family = GaugeMetricFamily("esc_guard_holds", text, labels=["reason"])
+    for why in Why:
+        family.add_metric([why.value], figures.holds.get(why.value, 0))
+    yield family
 
 
 class StoreWriter(Protocol):
