@@ -304,6 +304,12 @@ class HealingSettings(_Section):
         default=100, ge=0, description="recoveries under way in one VIM; 0: any number"
     )
 
+    recoveries_an_hour: int = Field(
+        default=6,
+        ge=0,
+        description="recoveries of a VM within an hour, then the operator is asked; 0: any number",
+    )
+
     @field_validator("check_addresses")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def policy_of(vim: VimSettings, scaling: ScalingSettings, healing: HealingSettin
         check_pause=timedelta(seconds=vim.check_seconds),
         recheck_pause=timedelta(seconds=vim.recheck_seconds),
         scaling_pause=timedelta(seconds=scaling.cooldown),
+        recoveries_an_hour=healing.recoveries_an_hour,
         guard=guard_of(healing),
     )
 

@@ -126,7 +126,10 @@ def test_the_settings_of_healing_reach_the_policy_and_their_defaults_are_its_own
         guard_seconds=11,
         recoveries_per_host=2,
         recoveries_per_vim=3,
+        recoveries_an_hour=13,
     )
+    assert policy_of(VimSettings(), ScalingSettings(), healing).recoveries_an_hour == 13
+    assert policy_of(VimSettings(), ScalingSettings(), HealingSettings()).recoveries_an_hour == 6
     assert policy_of(VimSettings(), ScalingSettings(), healing).guard == GuardPolicy(
         on=False,
         share=0.3,

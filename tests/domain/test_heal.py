@@ -291,6 +291,15 @@ def test_a_vm_that_flaps_is_left_to_the_operator() -> None:
     assert "recovered 6 times in an hour" in world.log[-1].message
 
 
+def test_a_vm_flaps_without_a_limit_where_there_is_none() -> None:
+    world = alive(policy())
+    world.policy = replace(world.policy, recoveries_an_hour=0)
+    for _ in range(20):
+        cross(world, holds=False)
+        world.rest()
+    assert world.types().count(DONE) == 20
+
+
 def test_a_new_server_that_is_refused_is_asked_for_again() -> None:
     # given
     world = alive(policy("REDEPLOY_ONLY", retries=2))
