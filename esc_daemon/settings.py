@@ -310,6 +310,11 @@ class HealingSettings(_Section):
         description="recoveries of a VM within an hour, then the operator is asked; 0: any number",
     )
 
+    drift_seconds: Annotated[float, Field(ge=0, le=365 * 86400, allow_inf_nan=False)] = Field(
+        default=60,
+        description="time between two looks for drift in the VIMs (0: never), seconds",
+    )
+
     @field_validator("check_addresses")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:

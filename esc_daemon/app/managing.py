@@ -64,6 +64,7 @@ def policy_of(vim: VimSettings, scaling: ScalingSettings, healing: HealingSettin
         recheck_pause=timedelta(seconds=vim.recheck_seconds),
         scaling_pause=timedelta(seconds=scaling.cooldown),
         recoveries_an_hour=healing.recoveries_an_hour,
+        drift_pause=timedelta(seconds=healing.drift_seconds),
         guard=guard_of(healing),
     )
 

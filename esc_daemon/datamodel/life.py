@@ -30,7 +30,8 @@ def monitor_state(vm: VmRecord) -> MonitorState:
         return MonitorState.DISABLED
     if vm.state is VmState.INERT:
         return MonitorState.WAITING
-    return MonitorState.ALIVE if vm.state is VmState.ALIVE else MonitorState.SILENT
+    lives = vm.state is VmState.ALIVE and vm.recovery is None
+    return MonitorState.ALIVE if lives else MonitorState.SILENT
 
 
 def life(vm: VmRecord) -> str:
@@ -52,6 +53,11 @@ def life(vm: VmRecord) -> str:
             "last_recovery",
             leaf("ended", _moment(history.recovered)),
             leaf("outcome", history.recovery_outcome),
+        ),
+        inner(
+            "last_drift",
+            leaf("time", _moment(history.drifted)),
+            leaf("what", history.drift),
         ),
         inner(
             "recovery",

@@ -128,7 +128,10 @@ def watched(vm: VmRecord) -> bool:
     """
     if vm.server is None:
         return False
-    waits = vm.recovery is not None and vm.recovery.phase in _LOOKING
+    recovery = vm.recovery
+    waits = recovery is not None and recovery.phase in _LOOKING
+    if recovery is not None and recovery.drifted and not recovery.event_name:
+        waits = False  # there are no monitors: the VIM said that it is lost
     return waits or vm.state in MONITORED_VM_STATES
 
 

@@ -38,6 +38,7 @@ class Policy:
     that did not reach its VIM no sooner than *doubt_pause* after the last check. A VM that is
     recovered *recoveries_an_hour* times (0: however often) waits for the operator (ruling 18).
     A group that was scaled is not scaled again for *scaling_pause*.
+    Each VIM is looked at for drift every *drift_pause* (0: never).
     """
 
     give_up_after: timedelta = timedelta(minutes=20)
@@ -51,6 +52,7 @@ class Policy:
     doubt_pause: timedelta = timedelta(seconds=1)
     recoveries_an_hour: int = 6
     scaling_pause: timedelta = timedelta(seconds=60)
+    drift_pause: timedelta = timedelta(seconds=60)
     guard: GuardPolicy = field(default_factory=GuardPolicy)
 
 

@@ -132,9 +132,10 @@ class Recovery:
     """
     A recovery on its way, *cause* says why it began, or is to begin.
 
-    *rounds* counts the reboots or redeploys that max_retries allows, *event_name* is the KPI by
-    which it lives again. *server*, *host_id* and
-    *hostname* are those that the VM had when it began: the vm_source of what is told.
+    *drifted*: the VIM said so, unasked; *gone*: the server is not there any more. *rounds* counts
+    the reboots or redeploys that max_retries allows, *event_name* is the KPI by which it lives
+    again. *server*, *host_id* and *hostname* are those that the VM had when it was lost: the
+    vm_source of what is told.
     """
 
     phase: RecoveryPhase
@@ -144,6 +145,8 @@ class Recovery:
     rounds: int = 0
     rebooted: bool = False
     redeployed: bool = False
+    drifted: bool = False
+    gone: bool = False
     server: ResourceHandle | None = None
     host_id: str = ""
     hostname: str = ""
@@ -155,7 +158,8 @@ class VmHistory:
     """
     What happened to a VM, for whoever looks after it (seed 002, ruling 9).
 
-    *recoveries* are the beginnings of the last ones, oldest first.
+    *recoveries* are the beginnings of the last ones, oldest first. *drift* is what the VIM was last
+    seen to have done to it behind our back, at *drifted*.
     """
 
     up_since: datetime | None = None
@@ -164,6 +168,8 @@ class VmHistory:
     recoveries: tuple[datetime, ...] = ()
     recovered: datetime | None = None
     recovery_outcome: str = ""
+    drifted: datetime | None = None
+    drift: str = ""
 
 
 NO_HISTORY: Final = VmHistory()

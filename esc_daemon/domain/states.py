@@ -250,6 +250,7 @@ VM_LIFECYCLE: Final[Mapping[VmState, Mapping[VmMove, VmState]]] = {
     },
     _V.ERROR: {
         _VM.ANSWERED: _V.ALIVE,
+        _VM.MONITOR_UNWANTED: _V.MONITOR_UNSET,
         _VM.STOP_WANTED: _V.STOPPING,
         _VM.START_WANTED: _V.STARTING,
         _VM.REBOOT_WANTED: _V.REBOOTING,

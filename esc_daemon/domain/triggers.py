@@ -22,7 +22,7 @@ from esc_daemon.domain.ids import (
 )
 from esc_daemon.domain.intent import Intent, VimConnector
 from esc_daemon.domain.record import ActionType
-from esc_daemon.domain.specs import Power, ResourceHandle, Server, VimStatus
+from esc_daemon.domain.specs import Power, ResourceHandle, Server, ServerStatus, VimStatus
 
 
 @quick
@@ -186,6 +186,15 @@ class KpiCrossed:
 
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
+class ServerDrifted:
+    """A look at the VIM found this server, unasked, in that status; None: it is not there."""
+
+    key: ServerKey
+    status: ServerStatus | None
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
 class RecoveryPermitted:
     """The recovery of this server's VM, which was held, may begin."""
 
@@ -264,6 +273,7 @@ Trigger = (
     | ServerUpdated
     | KpiCrossed
     | RecoveryPermitted
+    | ServerDrifted
     | ResourceMade
     | ResourceGone
     | CallFailed

@@ -40,7 +40,7 @@ from esc_daemon.domain.triggers import (
     ServerUpdated,
     Trigger,
 )
-from esc_daemon.vim.base import VimDriver, VimNotSupported, VimUnknown
+from esc_daemon.vim.base import VimDriver, VimNotSupported, VimRefused, VimUnknown
 
 log = structlog.get_logger()
 
@@ -146,8 +146,14 @@ async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) ->
 
 
 async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) -> Trigger:
-    async with asking("set_power"):
-        await driver.set_power(call.key, call.power)
+    try:
+        async with asking("set_power"):
+            await driver.set_power(call.key, call.power)
+    except VimRefused:
+        async with asking("find_server"):
+            if await driver.find_server(call.key) is None:
+                return ServerGone(key=call.key, looked=True)
+        raise
     wanted = ServerStatus.SHUTOFF if call.power is Power.OFF else ServerStatus.ACTIVE
     pause, waited = FIRST_LOOK_SECONDS, 0.0
     while True:

@@ -55,10 +55,10 @@ from esc_daemon.engine.acting import told_by
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
+from esc_daemon.engine.drift import Drifts
 from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.engine.guard import Guard, Reachable
-from esc_daemon.engine.guard import Records as WhereRecordsAre
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer, parts
@@ -73,8 +73,6 @@ log = structlog.get_logger()
 
 _STORE_PAUSE_SECONDS: Final = 1.0
 """How long a record waits before it tries again to store a step that could not be stored."""
-
-
 _A_TURN: Final = 100
 """Records of one edit that are planned in one go, 0.1 ms each."""
 _NO_EDIT: Final = Edit(changes=())
@@ -115,8 +113,8 @@ class Engine:
         self._neighbours = Neighbours(
             self.record, self.records_under, self._boxes.index.took, self.tell
         )
-        where = WhereRecordsAre(self.record, self.records)
-        self.guard = Guard(policy.guard, where, now, self.tell, self._task, reachable)
+        self.guard = Guard(policy.guard, self._boxes, now, self.tell, self._task, reachable)
+        self._drifts = Drifts(vims, policy, self._boxes, self._connectors.records, self.tell)
         self._performer = Performer(
             vims=vims,
             monitor=monitor,
@@ -144,7 +142,7 @@ class Engine:
     def figures(self) -> EngineFigures:
         """Return how much there is to do, counted now, and how much was done."""
         waiting = [len(box.waiting) for box in self._boxes.all()]
-        monitor, guard = self._performer.monitor, self.guard.figures()
+        monitor = self._performer.monitor
         return EngineFigures(
             records=len(waiting),
             triggers_waiting=sum(waiting),
@@ -162,8 +160,8 @@ class Engine:
             turns_missed=monitor.missed,
             crossings=monitor.crossings,
             samples=dict(monitor.samples),
-            recoveries=guard.recoveries,
-            holds=guard.holds,
+            healing=self.guard.figures(),
+            drifted=self._drifts.figures(),
         )
 
     @property
@@ -198,6 +196,7 @@ class Engine:
                 self.tell(box.key, Restarted())
             else:
                 self._follow(box)
+        self._drifts.start(self._task)
 
     async def apply(self, edit: Edit) -> Sequence[OperationId]:
         """
@@ -345,6 +344,7 @@ class Engine:
         """Finish the steps under way and stop; what is open goes on after the next start."""
         self._timers.close()
         self.guard.close()
+        self._drifts.close()
         await self._performer.close()
         self._closed = True
         while self._tasks:

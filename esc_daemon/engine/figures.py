@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from esc_daemon.engine.guard import GuardFigures
+
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EngineFigures:
@@ -11,7 +13,7 @@ class EngineFigures:
 
     *triggers_waiting* and *deepest_mailbox* count what is not yet told to its record, *lag* is the
     most that waits for one listener, *samples* are by collector and result: ok, silent,
-    trouble. *recoveries* are under way, waiting for their turn, or held; *holds* is by reason.
+    trouble. *drifted* are servers, by what was done to them.
     """
 
     records: int
@@ -30,5 +32,5 @@ class EngineFigures:
     turns_missed: int
     crossings: int
     samples: Mapping[tuple[str, str], int]
-    recoveries: Mapping[str, int]
-    holds: Mapping[str, int]
+    healing: GuardFigures
+    drifted: Mapping[str, int]

@@ -7,10 +7,10 @@ records ask again. What waits is bounded by the VMs that there are.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 
@@ -32,9 +32,10 @@ from esc_daemon.domain.guard import (
 )
 from esc_daemon.domain.ids import Key, VimId, VmId
 from esc_daemon.domain.policy import GuardPolicy
-from esc_daemon.domain.record import ConnectorRecord, Record
+from esc_daemon.domain.record import ConnectorRecord
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.triggers import RecoveryPermitted, Trigger
+from esc_daemon.engine.boxes import Boxes
 
 log = structlog.get_logger()
 
@@ -55,13 +56,6 @@ class _Asked:
     permit: Permit
     loss: Loss
     given: bool
-
-
-class Records(NamedTuple):
-    """Where the records are."""
-
-    record: Callable[[Key], Record | None]
-    records: Callable[[], Iterable[Record]]
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -85,7 +79,7 @@ class Guard:
     def __init__(
         self,
         policy: GuardPolicy,
-        records: Records,
+        boxes: Boxes,
         now: Callable[[], datetime],
         tell: Callable[[Key, Trigger], None],
         task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -94,7 +88,7 @@ class Guard:
         """*reachable* None: there are no check addresses; *task* starts what looks at them."""
         self._task = task
         self._policy = policy
-        self._records = records
+        self._boxes = boxes
         self._now = now
         self._tell = tell
         self._reachable = reachable
@@ -223,11 +217,11 @@ class Guard:
     def _alive(self) -> Numbers:
         now = self._now()
         if self._counted is None or now - self._counted[0] >= timedelta(seconds=COUNTED_SECONDS):
-            self._counted = now, alive_by_scope(self._records.records())
+            self._counted = now, alive_by_scope(self._boxes.records())
         return self._counted[1]
 
     def _unusable(self, vim: VimId) -> bool:
-        record = self._records.record(connector_key(vim))
+        record = self._boxes.record(connector_key(vim))
         if not isinstance(record, ConnectorRecord):
             return False
         return record.status not in {None, VimStatus.CONNECTION_SUCCESSFUL}

@@ -11,6 +11,7 @@ from esc_daemon.domain.triggers import (
     RecoveryPermitted,
     ResourceGone,
     ResourceMade,
+    ServerDrifted,
     ServerGone,
     ServerSeen,
     ServerSwitched,
@@ -77,6 +78,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("kpi", server_key, event_name)
         case RecoveryPermitted(server=server_key):
             return ("permitted", server_key)
+        case ServerDrifted(key=key):
+            return ("drifted", key)
         case CallFailed(subject=subject, removal=removal):
             return ("failed", subject, removal)
         case ResourceMade(id=id_) | ResourceGone(id=id_):

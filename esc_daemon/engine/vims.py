@@ -373,6 +373,10 @@ class Vims:
             detail = f"internal error in the VIM driver: {type(error).__name__}"
         return VimCheck(status=VimStatus.CONNECTION_FAILED, detail=detail)
 
+    def is_same(self, vim: VimId, other: VimId) -> bool:
+        """Tell whether both name one connector; the empty id is the default one."""
+        return self._known(vim) == other
+
     def _known(self, vim: VimId) -> VimId:
         return vim or self._there.default or vim
 

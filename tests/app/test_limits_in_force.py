@@ -112,7 +112,7 @@ def test_each_patience_of_the_settings_reaches_the_policy() -> None:
     wanted = {field: timedelta(seconds=value) for field, value in seconds.values()}
     wanted |= {"removal_tries": 9, "scaling_pause": timedelta(seconds=108)}
     # these are ours alone
-    for name in ("doubt_pause", "recoveries_an_hour", "guard"):
+    for name in ("doubt_pause", "recoveries_an_hour", "drift_pause", "guard"):
         wanted[name] = getattr(DEFAULT_POLICY, name)
     assert {each.name: getattr(policy, each.name) for each in fields(policy)} == wanted
 
@@ -127,9 +127,15 @@ def test_the_settings_of_healing_reach_the_policy_and_their_defaults_are_its_own
         recoveries_per_host=2,
         recoveries_per_vim=3,
         recoveries_an_hour=13,
+        drift_seconds=0,
     )
     assert policy_of(VimSettings(), ScalingSettings(), healing).recoveries_an_hour == 13
+    assert policy_of(VimSettings(), ScalingSettings(), healing).drift_pause == timedelta(0)
     assert policy_of(VimSettings(), ScalingSettings(), HealingSettings()).recoveries_an_hour == 6
+    assert (
+        policy_of(VimSettings(), ScalingSettings(), HealingSettings()).drift_pause
+        == DEFAULT_POLICY.drift_pause
+    )
     assert policy_of(VimSettings(), ScalingSettings(), healing).guard == GuardPolicy(
         on=False,
         share=0.3,
@@ -139,7 +145,9 @@ def test_the_settings_of_healing_reach_the_policy_and_their_defaults_are_its_own
         per_host=2,
         per_vim=3,
     )
-    assert policy_of(VimSettings(), ScalingSettings(), HealingSettings()).guard == GuardPolicy()
+    default = policy_of(VimSettings(), ScalingSettings(), HealingSettings())
+    assert default.recoveries_an_hour == DEFAULT_POLICY.recoveries_an_hour
+    assert (default.drift_pause, default.guard) == (DEFAULT_POLICY.drift_pause, GuardPolicy())
 
 
 def test_check_addresses_are_addresses() -> None:

@@ -204,7 +204,10 @@ async def a_daemon(
             crossed,
         ),
         day_zero=day_zero,
-        policy=Policy(settle=timedelta(seconds=10)),
+        policy=Policy(
+            settle=timedelta(seconds=10),
+            drift_pause=timedelta(seconds=simulator.get("drift_seconds", 0)),
+        ),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )
     datastore = Datastore(schema, Vault(bytes(range(KEY_BYTES))))

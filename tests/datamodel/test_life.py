@@ -44,6 +44,8 @@ def said(vm: VmRecord) -> dict[str, str]:
         (VmState.ALIVE, None, "alive", True),
         (VmState.SHUTOFF, None, "disabled", False),
         (VmState.MONITOR_DISABLED, RECOVERY, "silent", False),
+        (VmState.ALIVE, replace(RECOVERY, phase=RecoveryPhase.HELD), "silent", False),
+        (VmState.ERROR, replace(RECOVERY, drifted=True), "disabled", False),
     ],
 )
 def test_how_a_vm_is_watched_and_since_when_it_is_up(
@@ -62,6 +64,8 @@ def test_a_reboot_and_a_recovery_are_remembered_with_their_cause() -> None:
         reboot_cause="it was asked for",
         recovered=NOON,
         recovery_outcome="recovered",
+        drifted=NOON,
+        drift="its server was shut off in the VIM",
     )
 
     assert said(replace(VM, history=history)) == {
@@ -71,6 +75,8 @@ def test_a_reboot_and_a_recovery_are_remembered_with_their_cause() -> None:
         "last_reboot/cause": "it was asked for",
         "last_recovery/ended": NOON.isoformat(),
         "last_recovery/outcome": "recovered",
+        "last_drift/time": NOON.isoformat(),
+        "last_drift/what": "its server was shut off in the VIM",
     }
 
 

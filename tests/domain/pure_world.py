@@ -50,6 +50,7 @@ from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
     Restarted,
+    ServerDrifted,
     ServerGone,
     ServerSeen,
     ServerSwitched,
@@ -334,7 +335,7 @@ class World:
     def _switch(self, command: SwitchServer) -> Trigger:
         server = self.vim.found(command.key)
         if server is None:
-            return CallFailed(subject=command.key, removal=False, error="no server", final=True)
+            return ServerGone(key=command.key, looked=True)
         server.switch(command.power)
         return ServerSwitched(server=seen(server).server, power=command.power)
 
@@ -507,7 +508,7 @@ def _vm_of(trigger: Trigger) -> VmId | None:
             return server.key.vm
         case ServerGone(key=key) | KpiCrossed(server=key) | CallFailed(subject=ServerKey() as key):
             return key.vm
-        case RecoveryPermitted(server=key):
+        case RecoveryPermitted(server=key) | ServerDrifted(key=key):
             return key.vm
         case _:
             return None

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event, EventStatus, EventType
-from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId
+from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey
 from esc_daemon.domain.intent import (
     Deployment,
     Network,
@@ -20,9 +20,15 @@ from esc_daemon.domain.intent import (
     Resource,
 )
 from esc_daemon.domain.record import ActionType, DeploymentRecord, RecoveryPhase, VmRecord
-from esc_daemon.domain.specs import ServerStatus
+from esc_daemon.domain.specs import Power, ServerStatus
 from esc_daemon.domain.states import ResourceState, ServiceState, VmState
-from esc_daemon.domain.triggers import ActionTrigger, RecoveryAsked, ServiceActed, VmActed
+from esc_daemon.domain.triggers import (
+    ActionTrigger,
+    RecoveryAsked,
+    ServerDrifted,
+    ServiceActed,
+    VmActed,
+)
 from tests.domain.legal import illegal
 from tests.domain.lost import doubled, in_vim_but_unknown
 from tests.domain.pure_world import Luck, World
@@ -266,6 +272,26 @@ class AnyOrder(RuleBasedStateMachine):
             self.world.silent_vms.add(watch.server.vm)
         elif not holds or self.world.speaks(watch):
             self.world.cross(key, watch, holds=holds)
+
+    @precondition(lambda self: self.world.vim.servers)
+    @rule(which=an_index, away=st.booleans(), power=st.sampled_from((Power.OFF, Power.ON)))
+    def somebody_else_is_at_work_in_the_vim(self, which: int, *, away: bool, power: Power) -> None:
+        servers = sorted(self.world.vim.servers.values(), key=lambda server: server.id)
+        server = servers[which % len(servers)]
+        if away:
+            del self.world.vim.servers[server.id]
+        elif server.status != "BUILD":
+            server.switch(power)
+
+    @rule()
+    def the_vim_is_looked_at(self) -> None:
+        for key in SHOPS:
+            record = self.world.records.get(key)
+            for vm in list(record.vms.values()) if isinstance(record, DeploymentRecord) else ():
+                server = ServerKey(vm.id, vm.generation)
+                found = self.world.vim.found(server)
+                drifted = ServerDrifted(key=server, status=found and found.status)
+                self.world.tell(key, drifted)
 
     @rule(seconds=st.sampled_from(PAUSES), ghosts_act=st.booleans())
     def time_goes_by(self, seconds: float, *, ghosts_act: bool) -> None:

@@ -46,7 +46,8 @@ from esc_daemon.domain.triggers import (
     ServerGone,
     VimDoubted,
 )
-from esc_daemon.engine.guard import Guard, Records
+from esc_daemon.engine.boxes import Boxes
+from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
@@ -75,8 +76,7 @@ class Bench:
         self.told = []
         self.records = {}
         self.neighbours = Neighbours(self.records.get, lambda _: (), lambda *_: (), self._tell)
-        where = Records(self.records.get, self.records.values)
-        self.guard = Guard(GuardPolicy(), where, lambda: BEGAN, self._permit, asyncio.create_task)
+        self.guard = Guard(GuardPolicy(), Boxes(), lambda: BEGAN, self._permit, asyncio.create_task)
         self.performer = Performer(
             vims=self.vims,
             monitor=self._monitor,

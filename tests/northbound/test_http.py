@@ -18,6 +18,7 @@ from esc_daemon.domain.record import Leftover
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ServiceState
 from esc_daemon.engine.figures import EngineFigures
+from esc_daemon.engine.guard import GuardFigures
 from esc_daemon.histogram import Histogram as Numbers
 from esc_daemon.northbound.http import listener
 from esc_daemon.northbound.http.collectors import (
@@ -117,6 +118,10 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="vim0"} 3.0' in body
     assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="vim0"} 1.0' in body
     assert 'esc_monitor_samples_total{collector="Pings",result="ok"} 9.0' in body
+    assert 'esc_recoveries{stage="held"} 4.0' in body
+    assert 'esc_guard_holds{reason="vim"} 1.0' in body
+    assert 'esc_guard_holds{reason="share"} 0.0' in body
+    assert 'esc_drifted_servers{drift="gone"} 2.0' in body
 
 
 async def test_a_deployment_that_only_left_something_behind_is_none(
@@ -215,8 +220,9 @@ class Counted:
 
     def figures(self):
         fields = dict.fromkeys(EngineFigures.__dataclass_fields__, 0)
-        samples, recoveries = {("Pings", "ok"): 9}, {"held": 4}
-        counted = {"samples": samples, "recoveries": recoveries, "holds": {"vim": 1}}
+        healing = GuardFigures(under_way=1, waiting=2, held=4, holds={"vim": 1})
+        samples = {("Pings", "ok"): 9}
+        counted = {"samples": samples, "healing": healing, "drifted": {"gone": 2}}
         return EngineFigures(**{**fields, **counted})
 
 

@@ -224,6 +224,14 @@ def _group(group: VmGroup) -> str:
         _leaves(name=group.name)
         + locator
         + _leaves(image=group.image, flavor=group.flavor, bootup_time=group.bootup_time)
+        + _within(
+            "recovery_policy",
+            _leaves(
+                recovery_type=group.recovery.type.value,
+                action_on_recovery=group.recovery.action.value,
+                max_retries=group.recovery.max_retries,
+            ),
+        )
         + _within("interfaces", "".join(map(_interface, group.interfaces)))
         + _within("kpi_data", "".join(map(_kpi, group.kpis)))
         + _within("rules", _within("admin_rules", rules))

@@ -49,6 +49,8 @@ class _Run:
         self.told_of = 0
         """Which of the samples that was."""
         self.told_at = 0.0
+        self.blind = False
+        """Whether what was told last was blindness."""
         self._last: deque[bool] = deque(maxlen=max(kpi.occurrences_true, kpi.occurrences_false))
 
     def ripe(self) -> bool | None:
@@ -100,21 +102,29 @@ class Probes:
     def hears(self, tell: OnCrossing) -> OnCrossing:
         """Return what is told of crossings in place of *tell*, which is told after."""
 
-        def crossed(server: ServerKey, event_name: str, holds: bool, value: str) -> None:  # noqa: FBT001  the monitor's
+        def crossed(
+            server: ServerKey,
+            event_name: str,
+            holds: bool,  # noqa: FBT001  the monitor's
+            value: str,
+            blind: bool,  # noqa: FBT001  as above
+        ) -> None:
             run = self._runs.get((server, event_name))
             if run is not None:
-                self._judge(run, holds=holds)
-            tell(server, event_name, holds, value)
+                self._judge(run, holds=holds, blind=blind)
+            tell(server, event_name, holds, value, blind)
 
         return crossed
 
-    def _judge(self, run: _Run, *, holds: bool) -> None:
+    def _judge(self, run: _Run, *, holds: bool, blind: bool) -> None:
         what = f"{run.kpi.event_name} of {run.target.server} is {holds}"
         if run.ripe() is not holds:
             self.problems.append(f"{what}: told before it was so often enough")
-        if run.told is holds and not run.kpi.collector.continuous_alarm:
+        again = run.told is holds and not (run.blind and not blind)
+        if again and not run.kpi.collector.continuous_alarm:
             self.problems.append(f"{what}: told again")
         run.tell(holds, asyncio.get_running_loop().time())
+        run.blind = blind
 
     def stored(self, steps: Sequence[Step]) -> None:
         """Look at what a commit says of VMs that were awaited."""

@@ -19,6 +19,9 @@ from esc_daemon.domain.intent import (
     Kpi,
     Locator,
     Network,
+    RecoveryAction,
+    RecoveryPolicy,
+    RecoveryType,
     Rule,
     RuleAction,
     RuleWhen,
@@ -47,6 +50,10 @@ _READY = replace(_KPI, event_name="READY")
 _RULE = Rule(
     event_name="VM_ALIVE",
     actions=(RuleAction(when=RuleWhen.TRUE, name="servicebooted.sh"),),
+)
+_HEALED = Rule(
+    event_name="VM_ALIVE",
+    actions=(*_RULE.actions, RuleAction(when=RuleWhen.FALSE, name="recover autohealing")),
 )
 _IMAGE = Image(name="img", src="http://127.0.0.1/img", disk_format="qcow2", container_format="bare")
 _LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
@@ -94,9 +101,18 @@ def _group(name: VmGroupName, own: Network | None, random: Random, pool: int | N
         bootup_time=120 if monitored else -1,
         interfaces=(Interface(nicid=0, network=network, allowed_networks=(network,)),),
         kpis=(life, ready, *odd),
-        rules=(_RULE, *logged),
+        rules=(_HEALED if random.random() < 0.6 else _RULE, *logged),
+        recovery=_any_recovery(random),
         scaling=scaling,
         day_zero=any_files(random),
+    )
+
+
+def _any_recovery(random: Random) -> RecoveryPolicy:
+    return RecoveryPolicy(
+        type=random.choice([RecoveryType.AUTO] * 4 + [RecoveryType.MANUAL]),
+        action=random.choice(list(RecoveryAction)),
+        max_retries=random.choice([0, 1, 2]),
     )
 
 

@@ -127,8 +127,25 @@ def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]
         yield f"it told {alive}"
     if EventType.SERVICE_UPDATED in types:
         return  # it is as the last update left it
-    recovered = [event.status for event in story if event.type is EventType.VM_RECOVERY_COMPLETE]
-    if record.state is ServiceState.ACTIVE and _OK not in (*alive, *recovered):
+    if record.state is ServiceState.ACTIVE and _OK not in alive and not _healed(story):
         yield f"it is active and told {alive}"
-    if record.state is ServiceState.ERROR and _FAILED not in (*alive, *recovered):
+    if record.state is ServiceState.ERROR and _FAILED not in alive and not _lost(story):
         yield f"it is broken and told {alive}"
+
+
+def _lost(story: Sequence[Any]) -> bool:
+    """Tell whether a VM was lost for good, or the operator was asked for it."""
+    return any(
+        event.type is EventType.VM_MANUAL_RECOVERY_NEEDED
+        or (event.type is EventType.VM_RECOVERY_COMPLETE and event.status is _FAILED)
+        for event in story
+    )
+
+
+def _healed(story: Sequence[Any]) -> bool:
+    """Tell whether a VM came back after all."""
+    return any(
+        event.type is EventType.VM_MANUAL_RECOVERY_NO_NEED
+        or (event.type is EventType.VM_RECOVERY_COMPLETE and event.status is _OK)
+        for event in story
+    )

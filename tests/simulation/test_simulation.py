@@ -118,15 +118,18 @@ async def confirmed_until_the_next_start(configuration, user):
 
 def at_the_first(observe):
     """Let one sample be enough."""
-    return lambda counter, kpi, value: observe(
-        counter, replace(kpi, occurrences_true=1, occurrences_false=1), value
+    return lambda counter, kpi, value, **more: observe(
+        counter, replace(kpi, occurrences_true=1, occurrences_false=1), value, **more
     )
 
 
 def with_alarms(observe, *, every):
     """Let every poll be told, or only changes, whatever was asked for."""
-    return lambda counter, kpi, value: observe(
-        counter, replace(kpi, collector=replace(kpi.collector, continuous_alarm=every)), value
+    return lambda counter, kpi, value, **more: observe(
+        counter,
+        replace(kpi, collector=replace(kpi.collector, continuous_alarm=every)),
+        value,
+        **more,
     )
 
 
@@ -156,14 +159,14 @@ def as_before(record, *_):
         (LossyVim, "remove_subnet", nothing, "left behind in", 22),
         (LossyVim, "remove_tenant", nothing, "left behind in", 0),
         (undeploy, "leftovers_due", as_before, "was not tried again", 55),
-        (resource, "_leftover_told", as_before, "was forgotten and is there again", 3),
+        (resource, "_leftover_told", as_before, "was forgotten and is there again", 2),
         (kpi, "observe", at_the_first(kpi.observe), "told before it was so often enough", 3),
         (kpi, "observe", with_alarms(kpi.observe, every=False), "was not told", 3),
         (kpi, "observe", with_alarms(kpi.observe, every=True), "told again", 0),
         (Performer, "_crossed", nobody, "after it had been told alive", 2),
         (Monitor, "_choice", unguarded, "hardly ever asked", 2),
         (life, "kpi_crossed", written_anyhow(life.kpi_crossed), "was written unchanged", 0),
-        (Configuration, "_take_back", nothing, "was on trial and is not taken back", 9),
+        (Configuration, "_take_back", nothing, "was on trial and is not taken back", 6),
         (Configuration, "take_back", nothing, "after a start .* is none of", 9),
         (Configuration, "_confirm", confirmed_until_the_next_start, "is none of", 9),
         (Configuration, "_check_not_on_trial", nobody, "is none of|by others", 187),

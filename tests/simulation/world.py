@@ -49,6 +49,7 @@ POLICY = Policy(
     removal_tries=6,
     leftover_pause=timedelta(seconds=60),
     settle=timedelta(seconds=40),
+    drift_pause=timedelta(seconds=7),
 )
 
 

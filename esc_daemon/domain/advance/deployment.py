@@ -41,6 +41,7 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ResourcesReady,
     Restarted,
+    ServerDrifted,
     ServerGone,
     ServerSeen,
     ServerSwitched,
@@ -123,7 +124,7 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
             return _about_neighbours(record, trigger, now, policy)
         case ServerSeen() | ServerGone() | (ServerSwitched() | ServerUpdated()) | CallFailed():
             return _about_a_server(record, trigger, now, policy)
-        case KpiCrossed() | RecoveryPermitted() | Woken():
+        case KpiCrossed() | ServerDrifted() | RecoveryPermitted() | Woken():
             return _about_life(record, trigger, now, policy)
         case LeftoversPurged() | LeftoversRetried():
             return _about_leftovers(record, trigger, now)
@@ -186,13 +187,15 @@ def _about_a_server(
 
 def _about_life(
     record: DeploymentRecord,
-    trigger: KpiCrossed | RecoveryPermitted | Woken,
+    trigger: KpiCrossed | ServerDrifted | RecoveryPermitted | Woken,
     now: datetime,
     policy: Policy,
 ) -> Step:
     match trigger:
         case KpiCrossed():
             return life.kpi_crossed(record, trigger, now, policy)
+        case ServerDrifted():
+            return held.drifted(record, trigger, now, policy)
         case RecoveryPermitted(server=server):
             return held.permitted(record, server, now, policy)
         case Woken():
@@ -267,7 +270,8 @@ def _not_switched(
     if vm.recovery is not None:
         cause = failure.error if failure else "the VIM has no such server"
         late = now + policy.settle if failure and failure.reached else vm.late_switch
-        return heal.not_rebooted(record, replace(vm, late_switch=late), cause, now, policy)
+        tried, gone = replace(vm, late_switch=late), failure is None
+        return heal.not_rebooted(record, tried, cause, now, policy, gone=gone)
     if failure is None:
         return operate.server_lost(record, vm, now)
     return operate.switch_failed(record, vm, failure, now, policy)

@@ -84,10 +84,13 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     """
     Ask the operator for the recovery of *vm*.
 
-    A deployment, or an update, does not wait for him: there the VM has failed.
+    A deployment, or an update, does not wait for him: there the VM has failed. So has one without
+    monitors.
     """
     assert vm.recovery is not None
-    fails = record.state in _DEPLOYING or record.update is not None
+    fails = (
+        record.state in _DEPLOYING or record.update is not None or vm.state is VmState.MONITOR_UNSET
+    )
     waiting = replace(
         vm,
         state=moved(vm, VmMove.FAILED if fails else VmMove.MONITOR_OFF),
@@ -166,6 +169,7 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
     recovery = Recovery(
         phase=RecoveryPhase.WAITING,
         cause=vm.recovery.cause if vm.recovery else "it was asked for",
+        gone=vm.recovery is not None and vm.recovery.gone,
         began=now,
         event_name=decides_life(group) or "",
         server=vm.server,
@@ -194,9 +198,9 @@ def _rung(group: VmGroup, vm: VmRecord, recovery: Recovery) -> RecoveryPhase | N
     again = wanted.max_retries < 0 or recovery.rounds < wanted.max_retries
     match wanted.action:
         case RecoveryAction.REBOOT_ONLY:
-            return RecoveryPhase.REBOOTING if again else None
+            return RecoveryPhase.REBOOTING if again and not recovery.gone else None
         case RecoveryAction.REBOOT_THEN_REDEPLOY:
-            if not recovery.rebooted and vm.server is not None:
+            if not recovery.rebooted and not recovery.gone and vm.server is not None:
                 return RecoveryPhase.REBOOTING
         case RecoveryAction.REDEPLOY_ONLY:
             pass
@@ -257,14 +261,32 @@ def rebooted(record: DeploymentRecord, vm: VmRecord, answer: ServerSwitched, now
 
 
 def not_rebooted(
-    record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime, p: Policy
+    record: DeploymentRecord,
+    vm: VmRecord,
+    cause: str,
+    now: datetime,
+    p: Policy,
+    *,
+    gone: bool = False,
 ) -> Step:
-    """It could not be rebooted, or nobody knows: it may come up all the same, if it is watched."""
-    if monitored(group_of(record, vm)):
+    """
+    It could not be rebooted, or nobody knows: it may come up all the same, if it is watched.
+
+    Not where the server is *gone*.
+    """
+    group = group_of(record, vm)
+    if monitored(group) and not gone:
         return _boots(record, vm, now, cause)
+    assert vm.recovery is not None
     told = tell_recovery.recovery_reboot(record, vm, cause)
-    failed = replace(vm, state=moved(vm, VmMove.FAILED), power=None, attempt=None)
-    after, more = next_rung(record, failed, cause, now, p)
+    recovery = replace(vm.recovery, gone=gone)
+    failed = replace(
+        vm, state=moved(vm, VmMove.FAILED), power=None, attempt=None, recovery=recovery
+    )
+    if group.recovery.action is RecoveryAction.REBOOT_ONLY:  # without a pause it has no next one
+        after, more = _ended_badly(record, failed, cause, now)
+    else:
+        after, more = next_rung(record, failed, cause, now, p)
     return settled(record, after, (told, *more), now)
 
 
@@ -312,7 +334,7 @@ def undeployed(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy)
         server=None,
         host_id="",
         hostname="",
-        recovery=replace(vm.recovery, phase=RecoveryPhase.DEPLOYING, redeployed=True),
+        recovery=replace(vm.recovery, phase=RecoveryPhase.DEPLOYING, redeployed=True, gone=False),
         attempt=begin_attempt(now, p),
         unsure_until=None,
         late_switch=None,
@@ -379,7 +401,11 @@ def _ended_well(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Move:
 def _lives(
     record: DeploymentRecord, vm: VmRecord, outcome: str, now: datetime
 ) -> tuple[DeploymentRecord, VmRecord]:
-    unwatched = vm.state is VmState.MONITOR_UNSET
+    state = vm.state
+    if monitored(group_of(record, vm)):
+        state = moved(vm, VmMove.ANSWERED)
+    elif state is not VmState.MONITOR_UNSET:
+        state = moved(vm, VmMove.MONITOR_UNWANTED)
     history = replace(
         vm.history,
         recovered=now,
@@ -388,7 +414,7 @@ def _lives(
     )
     lives = replace(
         vm,
-        state=vm.state if unwatched else moved(vm, VmMove.ANSWERED),
+        state=state,
         recovery=None,
         deadline=None,
         error=None,

@@ -11,14 +11,17 @@ from datetime import datetime
 from esc_daemon.domain.advance import heal
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
+from esc_daemon.domain.drift import HEALED_VM_STATES, Drift, drift_of, healed_by_itself
 from esc_daemon.domain.ids import ServerKey
 from esc_daemon.domain.intent import RecoveryType
 from esc_daemon.domain.interruption import Request, takes
+from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord, Recovery, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import ServerDrifted
 
 
 def is_held(vm: VmRecord) -> bool:
@@ -45,11 +48,18 @@ def hold(
     The operator is asked, at once, where the policy says MANUAL, and for a VM that was recovered
     too often.
     """
+    found = _found(vm, cause, event_name, now, p)
+    lost = replace(vm, recovery=found, deadline=None)
+    if found.cause != cause or group_of(record, vm).recovery.type is RecoveryType.MANUAL:
+        return heal.needed(record, lost)
+    return with_vm(record, lost), ()
+
+
+def _found(vm: VmRecord, cause: str, event_name: str, now: datetime, p: Policy) -> Recovery:
     lately = len(heal.lately(vm, now))
-    flaps = 0 < p.recoveries_an_hour <= lately
-    if flaps:
+    if 0 < p.recoveries_an_hour <= lately:
         cause = f"{cause}; it was recovered {lately} times in an hour"
-    found = Recovery(
+    return Recovery(
         phase=RecoveryPhase.HELD,
         cause=cause,
         began=now,
@@ -58,20 +68,62 @@ def hold(
         host_id=vm.host_id,
         hostname=vm.hostname,
     )
-    lost = replace(vm, recovery=found, deadline=None)
-    if flaps or group_of(record, vm).recovery.type is RecoveryType.MANUAL:
-        return heal.needed(record, lost)
-    return with_vm(record, lost), ()
+
+
+def drifted(record: DeploymentRecord, trigger: ServerDrifted, now: datetime, p: Policy) -> Step:
+    """
+    Take what a look at the VIM found that nobody had asked for.
+
+    A VM that runs and is gone or off is lost as one whose KPI says so. Where nobody asked for its
+    healing the operator is asked, once the guard lets it go. What was stopped, or was taken out of
+    the monitors' sight, is the operator's: it is only remembered.
+    """
+    vm = record.vms.get(trigger.key.vm)
+    if vm is None or vm.generation != trigger.key.generation:
+        return unmoved(record)
+    found = drift_of(record, vm, trigger.status)
+    match found:
+        case None:
+            return unmoved(record)
+        case Drift.BACK:
+            return _back(record, vm, now)
+        case Drift.GONE if vm.recovery is not None:  # it is lost already: no reboot will help
+            gone = replace(vm, recovery=replace(vm.recovery, gone=True))
+            return settled(record, with_vm(record, gone), (), now)
+    seen = replace(vm, history=replace(vm.history, drifted=now, drift=found.said))
+    if vm.state not in HEALED_VM_STATES:
+        known = vm.history.drift == found.said
+        return unmoved(record) if known else settled(record, with_vm(record, seen), (), now)
+    group = group_of(record, vm)
+    event_name = (decides_life(group) or "") if monitored(group) else ""
+    recovery = _found(vm, found.said, event_name, now, p)
+    recovery = replace(recovery, drifted=True, gone=found is Drift.GONE)
+    lost = replace(seen, recovery=recovery, deadline=None)
+    return settled(record, with_vm(record, lost), (), now)
+
+
+def _back(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
+    """The VIM has it as it should be again."""
+    if is_held(vm):
+        after, _ = freed(record, vm)
+        return settled(record, after, (), now)
+    after, told = heal.alive(record, vm, now)
+    return settled(record, after, told, now)
 
 
 def permitted(record: DeploymentRecord, server: ServerKey, now: datetime, p: Policy) -> Step:
-    """The recovery of the VM of *server* may begin."""
+    """The recovery of the VM of *server* may begin, or be asked for."""
     vm = record.vms.get(server.vm)
     if vm is None or vm.generation != server.generation or not is_held(vm):
         return unmoved(record)
     if not takes(record, Request.HEAL):
         return unmoved(record)  # it is asked again when what is under way has ended
-    after, told = heal.begin(record, vm, now, p)
+    assert vm.recovery is not None
+    too_often = 0 < p.recoveries_an_hour <= len(heal.lately(vm, now))
+    if vm.recovery.drifted and (too_often or not healed_by_itself(group_of(record, vm))):
+        after, told = heal.needed(record, vm)
+    else:
+        after, told = heal.begin(record, vm, now, p)
     return settled(record, after, told, now)
 
 

@@ -43,6 +43,7 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ResourcesReady,
     Restarted,
+    ServerDrifted,
     ServerGone,
     ServerSeen,
     ServerSwitched,
@@ -116,7 +117,7 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             | ServerSeen()
             | ServerGone()
             | (ServerSwitched() | ServerUpdated())
-            | (KpiCrossed() | RecoveryPermitted())
+            | (KpiCrossed() | RecoveryPermitted() | ServerDrifted())
             | (ServiceActed() | VmActed() | RecoveryAsked())
             | Woken()
             | (VimChecked() | VimDoubted())

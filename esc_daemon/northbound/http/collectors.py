@@ -223,13 +223,18 @@ def _monitor(figures: EngineFigures) -> Iterator[Metric]:
 def _healing(figures: EngineFigures) -> Iterator[Metric]:
     text = "Recoveries of VMs: under way, waiting for their turn, held by the guard"
     family = GaugeMetricFamily("esc_recoveries", text, labels=["stage"])
-    for stage, number in figures.recoveries.items():
+    for stage, number in figures.healing.recoveries.items():
         family.add_metric([stage], number)
     yield family
     text = "Why the guard holds healing, and how often: share, addresses, vim"
     family = GaugeMetricFamily("esc_guard_holds", text, labels=["reason"])
     for why in Why:
-        family.add_metric([why.value], figures.holds.get(why.value, 0))
+        family.add_metric([why.value], figures.healing.holds.get(why.value, 0))
+    yield family
+    text = "Servers that the last looks found to have drifted: gone, off, started, unknown"
+    family = GaugeMetricFamily("esc_drifted_servers", text, labels=["drift"])
+    for drift, number in figures.drifted.items():
+        family.add_metric([drift], number)
     yield family
 
 
