@@ -9,6 +9,7 @@ from esc_daemon.domain.advance import updating
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import OperationId, RecordId
+from esc_daemon.domain.interruption import recovering
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.operations import operation_id
 from esc_daemon.domain.record import (
@@ -46,12 +47,14 @@ class _End(NamedTuple):
 
 _UP: Final = SETTLED_VM_STATES
 _OFF: Final = frozenset({VmState.SHUTOFF, VmState.ERROR})
+_AGAIN: Final = _UP | {VmState.SHUTOFF, VmState.MONITOR_DISABLED}
+"""VMs that were stopped or unwatched each by itself stay so when others are started or rebooted."""
 _ENDS: Final[Mapping[ServiceState, _End]] = {
     ServiceState.DEPLOYING: _End(_UP, ServiceMove.VMS_ALIVE, tell.service_alive),
     ServiceState.INERT: _End(_UP, ServiceMove.VMS_ALIVE, tell.service_alive),
     ServiceState.STOPPING: _End(_OFF, ServiceMove.STOPPED, tell_actions.service_stopped),
-    ServiceState.STARTING: _End(_UP, ServiceMove.VMS_ALIVE, tell_actions.service_started),
-    ServiceState.REBOOTING: _End(_UP, ServiceMove.VMS_ALIVE, tell_actions.service_rebooted),
+    ServiceState.STARTING: _End(_AGAIN, ServiceMove.VMS_ALIVE, tell_actions.service_started),
+    ServiceState.REBOOTING: _End(_AGAIN, ServiceMove.VMS_ALIVE, tell_actions.service_rebooted),
 }
 _AT_REST: Final = _UP - {VmState.ERROR} | {VmState.SHUTOFF, VmState.MONITOR_DISABLED}
 """Where the VMs of a service that is well may be."""
@@ -212,7 +215,9 @@ def _well(record: DeploymentRecord) -> bool:
 def _action_ended(record: DeploymentRecord) -> bool:
     """Tell whether what ENABLE_MONITOR of the service waits for has come, or never will."""
     assert record.action is ActionType.ENABLE_MONITOR
-    return all(vm.state in _UP or vm.state is VmState.SHUTOFF for vm in record.vms.values())
+    return all(
+        vm.state in _AGAIN | {VmState.UNDEF} and not recovering(vm) for vm in record.vms.values()
+    )
 
 
 def _never_made(record: DeploymentRecord) -> str | None:
