@@ -1,9 +1,11 @@
 """Actions on services whose VMs are not all in the same state come to their end as well."""
 
+import pytest
+
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType
-from esc_daemon.domain.record import ActionType, VmRecord
-from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.record import ActionType, OperationType, VmRecord
+from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServiceActed, VmActed
 from tests.domain.pure_world import Luck, World
 from tests.domain.stories import HEALED, SHOP, a_deployment, a_group
@@ -87,3 +89,20 @@ def test_the_monitors_of_a_service_are_set_though_one_vm_waits_for_the_operator(
     # then
     assert world.types()[-1] == "SERVICE_ALIVE"
     assert world.deployment(SHOP).action is None
+
+
+@pytest.mark.parametrize("recovery", [HEALED, MANUAL], ids=["healed", "by-the-operator"])
+def test_an_action_on_a_vm_that_gave_it_no_life_is_over_when_its_recovery_begins(
+    recovery: RecoveryPolicy,
+) -> None:
+    # given
+    world = deployed(recovery)
+    act_on_first(world, ActionType.REBOOT)
+    world.silent_vms = {the_vms(world)[0].id}
+    # when
+    world.rest()
+    # then
+    operation = world.deployment(SHOP).operation
+    assert operation is not None
+    assert operation.state is OperationState.FAILED_TEMP
+    assert operation.type is (OperationType.OPERATE if recovery is MANUAL else OperationType.HEAL)
