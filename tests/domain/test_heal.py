@@ -401,6 +401,24 @@ def test_a_reboot_that_fails_is_no_recovery_of_a_vm_that_nobody_watches() -> Non
     assert the_vm(world).state is VmState.ERROR
 
 
+def test_a_server_that_was_made_in_a_recovery_and_is_broken_is_not_rebooted() -> None:
+    # given: a VM that never had a server to reboot, and a VIM that builds none well
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web", recovery=policy(retries=2)))})
+    world.perform((SHOP, "await"), Luck.DONE)
+    world.deliver((SHOP, "await"))
+    (slot,) = calls(world)
+    world.perform(slot, Luck.REFUSED)
+    world.deliver(slot)
+    world.log.clear()
+    world.bad_vms = {the_vm(world).id}
+    # when
+    world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vm(world).id))
+    world.rest()
+    # then
+    assert world.types() == [INIT, *[GONE, f"{MADE} FAILURE"] * 2, f"{DONE} FAILURE"]
+
+
 def test_a_reboot_that_may_still_come_is_not_overtaken_by_a_stop() -> None:
     # given: it was asked for, nobody answered, and the guest came up all the same
     world = alive(policy("REBOOT_ONLY", retries=1))

@@ -200,7 +200,8 @@ def _rung(group: VmGroup, vm: VmRecord, recovery: Recovery) -> RecoveryPhase | N
         case RecoveryAction.REBOOT_ONLY:
             return RecoveryPhase.REBOOTING if again and not recovery.gone else None
         case RecoveryAction.REBOOT_THEN_REDEPLOY:
-            if not recovery.rebooted and not recovery.gone and vm.server is not None:
+            done = recovery.rebooted or recovery.redeployed or recovery.gone
+            if vm.server is not None and not done:
                 return RecoveryPhase.REBOOTING
         case RecoveryAction.REDEPLOY_ONLY:
             pass
