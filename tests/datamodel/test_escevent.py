@@ -47,6 +47,7 @@ def full() -> Event:
         deployment=DeploymentName("dep"),
         deployment_id=DeploymentId("06c94f58-b753-425b-b97c-f7adb9140ead"),
         vm_group=VmGroupName("group"),
+        vm_update_type="LOCATOR_UPDATED",
         network="net",
         subnet="sub",
         image="img",
@@ -67,7 +68,8 @@ def test_fields_stand_in_the_order_that_clients_know(schema: Schema) -> None:
 
     assert event.tag == f"{{{ESC}}}escEvent"
     assert names(event) == [
-        *("status", "status_code", "status_message", "network", "subnet", "image", "flavor"),
+        *("status", "status_code", "status_message", "vm_update_type"),
+        *("network", "subnet", "image", "flavor"),
         *(
             "vim_connector_id",
             "depname",
