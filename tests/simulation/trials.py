@@ -223,7 +223,8 @@ class Trials:
         """Yield what should be back as it was; only connectors may be in use meanwhile."""
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
-                if self._wanted(key) != old and key.kind not in CONNECTOR_KINDS:
+                ours = self._wanted(key) != old and key not in self._trial.since
+                if ours and key.kind not in CONNECTOR_KINDS:
                     yield f"{key} was on trial and is not taken back"
 
     def learn(self, configuration: Configuration, there: Mapping[Key, Any]) -> None:
