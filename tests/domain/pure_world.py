@@ -478,9 +478,7 @@ class World:
         return [event for event in self.log if not kinds or event.type in kinds]
 
     def types(self) -> list[str]:
-        return [
-            event.type + ("" if event.status == "SUCCESS" else " FAILURE") for event in self.log
-        ]
+        return [event.type + " FAILURE" * (event.status != "SUCCESS") for event in self.log]
 
 
 def _check_identity(step: Step, trigger: Trigger) -> None:

@@ -14,6 +14,7 @@ from esc_daemon.domain.states import ServiceState
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 from esc_daemon.northbound.configuration import Configuration
+from esc_daemon.store.base import StoreFull
 from tests.access_control import open_to_all
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
@@ -48,6 +49,20 @@ async def refused(it: Managed, session: int = MINE, **parameters: object) -> str
     with pytest.raises(RpcError) as caught:
         await commit(it, session, **parameters)
     return caught.value.tag.value
+
+
+async def commit_a_service_elsewhere(it: Managed) -> None:
+    """Let wait, on trial, a connector and a service that lives in it."""
+    located = GROUP.replace("</name>", f"</name><locator><vim_id>{SPARE}</vim_id></locator>", 1)
+    connector = f"<vim_connector><id>{SPARE}</id><type>SIMULATOR</type></vim_connector>"
+    config = operation(
+        f'<x><config><esc_datamodel xmlns="{ESC}">{service(located)}</esc_datamodel>'
+        f'<esc_system_config xmlns="{ESC}"><vim_connectors>{connector}</vim_connectors>'
+        "</esc_system_config></config></x>"
+    )[0]
+    request = CopyConfig(target=Datastore.CANDIDATE, source=config)
+    await it.configuration.copy_config(request, MINE, "admin")
+    await commit(it, confirm_timeout=60)
 
 
 async def settled(it: Managed) -> None:
@@ -155,6 +170,49 @@ async def test_a_further_confirmed_commit_prolongs_the_trial(it: Managed):
     await asyncio.sleep(20)
 
     assert await names(it) == []
+
+
+async def test_what_could_not_be_stored_stays_in_the_candidate_and_goes_with_the_confirmation(
+    it: Managed, monkeypatch: pytest.MonkeyPatch
+):
+    # given a trial, and more that was to prolong it when the disk was full
+    async def full(_: object) -> None:
+        raise StoreFull("no room on the disk")
+
+    await it.edit(tenants("a"), target="candidate")
+    await commit(it, confirm_timeout=60)
+    await it.edit(tenants("b"), target="candidate")
+    with monkeypatch.context() as disk:
+        disk.setattr(it.engine, "apply", full)
+        assert await refused(it, confirm_timeout=60) == "resource-denied"
+    assert await names(it) == ["a"]
+
+    # when it is confirmed: an ordinary commit, of all that the candidate holds
+    await commit(it)
+
+    await asyncio.sleep(600)
+    assert await names(it) == ["a", "b"]
+    assert await it.store.undo() == []
+
+
+async def test_what_was_made_anew_after_its_way_back_stays_when_the_daemon_dies(
+    it: Managed, schema: Schema
+):
+    # given a trial whose tenant is back already, but not the connector that others use
+    await commit_a_service_elsewhere(it)
+    await asyncio.sleep(5)
+    with pytest.raises(RpcError):
+        await it.configuration.cancel_commit(None, MINE, "admin")
+    await it.edit(tenants("t"))
+
+    # when the daemon is started anew
+    await it.configuration.close()
+    again = Configuration(datastore=it.datastore, engine=it.engine, access=open_to_all(schema))
+    await again.take_back(await it.store.undo())
+    await asyncio.sleep(600)
+
+    assert await names(it) == ["t"]
+    await again.close()
 
 
 async def test_the_end_of_the_session_takes_its_commit_back(it: Managed):
@@ -359,17 +417,7 @@ async def test_what_the_way_back_finds_gone_is_no_error(it: Managed):
 
 
 async def test_what_cannot_be_taken_back_yet_is_taken_back_later(it: Managed):
-    # given, on trial, a connector and a service that lives in it
-    located = GROUP.replace("</name>", f"</name><locator><vim_id>{SPARE}</vim_id></locator>", 1)
-    connector = f"<vim_connector><id>{SPARE}</id><type>SIMULATOR</type></vim_connector>"
-    config = operation(
-        f'<x><config><esc_datamodel xmlns="{ESC}">{service(located)}</esc_datamodel>'
-        f'<esc_system_config xmlns="{ESC}"><vim_connectors>{connector}</vim_connectors>'
-        "</esc_system_config></config></x>"
-    )[0]
-    request = CopyConfig(target=Datastore.CANDIDATE, source=config)
-    await it.configuration.copy_config(request, MINE, "admin")
-    await commit(it, confirm_timeout=60)
+    await commit_a_service_elsewhere(it)
     await asyncio.sleep(5)
 
     # when its VMs still have to leave

@@ -11,6 +11,9 @@ import structlog
 
 from tests.simulation.world import World
 
+_AT_A_TIME = 1000
+"""Seeds between two lines: a campaign that is ended early has said how far it came."""
+
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
@@ -23,6 +26,7 @@ def main() -> int:
     structlog.configure(wrapper_class=critical)
     told = hashlib.sha256()
     began, failures = time.perf_counter(), 0
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for seed in range(chosen.start, chosen.start + chosen.seeds):
         try:
             world = World(seed)
@@ -34,6 +38,8 @@ def main() -> int:
             traceback.print_exc()
             if failures >= chosen.stop_after:
                 break
+        if (done := seed - chosen.start + 1) % _AT_A_TIME == 0:
+            print(f"{done} seeds so far, {failures} failed")
     if chosen.digest:
         print(told.hexdigest())
     seconds = time.perf_counter() - began

@@ -47,8 +47,6 @@ class Trial:
     undo: dict[Key, Any] = field(default_factory=dict)
     """What was before of all that it made or changed, None for nothing."""
     made: dict[Key, Any] = field(default_factory=dict)
-    removals: set[Key] = field(default_factory=set)
-    """What is to go once it is confirmed."""
     persist: str | None = None
     ends: float = 0.0
     ending: bool = False
@@ -74,6 +72,11 @@ class Trials:
         self._wishes = wishes
         self._random = random
         self._session = 1
+        self._draft: dict[Key, Any] = {}
+        """
+        What the candidate holds that running does not: what a commit on trial is to remove, and
+        what a commit that was refused left there. The next commit takes all of it.
+        """
         self._trial: Trial | None = None
         self._asked: Trial | None = None
         """A confirmed commit that was not answered yet."""
@@ -97,22 +100,22 @@ class Trials:
 
     async def _begin(self, configuration: Configuration, edit: Edit) -> None:
         configuration.discard_changes()
-        changed = await self._prepared(configuration, edit)
-        if changed is None:
+        self._draft = {}
+        if not await self._prepared(configuration, edit):
             return
         if self._random.random() < 0.3:
-            await self._commit_for_good(configuration, changed)
+            await self._commit_for_good(configuration, self._draft)
         else:
             fresh = Trial(persist=self._random.choice([None, "word"]))
-            await self._try(configuration, fresh, changed)
+            await self._try(configuration, fresh)
 
-    async def _prepared(self, configuration: Configuration, edit: Edit) -> Edit | None:
-        """Return what *edit* changes once it is in the candidate, None if it is refused."""
-        try:
-            await configuration.edit_config(request_of(edit, Datastores.CANDIDATE), USER)
-        except REFUSED:
-            return None
-        return {key: intent for key, intent in edit.items() if intent != self._wanted(key)}
+    async def _prepared(self, configuration: Configuration, edit: Edit) -> bool:
+        """Put *edit* into the candidate; tell whether it was taken."""
+        if not await _done(configuration.edit_config(request_of(edit, Datastores.CANDIDATE), USER)):
+            return False
+        draft = self._draft | edit
+        self._draft = {key: each for key, each in draft.items() if each != self._wanted(key)}
+        return True
 
     async def _commit_for_good(self, configuration: Configuration, changed: Edit) -> None:
         for key, intent in changed.items():
@@ -123,15 +126,13 @@ class Trials:
             if taken:
                 self._wishes[key].intent = intent
 
-    async def _try(self, configuration: Configuration, before: Trial, changed: Edit) -> None:
-        """Commit *changed* on trial, which prolongs *before* if that waits."""
+    async def _try(self, configuration: Configuration, before: Trial) -> None:
+        """Commit the candidate on trial, which prolongs *before* if that waits."""
         seconds = self._random.choice([2, 20, 100])
-        made = {key: intent for key, intent in changed.items() if intent is not None}
-        gone = {key for key, intent in changed.items() if intent is None}
+        made = {key: intent for key, intent in self._draft.items() if intent is not None}
         asked = self._asked = Trial(
             undo={key: self._wanted(key) for key in made} | before.undo,
             made=before.made | made,
-            removals=(before.removals - changed.keys()) | gone,
             persist=before.persist,
             ends=asyncio.get_running_loop().time() + seconds,
         )
@@ -142,7 +143,8 @@ class Trials:
         if await _done(configuration.commit(request, self._session, USER)):
             for key, intent in made.items():
                 self._wishes[key].intent = intent
-            self._trial = asked if changed or before is self._trial else None
+            self._trial = asked if self._draft or before is self._trial else None
+            self._draft = {key: None for key in self._draft if key not in made}
         self._asked = None
 
     async def _decide(self, configuration: Configuration, trial: Trial, edit: Edit) -> None:
@@ -152,12 +154,11 @@ class Trials:
             self._confirming = True
             request = Commit(persist_id=trial.persist)
             if await _done(configuration.commit(request, self._session, USER)):
-                self._is_confirmed(trial)
+                self._is_confirmed()
             self._confirming = False
         elif roll < 0.6:
-            changed = await self._prepared(configuration, edit)
-            if changed is not None:
-                await self._try(configuration, trial, changed)
+            if await self._prepared(configuration, edit):
+                await self._try(configuration, trial)
         elif roll < 0.8:
             trial.ending = True
             word = trial.persist
@@ -170,9 +171,9 @@ class Trials:
 
     # ------------------------------------------------------------------ what must hold
 
-    def _is_confirmed(self, trial: Trial) -> None:
-        for key in trial.removals:
-            self._wishes[key].intent = None
+    def _is_confirmed(self) -> None:
+        for key, intent in self._draft.items():
+            self._wishes[key].intent = intent
         self._trial = None
 
     def _is_back(self, trial: Trial) -> None:
@@ -185,16 +186,16 @@ class Trials:
         trial = self._trial
         if trial is None:
             return
+        if intent != before:  # the candidate has the same now, or cannot be committed any more
+            self._draft.pop(key, None)
         if intent is None:  # what others remove is not brought back
             trial.undo.pop(key, None)
-            trial.removals.discard(key)
+            trial.since.pop(key, None)
         elif not trial.waits:
             if key in trial.undo:
                 trial.since[key] = intent
-        elif intent != before:
-            trial.removals.discard(key)
-            if key in trial.undo:
-                self.problems.append(f"{key} was changed by others while it was on trial")
+        elif intent != before and key in trial.undo:
+            self.problems.append(f"{key} was changed by others while it was on trial")
 
     def look(self, configuration: Configuration, datastore: Datastore) -> None:
         """Note that what waited too long is back as it was, once it is."""
@@ -223,7 +224,8 @@ class Trials:
         """Yield what should be back as it was; only connectors may be in use meanwhile."""
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
-                if self._wanted(key) != old and key.kind not in CONNECTOR_KINDS:
+                ended = self._wanted(key) in (old, self._trial.since.get(key, old))
+                if not ended and key.kind not in CONNECTOR_KINDS:
                     yield f"{key} was on trial and is not taken back"
 
     def learn(self, configuration: Configuration, there: Mapping[Key, Any]) -> None:
@@ -240,7 +242,8 @@ class Trials:
             wish.intent = there.get(key)
             wish.unsure.clear()
         undo = {key: old for trial in trials for key, old in trial.undo.items()}
-        self._trial = Trial(undo=undo, ending=True) if broken_off else None
+        since = {key: new for trial in trials for key, new in trial.since.items()}
+        self._trial = Trial(undo=undo, since=since, ending=True) if broken_off else None
         self._asked, self._confirming = None, False
         self._session += 1
 
@@ -258,19 +261,16 @@ class Trials:
             yield trial.since[key]
         if key not in trial.undo or self._confirming or broken_off:
             yield wish.intent
-        if key in trial.removals and self._confirming:
-            yield None
+        if key in self._draft and self._confirming:
+            yield self._draft[key]
 
     def _look_whole(self, trial: Trial, there: Mapping[Key, Any]) -> None:
         """A confirmation that nobody answered took effect as a whole or not at all."""
+        now = {key: wish.intent for key, wish in self._wishes.items() if not wish.unsure}
         kept = {
-            there.get(key) == self._wishes[key].intent
-            for key, old in trial.undo.items()
-            if old != self._wishes[key].intent and not self._wishes[key].unsure
-        } | {
-            there.get(key) is None
-            for key in trial.removals
-            if self._wishes[key].intent is not None and not self._wishes[key].unsure
+            there.get(key) == after
+            for key, after in (now | self._draft).items()
+            if key in now and after != trial.undo.get(key, now[key])
         }
         if len(kept) > 1:
             self.problems.append(f"half of a trial was confirmed: {trial}")
