@@ -5,7 +5,6 @@ At first all rows of a statement go together. Only if some row is not as its ste
 batch taken back and written commit by commit, each in a savepoint.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
@@ -20,7 +19,6 @@ from esc_daemon.store.rows import INSERT_EVENT, Job, Piece, Row, Statement, Vers
 from esc_daemon.store.tables import EVENTS, RECORDS
 
 _NEWEST: Final = Statement(select(func.max(EVENTS.c.seq)), (), exact=False)
-_ROW: Final = re.compile(r"\bVALUES (\([?, ]+\))")
 _MOST_ROWS: Final = 64
 """Rows of one statement; eight values each are far from what SQLite takes (32,766)."""
 
@@ -139,15 +137,15 @@ def _parted(rows: list[Row]) -> Iterator[list[Row]]:
 @cache
 def _repeated(statement: Statement, dialect: str, times: int) -> str:
     """
-    Return the text of *statement* for so many rows.
+    Return the text of an insert for so many rows.
 
     Each statement that SQLite takes lets go of the interpreter's lock and has to get it back.
     """
     sql = _compiled(statement, dialect)
-    found = _ROW.search(sql)
-    if found is None:
-        raise StoreError(f"not a statement of values: {sql}")
-    return sql[: found.end()] + f", {found[1]}" * (times - 1) + sql[found.end() :]
+    _, found, values = sql.rpartition(" VALUES ")
+    if not found:
+        raise StoreError(f"not an insert of values: {sql}")
+    return sql + f", {values}" * (times - 1)
 
 
 @cache

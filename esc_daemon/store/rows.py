@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Table, bindparam, delete, insert, text
+from sqlalchemy import Table, bindparam, delete, insert, text, update
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
 from esc_daemon.domain.events import Event
@@ -26,7 +26,7 @@ class Statement:
     One statement for many rows.
 
     *parameters* names a row's values in order; *exact*: each row must change exactly one.
-    *repeats*: it takes many rows at once, one behind the other after its one VALUES.
+    *repeats*: an insert that takes many rows at once.
     """
 
     clause: ClauseElement
@@ -55,37 +55,27 @@ def _named(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"at_{name}" for name in columns)
 
 
-def _updating(
-    table: Table, columns: tuple[str, ...], key: tuple[str, ...], unmoved: tuple[str, ...] = ()
-) -> Statement:
-    """
-    Return the change of *columns* in rows found by *key*, if those of *unmoved* are as they were.
-
-    Core has no UPDATE for many rows; SQLite (3.33 and later) and PostgreSQL have this one.
-    """
-    parameters = (*columns, *_named(key), *(f"old_{name}" for name in unmoved))
-    found = [f"{table.name}.{name} = new.at_{name}" for name in key]
-    found += [f"{table.name}.{name} = new.old_{name}" for name in unmoved]
-    clause = text(
-        f"UPDATE {table.name} SET {', '.join(f'{name} = new.{name}' for name in columns)}"  # noqa: S608  names of ours alone
-        f" FROM (WITH given ({', '.join(parameters)})"
-        f" AS (VALUES ({', '.join(f':{name}' for name in parameters)}))"
-        f" SELECT * FROM given) AS new WHERE {' AND '.join(found)}"
-    )
-    return Statement(clause, parameters, repeats=True)
-
-
-_HEAD: Final = ("id", "revision", "epoch", "body")
-INSERT_RECORD: Final = Statement(insert(RECORDS), (*_KEY, *_HEAD), repeats=True)
-UPDATE_RECORD: Final = _updating(RECORDS, _HEAD, _KEY, ("revision", "epoch"))
+INSERT_RECORD: Final = Statement(insert(RECORDS), (*_KEY, "id", "revision", "epoch", "body"))
+UPDATE_RECORD: Final = Statement(
+    update(RECORDS)
+    .values({name: bindparam(name) for name in ("id", "revision", "epoch", "body")})
+    .where(*_at(RECORDS, _KEY), *_unmoved()),
+    ("id", "revision", "epoch", "body", *_named(_KEY), *_VERSION),
+)
 DELETE_RECORD: Final = Statement(
     delete(RECORDS).where(*_at(RECORDS, _KEY), *_unmoved()), (*_named(_KEY), *_VERSION)
 )
-INSERT_INTENT: Final = Statement(insert(INTENTS), (*_KEY, "body"), repeats=True)
-UPDATE_INTENT: Final = _updating(INTENTS, ("body",), _KEY)
+INSERT_INTENT: Final = Statement(insert(INTENTS), (*_KEY, "body"))
+UPDATE_INTENT: Final = Statement(
+    update(INTENTS).values(body=bindparam("body")).where(*_at(INTENTS, _KEY)),
+    ("body", *_named(_KEY)),
+)
 DELETE_INTENT: Final = Statement(delete(INTENTS).where(*_at(INTENTS, _KEY)), _named(_KEY))
 INSERT_VM: Final = Statement(insert(VMS), (*_VM_KEY, "body"), repeats=True)
-UPDATE_VM: Final = _updating(VMS, ("body",), _VM_KEY)
+UPDATE_VM: Final = Statement(
+    update(VMS).values(body=bindparam("body")).where(*_at(VMS, _VM_KEY)),
+    ("body", *_named(_VM_KEY)),
+)
 DELETE_VM: Final = Statement(delete(VMS).where(*_at(VMS, _VM_KEY)), _named(_VM_KEY))
 INSERT_EVENT: Final = Statement(
     insert(EVENTS),
