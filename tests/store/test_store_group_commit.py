@@ -21,7 +21,14 @@ from store_samples import (
 
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.step import Step
-from esc_daemon.store import EntryChange, SqlStore, StaleEpoch, StoreClosed, StoreError
+from esc_daemon.store import (
+    EntryChange,
+    SqlStore,
+    StaleEpoch,
+    StoreBroken,
+    StoreClosed,
+    StoreError,
+)
 
 
 class Synced:
@@ -97,6 +104,36 @@ async def test_a_stale_commit_in_a_batch_of_ten_fails_alone():
         stolen if record is records[4] else later(record) for record in records
     ]
     await store.close()
+
+
+async def test_of_a_batch_of_many_moved_vms_only_what_does_not_fit_is_left_out(memory):
+    # given four deployments of more VMs than a statement takes rows: of one a VM's row is missing,
+    # another was moved by somebody else
+    records = [a_deployment(f"d{n}", *(a_vm(f"vm-{m}") for m in range(70))) for n in range(4)]
+    lost, stale = records[1], records[2]
+    vms = dict(lost.vms)
+    del vms["vm-66"]
+    there = replace(lost, vms=vms)
+    stolen = later(stale, epoch=7)
+    await memory.commit([beginning(there if r is lost else r) for r in records], time=NOW)
+    await memory.commit([moving(stale, stolen)], time=NOW)
+
+    # when all of them move all their VMs in one batch
+    moved = [
+        later(record, vms={vm.id: replace(vm, error="moved") for vm in record.vms.values()})
+        for record in records
+    ]
+    outcomes = await asyncio.gather(
+        *(memory.commit([moving(*pair)], time=NOW) for pair in zip(records, moved, strict=True)),
+        return_exceptions=True,
+    )
+
+    # then these two fail, each for its own reason, and leave nothing half written
+    assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [
+        StoreBroken,
+        StaleEpoch,
+    ]
+    assert await loaded(memory) == [moved[0], there, stolen, moved[3]]
 
 
 async def test_commits_of_one_record_in_one_batch_follow_each_other(memory):
