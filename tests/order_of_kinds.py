@@ -37,8 +37,9 @@ def _same_edit(before: Any, other: Any) -> bool:
     if not isinstance(other, DeploymentRecord | ResourceRecord):
         return False
     going = other.intent is None
-    if before.key.tenant != other.key.tenant and None not in {before.key.tenant, other.key.tenant}:
-        return False
+    mine, its = before.key.tenant, other.key.tenant
+    if its not in {mine, None} and (mine is not None or not going):
+        return False  # what comes at the root waits for none of a tenant
     if other.successor is not None and other.successor.edit == before.edit:
         return before.intent is not None
     return other.edit == before.edit and going == (before.intent is None)
@@ -67,6 +68,8 @@ def _too_early(before: Any, after: Any, other: Any) -> bool:
         begins = before.tenant is None and after.tenant is not None
     else:
         begins = _begins(before, after, ResourceState.CREATING)
+    if other.key.kind is Kind.TENANT and other.state is ResourceState.ERROR:
+        return False  # it fails what is its own, by its name
     return begins and other.state is not ResourceState.ACTIVE
 
 

@@ -86,6 +86,8 @@ class Kin:
     All of *kinds* that the deployment *owner* brought along, and that *edit* moved.
 
     *tenant* is whose of the edit: see `Took`. Deployments are waited for until they have no VM.
+    What comes at the root waits for what comes at the root alone, and there for the tenants to
+    have ended, well or not: so tenants keep apart also through what they share.
     """
 
     kinds: tuple[Kind, ...]
@@ -192,8 +194,8 @@ def look_at_kin(kin: Kin, find: Find, took: Took, place: int = 0) -> Held | Fail
             return Held(by=(at,) if kin.owner is None else (at, kin.owner[0]), place=index)
     if kin.owner is None and kin.until is not Until.READY:
         return ()
-    ended = ((at, id_, find(at)) for at, id_ in members if at.kind in kin.kinds)
-    return _failed(kin.until, ended)
+    counting = [kind for kind in kin.kinds if kind is not Kind.TENANT]
+    return _failed(kin.until, ((at, id_, find(at)) for at, id_ in members if at.kind in counting))
 
 
 def _members(kin: Kin, find: Find, took: Took) -> Sequence[tuple[Key, RecordId]]:
@@ -205,8 +207,11 @@ def _members(kin: Kin, find: Find, took: Took) -> Sequence[tuple[Key, RecordId]]
         owned = owner.owned
     if kin.edit is None:
         return owned
-    part = Part(kin.edit, going=kin.until is not Until.READY)
-    return (*owned, *took(part, kin.tenant))
+    coming = kin.until is Until.READY
+    taking = took(Part(kin.edit, going=not coming), kin.tenant)
+    if coming and kin.tenant is None:
+        taking = [(at, id_) for at, id_ in taking if at.tenant is None]
+    return (*owned, *taking)
 
 
 def _held(key: Key, wait: Await, find: Find, place: int) -> Held | None:

@@ -150,33 +150,38 @@ def test_the_subnets_that_a_deployment_brings_come_after_all_networks_of_its_edi
     ]
 
 
-def test_a_refused_tenant_stops_a_network_of_the_root_as_well() -> None:
+def test_a_network_of_the_root_waits_for_a_tenant_and_does_not_fail_with_it() -> None:
     world = begun({ACME: a_tenant(), SHARED: a_network("shared"), SHOP: PLAIN}, tenant=False)
     assert asked(world) == {ACME}
 
     answered(world, ACME, Luck.REFUSED)
+    assert asked(world) == {SHARED}
     world.rest()
 
-    assert world.types() == [
-        "CREATE_TENANT FAILURE",
-        "CREATE_NETWORK FAILURE",
-        "SERVICE_ALIVE FAILURE",
-    ]
-    assert not world.vim.made
+    assert world.types() == ["CREATE_TENANT FAILURE", "CREATE_NETWORK", "SERVICE_ALIVE FAILURE"]
+    assert state(world, SHARED) is ResourceState.ACTIVE
+    assert not world.vim.servers
 
 
 def test_a_network_of_the_root_stops_everybody_and_that_of_another_tenant_nobody_else() -> None:
     other = TenantName("other")
     stall = Key(Kind.DEPLOYMENT, other, "stall")
+    shared_s = Key(Kind.SUBNET, None, "shared/s")
     edit: Edit = {
         ACME: a_tenant(),
         Key(Kind.TENANT, None, other): Tenant(name=other),
-        SHARED: a_network("shared"),
-        A: a_network("a"),
+        SHARED: a_network("shared", "s"),
+        A: a_network("a", "s"),
         SHOP: PLAIN,
         stall: a_deployment(name="stall"),
     }
-    for refused, failed in ((A, {SHOP}), (SHARED, {SHOP, stall})):
+    for refused, failed in (
+        (ACME, {SHOP}),
+        (A, {SHOP}),
+        (A_S, {SHOP}),
+        (SHARED, {SHOP, stall}),
+        (shared_s, {SHOP, stall}),
+    ):
         world = begun(edit, tenant=False)
         while open_calls := asked(world):
             key = min(open_calls, key=str)
@@ -185,6 +190,10 @@ def test_a_network_of_the_root_stops_everybody_and_that_of_another_tenant_nobody
 
         broken = {key for key in (SHOP, stall) if state(world, key) is ServiceState.ERROR}
         assert broken == failed, refused
+        shared_failed = {
+            key for key in (SHARED, shared_s) if state(world, key) is not ResourceState.ACTIVE
+        }
+        assert bool(shared_failed) == (refused in {SHARED, shared_s}), refused
 
 
 def test_what_failed_by_an_edit_before_holds_up_nothing() -> None:
