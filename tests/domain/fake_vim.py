@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from esc_daemon.domain.commands import SwitchServer, UpdateServer
 from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.specs import (
     Address,
@@ -13,7 +14,13 @@ from esc_daemon.domain.specs import (
     ServerSpec,
     ServerStatus,
 )
-from esc_daemon.domain.triggers import ServerSeen
+from esc_daemon.domain.triggers import (
+    CallFailed,
+    ServerGone,
+    ServerSeen,
+    ServerSwitched,
+    ServerUpdated,
+)
 
 
 @dataclass
@@ -99,6 +106,24 @@ class FakeVim:
             server.boots += flavor != server.spec.flavor and server.is_on
             server.spec = replace(spec, flavor=flavor, image=server.spec.image)
         return server
+
+    def switch(self, command: SwitchServer) -> ServerGone | ServerSwitched:
+        server = self.found(command.key)
+        if server is None:
+            return ServerGone(key=command.key, looked=True)
+        server.switch(command.power)
+        return ServerSwitched(server=seen(server).server, power=command.power)
+
+    def update(self, command: UpdateServer) -> CallFailed | ServerGone | ServerUpdated:
+        key = command.key
+        if command.resized and self.no_resize:
+            self.remove_ports(command.removed)
+            text = "this VIM does not resize servers"
+            return CallFailed(subject=key, removal=False, error=text, final=True)
+        updated = self.update_server(key, command.spec, command.removed, resized=command.resized)
+        if updated is None:
+            return ServerGone(key=key, looked=True)
+        return ServerUpdated(server=seen(updated).server)
 
     def create_resource(self, key: Key) -> str:
         self.made += 1

@@ -53,7 +53,6 @@ from esc_daemon.domain.triggers import (
     ServerDrifted,
     ServerGone,
     ServerSeen,
-    ServerSwitched,
     ServerUpdated,
     Trigger,
     Woken,
@@ -316,9 +315,9 @@ class World:
                     vim.ports.pop(key.vm, None)
                 return ServerGone(key=key, ports=command.ports)
             case SwitchServer():
-                return self._switch(command)
+                return vim.switch(command)
             case UpdateServer():
-                return self._update(command)
+                return vim.update(command)
             case EnsureResource(key=at, id=id_, want=want):
                 made = vim.resource(at) or vim.create_resource(at)
                 project = want.name if at.kind is Kind.TENANT else ""
@@ -331,24 +330,6 @@ class World:
                 raise AssertionError(command)  # a look is no call that changes anything
             case _:
                 assert_never(command)
-
-    def _switch(self, command: SwitchServer) -> Trigger:
-        server = self.vim.found(command.key)
-        if server is None:
-            return ServerGone(key=command.key, looked=True)
-        server.switch(command.power)
-        return ServerSwitched(server=seen(server).server, power=command.power)
-
-    def _update(self, command: UpdateServer) -> Trigger:
-        vim, key = self.vim, command.key
-        if command.resized and vim.no_resize:
-            vim.remove_ports(command.removed)
-            text = "this VIM does not resize servers"
-            return CallFailed(subject=key, removal=False, error=text, final=True)
-        updated = vim.update_server(key, command.spec, command.removed, resized=command.resized)
-        if updated is None:
-            return ServerGone(key=key, looked=True)
-        return ServerUpdated(server=seen(updated).server)
 
     def build(self, server: FakeServer) -> None:
         """Let the VIM end the building of *server*."""
