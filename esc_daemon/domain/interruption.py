@@ -106,13 +106,19 @@ def activity(record: DeploymentRecord) -> Activity:
         return Activity.UPDATING
     if record.action is not None:
         return Activity.SETTING_MONITOR
-    if any(vm.scale is not None for vm in record.vms.values()):
-        return Activity.SCALING
-    if any(recovering(vm) for vm in record.vms.values()):
-        return Activity.RECOVERING
-    if any(vm.state in SWITCHED_VM_STATES for vm in record.vms.values()):
-        return Activity.VM_ACTION
+    found = {_of_vm(vm) for vm in record.vms.values()}
+    for first in (Activity.SCALING, Activity.RECOVERING, Activity.VM_ACTION):
+        if first in found:
+            return first
     return Activity.BROKEN if record.state is ServiceState.ERROR else Activity.NOTHING
+
+
+def _of_vm(vm: VmRecord) -> Activity:
+    if vm.scale is not None:
+        return Activity.SCALING
+    if recovering(vm):
+        return Activity.RECOVERING
+    return Activity.VM_ACTION if vm.state in SWITCHED_VM_STATES else Activity.NOTHING
 
 
 def recovering(vm: VmRecord) -> bool:

@@ -149,9 +149,10 @@ def _check(record: ConnectorRecord, now: datetime) -> _Due:
 def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
     if waits_for_neighbours(record):
         yield _await(record, Until.READY, needed_by(record)), None
+    heals = takes(record, Request.HEAL)  # it looks at all VMs: once, not for each of them
     for vm in record.vms.values():
-        yield from _vm(record, vm, now)
-    yield from _permits(record)
+        yield from _vm(record, vm, now, heals=heals)
+    yield from _permits(record, heals=heals)
     if record.state is ServiceState.UNDEPLOYING and not record.vms:
         yield _await(record, Until.GONE, (*record.owned, *record.leaving)), None
     elif record.update is not None and record.update.phase is UpdatePhase.CLEARING:
@@ -162,7 +163,7 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
         yield _when(leftover.attempt, removal, now)
 
 
-def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]:
+def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime, *, heals: bool) -> Iterator[_Due]:
     key = ServerKey(vm.id, vm.generation)
     if vm.state is VmState.DEPLOYING:
         yield _making(record, vm, key, now)
@@ -174,17 +175,16 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Iterator[_Due]
     elif vm.power is not None:
         yield _switching(vm, key, vm.power, now)
     elif watched(vm):
-        yield _watch(record, vm, key), vm.deadline
+        yield _watch(record, vm, key, heals=heals), vm.deadline
 
 
-def _permits(record: DeploymentRecord) -> Iterator[_Due]:
+def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
     """Whoever is recovered holds a permit; who is to be asks for one once it can be used."""
-    lost = [vm for vm in record.vms.values() if vm.recovery is not None]
-    can_begin = bool(lost) and takes(record, Request.HEAL)
-    for vm in lost:
-        assert vm.recovery is not None
+    for vm in record.vms.values():
+        if vm.recovery is None:
+            continue
         begun = vm.recovery.phase is not RecoveryPhase.HELD
-        if vm.recovery.phase is RecoveryPhase.NEEDED or not (begun or can_begin):
+        if vm.recovery.phase is RecoveryPhase.NEEDED or not (begun or heals):
             continue
         permit = Permit(
             vim=vm.vim,
@@ -252,7 +252,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
     return _when(vm.attempt, command, now)
 
 
-def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
+def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey, *, heals: bool) -> Watch:
     assert vm.server is not None
     group = group_of(record, vm)
     return Watch(
@@ -267,7 +267,7 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey) -> Watch:
         ),
         kpis=group.kpis,
         rules=group.rules,
-        heals=takes(record, Request.HEAL),
+        heals=heals,
         name=vm.name,
     )
 
