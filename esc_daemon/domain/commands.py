@@ -219,8 +219,8 @@ class Watch:
 
     *addresses* are (nicid, address), those of one nicid in their order. *rules* are those of the
     group, by which a crossing is logged, *name* is the VM's. *heals* tells whether a loss of life
-    would be taken up now: as soon as it is, the KPIs are watched anew and what was lost meanwhile
-    is told again.
+    would be taken up now, by whichever KPI: as soon as it is, the KPIs are watched anew and what
+    was lost meanwhile is told again.
     """
 
     vim: VimId

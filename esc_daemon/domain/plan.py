@@ -8,6 +8,7 @@ Called twice it says the same; what is in the record's future is left out and na
 from collections.abc import Iterator
 from datetime import datetime
 
+from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
 from esc_daemon.domain.advance.resource import waits
@@ -29,8 +30,9 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.guard import window
 from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
-from esc_daemon.domain.intent import Network
+from esc_daemon.domain.intent import Network, VmGroup
 from esc_daemon.domain.interruption import Request, takes, watched
+from esc_daemon.domain.kpi import decides_life
 from esc_daemon.domain.placing import (
     group_of,
     needed_by,
@@ -267,9 +269,25 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey, *, heals: boo
         ),
         kpis=group.kpis,
         rules=group.rules,
-        heals=heals,
+        heals=heals and _hears(vm, group),
         name=vm.name,
     )
+
+
+def _hears(vm: VmRecord, group: VmGroup) -> bool:
+    """
+    Tell whether a loss of *vm* would be taken up, whichever of its KPIs told of it.
+
+    Of several that recover, all but the first to be lost are passed over until the VM lives again.
+    """
+    if len(group.kpis) == 1:
+        return True  # as most groups have it: nothing to compare
+    life = decides_life(group)
+    several = any(
+        kpi.event_name != life and has_effect(group.rules, kpi.event_name, Effect.RECOVER)
+        for kpi in group.kpis
+    )
+    return not several or (vm.state is VmState.ALIVE and vm.recovery is None)
 
 
 def _resource(record: AnyResourceRecord, now: datetime) -> Iterator[_Due]:

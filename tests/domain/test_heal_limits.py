@@ -3,11 +3,47 @@
 from collections.abc import Iterator, ValuesView
 from dataclasses import replace
 
-from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.commands import Watch
+from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.intent import Rule, RuleAction, RuleWhen, VmGroup
 from esc_daemon.domain.plan import plan
-from esc_daemon.domain.record import VmRecord
-from tests.domain.elastic import the_vms, up
-from tests.domain.stories import SHOP, a_group
+from esc_daemon.domain.record import RecoveryPhase, VmRecord
+from esc_daemon.domain.states import VmState
+from esc_daemon.domain.triggers import KpiCrossed
+from tests.domain.elastic import elastic, the_vms, up
+from tests.domain.pure_world import Luck, World
+from tests.domain.stories import LIFE, SHOP, a_group
+
+INIT, REBOOT, DONE = "VM_RECOVERY_INIT", "VM_RECOVERY_REBOOT", "VM_RECOVERY_COMPLETE"
+
+
+def the_vm(world: World) -> VmRecord:
+    return the_vms(world)[0]
+
+
+def cross(world: World, *, holds: bool, event_name: str = "VM_ALIVE") -> None:
+    vm = the_vm(world)
+    key = ServerKey(vm.id, vm.generation)
+    world.tell(SHOP, KpiCrossed(server=key, event_name=event_name, holds=holds))
+
+
+def fall_silent(world: World) -> None:
+    world.silent_vms.add(the_vm(world).id)
+    cross(world, holds=False)
+
+
+def call(world: World, luck: Luck = Luck.DONE) -> str:
+    """Let the call about the VM's server end; return what it was."""
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    name = type(world.flights[slot].command).__name__
+    assert world.perform(slot, luck)
+    world.deliver(slot)
+    return name
+
+
+def the_watch(world: World) -> Watch:
+    ((_, watch),) = world.watches()
+    return watch
 
 
 class CountedVms(dict[VmId, VmRecord]):
@@ -35,3 +71,58 @@ def test_a_plan_goes_through_the_vms_as_often_for_many_as_for_few() -> None:
         # then
         walks.append(counted.walks)
     assert walks[0] == walks[1] > 0
+
+
+def with_http(group: VmGroup) -> VmGroup:
+    """Return *group* with a second KPI that recovers."""
+    recovers = (RuleAction(when=RuleWhen.FALSE, name="recover autohealing"),)
+    return replace(
+        group,
+        kpis=(*group.kpis, replace(LIFE, event_name="HTTP")),
+        rules=(*group.rules, Rule(event_name="HTTP", actions=recovers)),
+    )
+
+
+def test_what_a_second_kpi_lost_while_the_vm_booted_is_told_again_once_it_lives() -> None:
+    # given: a VM that boots after a recovery, whose other service does not
+    world = up(with_http(a_group("web", "net")))
+    cross(world, holds=False)
+    call(world)
+    booting = the_watch(world)
+    cross(world, holds=False, event_name="HTTP")
+    assert world.types() == [INIT, REBOOT]
+    # when
+    cross(world, holds=True)
+    # then: another watch, so another first result of each KPI
+    assert the_vm(world).state is VmState.ALIVE
+    assert the_watch(world) != booting
+    cross(world, holds=False, event_name="HTTP")
+    assert world.types() == [INIT, REBOOT, DONE, INIT]
+
+
+def test_what_a_second_kpi_lost_while_a_recovery_was_held_is_told_again() -> None:
+    # given
+    world = up(with_http(a_group("web", "net")))
+    world.guarded = True
+    cross(world, holds=False)
+    assert the_vm(world).recovery.phase is RecoveryPhase.HELD
+    held = the_watch(world)
+    # when
+    cross(world, holds=True)
+    # then
+    assert the_vm(world).recovery is None
+    assert the_watch(world) != held
+
+
+def test_a_single_kpi_that_recovers_is_watched_on_when_its_vm_lives() -> None:
+    for group in (a_group("web", "net"), elastic("net", recovery=a_group().recovery)):
+        # given
+        world = up(group)
+        cross(world, holds=False)
+        call(world)
+        booting = the_watch(world)
+        # when
+        cross(world, holds=True)
+        # then
+        assert the_vm(world).state is VmState.ALIVE
+        assert the_watch(world) is booting
