@@ -76,13 +76,24 @@ def begin(now: datetime, policy: Policy) -> Attempt:
     return Attempt(tries=0, first=now, next=now, give_up=now + policy.give_up_after)
 
 
+def begin_again(now: datetime, policy: Policy, *, rounds: int, subject: str) -> Attempt:
+    """
+    Return the attempt of a goal after *rounds* in which it came to nothing; the first begins *now*.
+
+    Pauses as those of `failed`, for a round may fail in no time at all.
+    """
+    if not rounds:
+        return begin(now, policy)
+    return begin(now + _apart(_pause(rounds, policy), subject, rounds), policy)
+
+
 def failed(attempt: Attempt, error: str, now: datetime, policy: Policy, *, subject: str) -> Attempt:
     """
     Return *attempt* after one more try without success; pauses double up to the longest.
 
     *subject* is the id of what was tried: each has pauses of its own (`_apart`).
     """
-    pause = min(policy.first_pause * 2 ** min(attempt.tries, 16), policy.longest_pause)
+    pause = _pause(attempt.tries, policy)
     tries = attempt.tries + 1
     return replace(attempt, tries=tries, next=now + _apart(pause, subject, tries), error=error)
 
@@ -90,6 +101,10 @@ def failed(attempt: Attempt, error: str, now: datetime, policy: Policy, *, subje
 def left(attempt: Attempt, now: datetime, policy: Policy, *, subject: str) -> Attempt:
     """Return *attempt* of what is left in the VIM: tried again after the long pause."""
     return replace(attempt, next=now + _apart(policy.leftover_pause, subject, attempt.tries))
+
+
+def _pause(doublings: int, policy: Policy) -> timedelta:
+    return min(policy.first_pause * (1 << min(doublings, 16)), policy.longest_pause)
 
 
 def _apart(pause: timedelta, subject: str, tries: int) -> timedelta:

@@ -1,18 +1,27 @@
 """Healing among many, by several KPIs, and again and again: what it costs, where it ends."""
 
-from collections.abc import Iterator, ValuesView
+from collections.abc import Callable, Iterator, ValuesView
 from dataclasses import replace
+
+import pytest
 
 from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import ServerKey, VmId
-from esc_daemon.domain.intent import Rule, RuleAction, RuleWhen, VmGroup
+from esc_daemon.domain.intent import (
+    RecoveryAction,
+    RecoveryPolicy,
+    Rule,
+    RuleAction,
+    RuleWhen,
+    VmGroup,
+)
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.record import RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.triggers import KpiCrossed
 from tests.domain.elastic import elastic, the_vms, up
-from tests.domain.pure_world import Luck, World
-from tests.domain.stories import LIFE, SHOP, a_group
+from tests.domain.pure_world import Luck, Slot, World
+from tests.domain.stories import BOOT_SECONDS, LIFE, SHOP, a_group
 
 INIT, REBOOT, DONE = "VM_RECOVERY_INIT", "VM_RECOVERY_REBOOT", "VM_RECOVERY_COMPLETE"
 
@@ -32,9 +41,13 @@ def fall_silent(world: World) -> None:
     cross(world, holds=False)
 
 
+def calls(world: World) -> list[Slot]:
+    return [slot for slot in world.flights if slot[1].startswith("server")]
+
+
 def call(world: World, luck: Luck = Luck.DONE) -> str:
     """Let the call about the VM's server end; return what it was."""
-    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    (slot,) = calls(world)
     name = type(world.flights[slot].command).__name__
     assert world.perform(slot, luck)
     world.deliver(slot)
@@ -126,3 +139,58 @@ def test_a_single_kpi_that_recovers_is_watched_on_when_its_vm_lives() -> None:
         # then
         assert the_vm(world).state is VmState.ALIVE
         assert the_watch(world) is booting
+
+
+def endless(action: RecoveryAction) -> World:
+    """Return a world whose VM is silent and recovered for ever."""
+    recovery = RecoveryPolicy(action=action, max_retries=-1)
+    world = up(a_group("web", "net", recovery=recovery))
+    fall_silent(world)
+    return world
+
+
+def refused_redeploy(world: World) -> None:
+    assert call(world) == "RemoveServer"
+    assert call(world, Luck.REFUSED) == "EnsureServer"
+
+
+def useless_reboot(world: World) -> None:
+    assert call(world) == "SwitchServer"
+    world.sleep(BOOT_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("action", "one_round"),
+    [
+        (RecoveryAction.REDEPLOY_ONLY, refused_redeploy),
+        (RecoveryAction.REBOOT_ONLY, useless_reboot),
+    ],
+)
+def test_between_the_rounds_of_a_recovery_there_is_a_pause_that_doubles(
+    action: RecoveryAction, one_round: Callable[[World], None]
+) -> None:
+    # given
+    world = endless(action)
+    for rounds in range(1, 9):
+        # when
+        one_round(world)
+        pause = the_vm(world).attempt.next - world.now
+        # then: nothing is asked of the VIM before it is over
+        whole = min(world.policy.first_pause * 2**rounds, world.policy.longest_pause)
+        assert whole / 2 <= pause <= whole
+        assert not calls(world)
+        world.sleep(pause.total_seconds())
+
+
+def test_a_recovery_that_pauses_is_interrupted_by_an_undeploy() -> None:
+    # given
+    world = endless(RecoveryAction.REDEPLOY_ONLY)
+    refused_redeploy(world)
+    assert the_vm(world).attempt.next > world.now
+    # when
+    world.apply({SHOP: None})
+    # then: at once, and nothing is left
+    assert call(world) == "RemoveServer"
+    world.rest()
+    assert SHOP not in world.records
+    assert not world.vim.servers

@@ -35,7 +35,7 @@ from esc_daemon.domain.intent import RecoveryAction, VmGroup
 from esc_daemon.domain.interruption import Request, check, recovering
 from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.policy import Policy, begin_again
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
@@ -225,7 +225,7 @@ def _rebooting(
             state=off_and(vm, VmMove.REBOOT_WANTED),
             recovery=going,
             power=Power.HARD_REBOOT,
-            attempt=begin_attempt(now, p),
+            attempt=begin_again(now, p, rounds=recovery.rounds, subject=vm.id),
             deadline=None,
             error=None,
         ),
@@ -242,7 +242,7 @@ def _undeploying(
             vm,
             state=off_and(vm, VmMove.REDEPLOY_WANTED),
             recovery=going,
-            attempt=begin_attempt(now, p),
+            attempt=begin_again(now, p, rounds=recovery.rounds, subject=vm.id),
             deadline=None,
             error=None,
         ),
