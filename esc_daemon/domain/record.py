@@ -158,7 +158,8 @@ class VmHistory:
     """
     What happened to a VM, for whoever looks after it (seed 002, ruling 9).
 
-    *recoveries* are the beginnings of the last ones, oldest first. *drift* is what the VIM was last
+    *recoveries* are when those that nobody asked for came to act, oldest first, an hour back at
+    most. *drift* is what the VIM was last
     seen to have done to it behind our back, at *drifted*.
     """
 

@@ -18,8 +18,8 @@ from esc_daemon.domain.intent import (
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.record import RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
-from esc_daemon.domain.triggers import KpiCrossed
-from tests.domain.elastic import elastic, the_vms, up
+from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked
+from tests.domain.elastic import OP, elastic, the_vms, up
 from tests.domain.pure_world import Luck, Slot, World
 from tests.domain.stories import BOOT_SECONDS, LIFE, SHOP, a_group
 
@@ -194,3 +194,50 @@ def test_a_recovery_that_pauses_is_interrupted_by_an_undeploy() -> None:
     world.rest()
     assert SHOP not in world.records
     assert not world.vim.servers
+
+
+def recover(world: World) -> None:
+    world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vm(world).id))
+    world.rest()
+
+
+def test_a_vm_that_came_back_by_itself_each_time_does_not_flap() -> None:
+    # given
+    world = up(a_group("web", "net", wait=60))
+    for _ in range(world.policy.recoveries_an_hour + 1):
+        # when
+        cross(world, holds=False)
+        world.sleep(5)
+        cross(world, holds=True)
+        # then
+        assert world.types()[-2:] == [INIT, "VM_RECOVERY_CANCELLED"]
+    assert the_vm(world).history.recoveries == ()
+
+
+def test_a_vm_that_was_recovered_on_request_does_not_flap() -> None:
+    # given
+    world = up(a_group("web", "net"))
+    for _ in range(world.policy.recoveries_an_hour):
+        recover(world)
+    world.log.clear()
+    # when
+    cross(world, holds=False)
+    # then
+    assert world.types() == [INIT]
+
+
+def test_a_vm_remembers_the_recoveries_of_one_hour() -> None:
+    # given
+    world = up(a_group("web", "net", wait=60))
+    world.policy = replace(world.policy, recoveries_an_hour=0)
+    for _ in range(20):
+        # when
+        fall_silent(world)
+        world.sleep(60)
+        began = world.now
+        world.silent_vms.clear()
+        world.rest()
+        world.sleep(7200)
+        recover(world)
+        # then
+        assert the_vm(world).history.recoveries == (began,)

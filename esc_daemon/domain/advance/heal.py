@@ -72,12 +72,19 @@ def begin(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> M
     assert vm.recovery is not None
     recovery = replace(vm.recovery, phase=RecoveryPhase.WAITING, began=now)
     wait = timedelta(seconds=group_of(record, vm).recovery_wait_time)
-    return _under_way(record, vm, recovery, lately(vm, now), now, wait, p)
+    return _under_way(record, vm, recovery, now, wait, p)
 
 
 def lately(vm: VmRecord, now: datetime) -> tuple[datetime, ...]:
-    """Return when the recoveries of *vm* within the last hour began."""
+    """Return when the recoveries of *vm* that began by themselves came to act, in the last hour."""
     return tuple(each for each in vm.history.recoveries if each > now - _HOUR)
+
+
+def waited(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> Move:
+    """Nothing came back by itself in time: the recovery of *vm*, which nobody asked for, acts."""
+    assert vm.recovery is not None
+    history = replace(vm.history, recoveries=(*lately(vm, now), now))
+    return next_rung(record, replace(vm, history=history), vm.recovery.cause, now, p)
 
 
 def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
@@ -108,7 +115,6 @@ def _under_way(
     record: DeploymentRecord,
     vm: VmRecord,
     recovery: Recovery,
-    before: tuple[datetime, ...],
     now: datetime,
     wait: timedelta,
     p: Policy,
@@ -121,13 +127,15 @@ def _under_way(
         task=VmTask.RECOVER,
         recovery=recovery,
         deadline=now + wait,
-        history=replace(vm.history, recoveries=(*before, now)),
     )
     after = with_vm(_healing(record, vm, now, asked), began)
     told = (tell_recovery.recovery_init(after, began),)
     if wait > timedelta(0):
         return after, told
-    later, more = next_rung(after, began, recovery.cause, now, p)
+    if asked is None:
+        later, more = waited(after, began, now, p)
+    else:
+        later, more = next_rung(after, began, recovery.cause, now, p)
     return later, (*told, *more)
 
 
@@ -176,8 +184,7 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         host_id=vm.host_id,
         hostname=vm.hostname,
     )
-    before = vm.history.recoveries
-    after, told = _under_way(record, vm, recovery, before, now, timedelta(0), p, asked=trigger.id)
+    after, told = _under_way(record, vm, recovery, now, timedelta(0), p, asked=trigger.id)
     return settled(record, after, told, now)
 
 

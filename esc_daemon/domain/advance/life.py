@@ -114,10 +114,9 @@ def deadlines(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
 def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: Policy) -> Step:
     if vm.recovery is not None:
         if vm.recovery.phase is RecoveryPhase.WAITING:
-            cause = vm.recovery.cause
+            after, told = heal.waited(record, vm, now, policy)
         else:
-            cause = _not_booted(record, vm)
-        after, told = heal.next_rung(record, vm, cause, now, policy)
+            after, told = heal.next_rung(record, vm, _not_booted(record, vm), now, policy)
         return settled(record, after, told, now)
     if vm.state not in MONITORED_VM_STATES:
         return unmoved(record)
