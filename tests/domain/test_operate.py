@@ -128,6 +128,19 @@ def test_a_switch_that_may_still_come_is_not_overtaken_by_the_other_one() -> Non
     assert {server.status for server in world.vim.servers.values()} == {ServerStatus.ACTIVE}
 
 
+def test_a_switch_that_was_refused_is_not_waited_for_when_it_is_asked_for_again() -> None:
+    # given
+    world = deployed()
+    act(world, ActionType.STOP)
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    world.perform(slot, Luck.REFUSED)
+    world.deliver(slot)
+    # when
+    act(world, ActionType.STOP)
+    # then
+    assert slot in world.flights
+
+
 def test_a_stopped_service_is_not_healed() -> None:
     world = deployed()
     act(world, ActionType.STOP)

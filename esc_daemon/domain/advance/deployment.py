@@ -269,7 +269,8 @@ def _not_switched(
     """*failure* None: the VIM has no such server."""
     if vm.recovery is not None:
         cause = failure.error if failure else "the VIM has no such server"
-        late = now + policy.settle if failure and failure.reached else vm.late_switch
+        unsure = failure is not None and failure.reached and not failure.final
+        late = now + policy.settle if unsure else vm.late_switch
         tried, gone = replace(vm, late_switch=late), failure is None
         return heal.not_rebooted(record, tried, cause, now, policy, gone=gone)
     if failure is None:

@@ -359,9 +359,9 @@ def alive_again(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
 def switch_failed(
     record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
-    """A refusal is final; after anything else the server is switched again."""
+    """A refusal is final, and takes no effect later; after anything else it is switched again."""
     assert vm.attempt is not None
-    late = now + policy.settle if failure.reached else vm.late_switch
+    late = now + policy.settle if failure.reached and not failure.final else vm.late_switch
     if failure.final:
         return _not_switched(record, replace(vm, late_switch=late), failure.error, now)
     attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
