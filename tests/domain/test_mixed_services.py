@@ -45,6 +45,13 @@ def life_of_first(world: World, *, holds: bool) -> None:
     world.tell(SHOP, KpiCrossed(server=server, event_name="VM_ALIVE", holds=holds))
 
 
+def answered(world: World, luck: Luck) -> None:
+    """Let the one call about a server be answered."""
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    world.perform(slot, luck)
+    world.deliver(slot)
+
+
 def test_a_vm_that_is_stopped_stays_so_when_its_service_is_rebooted() -> None:
     # given
     world = deployed()
@@ -65,9 +72,7 @@ def test_an_unwatched_vm_stays_so_when_the_others_of_a_broken_service_are_starte
     act_on_first(world, ActionType.DISABLE_MONITOR)
     second = the_vms(world)[1]
     world.tell(SHOP, VmActed(id=OP, vm=second.id, action=ActionType.REBOOT, force=True))
-    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
-    world.perform(slot, Luck.REFUSED)
-    world.deliver(slot)
+    answered(world, Luck.REFUSED)
     # when
     act(world, ActionType.START)
     world.rest()
@@ -106,3 +111,66 @@ def test_an_action_on_a_vm_that_gave_it_no_life_is_over_when_its_recovery_begins
     assert operation is not None
     assert operation.state is OperationState.FAILED_TEMP
     assert operation.type is (OperationType.OPERATE if recovery is MANUAL else OperationType.HEAL)
+
+
+def test_a_vm_that_does_no_work_is_stopped_without_force() -> None:
+    # given
+    world = deployed(MANUAL)
+    life_of_first(world, holds=False)
+    # when
+    world.tell(SHOP, VmActed(id=OP, vm=the_vms(world)[0].id, action=ActionType.STOP))
+    world.rest()
+    # then
+    assert states(world) == [VmState.SHUTOFF, VmState.ALIVE]
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with-its-service"])
+def test_a_vm_that_waits_for_the_operator_is_watched_no_more_once_he_disables_its_monitors(
+    alone: bool,  # noqa: FBT001  a case
+) -> None:
+    # given
+    world = deployed(MANUAL)
+    life_of_first(world, holds=False)
+    # when
+    if alone:
+        act_on_first(world, ActionType.DISABLE_MONITOR)
+    else:
+        act(world, ActionType.DISABLE_MONITOR)
+    life_of_first(world, holds=True)
+    # then
+    first = the_vms(world)[0]
+    assert (first.state, first.recovery) == (VmState.MONITOR_DISABLED, None)
+    assert len(world.watches()) == (1 if alone else 0)
+    assert world.types().count("VM_MONITOR_UNSET") == (1 if alone else 2)
+
+
+def test_a_broken_service_is_well_again_when_its_last_vm_that_boots_is_watched_no_more() -> None:
+    # given: a start that failed is tried again, for one VM
+    world = deployed()
+    act_on_first(world, ActionType.REBOOT)
+    answered(world, Luck.REFUSED)
+    act_on_first(world, ActionType.START)
+    answered(world, Luck.DONE)
+    broken = world.deployment(SHOP).state
+    # when
+    act_on_first(world, ActionType.DISABLE_MONITOR)
+    # then
+    assert broken is ServiceState.ERROR
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+def test_monitors_that_are_set_though_the_service_is_broken_are_an_operation_that_failed() -> None:
+    # given
+    world = deployed()
+    act_on_first(world, ActionType.DISABLE_MONITOR)
+    second = the_vms(world)[1]
+    world.tell(SHOP, VmActed(id=OP, vm=second.id, action=ActionType.REBOOT, force=True))
+    answered(world, Luck.REFUSED)
+    # when
+    act(world, ActionType.ENABLE_MONITOR)
+    world.rest()
+    # then
+    told, operation = world.log[-1], world.deployment(SHOP).operation
+    assert (told.type, told.status) == ("SERVICE_ALIVE", "FAILURE")
+    assert operation is not None
+    assert operation.state is OperationState.FAILED_TEMP

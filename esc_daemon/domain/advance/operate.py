@@ -21,7 +21,7 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import OperationId, VmGroupName
-from esc_daemon.domain.interruption import REQUEST_OF, Request, check, recovering
+from esc_daemon.domain.interruption import REQUEST_OF, Request, check, recovering, watched
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import group_of
@@ -145,7 +145,7 @@ def _can(vm: VmRecord, action: ActionType) -> bool:
         case ActionType.ENABLE_MONITOR:
             return vm.state is VmState.MONITOR_DISABLED and vm.recovery is None
         case ActionType.DISABLE_MONITOR:
-            return vm.state in MONITORED_VM_STATES
+            return watched(vm)
 
 
 def _operating(record: DeploymentRecord, id_: OperationId, now: datetime) -> DeploymentRecord:
@@ -196,12 +196,7 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
         case ActionType.DISABLE_MONITOR:
             unwatched = _unwatched(vm)
             after = with_vm(_operated(operating, now), unwatched)
-            return Step(
-                key=record.key,
-                before=record,
-                record=after,
-                events=(tell_actions.vm_monitor_unset(after, unwatched),),
-            )
+            return settled(record, after, (tell_actions.vm_monitor_unset(after, unwatched),), now)
         case _:
             switching = _switching(vm, acted.action, now, policy)
             return Step(key=record.key, before=record, record=with_vm(operating, switching))
@@ -214,7 +209,8 @@ def _operated(record: DeploymentRecord, now: datetime) -> DeploymentRecord:
 def _check_least(record: DeploymentRecord, vm: VmRecord) -> None:
     group = group_of(record, vm)
     active = active_in(record, vm.group)
-    if vm.state in _RUNNING and active - 1 < group.scaling.min_active:
+    works = vm.state in _RUNNING and vm.recovery is None
+    if works and active - 1 < group.scaling.min_active:
         raise Refused(
             "operation-failed",
             f"STOP of VM [{vm.name}] would leave {active - 1} active VMs in vm_group {vm.group}, "
@@ -250,7 +246,7 @@ def _service_unmonitored(record: DeploymentRecord, id_: OperationId, now: dateti
         *(tell_actions.vm_monitor_unset(after, vm) for vm in concerned),
         tell_actions.service_monitor_unset(after),
     )
-    return Step(key=record.key, before=record, record=after, events=told)
+    return settled(record, after, told, now)
 
 
 def _concerned(record: DeploymentRecord, action: ActionType) -> list[VmRecord]:
@@ -281,7 +277,7 @@ def _watched(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
 def _unwatched(vm: VmRecord) -> VmRecord:
     return replace(
         vm,
-        state=moved(vm, VmMove.MONITOR_OFF),
+        state=moved(vm, VmMove.MONITOR_OFF) if vm.state in MONITORED_VM_STATES else vm.state,
         task=VmTask.UNSET_MONITOR,
         deadline=None,
         recovery=None,

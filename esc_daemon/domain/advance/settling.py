@@ -164,7 +164,8 @@ def _at_rest(
     elif record.state is ServiceState.ERROR and _well(record):
         record = replace(record, state=_moved(record, ServiceMove.REPAIRED), error=None)
     if record.action is not None and _action_ended(record):
-        ended = closed(record, OperationType.OPERATE, OperationMove.SUCCEEDED, now)
+        move = OperationMove.SUCCEEDED if record.error is None else OperationMove.BROKE
+        ended = closed(record, OperationType.OPERATE, move, now)
         return replace(ended, action=None), (*events, tell_actions.service_monitor_set(record))
     return record, events
 
