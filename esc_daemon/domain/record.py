@@ -227,7 +227,7 @@ class VmRecord:
 
     *index* is never that of another VM of its group again. *place* is the number by which the
     values that the group has for each of its VMs are dealt out; None: its index. *change* is what
-    an update has yet to do to it.
+    an update has yet to do to it. *operation* is the last action that was asked of it alone.
     """
 
     id: VmId
@@ -256,6 +256,7 @@ class VmRecord:
     scale: Scale | None = None
     place: int | None = None
     change: VmChange | None = None
+    operation: OperationId | None = None
 
     @property
     def ports(self) -> tuple[InterfaceRecord, ...]:

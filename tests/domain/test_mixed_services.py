@@ -6,7 +6,7 @@ from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType
 from esc_daemon.domain.record import ActionType, OperationType, VmRecord
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
-from esc_daemon.domain.triggers import KpiCrossed, ServiceActed, VmActed
+from esc_daemon.domain.triggers import KpiCrossed, ServerDrifted, ServiceActed, VmActed
 from tests.domain.pure_world import Luck, World
 from tests.domain.stories import HEALED, SHOP, a_deployment, a_group
 
@@ -174,3 +174,44 @@ def test_monitors_that_are_set_though_the_service_is_broken_are_an_operation_tha
     assert (told.type, told.status) == ("SERVICE_ALIVE", "FAILURE")
     assert operation is not None
     assert operation.state is OperationState.FAILED_TEMP
+
+
+@pytest.mark.parametrize("luck", [Luck.DONE, Luck.REFUSED])
+def test_what_becomes_of_another_vm_is_not_the_end_of_the_action_that_is_under_way(
+    luck: Luck,
+) -> None:
+    # given: each of two VMs is stopped by itself
+    world = deployed()
+    act_on_first(world, ActionType.STOP)
+    (first,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    later = OperationId("44444444-4444-4444-4444-444444444444")
+    second = the_vms(world)[1]
+    world.tell(SHOP, VmActed(id=later, vm=second.id, action=ActionType.STOP, force=True))
+    # when
+    world.perform(first, luck)
+    world.deliver(first)
+    between = world.deployment(SHOP).operation
+    answered(world, Luck.DONE)
+    # then
+    end = world.deployment(SHOP).operation
+    assert between is not None
+    assert (between.id, between.state) == (later, OperationState.PROCESSING)
+    assert end is not None
+    assert (end.id, end.state) == (later, OperationState.COMPLETED)
+
+
+def test_an_action_on_a_vm_is_over_when_the_vim_has_lost_its_server_meanwhile() -> None:
+    # given: it was rebooted, and boots
+    world = deployed()
+    act_on_first(world, ActionType.REBOOT)
+    answered(world, Luck.DONE)
+    answered(world, Luck.DONE)
+    first = the_vms(world)[0]
+    # when
+    key = ServerKey(first.id, first.generation)
+    world.guarded = True
+    world.tell(SHOP, ServerDrifted(key=key, status=None))
+    # then
+    operation = world.deployment(SHOP).operation
+    assert operation is not None
+    assert (operation.id, operation.state) == (OP, OperationState.FAILED_TEMP)

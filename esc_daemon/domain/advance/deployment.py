@@ -65,7 +65,8 @@ def advance_deployment(
         return _acted(key, record, trigger, now, policy)
     if record is None:  # an answer that came after the end
         return Step(key=key, before=None, record=None)
-    return scale.followed(_answered(record, trigger, now, policy), now, policy)
+    answered = operate.followed(_answered(record, trigger, now, policy), now)
+    return scale.followed(answered, now, policy)
 
 
 def _intent_changed(

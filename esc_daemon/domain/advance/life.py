@@ -7,7 +7,7 @@ from esc_daemon.domain.actions import Effect, effect_of
 from esc_daemon.domain.advance import heal, held, scale
 from esc_daemon.domain.advance.deploy import begun, too_late
 from esc_daemon.domain.advance.operate import alive_again, moved
-from esc_daemon.domain.advance.settling import closed, settled, unmoved, with_vm
+from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.intent import RecoveryType
@@ -17,13 +17,12 @@ from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import (
     DeploymentRecord,
-    OperationType,
     RecoveryPhase,
     VmRecord,
     VmTask,
 )
 from esc_daemon.domain.startup import awaited_of, booted
-from esc_daemon.domain.states import MONITORED_VM_STATES, OperationMove, VmMove, VmState
+from esc_daemon.domain.states import MONITORED_VM_STATES, VmMove, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import KpiCrossed
 
@@ -121,22 +120,14 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
     if vm.state not in MONITORED_VM_STATES:
         return unmoved(record)
     cause = _not_booted(record, vm)
-    over = _action_over(record, vm, now)
     if vm.state is VmState.INERT and _is_healed(record, vm):
         event_name = decides_life(group_of(record, vm)) or ""
-        after, told = held.hold(over, vm, cause, event_name, now, policy)
+        after, told = held.hold(record, vm, cause, event_name, now, policy)
         return settled(record, after, told, now)
     broken = replace(
         vm, state=moved(vm, VmMove.FAILED), deadline=None, error=causes.of_vm(vm, cause)
     )
-    return settled(record, with_vm(over, broken), (), now)
-
-
-def _action_over(record: DeploymentRecord, vm: VmRecord, now: datetime) -> DeploymentRecord:
-    """Return *record* after the action on *vm* alone, if it was that which gave it no life."""
-    if record.action is not None or vm.task not in _RESTARTED:
-        return record
-    return closed(record, OperationType.OPERATE, OperationMove.BROKE, now)
+    return settled(record, with_vm(record, broken), (), now)
 
 
 def _is_healed(record: DeploymentRecord, vm: VmRecord) -> bool:

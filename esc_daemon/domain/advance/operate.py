@@ -39,6 +39,7 @@ from esc_daemon.domain.specs import Power, Server
 from esc_daemon.domain.states import (
     MONITORED_VM_STATES,
     SERVICE_LIFECYCLE,
+    SWITCHED_VM_STATES,
     VM_LIFECYCLE,
     OperationMove,
     ServiceMove,
@@ -192,13 +193,14 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
     operating = _operating(record, acted.id, now)
     match acted.action:
         case ActionType.ENABLE_MONITOR:
-            return settled(record, with_vm(operating, _watched(record, vm, now)), (), now)
+            watching = replace(_watched(record, vm, now), operation=acted.id)
+            return settled(record, with_vm(operating, watching), (), now)
         case ActionType.DISABLE_MONITOR:
             unwatched = _unwatched(vm)
             after = with_vm(_operated(operating, now), unwatched)
             return settled(record, after, (tell_actions.vm_monitor_unset(after, unwatched),), now)
         case _:
-            switching = _switching(vm, acted.action, now, policy)
+            switching = replace(_switching(vm, acted.action, now, policy), operation=acted.id)
             return Step(key=record.key, before=record, record=with_vm(operating, switching))
 
 
@@ -333,8 +335,6 @@ _Tell = Callable[[DeploymentRecord, VmRecord], Event]
 
 def _told(record: DeploymentRecord, vm: VmRecord, event: _Tell, now: datetime) -> Step:
     after = with_vm(record, vm)
-    if after.action is None and vm.deadline is None:
-        after = _operated(after, now)
     return settled(record, after, (event(after, vm),), now)
 
 
@@ -345,10 +345,8 @@ def alive_again(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
     lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=None, history=history)
     after = with_vm(record, lives)
     told = [tell_actions.vm_alive_again(after, lives)]
-    if record.action is None:
-        after = _operated(after, now)
-        if vm.task is VmTask.SET_MONITOR:
-            told.append(tell_actions.vm_monitor_set(after, lives))
+    if record.action is None and vm.task is VmTask.SET_MONITOR:
+        told.append(tell_actions.vm_monitor_set(after, lives))
     return settled(record, after, tuple(told), now)
 
 
@@ -382,6 +380,31 @@ def _not_switched(record: DeploymentRecord, vm: VmRecord, cause: str, now: datet
         error=causes.of_vm(vm, cause),
     )
     after = with_vm(record, broken)
-    if after.action is None:
-        after = closed(after, OperationType.OPERATE, OperationMove.BROKE, now)
     return settled(record, after, (tell_actions.vm_switched(after, broken, cause),), now)
+
+
+def followed(step: Step, now: datetime) -> Step:
+    """
+    Return *step* with the end of the action on one VM, if that has ended: well where it is to be.
+
+    Who loses, heals or removes the VM does not know of the action. An action that another one
+    took the place of has no operation any more.
+    """
+    record = step.record
+    if step.before is record or not isinstance(record, DeploymentRecord):
+        return step
+    occurrence = record.operation
+    if occurrence is None or occurrence.type is not OperationType.OPERATE or record.action:
+        return step
+    vms = [vm for vm in record.vms.values() if vm.operation == occurrence.id]
+    if any(vm.state in _ON_ITS_WAY and vm.recovery is None for vm in vms):
+        return step
+    well = bool(vms) and all(
+        vm.state in ({VmState.SHUTOFF} if vm.task is VmTask.STOP else _UP) for vm in vms
+    )
+    move = OperationMove.SUCCEEDED if well else OperationMove.BROKE
+    return replace(step, record=closed(record, OperationType.OPERATE, move, now))
+
+
+_ON_ITS_WAY: Final = SWITCHED_VM_STATES | {VmState.INERT}
+_UP: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET})
