@@ -51,13 +51,12 @@ class Request(StrEnum):
 _BEFORE: Final = frozenset({RecoveryPhase.HELD, RecoveryPhase.NEEDED})
 _R = Request
 _A = Activity
-_ACTIVE: Final = frozenset(Request) - {_R.START}
 _OF_ONE_VM: Final = frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL, _R.SCALE_OUT, _R.SCALE_IN})
 """What happens to one VM is no other VM's business."""
 
 TAKEN: Final[Mapping[Activity, frozenset[Request]]] = {
-    _A.NOTHING: _ACTIVE,
-    _A.BROKEN: _ACTIVE | {_R.START},
+    _A.NOTHING: frozenset(Request),  # a start, of VMs that were stopped each by itself
+    _A.BROKEN: frozenset(Request),
     _A.STOPPED: frozenset({_R.START, _R.MONITOR_OFF}),
     _A.DEPLOYING: frozenset({_R.HEAL}),
     _A.STOPPING: frozenset(),

@@ -152,6 +152,7 @@ SERVICE_LIFECYCLE: Final[Mapping[ServiceState, Mapping[ServiceMove, ServiceState
     _S.ACTIVE: {
         _SM.FAILED: _S.ERROR,
         _SM.STOP_WANTED: _S.STOPPING,
+        _SM.START_WANTED: _S.STARTING,
         _SM.REBOOT_WANTED: _S.REBOOTING,
         _SM.REMOVAL_WANTED: _S.UNDEPLOYING,
     },

@@ -2,6 +2,7 @@
 
 import pytest
 
+from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType
 from esc_daemon.domain.record import ActionType, OperationType, VmRecord
@@ -215,3 +216,30 @@ def test_an_action_on_a_vm_is_over_when_the_vim_has_lost_its_server_meanwhile() 
     operation = world.deployment(SHOP).operation
     assert operation is not None
     assert (operation.id, operation.state) == (OP, OperationState.FAILED_TEMP)
+
+
+def test_a_service_whose_vms_were_stopped_each_by_itself_is_started() -> None:
+    # given: the stop of the service failed for one VM, which was then stopped alone
+    world = deployed()
+    act(world, ActionType.STOP)
+    first, second = [slot for slot in world.flights if slot[1].startswith("server")]
+    world.perform(second, Luck.DONE)
+    world.deliver(second)
+    world.perform(first, Luck.REFUSED)
+    world.deliver(first)
+    (broken,) = [vm for vm in the_vms(world) if vm.state is VmState.ERROR]
+    world.tell(SHOP, VmActed(id=OP, vm=broken.id, action=ActionType.STOP))
+    world.rest()
+    off = states(world), world.deployment(SHOP).state
+    # when
+    act(world, ActionType.START)
+    world.rest()
+    # then
+    assert off == ([VmState.SHUTOFF, VmState.SHUTOFF], ServiceState.ACTIVE)
+    assert world.types()[-1] == "SERVICE_STARTED"
+    assert states(world) == [VmState.ALIVE, VmState.ALIVE]
+
+
+def test_a_service_none_of_whose_vms_is_stopped_is_not_started() -> None:
+    with pytest.raises(Refused, match="none of its VMs is stopped"):
+        act(deployed(), ActionType.START)
