@@ -83,7 +83,7 @@ _OF_EDIT: Final[Mapping[tuple[Kind, Until], tuple[Kind, ...]]] = {
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Kin:
     """
-    All of *kinds* that the deployment *owner* brought along, and that *edit* moved.
+    All of *kinds* that the deployment *owner* brought along, or that *edit* moved.
 
     *tenant* is whose of the edit: see `Took`. Deployments are waited for until they have no VM.
     What comes at the root waits for what comes at the root alone, and there for the tenants to
@@ -173,8 +173,7 @@ def look(
     if held is not None:
         return held
     failures = _failures(key, wait, find)
-    kin = _kin_beside(key, wait, find)
-    if kin is not None:
+    for kin in _kin_beside(key, wait, find):
         beside = ended(kin)
         if beside is None:
             return kin
@@ -184,7 +183,7 @@ def look(
 
 def look_at_kin(kin: Kin, find: Find, took: Took, place: int = 0) -> Held | Failures:
     """Return what failed of *kin* when all of it has ended, else what holds it up."""
-    members = _members(kin, find, took)
+    members = members_of(kin, find, took)
     for index in _from(place, len(members)):
         at, id_ = members[index]
         if at.kind not in kin.kinds:
@@ -198,20 +197,27 @@ def look_at_kin(kin: Kin, find: Find, took: Took, place: int = 0) -> Held | Fail
     return _failed(kin.until, ((at, id_, find(at)) for at, id_ in members if at.kind in counting))
 
 
-def _members(kin: Kin, find: Find, took: Took) -> Sequence[tuple[Key, RecordId]]:
-    owned: Sequence[tuple[Key, RecordId]] = ()
+def members_of(kin: Kin, find: Find, took: Took) -> Sequence[tuple[Key, RecordId]]:
+    """
+    Return who belongs to *kin*, of whatever kind.
+
+    An edit gets no more of them once it is taken, a deployment only when it moves itself.
+    """
     if kin.owner is not None:
-        owner = find(kin.owner[0])
-        if not isinstance(owner, DeploymentRecord) or owner.id != kin.owner[1]:
-            return ()
-        owned = owner.owned
+        owner = _owner(kin.owner, find)
+        return () if owner is None else owner.owned
     if kin.edit is None:
-        return owned
+        return ()
     coming = kin.until is Until.READY
     taking = took(Part(kin.edit, going=not coming), kin.tenant)
     if coming and kin.tenant is None:
         taking = [(at, id_) for at, id_ in taking if at.tenant is None]
-    return (*owned, *taking)
+    return taking
+
+
+def _owner(owner: tuple[Key, RecordId], find: Find) -> DeploymentRecord | None:
+    record = find(owner[0])
+    return record if isinstance(record, DeploymentRecord) and record.id == owner[1] else None
 
 
 def _held(key: Key, wait: Await, find: Find, place: int) -> Held | None:
@@ -248,26 +254,26 @@ def _subnets(key: Key, record: Record) -> list[tuple[Key, RecordId]]:
     return []
 
 
-def _kin_beside(key: Key, wait: Await, find: Find) -> Kin | None:
-    """Return what else of the same deployment or edit comes before the record *key*."""
+def _kin_beside(key: Key, wait: Await, find: Find) -> Iterator[Kin]:
+    """Yield what else of the same deployment or edit comes before the record *key*."""
     if wait.edit is not None:
         kinds = _OF_EDIT.get((key.kind, wait.until))
-        if kinds is None or (kinds == (Kind.TENANT,) and key.tenant is not None):
-            return None  # what stands in a tenant waits for that one
-        return Kin(kinds=kinds, until=wait.until, edit=wait.edit, tenant=key.tenant)
+        if kinds is not None and (kinds != (Kind.TENANT,) or key.tenant is None):
+            # what stands in a tenant waits for that one
+            yield Kin(kinds=kinds, until=wait.until, edit=wait.edit, tenant=key.tenant)
+        return
     beside = _BESIDE.get((key.kind, wait.until))
     waiting = find(key) if beside else None
     if beside is None or not isinstance(waiting, ResourceRecord) or waiting.owner is None:
-        return None
-    owner = find(waiting.owner[0])
-    if not isinstance(owner, DeploymentRecord) or owner.id != waiting.owner[1]:
-        return None
+        return
+    owner = _owner(waiting.owner, find)
     ready = wait.until is Until.READY
-    if not ready and owner.intent is not None:
-        return None
+    if owner is None or (not ready and owner.intent is not None):
+        return
     kind, until = beside
-    edit = owner.edit if ready else None  # its subnets come after all networks of its edit
-    return Kin(kinds=(kind,), until=until, owner=waiting.owner, edit=edit, tenant=key.tenant)
+    yield Kin(kinds=(kind,), until=until, owner=waiting.owner)
+    if ready and owner.edit is not None:  # its subnets come after all networks of its edit
+        yield Kin(kinds=(kind,), until=until, edit=owner.edit, tenant=key.tenant)
 
 
 def _other(record: Record | None, id_: RecordId | None) -> bool:

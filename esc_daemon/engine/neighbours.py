@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from esc_daemon.domain.commands import Await, Until
-from esc_daemon.domain.ids import Key, Kind, TenantName
-from esc_daemon.domain.neighbours import Failures, Held, Kin, Took, look, look_at_kin
+from esc_daemon.domain.ids import Key, TenantName
+from esc_daemon.domain.neighbours import Failures, Held, Kin, Took, look, look_at_kin, members_of
 from esc_daemon.domain.record import Record
 from esc_daemon.domain.triggers import Trigger
 
 Lookup = Callable[[Key], Record | None]
 Children = Callable[[TenantName], Iterable[Record]]
+
+_KEPT: Final = 8
+"""Kin that have ended and are remembered; each step of any record is held against all of them."""
 
 
 @dataclass(slots=True)
@@ -19,6 +23,13 @@ class _Crowd:
 
     held: Held
     waiting: dict[Key, None] = field(default_factory=dict)
+
+
+class _Ended(NamedTuple):
+    """What failed of a kin, and whose moves may change that."""
+
+    failures: Failures
+    keys: frozenset[Key]
 
 
 class Neighbours:
@@ -39,8 +50,8 @@ class Neighbours:
         self._watched: dict[Key, dict[Key | Kin, None]] = {}
         self._childless: dict[TenantName, Key] = {}
         self._crowds: dict[Kin, _Crowd] = {}
-        self._ended: tuple[Kin, Failures] | None = None
-        """The kin that was last seen to have ended, good until one of its kinds moves."""
+        self._ended: dict[Kin, _Ended] = {}
+        """The last kin that were seen to have ended, each good until one of its *keys* moves."""
 
     def wait(self, key: Key, command: Await) -> None:
         """Tell the record of *key* once *command* is met, at the latest with the next change."""
@@ -64,8 +75,8 @@ class Neighbours:
 
     def changed(self, key: Key) -> None:
         """Look again at everything that the record of *key* held up."""
-        if self._ended is not None and key.kind in {*self._ended[0].kinds, Kind.DEPLOYMENT}:
-            self._ended = None
+        for kin in [kin for kin, ended in self._ended.items() if key in ended.keys]:
+            del self._ended[kin]
         for waiting in tuple(self._watched.get(key, ())):
             if isinstance(waiting, Kin):
                 self._look_for_all(waiting)
@@ -96,14 +107,22 @@ class Neighbours:
         """Return what failed of *kin*, None where it has not ended: then there is a crowd."""
         if kin in self._crowds:
             return None
-        if self._ended is None or self._ended[0] != kin:
+        if kin not in self._ended:
             found = look_at_kin(kin, self._lookup, self._took)
             if isinstance(found, Held):
                 self._crowds[kin] = _Crowd(found)
                 self._watch(found, kin)
                 return None
-            self._ended = (kin, found)
-        return self._ended[1]
+            self._keep(kin, found)
+        return self._ended[kin].failures
+
+    def _keep(self, kin: Kin, failures: Failures) -> None:
+        keys = {at for at, _ in members_of(kin, self._lookup, self._took) if at.kind in kin.kinds}
+        if kin.owner is not None:
+            keys.add(kin.owner[0])
+        self._ended[kin] = _Ended(failures, frozenset(keys))
+        if len(self._ended) > _KEPT:
+            del self._ended[next(iter(self._ended))]
 
     def _look_for_all(self, kin: Kin) -> None:
         crowd = self._crowds[kin]
@@ -114,7 +133,7 @@ class Neighbours:
             self._watch(found, kin)
             return
         del self._crowds[kin]
-        self._ended = (kin, found)
+        self._keep(kin, found)
         for key in crowd.waiting:
             command, _ = self._waits.pop(key)
             self._look(key, command)

@@ -66,8 +66,12 @@ async def test_the_lookups_of_a_deployment_and_of_its_removal_grow_with_its_netw
     assert 0 < many[1] <= 2.5 * few[1], (few, many)
 
 
-async def lookups_of_one_edit(things: int) -> tuple[int, int]:
-    """Return the same for an edit with that many networks and as many deployments beside them."""
+async def lookups_of_one_edit(things: int, own: int = 0) -> tuple[int, int]:
+    """
+    Return the same for an edit with that many networks and as many deployments beside them.
+
+    Each deployment brings *own* networks with a subnet.
+    """
     async with an_engine(WatchedVim(), ShakyStore()) as engine:
         counted = counting(engine)
         await applied(engine, TENANT, Tenant(name=T))
@@ -76,7 +80,9 @@ async def lookups_of_one_edit(things: int) -> tuple[int, int]:
             network = a_network(number)
             wanted[Key(Kind.NETWORK, T, network.name)] = network
             name = DeploymentName(f"d{number}")
-            wanted[Key(Kind.DEPLOYMENT, T, name)] = Deployment(name=name, networks=(), groups=())
+            networks = tuple(map(a_network, range(own)))
+            service = Deployment(name=name, networks=networks, groups=())
+            wanted[Key(Kind.DEPLOYMENT, T, name)] = service
         await engine.apply(Edit(changes=tuple(Change(key=k, intent=i) for k, i in wanted.items())))
         await asyncio.sleep(600)
         states = [getattr(engine.record(key), "state", None) for key in wanted]
@@ -88,8 +94,9 @@ async def lookups_of_one_edit(things: int) -> tuple[int, int]:
         return made, counted[0]
 
 
-async def test_the_lookups_of_one_edit_grow_with_what_it_holds():
-    few, many = await lookups_of_one_edit(10), await lookups_of_one_edit(20)
+@pytest.mark.parametrize("own", [0, 1])
+async def test_the_lookups_of_one_edit_grow_with_what_it_holds(own: int):
+    few, many = await lookups_of_one_edit(10, own), await lookups_of_one_edit(20, own)
 
     assert 0 < many[0] <= 2.5 * few[0], (few, many)
     assert 0 < many[1] <= 2.5 * few[1], (few, many)
