@@ -42,6 +42,8 @@ def quick(kind: type[KindT]) -> type[KindT]:
     Give *kind*, a frozen dataclass with slots and fields by keyword, a constructor that costs less.
 
     For what is made for each deployment or each poll; what it takes and refuses is the same.
+    A class made of *kind* needs a constructor of its own, by `dataclass` and by this one if it is
+    to cost less: with the one of *kind* its values would be of *kind*.
 
     Raises:
         TypeError: It has a field that its constructor does not take, or more to do in it.
@@ -50,19 +52,20 @@ def quick(kind: type[KindT]) -> type[KindT]:
     own = fields(kind)  # type: ignore[arg-type]
     if hasattr(kind, "__post_init__") or not all(each.init and each.kw_only for each in own):
         raise TypeError(f"{kind.__name__} is made in another way than by its fields")
-    known: dict[str, Any] = {"Double": _double(kind), "kind": kind, "MISSING": MISSING}
-    known["become"] = object.__setattr__
+    # Underscored, for a field may be called as it likes.
+    known: dict[str, Any] = {"_Double": _double(kind), "_kind": kind, "_MISSING": MISSING}
+    known["_become"] = object.__setattr__
     parameters: list[str] = []
     made: list[str] = []
     for each in own:
         parameters.append(each.name + _default(each, known))
         if each.default_factory is not MISSING:
-            made.append(f"if {each.name} is MISSING: {each.name} = make_{each.name}()")
+            made.append(f"if {each.name} is _MISSING: {each.name} = _make_{each.name}()")
     body = [
         *made,
-        "become(self, '__class__', Double)",  # of a frozen class, which refuses the statement
+        "_become(self, '__class__', _Double)",  # of a frozen class, which refuses the statement
         *(f"self.{each.name} = {each.name}" for each in own),
-        "self.__class__ = kind",
+        "self.__class__ = _kind",
     ]
     head = f"__init__(self, *, {', '.join(parameters)})" if parameters else "__init__(self)"
     init = _written(head, body, known)
@@ -75,11 +78,11 @@ def quick(kind: type[KindT]) -> type[KindT]:
 def _default(field: "Field[Any]", known: dict[str, Any]) -> str:
     """Return what stands behind the parameter of *field*, and let it be *known*."""
     if field.default is not MISSING:
-        known[f"default_{field.name}"] = field.default
-        return f"=default_{field.name}"
+        known[f"_default_{field.name}"] = field.default
+        return f"=_default_{field.name}"
     if field.default_factory is not MISSING:
-        known[f"make_{field.name}"] = field.default_factory
-        return "=MISSING"
+        known[f"_make_{field.name}"] = field.default_factory
+        return "=_MISSING"
     return ""
 
 
