@@ -22,7 +22,6 @@ import structlog
 
 from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.advance import advance
-from esc_daemon.domain.advance.connector import presumed_well
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.decompose import decompose_edit, entry_of
 from esc_daemon.domain.errors import Refused
@@ -56,7 +55,7 @@ from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.drift import Drifts
-from esc_daemon.engine.edit import Edit
+from esc_daemon.engine.edit import Edit, untold
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.engine.guard import Guard, Reachable
 from esc_daemon.engine.mailbox import Mailbox
@@ -244,8 +243,10 @@ class Engine:
         self, told: list[tuple[Key, IntentChanged]], edit: Edit
     ) -> Sequence[OperationId]:
         moved = self._steps(told, edit)
-        await self._commit(moved, edit)
+        broken = await self._commit(moved, edit)
         await self._follow_all(moved)
+        if broken is not None:
+            raise broken
         return [operation for step in moved if (operation := begun_by(step)) is not None]
 
     async def act(self, action: LeftoverAction) -> Sequence[LeftoverRef]:
@@ -318,7 +319,7 @@ class Engine:
         if len(steps) == 1:
             self._go_on_at_once(steps)
         moved = [step for step in steps.values() if step.moved]
-        return moved if edit.told else [_untold(step) for step in moved]
+        return moved if edit.told else [untold(step) for step in moved]
 
     def _go_on_at_once(self, steps: dict[Key, Step]) -> None:
         """Let a deployment that an edit makes alone begin by that step where it need not wait."""
@@ -420,8 +421,12 @@ class Engine:
             raise
         steps[key] = before.then(step) if before else step
 
-    async def _commit(self, steps: Sequence[Step], edit: Edit = _NO_EDIT) -> None:
-        """Store *steps*, then let their records be seen, then tell their events."""
+    async def _commit(self, steps: Sequence[Step], edit: Edit = _NO_EDIT) -> Exception | None:
+        """
+        Store *steps*, then let their records be seen, then tell their events.
+
+        Returns what broke in who was to be told of *edit*: what is stored is followed all the same.
+        """
         sealed = [_sealed(step) for step in steps]
         logged: Sequence[LoggedEvent] = ()
         if sealed or edit.entries or edit.undo is not None:
@@ -436,10 +441,13 @@ class Engine:
                 told = [event.type.value for event in step.events]
                 log.debug("step.taken", **_about(self._boxes.box(step.key)), events=told)
         self._connectors.committed(sealed)
+        broken: Exception | None = None
         try:
             edit.on_committed()
-        finally:  # what is stored is told: the numbers have no gaps
-            self.broadcast.publish(logged)
+        except Exception as error:  # noqa: BLE001  raised again by who follows
+            broken = error
+        self.broadcast.publish(logged)  # also then: the numbers have no gaps
+        return broken
 
     def _follow_when_read(self, box: Mailbox) -> None:
         """
@@ -489,11 +497,3 @@ def _sealed(step: Step) -> Step:
     epoch = step.before.epoch if step.before else 0
     record = replace(step.record, revision=revision, epoch=epoch)
     return Step(key=step.key, before=step.before, record=record, events=step.events)
-
-
-def _untold(step: Step) -> Step:
-    """Leave the events of *step* out, and presume of a connector that it works."""
-    record = step.record
-    if isinstance(record, ConnectorRecord):
-        record = presumed_well(record)
-    return replace(step, record=record, events=())

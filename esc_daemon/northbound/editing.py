@@ -102,8 +102,15 @@ class Editing:
             return
         stored = asyncio.Event()
         self._being_stored[stored] = pending
+        durable = False
+
+        def committed() -> None:
+            nonlocal durable
+            durable = True
+            self._committed(pending, then, answered)
+
         try:
-            edit = edit_of(pending, lambda: self._committed(pending, then, answered))
+            edit = edit_of(pending, committed)
             if undo is not None:
                 edit = replace(edit, undo=undo(pending))
             if only_test:
@@ -121,23 +128,15 @@ class Editing:
         except StoreError as error:
             log.error("edit.not_stored", user=user, error=str(error))  # noqa: TRY400
             raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        except Exception:
+            if durable:  # who asked may have been told that it is taken, and hears no more of it
+                log.exception("edit.broke_after_commit", user=user, paths=_first_paths(pending))
+            raise
         finally:
             del self._being_stored[stored]
             stored.set()
-        if only_test:
-            return
-        for warning in pending.warnings:
-            log.warning("edit.accepted_with_warning", user=user, warning=warning)
-        log.info(
-            "edit.accepted",
-            user=user,
-            entries=len(pending.changes),
-            paths=[change.path.instance_path() for change in pending.changes[:_PATHS_LOGGED]],
-            operations=begun[:_OPERATIONS_LOGGED],
-        )
-        for first in range(_OPERATIONS_LOGGED, len(begun), _OPERATIONS_LOGGED):
-            rest = begun[first : first + _OPERATIONS_LOGGED]
-            log.info("edit.accepted_more", user=user, operations=rest)
+        if not only_test:
+            _log_accepted(pending, user, begun)
 
     async def _prepared(self, prepare: Prepare) -> PendingEdit:
         """
@@ -187,10 +186,8 @@ class Editing:
 
 def _tell(answered: "asyncio.Future[None]", task: "asyncio.Task[None]") -> None:
     """Let who waits know how *task* ended, if he does not know yet."""
-    if answered.cancelled():  # nobody waits any more: it is no news that it was refused
+    if answered.done():  # nobody waits any more: what broke since it was stored is in the log
         task.cancelled() or task.exception()
-    elif answered.done():  # stored: what breaks afterwards is told by the loop
-        pass
     elif task.cancelled():
         answered.cancel()
     elif (error := task.exception()) is not None:
@@ -212,6 +209,25 @@ def _entry_changes(pending: PendingEdit) -> Iterable[EntryChange]:
     for change in pending.changes:
         path = EntryPath(change.path.kind.value, change.path.tenant or "", change.path.name)
         yield EntryChange(path=path, xml=change.new.decode() if change.new is not None else None)
+
+
+def _log_accepted(pending: PendingEdit, user: str, begun: Sequence[OperationId]) -> None:
+    for warning in pending.warnings:
+        log.warning("edit.accepted_with_warning", user=user, warning=warning)
+    log.info(
+        "edit.accepted",
+        user=user,
+        entries=len(pending.changes),
+        paths=_first_paths(pending),
+        operations=begun[:_OPERATIONS_LOGGED],
+    )
+    for first in range(_OPERATIONS_LOGGED, len(begun), _OPERATIONS_LOGGED):
+        rest = begun[first : first + _OPERATIONS_LOGGED]
+        log.info("edit.accepted_more", user=user, operations=rest)
+
+
+def _first_paths(pending: PendingEdit) -> list[str]:
+    return [change.path.instance_path() for change in pending.changes[:_PATHS_LOGGED]]
 
 
 def _path_of(pending: PendingEdit, refused: Refused) -> str:

@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -7,9 +8,12 @@ from lxml import etree
 from managed import ESC, GROUP, Managed, errors_of, managed, service, tenants
 from structlog.testing import capture_logs
 
+from esc_daemon.datamodel.datastore import PendingEdit
 from esc_daemon.datamodel.entries import Entry, EntryPath
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.engine.edit import Edit
 from esc_daemon.netconf.defaults import TAG
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
@@ -53,6 +57,70 @@ async def at_rest(it: Managed) -> None:
     async with asyncio.timeout(5):
         while not it.engine.at_rest:  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_an_edit_whose_caller_leaves_is_carried_out_whole(it: Managed, turns: int):
+    # given an edit whose caller leaves while it is being stored, or right after
+    it.cloud.settings = replace(it.cloud.settings, latency_seconds=0)
+    caller = asyncio.create_task(it.edit(service()))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+
+    # when the next one has been taken, which waits for it, and all has ended
+    await it.edit(tenants("t", "next"))
+    await at_rest(it)
+
+    # then it is there as a whole, but where its caller left before he had asked
+    states = {record.key: getattr(record, "state", "") for record in it.engine.records()}
+    whole = {Kind.TENANT: 2, Kind.DEPLOYMENT: 1} if turns else {Kind.TENANT: 2}
+    assert Counter(key.kind for key in states) == whole
+    assert set(states.values()) <= {ResourceState.ACTIVE, ServiceState.ACTIVE}
+    assert ("<deployment>" in await it.get_config()) == bool(turns)
+
+
+async def test_what_breaks_when_an_edit_is_stored_keeps_it_not_from_being_followed(
+    it: Managed, monkeypatch: pytest.MonkeyPatch
+):
+    it.cloud.settings = replace(it.cloud.settings, latency_seconds=0)
+    committed = it.datastore.commit
+
+    def breaks(pending: PendingEdit) -> None:
+        committed(pending)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(it.datastore, "commit", breaks)
+    with capture_logs() as lines, pytest.raises(RuntimeError, match="a bug"):
+        await it.edit(service())
+    await at_rest(it)
+
+    states = {record.state for record in it.engine.records()}
+    assert states == {ResourceState.ACTIVE, ServiceState.ACTIVE}
+    assert [line["event"] for line in lines if line.get("user")] == ["edit.broke_after_commit"]
+
+
+async def test_an_acknowledged_edit_that_breaks_afterwards_is_told_in_the_log(
+    it: Managed, monkeypatch: pytest.MonkeyPatch
+):
+    apply = it.engine.apply
+
+    async def breaks(edit: Edit) -> None:
+        await apply(edit)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(it.engine, "apply", breaks)
+    with capture_logs() as lines:
+        await it.edit(tenants("t"))
+        async with asyncio.timeout(5):
+            while not (broken := [each for each in lines if "broke" in each["event"]]):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    (line,) = broken
+    assert (line["event"], line["user"]) == ("edit.broke_after_commit", "admin")
+    assert line["paths"] == ["/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']"]
+    assert line["exc_info"]
 
 
 # RFC 6241 section 7.2, test-option
