@@ -10,6 +10,7 @@ from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.intent import (
     RecoveryAction,
     RecoveryPolicy,
+    RecoveryType,
     Rule,
     RuleAction,
     RuleWhen,
@@ -17,11 +18,11 @@ from esc_daemon.domain.intent import (
 )
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.record import RecoveryPhase, VmRecord
-from esc_daemon.domain.states import VmState
+from esc_daemon.domain.states import OperationState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked
-from tests.domain.elastic import OP, elastic, the_vms, up
+from tests.domain.elastic import OP, OUT, elastic, overload, settle, the_vms, up
 from tests.domain.pure_world import Luck, Slot, World
-from tests.domain.stories import BOOT_SECONDS, LIFE, SHOP, a_group
+from tests.domain.stories import BOOT_SECONDS, LIFE, SHOP, a_deployment, a_group, after
 
 INIT, REBOOT, DONE = "VM_RECOVERY_INIT", "VM_RECOVERY_REBOOT", "VM_RECOVERY_COMPLETE"
 
@@ -241,3 +242,56 @@ def test_a_vm_remembers_the_recoveries_of_one_hour() -> None:
         recover(world)
         # then
         assert the_vm(world).history.recoveries == (began,)
+
+
+def lost_while_it_comes(recovery: RecoveryPolicy, losses: int) -> World:
+    """Return a world where a VM that scaling adds lives, and is lost *losses* times at READY."""
+    ready = replace(LIFE, event_name="READY")
+    web = elastic("net", recovery=recovery)
+    web = replace(web, kpis=(*web.kpis, ready))
+    world = World()
+    waits = (after("db", "web", event="READY"),)
+    world.apply({SHOP: a_deployment(web, a_group("db", "net"), startup=waits)})
+    world.rest()
+    world.log.clear()
+    overload(world, next(vm for vm in the_vms(world) if vm.group == "web"))
+    while not (coming := next(vm for vm in the_vms(world) if vm.scale)).deadline:
+        for server in world.vim.servers.values():
+            world.build(server)
+        call(world)
+    for _ in range(losses):
+        tell_life(world, coming, holds=True)
+        tell_life(world, coming, holds=False)
+        for _ in calls(world):
+            call(world)  # the reboot, where there is one
+    return world
+
+
+def tell_life(world: World, vm: VmRecord, *, holds: bool) -> None:
+    key = ServerKey(vm.id, vm.generation)
+    world.tell(SHOP, KpiCrossed(server=key, event_name="VM_ALIVE", holds=holds))
+
+
+@pytest.mark.parametrize(
+    ("recovery", "losses"),
+    [(RecoveryPolicy(type=RecoveryType.MANUAL), 1), (RecoveryPolicy(), 7)],
+)
+def test_a_scaled_vm_that_would_need_the_operator_has_failed_to_come(
+    recovery: RecoveryPolicy, losses: int
+) -> None:
+    # given
+    world = lost_while_it_comes(recovery, losses)
+    # when
+    settle(world)
+    # then: nobody is asked, and the group is as it was
+    told = world.types()
+    assert told[-1] == "VM_SCALE_OUT_COMPLETE FAILURE"
+    assert "VM_MANUAL_RECOVERY_NEEDED" not in told
+    assert told.count(INIT) == losses - 1
+    assert len([vm for vm in the_vms(world) if vm.group == "web"]) == 1
+    assert world.deployment(SHOP).operation.state is OperationState.FAILED_TEMP
+    # and it may be scaled again
+    world.log.clear()
+    overload(world, the_vm(world))
+    world.rest()
+    assert world.types() == OUT

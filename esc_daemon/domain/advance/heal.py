@@ -92,9 +92,11 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     Ask the operator for the recovery of *vm*.
 
     A deployment, or an update, does not wait for him: there the VM has failed. So has one without
-    monitors.
+    monitors. Nor does scaling: a VM that is to come has failed to, and nobody is asked.
     """
     assert vm.recovery is not None
+    if vm.scale is not None:
+        return with_vm(record, _failed(vm, vm.recovery.cause)), ()
     fails = (
         record.state in _DEPLOYING or record.update is not None or vm.state is VmState.MONITOR_UNSET
     )
@@ -109,6 +111,18 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     )
     after = with_vm(record, waiting)
     return after, (tell_recovery.manual_recovery_needed(after, waiting),)
+
+
+def _failed(vm: VmRecord, cause: str) -> VmRecord:
+    return replace(
+        vm,
+        state=vm.state if vm.state is VmState.ERROR else moved(vm, VmMove.FAILED),
+        recovery=None,
+        attempt=None,
+        power=None,
+        deadline=None,
+        error=causes.of_vm(vm, cause),
+    )
 
 
 def _under_way(
@@ -440,17 +454,7 @@ def _first_life(record: DeploymentRecord, before: VmRecord, vm: VmRecord) -> tup
 
 def _ended_badly(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Move:
     history = replace(vm.history, recovered=now, recovery_outcome=f"failed: {cause}")
-    state = vm.state if vm.state is VmState.ERROR else moved(vm, VmMove.FAILED)
-    broken = replace(
-        vm,
-        state=state,
-        recovery=None,
-        attempt=None,
-        power=None,
-        deadline=None,
-        error=causes.of_vm(vm, cause),
-        history=history,
-    )
+    broken = replace(_failed(vm, cause), history=history)
     after = _done(with_vm(record, broken), OperationMove.BROKE, now)
     told = tell_recovery.recovery_complete(after, replace(broken, recovery=vm.recovery), cause)
     return after, (told,)

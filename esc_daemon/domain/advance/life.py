@@ -10,7 +10,6 @@ from esc_daemon.domain.advance.operate import alive_again, moved
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.intent import RecoveryType
 from esc_daemon.domain.interruption import Request, takes, watched
 from esc_daemon.domain.kpi import actions, decides_life
 from esc_daemon.domain.placing import group_of
@@ -120,7 +119,7 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
     if vm.state not in MONITORED_VM_STATES:
         return unmoved(record)
     cause = _not_booted(record, vm)
-    if vm.state is VmState.INERT and _is_healed(record, vm):
+    if vm.state is VmState.INERT and takes(record, Request.HEAL):
         event_name = decides_life(group_of(record, vm)) or ""
         after, told = held.hold(record, vm, cause, event_name, now, policy)
         return settled(record, after, told, now)
@@ -128,12 +127,6 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
         vm, state=moved(vm, VmMove.FAILED), deadline=None, error=causes.of_vm(vm, cause)
     )
     return settled(record, with_vm(record, broken), (), now)
-
-
-def _is_healed(record: DeploymentRecord, vm: VmRecord) -> bool:
-    """A VM that is added by scaling does not wait for an operator: it has failed."""
-    manual = group_of(record, vm).recovery.type is RecoveryType.MANUAL
-    return takes(record, Request.HEAL) and not (manual and vm.scale is not None)
 
 
 def _not_booted(record: DeploymentRecord, vm: VmRecord) -> str:
