@@ -18,7 +18,7 @@ from esc_daemon.domain.intent import (
 )
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.record import RecoveryPhase, VmRecord
-from esc_daemon.domain.states import OperationState, VmState
+from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked
 from tests.domain.elastic import OP, OUT, elastic, overload, settle, the_vms, up
 from tests.domain.pure_world import Luck, Slot, World
@@ -295,3 +295,24 @@ def test_a_scaled_vm_that_would_need_the_operator_has_failed_to_come(
     overload(world, the_vm(world))
     world.rest()
     assert world.types() == OUT
+
+
+def test_a_service_whose_failed_vm_is_back_says_what_was_never_made() -> None:
+    # given: b waits for a, which nobody recovers in time
+    world = World()
+    manual = RecoveryPolicy(type=RecoveryType.MANUAL)
+    groups = (a_group("a", "net", recovery=manual), a_group("b", "net"))
+    world.apply({SHOP: a_deployment(*groups, startup=(after("b", "a"),))})
+    back, unmade = the_vms(world)
+    world.silent_vms.add(back.id)
+    world.rest()
+    assert back.name in world.deployment(SHOP).error
+    # when
+    world.silent_vms.clear()
+    recover(world)
+    # then
+    shop = world.deployment(SHOP)
+    assert shop.state is ServiceState.ERROR
+    assert f"{unmade.name}" in shop.error
+    assert "never made" in shop.error
+    assert back.name not in shop.error

@@ -22,6 +22,8 @@ from esc_daemon.domain.advance.operate import SCALES, booting, moved, off_and
 from esc_daemon.domain.advance.settling import (
     closed,
     entered,
+    first_error,
+    never_made,
     operation,
     settled,
     unmoved,
@@ -442,7 +444,10 @@ def _lives(
         error=None,
         history=history,
     )
-    return _done(with_vm(record, lives), OperationMove.SUCCEEDED, now), lives
+    after = with_vm(record, lives)
+    if after.state is ServiceState.ERROR and first_error(after) is None:
+        after = replace(after, error=never_made(after) or after.error)
+    return _done(after, OperationMove.SUCCEEDED, now), lives
 
 
 def _first_life(record: DeploymentRecord, before: VmRecord, vm: VmRecord) -> tuple[Event, ...]:

@@ -124,7 +124,7 @@ def settled(
             state = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.VMS_DEPLOYED)
             record = replace(record, state=state)
         return Step(key=record.key, before=before, record=record, events=events)
-    error = first_error(record) or _never_made(record)
+    error = first_error(record) or never_made(record)
     service_move, operation_move = (
         (end.move, OperationMove.SUCCEEDED)
         if error is None
@@ -221,8 +221,12 @@ def _action_ended(record: DeploymentRecord) -> bool:
     )
 
 
-def _never_made(record: DeploymentRecord) -> str | None:
-    """A service that was deployed by half may be acted upon, and is no whole one then either."""
+def never_made(record: DeploymentRecord) -> str | None:
+    """
+    Return the first VM that was never made, in words; None: all were.
+
+    A service that was deployed by half may be acted upon, and is no whole one then either.
+    """
     unmade = (vm for vm in record.vms.values() if vm.state is VmState.UNDEF and vm.scale is None)
     first = next(unmade, None)
     return None if first is None else causes.of_vm(first, "it was never made")
