@@ -21,6 +21,7 @@ from lxml import etree
 
 from esc_daemon.access.control import AccessControl
 from esc_daemon.access.rights import Sight
+from esc_daemon.access.writing import WriteCheck
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.datamodel.coverage import CoverageError
@@ -47,9 +48,9 @@ from esc_daemon.datamodel.rpc_input import (
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
-from esc_daemon.domain.ids import VimId
+from esc_daemon.domain.ids import Kind, TenantName, VimId
 from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
-from esc_daemon.domain.requests import Action
+from esc_daemon.domain.requests import Action, ServiceAction
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
 from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.defaults import WithDefaults
@@ -98,6 +99,10 @@ _DONE: Final = {
     LeftoverActionType.RETRY: "leftover.retried",
 }
 """The line of the log about each leftover."""
+
+
+_NO_DEPLOYMENT: Final = EntryPath(Kind.DEPLOYMENT, TenantName(""), "")
+"""Stands for that of a VM that there is not: only who may update any deployment may update it."""
 
 
 class UnhandledRpc(CoverageError):
@@ -287,11 +292,24 @@ class Manager:
         return ()
 
     async def _operate(self, action: Action, user: str) -> None:
-        key = self._engine.concerned(action)
         if (check := self._access.write_check(user)) is not None:
-            check.update(EntryPath(key.kind, key.tenant, key.name))
+            self._check(action, check)
         operation = await self._engine.operate(action)
         log.info("action.accepted", user=user, operation=operation, **asdict(action))
+
+    def _check(self, action: Action, check: WriteCheck) -> None:
+        """Who may not act upon a VM learns neither whether it is there nor whose it is."""
+        try:
+            key = self._engine.concerned(action)
+            entry = EntryPath(key.kind, key.tenant, key.name)
+        except Refused:
+            entry = _NO_DEPLOYMENT
+        try:
+            check.update(entry)
+        except RpcError as denied:
+            if isinstance(action, ServiceAction):  # it says itself which deployment is meant
+                raise
+            raise RpcError.access_denied("") from denied
 
     def _release(self, vim: VimId | None, user: str) -> None:
         freed = self._engine.guard.release(vim)

@@ -70,6 +70,28 @@ async def test_who_may_not_update_a_deployment_may_not_act_upon_it(it: Managed) 
         assert errors_of(caught.value)[0][0] == "access-denied"
 
 
+async def test_who_may_not_act_upon_a_vm_learns_not_whether_it_is_there(it: Managed) -> None:
+    # given
+    there = requests(it)[1:]
+    elsewhere = [each.replace(the_vm(it), the_vm(it)[:-4] + "0000") for each in there]
+    # when
+    answers = []
+    for request in (*there, *elsewhere):
+        with pytest.raises(RpcError) as caught:
+            await it.manager.act(operation(request), "w")
+        answers.append((errors_of(caught.value), str(caught.value)))
+    # then
+    assert answers[0][0][0][0] == "access-denied"
+    assert len({str(answer) for answer in answers}) == 1
+
+
+async def test_who_may_act_upon_every_vm_learns_that_one_is_not_there(it: Managed) -> None:
+    request = requests(it)[1].replace(the_vm(it), the_vm(it)[:-4] + "0000")
+    with pytest.raises(RpcError) as caught:
+        await it.manager.act(operation(request), "admin")
+    assert errors_of(caught.value)[0][0] == "data-missing"
+
+
 async def test_its_owner_may_act_upon_it(it: Managed) -> None:
     async with asyncio.timeout(10):
         while not active(it):  # noqa: ASYNC110  no event is at hand here
