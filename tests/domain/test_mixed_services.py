@@ -7,9 +7,15 @@ from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType
 from esc_daemon.domain.record import ActionType, OperationType, VmRecord
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
-from esc_daemon.domain.triggers import KpiCrossed, ServerDrifted, ServiceActed, VmActed
+from esc_daemon.domain.triggers import (
+    KpiCrossed,
+    RecoveryAsked,
+    ServerDrifted,
+    ServiceActed,
+    VmActed,
+)
 from tests.domain.pure_world import Luck, World
-from tests.domain.stories import HEALED, SHOP, a_deployment, a_group
+from tests.domain.stories import HEALED, SHOP, UNHEALED, a_deployment, a_group
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 MANUAL = RecoveryPolicy(type=RecoveryType.MANUAL)
@@ -243,3 +249,22 @@ def test_a_service_whose_vms_were_stopped_each_by_itself_is_started() -> None:
 def test_a_service_none_of_whose_vms_is_stopped_is_not_started() -> None:
     with pytest.raises(Refused, match="none of its VMs is stopped"):
         act(deployed(), ActionType.START)
+
+
+def test_a_recovery_does_not_turn_on_the_monitors_that_the_operator_disabled() -> None:
+    # given
+    world = deployed()
+    act_on_first(world, ActionType.DISABLE_MONITOR)
+    # when, then
+    with pytest.raises(Refused, match="ask for ENABLE_MONITOR first"):
+        world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vms(world)[0].id))
+    assert states(world) == [VmState.MONITOR_DISABLED, VmState.ALIVE]
+
+
+def test_a_recovery_that_can_do_nothing_is_refused_and_breaks_nothing() -> None:
+    # given
+    world = deployed(UNHEALED)
+    # when, then
+    with pytest.raises(Refused, match=r"max_retries 0.* leaves nothing to be done"):
+        world.tell(SHOP, RecoveryAsked(id=OP, vm=the_vms(world)[0].id))
+    assert states(world) == [VmState.ALIVE, VmState.ALIVE]

@@ -183,6 +183,9 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         raise Refused("in-use", f"VM [{vm.name}] is being recovered")
     if vm.scale is not None:
         raise Refused("in-use", f"recovery of VM [{vm.name}]: {SCALES[vm.scale.direction]}")
+    if vm.state is VmState.MONITOR_DISABLED and vm.recovery is None:
+        text = f"VM [{vm.name}]: its monitors are disabled; ask for ENABLE_MONITOR first"
+        raise Refused("operation-failed", text)
     if vm.state not in _ASKABLE:
         text = f"VM [{vm.name}] is in {vm.state}: it cannot be recovered"
         raise Refused("operation-failed", text)
@@ -200,6 +203,10 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         host_id=vm.host_id,
         hostname=vm.hostname,
     )
+    if _rung(group, vm, recovery) is None:
+        text = f"VM [{vm.name}]: its recovery policy ({group.recovery.action}, max_retries "
+        text += f"{group.recovery.max_retries}) leaves nothing to be done"
+        raise Refused("operation-failed", text)
     after, told = _under_way(record, vm, recovery, now, timedelta(0), p, asked=trigger.id)
     return settled(record, after, told, now)
 
