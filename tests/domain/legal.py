@@ -73,7 +73,7 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     }
     | _END,
     At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
-    At.ALIVE: _SWITCHED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
+    At.ALIVE: _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
     At.OFF: {_well(E.VM_UPDATED): At.OFF, _badly(E.VM_UPDATED): At.OFF} | _STARTED | _END,
     At.BROKEN: {_well(E.VM_UPDATED): At.BROKEN, _badly(E.VM_UPDATED): At.BROKEN}
     | _SWITCHED
@@ -96,7 +96,7 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     At.UNMADE: _REDEPLOYS | _FAILED | _END,
     At.STUCK: _FAILED | _END,
     # VM_ALIVE follows where it never lived before
-    At.RECOVERED: _LIVES | _SWITCHED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
+    At.RECOVERED: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
     At.LEAVING: {
         _well(E.VM_SCALE_IN_COMPLETE): At.GONE,
         _badly(E.VM_SCALE_IN_COMPLETE): At.GONE,
@@ -104,7 +104,10 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     | _END,
     At.GONE: {},
 }
-"""No event tells that a guest stayed silent after a start or a reboot: it is broken and UP."""
+"""
+No event tells that a guest stayed silent after a start or a reboot: it is broken and UP. Nor does
+one tell that a VM which lives failed, for a KPI that others wait for never came true.
+"""
 
 
 class Service(StrEnum):
@@ -158,6 +161,7 @@ _OF_ANOTHER: Final = (E.VM_SCALE_OUT_INIT, E.VM_SCALE_OUT_DEPLOYED, E.VM_SCALE_O
 def illegal(story: Sequence[Event]) -> Iterator[str]:
     """Yield what of *story*, told of one incarnation in this order, may not be so."""
     vms: dict[str, At] = {}
+    coming: dict[str | None, str] = {}
     service = Service.BEGIN
     for event in story:
         if event.type.startswith(_RESOURCES):
@@ -165,7 +169,7 @@ def illegal(story: Sequence[Event]) -> Iterator[str]:
         if event.source is not None:
             if service is Service.OVER:
                 yield f"{event.type} after the end"
-            yield from _illegal_of_a_vm(event, vms)
+            yield from _illegal_of_a_vm(event, vms, coming)
             continue
         said = _said(event)
         if said not in OF_A_SERVICE[service]:
@@ -175,14 +179,25 @@ def illegal(story: Sequence[Event]) -> Iterator[str]:
         yield from (f"{name} at the end: {at}" for name, at in vms.items() if at is not At.GONE)
 
 
-def _illegal_of_a_vm(event: Event, vms: dict[str, At]) -> Iterator[str]:
-    """Yield what is wrong about *event*, and note in *vms* where its VM stands now."""
+def _illegal_of_a_vm(
+    event: Event, vms: dict[str, At], coming: dict[str | None, str]
+) -> Iterator[str]:
+    """
+    Yield what is wrong about *event*, and note in *vms* where its VM stands now.
+
+    *coming* is the VM by which each group is being scaled out: if that fails it is gone.
+    """
     assert event.source is not None
     said, name = _said(event), event.source.vmname
     if event.type in _OF_ANOTHER:
+        if event.type is E.VM_SCALE_OUT_COMPLETE:
+            came = coming.pop(event.vm_group, None)
+            if came is not None and not said[1]:
+                vms[came] = At.GONE
         if event.type is not E.VM_SCALE_OUT_DEPLOYED or event.target is None:
             return
         said, name = _well(E.VM_DEPLOYED), event.target.vmname
+        coming[event.vm_group] = name
     at = vms.get(name, At.BEGIN)
     if said not in OF_A_VM[at]:
         yield f"{_name(said)} of {name}: {at}"

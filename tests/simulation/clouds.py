@@ -36,6 +36,10 @@ class Clouds:
         self.vims: dict[VimId, LossyVim] = {}
         self.lost: set[ServerKey] = set()
         """Servers that went though nobody removed them."""
+        self.switched: set[ServerKey] = set()
+        """Servers that somebody switched off or on by hand."""
+        self._rules: Sequence[Rule] = ()
+        self._loads: Sequence[Rule] = ()
         for number, vim in enumerate((NEAR, FAR)):
             cloud = Cloud(replace(settings, seed=settings.seed * 2 + number))
             self._note_losses(cloud)
@@ -53,9 +57,15 @@ class Clouds:
         cloud.servers.drop = noted  # type: ignore[method-assign]
 
     def play(self, rules: Sequence[Rule]) -> None:
-        """Put *rules* in force in all of them, and no others."""
+        """Put *rules* in force in all of them, and no others; their loads stay."""
+        self._rules = rules
         for vim in self.vims.values():
-            vim.cloud.cloud.faults.replace(rules)
+            vim.cloud.cloud.faults.replace((*rules, *self._loads))
+
+    def load(self, loads: Sequence[Rule]) -> None:
+        """Let the servers of all of them have these *loads*, and no others."""
+        self._loads = loads
+        self.play(self._rules)
 
     def weather(self, weather: Weather) -> None:
         """Let *weather* come over all of them."""
@@ -68,6 +78,10 @@ class Clouds:
             for row in vim.cloud.cloud.rows():
                 if isinstance(row, kind):
                     yield name, row
+
+    def servers(self) -> Iterator[tuple[VimId, ServerRow]]:
+        """Yield the servers, with their places."""
+        return self.rows(ServerRow)
 
     def silence(self, random: Random) -> None:
         """Let a guest stop answering, perhaps before anybody saw it alive, or answer again."""
@@ -91,7 +105,9 @@ class Clouds:
         def act(now: float) -> None:
             if roll >= 0.4:
                 driver.cloud.vanish(row.id)
-            elif row.on:
+                return
+            self.switched.add(row.key)
+            if row.on:
                 driver.cloud.power_off(row.key, now)
             else:
                 driver.cloud.power_on(row.key, now)

@@ -60,4 +60,4 @@ def misfiled(record: Record, clouds: Clouds) -> Iterator[str]:
 def _text(file: DayZero, vm: VmRecord) -> str:
     if file.dst == ON_THE_SHELF.dst:
         return f"address {vm.interfaces[0].ip_address}"
-    return "host one" if vm.index == 0 else "host two"
+    return "host one" if vm.seat == 0 else "host two"

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, event
 from esc_daemon.domain.step import Step
 from esc_daemon.store.base import EntryChange, LoggedEvent, StoreError, Undo
 from esc_daemon.store.store import SqlStore
+from tests.simulation.acts import Acts
 from tests.simulation.homes import Homes
 from tests.simulation.kinds import Kinds
 from tests.simulation.loop import INCARNATION
@@ -44,6 +45,7 @@ class FlakyStore(SqlStore):
     homes: Homes
     kinds: Kinds
     lives: Lives
+    acts: Acts
     probes: Probes
     ahead: timedelta
     """By how much the daemon's clock is before the world's."""
@@ -62,6 +64,7 @@ class FlakyStore(SqlStore):
         self.order.note(steps, time, self.ahead)
         logged = await super().commit(steps, entries, time=time, undo=undo)
         self.kinds.note(steps)
+        self.acts.note(steps)
         self.homes.note(steps)  # not of what came after the store was closed
         self.lives.note([step.record for step in steps if step.record is not None])
         return logged

@@ -7,12 +7,14 @@ from esc_daemon.domain.ids import Key
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
 from tests.simulation.homes import CONNECTOR_KINDS
+from tests.simulation.resting import vms_rest
 
 REMOVED: Final = {ServiceState.UNDEF, ResourceState.LEFTOVER}
 """There is nothing but leftovers."""
 _DONE: Final = {
     ServiceState.ACTIVE,
     ServiceState.ERROR,
+    ServiceState.STOPPED,
     ResourceState.ACTIVE,
     ResourceState.ERROR,
 }
@@ -27,7 +29,9 @@ def lives_of(records: Iterable[Record]) -> dict[Key, Any]:
 def at_rest(records: Iterable[Record]) -> bool:
     """Tell whether nothing is between two states that last."""
     return all(
-        each.state in _DONE | REMOVED and getattr(each, "update", None) is None
+        each.state in _DONE | REMOVED
+        and getattr(each, "update", None) is None
+        and not (isinstance(each, DeploymentRecord) and not vms_rest(each))
         for each in lives_of(records).values()
     )
 

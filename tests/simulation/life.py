@@ -81,10 +81,11 @@ class Life:
         self.store.trouble = world.disk_trouble
         self.store.order, self.store.homes = world.order, world.homes
         self.store.lives, self.store.ahead = world.lives, ahead
-        self.store.kinds = world.kinds
+        self.store.kinds, self.store.acts = world.kinds, world.acts
         found = [record async for record in self.store.load()]
         world.homes.begin(found)
         world.kinds.begin(found)
+        world.acts.begin(found)
         world.lives.note(found)
         vims = vims_of(world.clouds.vims, call_timeout=CALL_TIMEOUT)
         probes = self.store.probes = Probes(vims, Random(f"probes {world.seed} {self.number}"))

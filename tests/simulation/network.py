@@ -24,6 +24,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimMetric,
     VimStatus,
 )
 from esc_daemon.vim.base import (
@@ -213,6 +214,9 @@ class LossyVim:
 
     async def answers(self, key: ServerKey, address: str) -> float | None:
         return await self.cloud.answers(key, address)
+
+    async def measured(self, key: ServerKey, metric: VimMetric) -> float | None:
+        return await self.cloud.measured(key, metric)
 
     async def close(self) -> None:
         pass

@@ -20,6 +20,7 @@ class Order:
     def __init__(self) -> None:
         self._wants: dict[RecordId, Deployment] = {}
         self._vms: dict[VmId, tuple[RecordId, VmGroupName, str]] = {}
+        self._scaled: set[VmId] = set()
         self._seen: dict[tuple[VmId, str], datetime] = {}
         self._updated: set[RecordId] = set()
         """Where what stood when the order changed holds nobody up."""
@@ -39,17 +40,22 @@ class Order:
                     self._note_vm(record.id, vm, time)
 
     def _note_vm(self, deployment: RecordId, vm: VmRecord, time: datetime) -> None:
+        if vm.id not in self._vms and vm.scale is not None:
+            self._scaled.add(vm.id)  # one more, for which nobody waits
+        if vm.id in self._scaled:
+            return
         self._vms[vm.id] = (deployment, vm.group, vm.name)
         for event_name in vm.came_true:
             self._seen.setdefault((vm.id, event_name), time)
 
     def too_early(self, made: Mapping[VmId, datetime], events: Iterable[LoggedEvent]) -> list[str]:
         """Name the servers that the cloud made before what their group waits for was told."""
-        told = {
-            (logged.event.source.vmname, logged.event.type): logged.time - self._ahead[logged.time]
-            for logged in events
-            if logged.event.source is not None and logged.event.status is EventStatus.SUCCESS
-        }
+        told: dict[tuple[str, EventType], datetime] = {}
+        for logged in events:
+            event = logged.event
+            if event.source is not None and event.status is EventStatus.SUCCESS:
+                at = logged.time - self._ahead[logged.time]
+                told.setdefault((event.source.vmname, event.type), at)  # the first, of several
         return [
             f"{self._vms[vm][2]} was made before {name} had told {what}"
             for vm, at in made.items()

@@ -25,6 +25,7 @@ from esc_daemon.domain.intent import (
     Interface,
     Kpi,
     Network,
+    RecoveryPolicy,
     Subnet,
     Tenant,
     VimConnector,
@@ -217,27 +218,41 @@ def _group(group: VmGroup) -> str:
     )
     pools = [_pool(pool, "ip") for pool in group.scaling.address_pools]
     pools += [_pool(pool, "mac") for pool in group.scaling.mac_pools]
-    scaling = _leaves(min_active=group.scaling.min_active, max_active=group.scaling.max_active)
+    scaling = _leaves(
+        min_active=group.scaling.min_active,
+        max_active=group.scaling.max_active,
+        elastic=None if group.scaling.elastic else False,
+    )
     files = "".join(map(_file, group.day_zero))
     locator = group.locator.vim_id and _within("locator", _leaf("vim_id", group.locator.vim_id))
     return (
         _leaves(name=group.name)
         + locator
-        + _leaves(image=group.image, flavor=group.flavor, bootup_time=group.bootup_time)
-        + _within(
-            "recovery_policy",
-            _leaves(
-                recovery_type=group.recovery.type.value,
-                action_on_recovery=group.recovery.action.value,
-                max_retries=group.recovery.max_retries,
-            ),
+        + _leaves(
+            image=group.image,
+            flavor=group.flavor,
+            bootup_time=group.bootup_time,
+            recovery_wait_time=group.recovery_wait_time or None,
+            reboot_time=group.reboot_time,
         )
+        + _recovery(group.recovery)
         + _within("interfaces", "".join(map(_interface, group.interfaces)))
         + _within("kpi_data", "".join(map(_kpi, group.kpis)))
         + _within("rules", _within("admin_rules", rules))
         + (_within("config_data", files) if files else "")
         + _within("scaling", scaling + "".join(pools))
     )
+
+
+def _recovery(policy: RecoveryPolicy) -> str:
+    if policy == RecoveryPolicy():
+        return ""
+    leaves = _leaves(
+        recovery_type=policy.type,
+        action_on_recovery=policy.action,
+        max_retries=policy.max_retries,
+    )
+    return _within("recovery_policy", leaves)
 
 
 def _interface(interface: Interface) -> str:

@@ -27,7 +27,9 @@ from esc_daemon.monitor.base import (
     question_of,
     select,
 )
+from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
+from esc_daemon.monitor.collectors.vim import VimMetrics
 from esc_daemon.monitor.monitor import OnCrossing
 
 ODD: Final = ("Hangs", "Raises", "Lies", "Dawdles", "NotChosen", "BatchRaises", "BatchBabbles")
@@ -82,7 +84,8 @@ class Probes:
 
     def __init__(self, vims: Vims, random: Random) -> None:
         guests = _Honest(vims, self)
-        self.select: Select = select(_Odd(random), guests)
+        measured = VimMetrics(vims.metrics, Catalogue())
+        self.select: Select = select(_Odd(random), measured, guests)
         self.problems: list[str] = []
         self._runs: dict[tuple[ServerKey, str], _Run] = {}
         self._inert: dict[VmId, float] = {}
@@ -281,6 +284,9 @@ def _rest(record: DeploymentRecord) -> tuple[object, ...]:
         record.networks,
         record.owned,
         record.operation,
+        record.action,
+        record.scaled,
+        record.freed,
         record.intent,
         record.id,
     )

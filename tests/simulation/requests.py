@@ -235,6 +235,15 @@ def any_edit(there: Iterable[Key], random: Random) -> Edit:
     return without(tenant_key, there)
 
 
+def any_new_deployment(random: Random) -> Edit:
+    """Return the edit that makes a deployment with its tenant."""
+    tenant, name = TenantName(random.choice(["a", "b"])), DeploymentName(random.choice(["x", "y"]))
+    return {
+        Key(Kind.TENANT, None, tenant): Tenant(name=tenant),
+        Key(Kind.DEPLOYMENT, tenant, name): any_deployment(name, random),
+    }
+
+
 def without(gone: Key, there: Iterable[Key]) -> Edit:
     """Return the edit that removes *gone*, and with a tenant all of *there* that stands in it."""
     if gone.kind is not Kind.TENANT:

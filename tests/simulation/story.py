@@ -3,18 +3,37 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.ids import Key, RecordId
-from esc_daemon.domain.record import DeploymentRecord, Record
-from esc_daemon.domain.states import ServiceState
+from esc_daemon.domain.record import DeploymentRecord, Record, VmTask
+from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.store.base import LoggedEvent
 from tests.domain.legal import illegal
 
 _IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
 """What a cloud says of a network or subnet with VMs in it, by its id."""
 _OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
+_SWITCHED: Final = (
+    EventType.SERVICE_STOPPED,
+    EventType.SERVICE_STARTED,
+    EventType.SERVICE_REBOOTED,
+)
+_MENDING: Final = frozenset(
+    {
+        *_SWITCHED,
+        EventType.SERVICE_ALIVE,
+        EventType.VM_RECOVERY_COMPLETE,
+        EventType.VM_RECOVERY_CANCELLED,
+        EventType.VM_MANUAL_RECOVERY_NO_NEED,
+        EventType.VM_STARTED,
+        EventType.VM_STOPPED,
+        EventType.VM_REBOOTED,
+    }
+)
+"""After these a service may be well again, or broken."""
+_RESTARTED: Final = frozenset({VmTask.START, VmTask.REBOOT, VmTask.SET_MONITOR})
 
 
 class Lives:
@@ -102,10 +121,12 @@ def _by_incarnation(events: Iterable[LoggedEvent]) -> dict[str, list[Any]]:
 def _illegal(story: Sequence[Event]) -> Iterator[str]:
     """Yield what may be in no life, however it was interrupted."""
     yield from illegal(story)
-    for number, event in enumerate(story):
-        alive = event.type is EventType.SERVICE_ALIVE and event.status is _OK
-        if alive and any(each.status is _FAILED for each in story[:number] if _ends_it(each)):
-            yield "it is alive after something of it had failed"
+    ends = (number for number, each in enumerate(story) if each.type is EventType.SERVICE_ALIVE)
+    first = next(ends, None)  # those that follow tell of its monitors
+    if first is None or story[first].status is not _OK:
+        return
+    if any(each.status is _FAILED for each in story[:first] if _ends_it(each)):
+        yield "it is alive after something of it had failed"
 
 
 def _ends_it(event: Event) -> bool:
@@ -123,29 +144,21 @@ def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]
     alive = [event.status for event in story if event.type is EventType.SERVICE_ALIVE]
     if EventType.SERVICE_UNDEPLOYED in types:
         yield f"its end was told and it is {record.state}"
-    if len(alive) > 1:
-        yield f"it told {alive}"
+    last = [event for event in story if event.type in _SWITCHED]
+    stopped = bool(last) and (last[-1].type, last[-1].status) == (EventType.SERVICE_STOPPED, _OK)
+    if stopped is not (record.state is ServiceState.STOPPED):
+        yield f"it is {record.state} and its last switch told {last[-1:]}"
     if EventType.SERVICE_UPDATED in types:
         return  # it is as the last update left it
-    if record.state is ServiceState.ACTIVE and _OK not in alive and not _healed(story):
+    told = [event.status for event in story if event.type in _MENDING]
+    if record.state is ServiceState.ACTIVE and _OK not in told:
         yield f"it is active and told {alive}"
-    if record.state is ServiceState.ERROR and _FAILED not in alive and not _lost(story):
+    asked = EventType.VM_MANUAL_RECOVERY_NEEDED in types
+    failed = asked or _FAILED in told or _fell_silent(record)
+    if record.state is ServiceState.ERROR and not failed:
         yield f"it is broken and told {alive}"
 
 
-def _lost(story: Sequence[Any]) -> bool:
-    """Tell whether a VM was lost for good, or the operator was asked for it."""
-    return any(
-        event.type is EventType.VM_MANUAL_RECOVERY_NEEDED
-        or (event.type is EventType.VM_RECOVERY_COMPLETE and event.status is _FAILED)
-        for event in story
-    )
-
-
-def _healed(story: Sequence[Any]) -> bool:
-    """Tell whether a VM came back after all."""
-    return any(
-        event.type is EventType.VM_MANUAL_RECOVERY_NO_NEED
-        or (event.type is EventType.VM_RECOVERY_COMPLETE and event.status is _OK)
-        for event in story
-    )
+def _fell_silent(record: DeploymentRecord) -> bool:
+    """Tell whether a VM that was started or watched anew never lived: no event says so."""
+    return any(vm.state is VmState.ERROR and vm.task in _RESTARTED for vm in record.vms.values())

@@ -13,7 +13,14 @@ import pytest
 import structlog
 
 from esc_daemon.domain import kpi, plan
-from esc_daemon.domain.advance import deploy, life, resource, undeploy
+from esc_daemon.domain.advance import (
+    deploy,
+    life,
+    operate,
+    resource,
+    settling,
+    undeploy,
+)
 from esc_daemon.domain.step import Step
 from esc_daemon.engine import connectors
 from esc_daemon.engine.boxes import Boxes
@@ -21,6 +28,7 @@ from esc_daemon.engine.performer import Performer
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.northbound.configuration import Configuration
 from tests.simulation import world
+from tests.simulation.living import lively
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.network import LossyVim
 from tests.simulation.papers import as_sent
@@ -145,6 +153,11 @@ def written_anyhow(advance):
     return advanced
 
 
+def untold(record, vm, event, now):
+    """Tell of no switch."""
+    return settling.settled(record, settling.with_vm(record, vm), (), now)
+
+
 def as_before(record, *_):
     return Step(key=record.key, before=record, record=record)
 
@@ -171,6 +184,8 @@ def as_before(record, *_):
         (Configuration, "_confirm", confirmed_until_the_next_start, "is none of", 9),
         (Configuration, "_check_not_on_trial", nobody, "is none of|by others", 187),
         (Configuration, "_wake_at", nobody, "on trial for ever|is not taken back", 34),
+        (operate, "_told", untold, "began . times and ended", 0),
+        (settling, "first_error", nobody, "it is active with VMs", 2),
     ],
 )
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
@@ -201,7 +216,7 @@ def test_a_seed_replays_in_another_process_whatever_its_hashes_are():
 def test_what_a_seed_draws_is_what_the_domain_reads_of_its_xml():
     random = Random("papers")
 
-    for edit in (any_edit((), random) for _ in range(40)):
+    for edit in (lively(any_edit((), random), random) for _ in range(40)):
         assert as_sent(edit) == edit
 
 

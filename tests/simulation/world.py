@@ -14,10 +14,12 @@ from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, Kind, RecordId
 from esc_daemon.domain.leftovers import LeftoverAction
 from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.requests import Action
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
-from tests.simulation import belongings, memory
+from tests.simulation import belongings, memory, resting
+from tests.simulation.acts import Acts, any_action
 from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.draws import (
     STUBBORN,
@@ -31,13 +33,14 @@ from tests.simulation.goals import at_rest, lives_of, unmet
 from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes
 from tests.simulation.kinds import Kinds
 from tests.simulation.life import BEGAN, Life
+from tests.simulation.living import any_load, lively
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.network import CALM, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.order import Order
 from tests.simulation.papers import intents_in
 from tests.simulation.probes import Probes
-from tests.simulation.requests import Edit, any_edit, changed_minds, without
+from tests.simulation.requests import Edit, any_edit, any_new_deployment, changed_minds, without
 from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
 from tests.simulation.wishes import Wish
@@ -71,6 +74,7 @@ class World:
         self.homes = Homes()
         self.kinds = Kinds()
         self.lives = Lives()
+        self.acts = Acts()
         self.harmless = True
         """Whether no cloud has done anything but what it was asked for."""
         self.ahead = timedelta(0)
@@ -85,6 +89,9 @@ class World:
         self.by_configuration = self.random.random() < 0.25
         """Whether edits come through the datastores of the daemon, candidate and all."""
         self._ids = Random(f"ids {seed}")
+        self._living = Random(f"living {seed}")
+        self.lively = self._living.random() < 0.5
+        """Whether groups heal and operators act upon what they have deployed."""
 
     @property
     def alive(self) -> Life:
@@ -140,6 +147,9 @@ class World:
     async def _main(self) -> None:
         settings = any_settings(self.seed, self.random)
         self.policy = any_policy(POLICY, self.random)
+        if self.lively:
+            pause = timedelta(seconds=self._living.choice([2, 15, 60]))
+            self.policy = replace(self.policy, scaling_pause=pause)
         loop = asyncio.get_running_loop()
         start = BEGAN.timestamp()
         self.clouds = Clouds(settings, self.random, lambda: start + loop.time())
@@ -151,11 +161,17 @@ class World:
         self._turns(any_weather(self.random))
         self.clouds.play(self._rules)
         self.harmless = self.weather is CALM and not self._rules
-        for _ in range(self.random.randint(4, 10)):
+        things = self.random.randint(4, 10)
+        for _ in range(things // 2 if self.lively else things):
             await self._one_thing()
+            await self._do_some(self._living.choice([0, 1, 2]))
+        if self._living.random() < 0.5:
+            await self._live()
         self._turns(CALM)
         self.clouds.play(())
         self.clouds.all_hosts_up()
+        await self._live()
+        self.clouds.load(())
         await self._rest()
         self._check_goals()
         await self._clear_away()
@@ -215,8 +231,14 @@ class World:
         else:
             await self._change_something()
 
+    def _any_edit(self) -> Edit:
+        return self._enlivened(any_edit(self.wishes, self.random))
+
+    def _enlivened(self, edit: Edit) -> Edit:
+        return lively(edit, self._living) if self.lively else edit
+
     async def _change_something(self) -> None:
-        edit = any_edit(self.wishes, self.random)
+        edit = self._any_edit()
         if self.by_configuration and self.random.random() < 0.6:
             await self.alive.run(self._committed(edit))
         else:
@@ -233,12 +255,12 @@ class World:
         vim = self.clouds.vims[self.random.choice([NEAR, FAR])]
         vim.weather = replace(self.weather, unreachable=1.0)
         await asyncio.sleep(self.random.choice([0.5, 20.0, 90.0]))
-        await self._edit(any_edit(self.wishes, self.random))
+        await self._edit(self._any_edit())
         vim.weather = self.weather
 
     async def _change_minds(self) -> None:
         for edit, pause in changed_minds(self.random):
-            await self._edit(edit)
+            await self._edit(self._enlivened(edit))
             await asyncio.sleep(pause)
 
     async def _refused_removals(self) -> None:
@@ -261,15 +283,53 @@ class World:
             found = await self.engine.act(action)
             await self.operator.look(action, meant, found, self.clouds, self.engine.records)
 
+    async def _live(self) -> None:
+        """Deploy something and let it live for a while: actions, loads, silence, perhaps a kill."""
+        if not self.lively:
+            return
+        await self._edit(self._enlivened(any_new_deployment(self._living)))
+        await asyncio.sleep(self._living.choice([5.0, 20.0, 40.0]))
+        await self._do_some(self._living.choice([2, 4, 8]))
+        if self._living.random() < 0.3:
+            self._act_upon_one()
+            for _ in range(self._living.randint(0, 60)):
+                await asyncio.sleep(0)
+            self.alive.kill()
+            await self._begin()
+            await self._do_some(self._living.choice([0, 2]))
+
+    async def _do_some(self, deeds: int) -> None:
+        """The operator acts upon services and VMs, their load changes, guests fall silent."""
+        for _ in range(deeds if self.lively else 0):
+            roll = self._living.random()
+            if roll < 0.2:
+                self.clouds.load(any_load(self._living))
+            elif roll < 0.35:
+                self.clouds.silence(self._living)
+            else:
+                self._act_upon_one()
+            await asyncio.sleep(self._living.choice([0.0, 0.05, 2.0, 10.0, 40.0]))
+
+    def _act_upon_one(self) -> None:
+        action = any_action(self.engine.records(), self._living)
+        if action is not None:
+            self.alive.run(self._operate(action))
+
+    async def _operate(self, action: Action) -> None:
+        with suppress(Refused, StoreError):
+            await self.engine.operate(action)
+
     async def _kill_soon(self) -> None:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
         if self.by_configuration and self.random.random() < 0.4:
             # alone: what a commit changes is known if nothing else is under way
-            self.alive.run(self._committed(any_edit(self.wishes, self.random)))
+            self.alive.run(self._committed(self._any_edit()))
         else:
             self._send_some()
         if action := self.operator.any_action(self.engine.records(), self.random):
             self.alive.run(self._act(action))
+        for _ in range(self._living.choice([0, 1, 3]) if self.lively else 0):
+            self._act_upon_one()
         if self.random.random() < 0.6:  # so that it meets calls to the clouds, late ones too
             await asyncio.sleep(self.random.uniform(0, self.random.choice([0.5, 3.0, 12.0])))
         for _ in range(self.random.randint(0, 60)):
@@ -282,7 +342,7 @@ class World:
     def _send_some(self) -> None:
         """Send up to three edits that are perhaps never answered."""
         for _ in range(self.random.randint(0, 3)):
-            edit = any_edit(self.wishes, self.random)
+            edit = self._any_edit()
             if not self._outdated(edit):
                 self._send(edit)
 
@@ -371,6 +431,8 @@ class World:
             *self.operator.remembered(records.values()),
             *self.lives.wrong(self.events, records),
             *self.kinds.problems,
+            *self.acts.wrong(self.events),
+            *resting.wrong(records, self.clouds, self.engine),
             *(f"out of order: {early}" for early in self.order.too_early(made, self.events)),
         )
         if wrong:
