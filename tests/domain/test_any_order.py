@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Event, EventStatus, EventType
-from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey
+from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey, VmId
 from esc_daemon.domain.intent import (
     Deployment,
     Network,
@@ -101,6 +101,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.began: set[RecordId] = set()
         self.ended: set[RecordId] = set()
         """Incarnations that were asked to go, or that another took the place of."""
+        self.meddled: set[VmId] = set()
+        """VMs whose servers somebody else took away or switched."""
         self.updated: set[RecordId] = set()
         """Incarnations that an edit has changed where they stood."""
 
@@ -278,6 +280,7 @@ class AnyOrder(RuleBasedStateMachine):
     def somebody_else_is_at_work_in_the_vim(self, which: int, *, away: bool, power: Power) -> None:
         servers = sorted(self.world.vim.servers.values(), key=lambda server: server.id)
         server = servers[which % len(servers)]
+        self.meddled.add(server.key.vm)
         if away:
             del self.world.vim.servers[server.id]
         elif server.status != "BUILD":
@@ -383,7 +386,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert vm.state in RESTING_VMS
             assert vm.recovery is None or vm.recovery.phase is RecoveryPhase.NEEDED
             assert (vm.power, vm.attempt, vm.deadline) == (None, None, None)
-            if vm.state is not VmState.ERROR and vm.server is not None:
+            if vm.state is not VmState.ERROR and vm.server and vm.id not in self.meddled:
                 server = self.world.vim.servers[vm.server.resource_id]
                 off = vm.state is VmState.SHUTOFF
                 assert server.status is (ServerStatus.SHUTOFF if off else ServerStatus.ACTIVE)
