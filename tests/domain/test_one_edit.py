@@ -115,6 +115,7 @@ def test_a_refused_network_waits_for_its_sibling_and_stops_all_of_a_later_kind()
     assert world.log[-1].message == f"Service group deployment failed: {cause}"
     assert f"subnet a/s in VIM sim: not asked for: {cause}" in world.log[2].message
     assert set(world.vim.resources.values()) == {ACME, A}
+    assert note(world.records[SHOP]) is None
     assert not world.vim.servers
     assert not world.vim.ports
 
@@ -238,6 +239,33 @@ def test_what_comes_again_while_it_still_goes_is_waited_for() -> None:
     assert servers_asked(world)
 
 
+def test_what_is_asked_for_over_a_leftover_is_waited_for() -> None:
+    # given a network that the VIM would not remove
+    world = begun({A: a_network("a")})
+    world.rest()
+    world.apply({A: None})
+    neighbours_told(world)
+    refused_until_given_up(world, A)
+    assert state(world, A) is ResourceState.LEFTOVER
+
+    # when one edit asks for it again, and for a deployment that does not use it
+    world.apply({A: a_network("a"), SHOP: PLAIN})
+    neighbours_told(world)
+
+    # then the deployment comes after it
+    assert asked(world) == {A}
+    assert not servers_asked(world)
+    answered(world, A)
+    assert servers_asked(world)
+
+
+def refused_until_given_up(world: World, key: Key) -> None:
+    for _ in range(DEFAULT_POLICY.removal_tries):
+        if key in world.wakes:
+            world.sleep((world.wakes[key] - world.now).total_seconds())
+        answered(world, key, Luck.REFUSED)
+
+
 def test_the_order_outlives_a_restart() -> None:
     world = begun(ALL)
     answered(world, A)
@@ -314,14 +342,28 @@ def test_what_would_not_go_keeps_nothing_that_does_not_need_it() -> None:
     neighbours_told(world)
     the_servers_gone(world)
     answered(world, B_S)
-    for _ in range(DEFAULT_POLICY.removal_tries):
-        if A_S in world.wakes:
-            world.sleep((world.wakes[A_S] - world.now).total_seconds())
-        answered(world, A_S, Luck.REFUSED)
+    refused_until_given_up(world, A_S)
 
     assert state(world, A_S) is ResourceState.LEFTOVER
     assert asked(world, RemoveResource) == {B}
     assert state(world, A) is ResourceState.LEFTOVER
+
+
+def test_a_deployment_that_left_something_behind_is_no_part_of_an_edit_any_more() -> None:
+    world = begun(ALL)
+    world.rest()
+    world.apply(dict.fromkeys(ALL))
+    neighbours_told(world)
+    while state(world, SHOP) is ServiceState.UNDEPLOYING:
+        for slot in [slot for slot in world.flights if slot[1].startswith("server")]:
+            assert world.perform(slot, Luck.REFUSED)
+            world.deliver(slot)
+        neighbours_told(world)
+        if SHOP in world.wakes:
+            world.sleep((world.wakes[SHOP] - world.now).total_seconds())
+
+    assert world.deployment(SHOP).leftovers
+    assert note(world.records[SHOP]) is None
 
 
 def test_deployed_again_while_all_goes_it_ends_and_begins_anew() -> None:

@@ -1,0 +1,66 @@
+"""The index of an engine against a look at all records."""
+
+from random import Random
+
+from engine_bench import a_deployment_record, a_resource, record_id
+
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.ids import EditId, Key, Kind, TenantName
+from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.neighbours import Part
+from esc_daemon.domain.record import Record, ResourceSuccessor
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.engine.index import Index
+from tests.order_of_kinds import took
+
+TENANTS = [TenantName("a"), TenantName("b")]
+KEYS = [
+    Key(kind, tenant, name)
+    for kind in (Kind.NETWORK, Kind.SUBNET, Kind.DEPLOYMENT)
+    for tenant in (*TENANTS, None)
+    for name in ("one", "two")
+]
+EDITS = [EditId("first"), EditId("second"), None]
+
+
+def a_record(random: Random, key: Key) -> Record | None:
+    """Return a record that came, goes, goes with one to come after it, or none."""
+    going, edit, id_ = random.random() < 0.5, random.choice(EDITS), record_id(random.randint(1, 3))
+    if random.random() < 0.2:
+        return None
+    if key.kind is Kind.DEPLOYMENT:
+        intent = None if going else Deployment(name=key.name, groups=())
+        record = a_deployment_record(ServiceState.ACTIVE, id=id_, intent=intent, edit=edit)
+        return replace(record, key=key)
+    record = a_resource(key, ResourceState.ACTIVE, id=id_, edit=edit)
+    if not going:
+        return record
+    later = ResourceSuccessor(
+        id=record_id(4), intent=record.intent, owner=None, edit=random.choice(EDITS)
+    )
+    return replace(record, intent=None, successor=random.choice([later, None]))
+
+
+def test_the_index_knows_who_takes_part_in_an_edit_whatever_moved():
+    random = Random(7)
+    index, records = Index(), dict[Key, Record]()
+    seen = 0
+    for _ in range(500):
+        key = random.choice(KEYS)
+        before, record = records.pop(key, None), a_record(random, key)
+        index.move(key, before, record)
+        if record is not None:
+            records[key] = record
+        for edit in EDITS[:-1]:
+            for going in (True, False):
+                for tenant in (*TENANTS, None):
+                    found = index.took(Part(edit, going=going), tenant)
+                    assert sorted(found, key=str) == sorted(
+                        took(records, Part(edit, going=going), tenant), key=str
+                    )
+                    seen += len(found)
+    assert seen
+
+    for key, record in records.items():
+        index.move(key, record, None)
+    assert (index.tenants, index.edits, index.vms) == ({}, {}, {})
