@@ -80,7 +80,10 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     | _STARTED
     | _ASKED
     | _END,
-    At.NEEDED: {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
+    At.NEEDED: {
+        _well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED,
+        _well(E.VM_MONITOR_UNSET): At.UP,
+    }
     | {_well(E.VM_UPDATED): At.NEEDED, _badly(E.VM_UPDATED): At.NEEDED}
     | _SWITCHED
     | _STARTED
