@@ -13,7 +13,8 @@ from esc_nc_cli.cli import main
 
 PAYLOADS = Path(os.environ.get("ESC_SHARED", ROOT.parent / "shared")) / "payloads"
 SERVICES = "deployments/deployment"  # the server's hint for services of ESC 1.x
-NOT_YET = "operation-not-supported"
+NOT_THERE = "data-missing: there is no "
+"""The names in the payloads are samples."""
 TARGET = "warning: <source> stands where <target> is meant"
 
 
@@ -26,7 +27,7 @@ class Outcome(NamedTuple):
 
 ACCEPTED = Outcome(0)
 OF_ESC_1 = Outcome(1, SERVICES)
-REFUSED = Outcome(1, NOT_YET)
+REFUSED = Outcome(1, NOT_THERE)
 
 CONFIG = {
     "doc-create-tenant": Outcome(0, TARGET),
@@ -109,4 +110,4 @@ def test_an_action_printed_inside_an_edit_config_is_sent_as_the_rpc_that_it_is(
     # then
     assert result.exit_code == 1
     assert "warning: <vmAction> is an rpc and no configuration; sent" in result.stderr
-    assert "operation-not-supported: vmAction is not supported" in result.stderr
+    assert "data-missing: there is no VM [sampleVmName]" in result.stderr
