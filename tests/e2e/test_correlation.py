@@ -56,7 +56,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
             wait_until_alive(daemon, IN_ONE_RUN)
             with connected(daemon) as session:
                 session.edit_config(target="running", config=SERVICE.format(OVER_A_RESTART))
-                daemon.kill()  # before the VIM can have made a server
+                # The line may come after the answer; the VIM takes longer to make a server.
+                soon(lambda: len(logged(daemon, "edit.accepted")) > 1 or None, WITHIN)
+                daemon.kill()
         with a_daemon(folder / "data", **settings) as daemon:
             wait_until_alive(daemon, OVER_A_RESTART)
         return Logs(logged(daemon), logged(vim))
