@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock run lint type test test-net cover golden docs states simulate compare \
+.PHONY: help install lock run lint type test explore test-net cover golden docs states simulate compare \
 	fuzz bench chaos demo check clean
 
 help:  ## Show this list (default)
@@ -54,6 +54,9 @@ type: install  ## Types (mypy strict)
 
 test: install  ## The test suite
 	$(BIN)/pytest -q -n $(WORKERS)
+
+explore: install  ## The test suite with examples that no run has had before
+	$(BIN)/pytest -q -n $(WORKERS) --hypothesis-profile=explore
 
 test-net: install  ## Real hosts in network namespaces (root; else skipped with the reason)
 	$(BIN)/pytest -q -rs -m net tests/net

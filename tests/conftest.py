@@ -7,8 +7,11 @@ from hypothesis import settings
 
 from esc_daemon.datamodel.schema import Schema
 
-# An example may take as long as the machine lets it: no test asserts on time.
-settings.register_profile("suite", deadline=None)
+# An example may take as long as the machine lets it: no test asserts on time. The suite has the
+# same examples in each run: what a new one finds must not fall upon a change that has nothing to do
+# with it. `make explore` looks for new ones.
+settings.register_profile("explore", deadline=None)
+settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
 
 
