@@ -92,6 +92,20 @@ def test_a_redeployed_vm_keeps_its_name_its_ports_and_its_addresses() -> None:
     assert len(world.vim.servers) == 1
 
 
+def test_a_redeploy_never_takes_the_ports_out_of_the_vim() -> None:
+    # given
+    world = alive(policy("REDEPLOY_ONLY"))
+    before = world.vim.ports[the_vm(world).id]
+    cross(world, holds=False)
+    # when: the old server is removed, and the next one is not made yet
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    world.perform(slot, Luck.DONE)
+    world.deliver(slot)
+    # then
+    assert not world.vim.servers
+    assert world.vim.ports[the_vm(world).id] == before
+
+
 def test_a_reboot_that_does_not_help_is_followed_by_redeploys() -> None:
     world = alive(policy(retries=2))
     fall_silent(world)
