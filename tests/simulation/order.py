@@ -7,7 +7,7 @@ from esc_daemon.domain.events import EventStatus, EventType
 from esc_daemon.domain.ids import RecordId, VmGroupName, VmId
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.kpi import decides_life, monitored
-from esc_daemon.domain.record import DeploymentRecord, VmRecord
+from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.domain.step import Step
 from esc_daemon.store.base import LoggedEvent
 
@@ -32,7 +32,7 @@ class Order:
         time = told - ahead
         for step in steps:
             record = step.record
-            if isinstance(record, DeploymentRecord) and record.update is not None:
+            if isinstance(record, DeploymentRecord) and _changed(step.before, record):
                 self._updated.add(record.id)
             if isinstance(record, DeploymentRecord) and record.intent and record.intent.startup:
                 self._wants[record.id] = record.intent
@@ -82,3 +82,10 @@ class Order:
                     yield name, "VM_ALIVE", told.get((name, EventType.VM_ALIVE))
                 else:
                     yield name, on.event_name, self._seen.get((other, on.event_name))
+
+
+def _changed(before: Record | None, after: DeploymentRecord) -> bool:
+    """Tell whether an update goes on, or came and ended at once: nothing of a VM had to move."""
+    same = isinstance(before, DeploymentRecord) and before.id == after.id
+    intent = before.intent if same and isinstance(before, DeploymentRecord) else after.intent
+    return after.update is not None or after.intent != intent
