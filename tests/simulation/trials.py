@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.ids import Key
+from esc_daemon.domain.intent import VmGroup
+from esc_daemon.domain.placing import addresses_of, pooled
+from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Commit, EditConfig, ErrorOption, TestOption
@@ -220,12 +223,13 @@ class Trials:
         """Tell whether no commit waits, but for one whose way back others stand in."""
         return configuration.on_trial is None or (self._trial is not None and self._trial.ending)
 
-    def overdue(self) -> Iterator[str]:
-        """Yield what should be back as it was; only connectors may be in use meanwhile."""
+    def overdue(self, records: Mapping[Key, Any]) -> Iterator[str]:
+        """Yield what should be back; only connectors and static pools may be in use meanwhile."""
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
                 ended = self._wanted(key) in (old, self._trial.since.get(key, old))
-                if not ended and key.kind not in CONNECTOR_KINDS:
+                excused = key.kind in CONNECTOR_KINDS or in_a_pool(records.get(key), old)
+                if not ended and not excused:
                     yield f"{key} was on trial and is not taken back"
 
     def learn(self, configuration: Configuration, there: Mapping[Key, Any]) -> None:
@@ -274,6 +278,23 @@ class Trials:
         }
         if len(kept) > 1:
             self.problems.append(f"half of a trial was confirmed: {trial}")
+
+
+def in_a_pool(record: Record | None, old: Any) -> bool:
+    """Tell whether a VM that *old* lets stay has an address whose pool *old* does not have."""
+    if not isinstance(record, DeploymentRecord) or record.intent is None or old is None:
+        return False
+    now = {group.name: pooled(group) for group in record.intent.groups}
+    return any(
+        having in now[group.name] - pooled(group)
+        for group in old.groups
+        for vm in sorted(_of(record, group), key=lambda vm: vm.index)[: group.scaling.max_active]
+        for having in addresses_of(vm.ports)
+    )
+
+
+def _of(record: DeploymentRecord, group: VmGroup) -> Iterator[VmRecord]:
+    return (vm for vm in record.vms.values() if vm.group == group.name)
 
 
 async def _done(asked: Awaitable[None]) -> bool:

@@ -426,7 +426,7 @@ class World:
             *(problem for probes in self.probes for problem in probes.problems),
             *self.operator.problems,
             *self.trials.problems,
-            *self.trials.overdue(),
+            *self.trials.overdue(records),
             *self._misread(),
             *self.operator.remembered(records.values()),
             *self.lives.wrong(self.events, records),

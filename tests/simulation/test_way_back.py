@@ -1,0 +1,54 @@
+"""What excuses a commit on trial that is not taken back: an address that a VM has by now."""
+
+from dataclasses import replace
+
+import pytest
+
+from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmRecord
+from esc_daemon.domain.states import ServiceState, VmState
+from tests.domain.pure_world import VIM
+from tests.domain.stories import ONE, SHOP, a_deployment, a_group
+from tests.simulation.trials import in_a_pool
+
+POOL = ("192.0.2.10", "192.0.2.11")
+BEFORE = a_deployment(a_group("web", "net", vms=1))
+POOLED = a_deployment(a_group("web", "net", vms=2, pool=POOL))
+
+
+@pytest.mark.parametrize(
+    ("had", "old", "excused"),
+    [
+        (["192.0.2.10", "192.0.2.11"], BEFORE, True),
+        (["192.0.2.99", "192.0.2.11"], BEFORE, False),
+        (["192.0.2.10", "192.0.2.11"], POOLED, False),
+        (["192.0.2.10", "192.0.2.11"], replace(BEFORE, groups=(a_group("db", "net"),)), False),
+        (["192.0.2.10", "192.0.2.11"], None, False),
+    ],
+    ids=["it-stays", "it-leaves", "in-its-pool-still", "its-group-leaves", "all-leaves"],
+)
+def test_only_a_vm_that_stays_without_its_pool_stands_in_the_way_back(had, old, excused):
+    vms = [vm(index, address) for index, address in enumerate(had)]
+    record = DeploymentRecord(
+        key=SHOP,
+        id=ONE,
+        state=ServiceState.ACTIVE,
+        intent=POOLED,
+        vms={each.id: each for each in vms},
+    )
+
+    assert in_a_pool(record, old) is excused
+
+
+def vm(index: int, address: str) -> VmRecord:
+    return VmRecord(
+        id=VmId(f"web {index}"),
+        name=f"shop_web_{index}",
+        group=POOLED.groups[0].name,
+        index=index,
+        generation=1,
+        state=VmState.ALIVE,
+        vim=VIM,
+        project="acme",
+        interfaces=(InterfaceRecord(nicid=0, network="net", ip_address=address),),
+    )
