@@ -55,6 +55,9 @@ POLICY = Policy(
     drift_pause=timedelta(seconds=7),
 )
 
+TRIED_AGAIN_SECONDS = 12
+"""Once in these the daemon tries again to take back what was refused, and may begin anew."""
+
 
 class Broken(AssertionError):
     """An invariant did not hold."""
@@ -391,8 +394,9 @@ class World:
         for _ in range(40):
             await asyncio.sleep(60)
             if self._no_trials() and at_rest(self._records().values()):
-                await asyncio.sleep(2)
-                return
+                await asyncio.sleep(2 if self._no_trial_waits() else TRIED_AGAIN_SECONDS)
+                if at_rest(self._records().values()):
+                    return
 
     def _no_trials(self) -> bool:
         """Learn of commits whose time is over; tell whether none waits to be confirmed."""
