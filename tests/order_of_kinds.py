@@ -38,7 +38,7 @@ def _same_edit(before: Any, other: Any) -> bool:
         return False
     going = other.intent is None
     mine, its = before.key.tenant, other.key.tenant
-    if its not in {mine, None} and (mine is not None or not going):
+    if its not in {mine, None} and (mine is not None or before.intent is not None):
         return False  # what comes at the root waits for none of a tenant
     if other.successor is not None and other.successor.edit == before.edit:
         return before.intent is not None
