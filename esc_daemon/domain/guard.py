@@ -140,6 +140,16 @@ def alive_by_scope(records: Iterable[Record]) -> Numbers:
     return found
 
 
+def still_alive(counted: Numbers, at: datetime, losses: Iterable[Loss]) -> Numbers:
+    """Return *counted*, the VMs that were alive *at* a moment, without those lost since."""
+    since = Counter(loss.place for loss in losses if loss.lived and loss.at > at)
+    alive = dict(counted)
+    for (vim, host, watched), number in since.items():
+        for scope in _shares(vim, host, watched=watched):
+            alive[scope] = max(0, alive.get(scope, 0) - number)
+    return alive
+
+
 def _shares(vim: VimId, host: str, *, watched: bool) -> Iterator[Scope]:
     """Yield the scopes of SHARE that something is in, the widest first."""
     yield Scope(Why.SHARE, watched=watched)

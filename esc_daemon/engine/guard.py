@@ -27,6 +27,7 @@ from esc_daemon.domain.guard import (
     held_of,
     judged,
     released,
+    still_alive,
     told,
     turns,
 )
@@ -218,7 +219,8 @@ class Guard:
         now = self._now()
         if self._counted is None or now - self._counted[0] >= timedelta(seconds=COUNTED_SECONDS):
             self._counted = now, alive_by_scope(self._boxes.records())
-        return self._counted[1]
+        at, counted = self._counted
+        return still_alive(counted, at, (asked.loss for asked in self._asked.values()))
 
     def _unusable(self, vim: VimId) -> bool:
         record = self._boxes.record(connector_key(vim))

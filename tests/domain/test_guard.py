@@ -17,6 +17,7 @@ from esc_daemon.domain.guard import (
     held_of,
     judged,
     released,
+    still_alive,
     told,
     turns,
     window,
@@ -111,6 +112,16 @@ def test_vms_without_kpis_are_no_part_of_the_share_of_those_with() -> None:
     assert is_held(lost[0], holds)
     (other,) = losses(1, watched=False)
     assert not is_held(other, holds)
+
+
+def test_who_was_lost_since_the_vms_were_counted_is_not_among_those_that_live() -> None:
+    counted = alive(10)
+    before, since = losses(2, seconds=0), losses(3, seconds=5)
+
+    found = still_alive(counted, at(3), [*before, *since, *losses(4, seconds=5, lived=False)])
+
+    assert found == alive(7)
+    assert still_alive({}, at(3), since) == dict.fromkeys(alive(0), 0)
 
 
 def test_a_hold_ends_a_window_after_life_has_returned() -> None:

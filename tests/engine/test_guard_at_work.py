@@ -55,14 +55,14 @@ MANY = 8
 HEALED = (EventType.VM_RECOVERY_INIT, EventType.VM_RECOVERY_COMPLETE)
 
 
-def deployment(vms: int) -> Edit:
+def deployment(vms: int, poll: int = POLL) -> Edit:
     group = VmGroup(
         name=VmGroupName("g"),
         image="i",
         flavor="f",
         interfaces=(Interface(nicid=0, network="n"),),
         bootup_time=120,
-        kpis=(LIFE,),
+        kpis=(replace(LIFE, collector=replace(LIFE.collector, poll_seconds=poll)),),
         rules=(RULE,),
         scaling=Scaling(min_active=vms, max_active=vms),
         recovery=RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY),
@@ -84,8 +84,8 @@ class Lab:
         self.vim = vim
         self.listener = engine.broadcast.listen()
 
-    async def filled(self, vms: int) -> "Lab":
-        await self.engine.apply(deployment(vms))
+    async def filled(self, vms: int, poll: int = POLL) -> "Lab":
+        await self.engine.apply(deployment(vms, poll))
         await asyncio.sleep(3 * POLL)
         assert self.engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
         await self.told()
@@ -171,6 +171,19 @@ async def test_of_a_burst_none_is_touched_and_life_ends_it_without_a_trace():
         assert engine.guard.holds() == {}
         assert await lab.nothing_told()
         assert "set_power" not in {verb for _, verb, *_ in engine.vim_durations()}
+
+
+async def test_who_was_counted_alive_just_before_the_burst_is_lost_all_the_same():
+    """The window of a poll a second is over before the VMs are counted again."""
+    async with an_engine(vim := WatchedVim(), ShakyStore()) as engine:
+        # given
+        lab = await Lab(engine, vim).filled(2 * MANY, poll=1)
+        # when
+        lab.silence(*range(MANY + 2))
+        await asyncio.sleep(POLL)
+        # then
+        assert lab.held() == MANY + 2
+        assert await lab.nothing_told()
 
 
 async def test_a_burst_is_healed_once_the_time_of_the_guard_is_over():
