@@ -239,12 +239,13 @@ def turns(
     alive: Numbers,
     now: datetime,
     policy: GuardPolicy,
+    seen: Callable[[Loss], bool] = lambda _: True,
 ) -> tuple[list[VmId], datetime | None]:
     """
     Return whose recovery may begin, the longest lost first, and when to look again.
 
     A VM among many is held for its window, since more may follow. *under_way* are the VIM and the
-    host of each recovery that is under way.
+    host of each recovery that is under way. Who is not *seen* is one of many, and has no turn yet.
     """
     in_order = sorted(losses, key=lambda loss: loss.since)
     per_host, per_vim = Counter[tuple[VimId, str]](), Counter[VimId]()
@@ -261,6 +262,8 @@ def turns(
     given: list[VmId] = []
     again: datetime | None = None
     for loss in in_order:
+        if not seen(loss):
+            continue
         if policy.on and loss.lived and loss.watched in many:
             ripe = loss.at + loss.window
             if now < ripe:

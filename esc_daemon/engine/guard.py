@@ -184,12 +184,12 @@ class Guard:
         self._next = None
         now = self._now()
         self._judge()
-        losses = [loss for loss in self._losses() if self._is_seen(loss)]
+        losses = self._losses()
         running = [
             (asked.permit.vim, asked.permit.host) for asked in self._asked.values() if asked.given
         ]
         alive = self._alive() if losses and self._policy.on else {}
-        given, again = turns(losses, self._holds, running, alive, now, self._policy)
+        given, again = turns(losses, self._holds, running, alive, now, self._policy, self._is_seen)
         for vm in given:
             asked = self._asked[vm]
             asked.given = True

@@ -215,6 +215,16 @@ def test_a_vm_among_few_has_its_turn_at_once_and_one_among_many_after_its_window
     assert turns([booting], {}, (), alive(4), START, GUARD) == ([booting.vm], None)
 
 
+def test_who_is_not_seen_yet_is_one_of_many_and_has_no_turn() -> None:
+    lost = losses(6)
+
+    def turn(seconds: float) -> tuple[list[VmId], datetime | None]:
+        return turns(lost, {}, [], {}, at(seconds), GUARD, lambda loss: loss is lost[0])
+
+    assert turn(0) == ([], at(20))
+    assert turn(20) == ([lost[0].vm], None)
+
+
 def test_turns_are_limited_for_a_host_and_for_a_vim_and_come_in_order() -> None:
     # given
     limited = GuardPolicy(on=False, per_host=2, per_vim=3)
