@@ -1,29 +1,52 @@
 """The order in which groups start, held against the moments at which the cloud made their VMs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from esc_daemon.domain.events import EventStatus, EventType
-from esc_daemon.domain.ids import RecordId, VmGroupName, VmId
-from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.ids import RecordId, VmId
 from esc_daemon.domain.kpi import decides_life, monitored
-from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
+from esc_daemon.domain.record import DeploymentRecord, VmRecord
+from esc_daemon.domain.states import VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.store.base import LoggedEvent
 
-CLOCKS_DIFFER = timedelta(milliseconds=1)
+CLOCKS_DIFFER: Final = timedelta(milliseconds=1)
+_UP: Final = frozenset(
+    {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF}
+)
+
+
+class _Wait(NamedTuple):
+    """What a VM waits for in *other*: that an event of it is *told*, or that a KPI is *seen*."""
+
+    other: VmId
+    name: str
+    told: EventType | None
+    seen: str
+
+    @property
+    def what(self) -> str:
+        return self.seen if self.told is None else self.told.value
 
 
 class Order:
-    """What every incarnation of a deployment asked for, and when what others wait for came true."""
+    """
+    What every VM had to wait for when it was begun, and when that came true.
+
+    It waits by what its deployment wanted then, for the VMs that there were. Who was up when an
+    update began holds nobody up, whatever the update made of the order; nor does who came by
+    scaling.
+    """
 
     def __init__(self) -> None:
-        self._wants: dict[RecordId, Deployment] = {}
-        self._vms: dict[VmId, tuple[RecordId, VmGroupName, str]] = {}
+        self._waits: dict[VmId, tuple[_Wait, ...]] = {}
+        self._names: dict[VmId, str] = {}
+        self._up: dict[RecordId, frozenset[VmId]] = {}
+        """Who was up when the last update of an incarnation began."""
         self._scaled: set[VmId] = set()
         self._seen: dict[tuple[VmId, str], datetime] = {}
-        self._updated: set[RecordId] = set()
-        """Where what stood when the order changed holds nobody up."""
         self._ahead: dict[datetime, timedelta] = {}
 
     def note(self, steps: Sequence[Step], told: datetime, ahead: timedelta) -> None:
@@ -32,21 +55,41 @@ class Order:
         time = told - ahead
         for step in steps:
             record = step.record
-            if isinstance(record, DeploymentRecord) and _changed(step.before, record):
-                self._updated.add(record.id)
-            if isinstance(record, DeploymentRecord) and record.intent and record.intent.startup:
-                self._wants[record.id] = record.intent
-                for vm in record.vms.values():
-                    self._note_vm(record.id, vm, time)
+            if isinstance(record, DeploymentRecord) and record.intent is not None:
+                self._note(step.before, record, time)
 
-    def _note_vm(self, deployment: RecordId, vm: VmRecord, time: datetime) -> None:
-        if vm.id not in self._vms and vm.scale is not None:
-            self._scaled.add(vm.id)  # one more, for which nobody waits
-        if vm.id in self._scaled:
-            return
-        self._vms[vm.id] = (deployment, vm.group, vm.name)
-        for event_name in vm.came_true:
-            self._seen.setdefault((vm.id, event_name), time)
+    def _note(self, before: object, record: DeploymentRecord, time: datetime) -> None:
+        same = isinstance(before, DeploymentRecord) and before.id == record.id
+        known = before if same and isinstance(before, DeploymentRecord) else None
+        vms: Mapping[VmId, VmRecord] = known.vms if known else {}
+        if known is not None and record.update is not None and known.update is None:
+            self._up[record.id] = frozenset(vm.id for vm in vms.values() if vm.state in _UP)
+        for vm in record.vms.values():
+            if vm.scale is not None and vm.id not in vms:
+                self._scaled.add(vm.id)
+            for event_name in vm.came_true:
+                self._seen.setdefault((vm.id, event_name), time)
+        for vm in record.vms.values():
+            unbegun = vm.id not in vms or vms[vm.id].state is VmState.UNDEF
+            if unbegun and vm.state is not VmState.UNDEF and vm.id not in self._scaled:
+                self._names[vm.id] = vm.name
+                self._waits[vm.id] = tuple(self._awaited(record, vm))
+
+    def _awaited(self, record: DeploymentRecord, vm: VmRecord) -> Iterator[_Wait]:
+        assert record.intent is not None
+        groups = {each.name: each for each in record.intent.groups}
+        free = self._up.get(record.id, frozenset()) | self._scaled
+        for startup in record.intent.startup:
+            for on in startup.depends_on if startup.group == vm.group else ():
+                for other in record.vms.values():
+                    if other.group != on.group or other.id in free:
+                        continue
+                    told = None
+                    if not monitored(groups[on.group]):
+                        told = EventType.VM_DEPLOYED
+                    elif on.event_name == decides_life(groups[on.group]):
+                        told = EventType.VM_ALIVE
+                    yield _Wait(other.id, other.name, told, on.event_name)
 
     def too_early(self, made: Mapping[VmId, datetime], events: Iterable[LoggedEvent]) -> list[str]:
         """Name the servers that the cloud made before what their group waits for was told."""
@@ -57,35 +100,17 @@ class Order:
                 at = logged.time - self._ahead[logged.time]
                 told.setdefault((event.source.vmname, event.type), at)  # the first, of several
         return [
-            f"{self._vms[vm][2]} was made before {name} had told {what}"
+            f"{self._names[vm]} was made before {wait.name} had told {wait.what}"
             for vm, at in made.items()
-            if vm in self._vms and self._vms[vm][0] not in self._updated
-            for name, what, moment in self._awaited(vm, told)
-            if moment is None or moment > at + CLOCKS_DIFFER
+            for wait in self._waits.get(vm, ())
+            if not self._in_time(wait, told, at + CLOCKS_DIFFER)
         ]
 
-    def _awaited(
-        self, vm: VmId, told: Mapping[tuple[str, EventType], datetime]
-    ) -> Iterable[tuple[str, str, datetime | None]]:
-        """Yield the VMs that *vm* waits for, what of each, and when that was."""
-        deployment, group, _ = self._vms[vm]
-        want = self._wants[deployment]
-        groups = {each.name: each for each in want.groups}
-        awaited = {on for each in want.startup if each.group == group for on in each.depends_on}
-        for on in sorted(awaited, key=lambda on: on.group):
-            for other, (owner, its_group, name) in self._vms.items():
-                if (owner, its_group) != (deployment, on.group):
-                    continue
-                if not monitored(groups[on.group]):
-                    yield name, "VM_DEPLOYED", told.get((name, EventType.VM_DEPLOYED))
-                elif on.event_name == decides_life(groups[on.group]):
-                    yield name, "VM_ALIVE", told.get((name, EventType.VM_ALIVE))
-                else:
-                    yield name, on.event_name, self._seen.get((other, on.event_name))
-
-
-def _changed(before: Record | None, after: DeploymentRecord) -> bool:
-    """Tell whether an update goes on, or came and ended at once: nothing of a VM had to move."""
-    same = isinstance(before, DeploymentRecord) and before.id == after.id
-    intent = before.intent if same and isinstance(before, DeploymentRecord) else after.intent
-    return after.update is not None or after.intent != intent
+    def _in_time(
+        self, wait: _Wait, told: Mapping[tuple[str, EventType], datetime], at: datetime
+    ) -> bool:
+        if wait.told is None:
+            moment = self._seen.get((wait.other, wait.seen))
+        else:
+            moment = told.get((wait.name, wait.told))
+        return moment is not None and moment <= at

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from esc_daemon.domain.ids import VmGroupName, VmId
-from esc_daemon.domain.record import DeploymentRecord, VmRecord
+from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.record import DeploymentRecord, Update, UpdatePhase, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.step import Step
 from tests.domain.pure_world import START, VIM
@@ -13,45 +14,60 @@ from tests.simulation.order import Order
 
 DB, WEB = VmId("db"), VmId("web")
 IN_TURN = a_deployment(a_group("db"), a_group("web"), startup=(after("web", "db"),))
+TOO_EARLY = "shop_web was made before shop_db had told VM_ALIVE"
+MADE = {DB: START, WEB: START}
 
 
 def test_a_vm_that_is_made_before_its_turn_is_named() -> None:
+    assert early(shop(IN_TURN, db=VmState.INERT, web=VmState.DEPLOYING)) == [TOO_EARLY]
+
+
+def test_an_order_that_comes_when_all_stands_holds_nobody_up() -> None:
+    stands = shop(replace(IN_TURN, startup=()), db=VmState.ALIVE, web=VmState.ALIVE)
+
+    assert early(stands, replace(stands, intent=IN_TURN)) == []
+
+
+def test_a_vm_that_an_update_adds_waits_for_nobody_who_was_up() -> None:
+    before = shop(a_deployment(a_group("db")), db=VmState.ALIVE)
+    updated = replace(shop(IN_TURN, db=VmState.ALIVE, web=VmState.DEPLOYING), update=UPDATE)
+
+    assert early(before, updated) == []
+
+
+def test_a_vm_that_an_update_adds_waits_for_those_that_came_with_it() -> None:
+    before = shop(IN_TURN)
+    coming = replace(shop(IN_TURN, db=VmState.DEPLOYING, web=VmState.UNDEF), update=UPDATE)
+    hurried = replace(coming, vms=shop(IN_TURN, db=VmState.INERT, web=VmState.DEPLOYING).vms)
+
+    assert early(before, coming, hurried) == [TOO_EARLY]
+
+
+UPDATE = Update(phase=UpdatePhase.CHANGING, types={})
+
+
+def early(*records: DeploymentRecord) -> list[str]:
+    """Return who was made too early where a deployment became each of *records* in turn."""
     order = Order()
-
-    order.note([stored(None, shop())], START, timedelta(0))
-
-    assert order.too_early({DB: START, WEB: START}, []) == [
-        "shop_web was made before shop_db had told VM_ALIVE"
-    ]
+    befores = [None, *records]
+    for before, record in zip(befores, records, strict=False):
+        order.note([Step(key=SHOP, before=before, record=record)], START, timedelta(0))
+    return order.too_early(MADE, [])
 
 
-def test_an_order_that_comes_when_all_stands_holds_nobody_up_although_it_moves_no_vm() -> None:
-    order = Order()
-    before = replace(shop(), intent=replace(IN_TURN, startup=()))
-    order.note([stored(None, before)], START, timedelta(0))
-
-    order.note([stored(before, shop())], START + timedelta(seconds=9), timedelta(0))
-
-    assert order.too_early({DB: START, WEB: START}, []) == []
+def shop(intent: Deployment, **states: VmState) -> DeploymentRecord:
+    vms = {VmId(group): vm(group, state) for group, state in states.items()}
+    return DeploymentRecord(key=SHOP, id=ONE, state=ServiceState.ACTIVE, intent=intent, vms=vms)
 
 
-def stored(before: DeploymentRecord | None, after: DeploymentRecord) -> Step:
-    return Step(key=SHOP, before=before, record=after)
-
-
-def shop() -> DeploymentRecord:
-    vms = {id_: vm(id_, name) for id_, name in ((DB, "db"), (WEB, "web"))}
-    return DeploymentRecord(key=SHOP, id=ONE, state=ServiceState.ACTIVE, intent=IN_TURN, vms=vms)
-
-
-def vm(id_: VmId, group: str) -> VmRecord:
+def vm(group: str, state: VmState) -> VmRecord:
     return VmRecord(
-        id=id_,
+        id=VmId(group),
         name=f"shop_{group}",
         group=VmGroupName(group),
         index=0,
         generation=1,
-        state=VmState.ALIVE,
+        state=state,
         vim=VIM,
         project="acme",
     )
