@@ -87,7 +87,8 @@ def awaited_of(intent: Deployment, group: VmGroupName) -> frozenset[str]:
 
 def booted(record: DeploymentRecord, vm: VmRecord) -> bool:
     """Tell whether nobody waits for an event of *vm*, which lives, any more."""
-    if record.intent is None or (record.state not in _BEGINNING and vm.scale is None):
+    begins = record.state in _BEGINNING or record.update is not None or vm.scale is not None
+    if record.intent is None or not begins:
         return True
     return awaited_of(record.intent, vm.group).issubset(vm.came_true)
 

@@ -228,6 +228,24 @@ def test_a_new_group_that_never_starts_fails_the_update() -> None:
     assert "never started: vm_group lb (waits for VM_ALIVE of db)" in world.log[-1].message
 
 
+def test_a_new_group_of_which_an_event_never_comes_fails_the_update_in_time() -> None:
+    # given: api lives, and lb waits for something else of it
+    world = standing(a_group("web"))
+    api = replace(a_group("api"), kpis=(LIFE, replace(LIFE, event_name="READY")))
+    order = (after("lb", "api", event="READY"),)
+    world.apply({SHOP: a_deployment(a_group("web"), api, a_group("lb"), startup=order)})
+    world.silent_vms = {the_vms(world, "api")[0].id}
+    while MADE not in world.types():
+        world._deed(strays=False)
+    cross(world, holds=True, group="api")
+    # when
+    world.rest()
+    # then
+    assert world.types() == [BEGUN, MADE, LIVES, f"{DONE} FAILURE"]
+    assert "READY did not come true within its bootup_time" in world.log[-1].message
+    assert world.deployment(SHOP).update is None
+
+
 def test_a_higher_minimum_adds_vms_with_the_next_addresses_of_the_pool() -> None:
     world = standing(of(1, 3))
     change(world, a_deployment(of(3)))

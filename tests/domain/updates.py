@@ -42,8 +42,8 @@ def indices(world: World, group: str = "web") -> list[int]:
     return [vm.index for vm in the_vms(world, group)]
 
 
-def cross(world: World, *, holds: bool, index: int = 0) -> None:
-    vm = the_vms(world)[index]
+def cross(world: World, *, holds: bool, index: int = 0, group: str = "web") -> None:
+    vm = the_vms(world, group)[index]
     key = ServerKey(vm.id, vm.generation)
     world.tell(SHOP, KpiCrossed(server=key, event_name="VM_ALIVE", holds=holds))
 
