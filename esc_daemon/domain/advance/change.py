@@ -20,7 +20,13 @@ from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import given_back, group_of, interface_of
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
 from esc_daemon.domain.pools import GroupPools
-from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmChange, VmRecord
+from esc_daemon.domain.record import (
+    DeploymentRecord,
+    InterfaceRecord,
+    VmChange,
+    VmRecord,
+    VmTask,
+)
 from esc_daemon.domain.specs import Server
 from esc_daemon.domain.states import VM_LIFECYCLE, VmMove, VmState
 from esc_daemon.domain.step import Step
@@ -96,7 +102,8 @@ def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: 
         attempt=None,
         unsure_until=None,
     )
-    if vm.change.resized and vm.state is VmState.MONITOR_DISABLED and vm.recovery is None:
+    paused = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE
+    if vm.change.resized and paused and vm.recovery is None:  # not one that the operator unwatched
         done = _booting(record, done, now)
     after = given_back(with_vm(record, done), vm.change.removed)
     told = tell_update.vm_updated(after, done, _update_type(record, vm))

@@ -120,7 +120,9 @@ def permitted(record: DeploymentRecord, server: ServerKey, now: datetime, p: Pol
         return unmoved(record)  # it is asked again when what is under way has ended
     assert vm.recovery is not None
     too_often = 0 < p.recoveries_an_hour <= len(heal.lately(vm, now))
-    if vm.recovery.drifted and (too_often or not healed_by_itself(group_of(record, vm))):
+    group = group_of(record, vm)
+    manual = group.recovery.type is RecoveryType.MANUAL  # by an update, since it was lost
+    if manual or (vm.recovery.drifted and (too_often or not healed_by_itself(group))):
         after, told = heal.needed(record, vm)
     else:
         after, told = heal.begin(record, vm, now, p)
@@ -131,3 +133,19 @@ def freed(record: DeploymentRecord, vm: VmRecord) -> tuple[DeploymentRecord, VmR
     """Return the record and *vm* without the recovery that it waits for: it is not needed."""
     lives = replace(vm, recovery=None)
     return with_vm(record, lives), lives
+
+
+def rearmed(vm: VmRecord, record: DeploymentRecord) -> VmRecord:
+    """
+    Return *vm*, which stays as it is, before its monitors are armed anew, maybe with other KPIs.
+
+    They, or the next look at the VIM, find out again that it is lost: a recovery that began
+    meanwhile would be in the way of the update, or wait for a sign that nobody looks for any more.
+    """
+    if vm.recovery is None:
+        return vm
+    if is_held(vm):
+        return replace(vm, recovery=None)
+    group = group_of(record, vm)
+    lives_by = (decides_life(group) or "") if monitored(group) and vm.recovery.event_name else ""
+    return replace(vm, recovery=replace(vm.recovery, event_name=lives_by))

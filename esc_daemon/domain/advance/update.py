@@ -11,11 +11,12 @@ comes to its end, nothing more begins, and the monitors are on again all the sam
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
 from esc_daemon.domain import causes, members, tell_update
-from esc_daemon.domain.advance import change, updating
+from esc_daemon.domain.advance import change, held, updating
 from esc_daemon.domain.advance.deploy import begun, networks_among
 from esc_daemon.domain.advance.settling import entered, operation, settled, unmoved, with_vm
 from esc_daemon.domain.advance.undeploy import going
@@ -43,6 +44,8 @@ from esc_daemon.domain.states import OperationMove, VmMove, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import IntentChanged, NeighboursGone
 
+Kinds = Mapping[VmGroupName, AbstractSet[ChangeKind]]
+_K = ChangeKind
 _UP = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF})
 
 
@@ -196,8 +199,8 @@ def _remembered(
     policy: Policy,
 ) -> DeploymentRecord:
     """Return *record* with all that the update is to do; what leaves is on its way."""
-    gone = members.leaving(record, new)
-    shaped = _reshaped(record, new, changes, gone)
+    gone, kinds = members.leaving(record, new), _by_group(changes)
+    shaped = _reshaped(record, new, kinds, gone)
     grown = members.grown(shaped)
     added = grown.vms.keys() - record.vms.keys()
     staying = [vm for vm in shaped.vms.values() if vm.id not in gone]
@@ -216,7 +219,8 @@ def _remembered(
         if vm.id in added:
             vms[vm.id] = vm
         elif vm.id not in gone:
-            vms[vm.id] = _standing(vm, new, pause=works)
+            rearms = works or not {_K.KPIS, _K.RULES}.isdisjoint(kinds.get(vm.group, ()))
+            vms[vm.id] = _standing(held.rearmed(vm, grown) if rearms else vm, new, pause=works)
         elif vm.state is not VmState.UNDEF:  # nothing was ever asked of the VIM for it
             vms[vm.id] = going(vm, attempt, now, policy)
     begun_now = operation(record.id, OperationType.MODIFY_INFO, now, OperationId(told.id))
@@ -235,20 +239,25 @@ def _remembered(
     )
 
 
-def _reshaped(
-    record: DeploymentRecord, new: Deployment, changes: tuple[Change, ...], gone: frozenset[VmId]
-) -> DeploymentRecord:
-    """Return *record* that wants to be *new*, with those of its VMs as they are to be that stay."""
-    assert record.intent is not None
-    before = {each.name: each for each in record.intent.groups}
+def _by_group(changes: Iterable[Change]) -> Kinds:
     kinds: dict[VmGroupName, set[ChangeKind]] = {}
     for each in changes:
         if each.group is not None:
             kinds.setdefault(each.group, set()).add(each.kind)
+    return kinds
+
+
+def _reshaped(
+    record: DeploymentRecord, new: Deployment, kinds: Kinds, gone: frozenset[VmId]
+) -> DeploymentRecord:
+    """Return *record* that wants to be *new*, with those of its VMs as they are to be that stay."""
+    assert record.intent is not None
+    before = {each.name: each for each in record.intent.groups}
     pools = Pools(new, record.leftovers, record.vms.values(), record.freed)
     after = replace(record, intent=new)
     for group in new.groups:
-        drawn, of_group = pools.of(group, "an interface"), kinds.get(group.name, set())
+        drawn = pools.of(group, "an interface")
+        of_group: AbstractSet[ChangeKind] = kinds.get(group.name, frozenset())
         for vm in record.vms.values():
             if vm.group == group.name and vm.id not in gone:
                 shaped = change.reshaped(vm, before[group.name], group, of_group, drawn)
