@@ -250,6 +250,7 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
     """
     Return the neighbours that must be ready before the first VM: tenant, networks, catalogue.
 
+    In an update what its new or changed VMs need: nobody else waits for what is theirs.
     What a group elsewhere than in the default VIM names is there or not: resources of their own
     are made in the default VIM only. A network that the deployment does not bring along may be its
     tenant's or a shared one, or only the VIM knows it: both keys are asked for, and what has no
@@ -260,7 +261,7 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
     needed: dict[Key, RecordId | None] = {Key(Kind.TENANT, None, key.tenant or ""): None}
     needed.update(record.owned)
     own = {network.name for network in record.intent.networks}
-    for group in record.intent.groups:
+    for group in _beginning(record):
         if home_of(group, record.vim) != record.vim:
             continue
         for network in networks_of([group]):
@@ -272,6 +273,17 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
         if group.flavor:
             needed.setdefault(Key(Kind.FLAVOR, None, group.flavor), None)
     return tuple(needed.items())
+
+
+def _beginning(record: DeploymentRecord) -> list[VmGroup]:
+    """Return the groups of which the VIM is to make or to change a VM."""
+    assert record.intent is not None
+    if record.update is None:
+        return list(record.intent.groups)
+    names = {
+        vm.group for vm in record.vms.values() if vm.state is VmState.UNDEF or vm.change is not None
+    }
+    return [group for group in record.intent.groups if group.name in names]
 
 
 def network_candidates(record: DeploymentRecord, network: str) -> tuple[Key, ...]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from esc_daemon.domain.ids import OperationId, VmGroupName
+from esc_daemon.domain.ids import Key, Kind, OperationId, VmGroupName
 from esc_daemon.domain.intent import (
     AddressPool,
     Interface,
@@ -18,7 +18,7 @@ from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import VmActed
 from tests.domain.lost import doubled, in_vim_but_unknown
 from tests.domain.pure_world import Luck, World
-from tests.domain.stories import SHOP, a_deployment, a_group, a_network
+from tests.domain.stories import SHOP, a_deployment, a_flavor, a_group, a_network, an_image
 from tests.domain.updates import (
     BEGUN,
     CHANGED,
@@ -173,6 +173,48 @@ def test_a_vim_that_does_not_resize_says_so_and_the_vm_goes_on() -> None:
     change(world, a_deployment(ONE))
     assert world.types()[3:] == [BEGUN, CHANGED, LIVES, DONE]
     assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+def test_a_flavor_that_comes_by_the_same_edit_is_there_first() -> None:
+    world = standing(ONE)
+    big = Key(Kind.FLAVOR, None, "big")
+    world.apply({big: a_flavor("big"), SHOP: a_deployment(replace(ONE, flavor="big"))})
+    world.rest()
+    assert world.types() == [BEGUN, "CREATE_FLAVOR", CHANGED, LIVES, DONE]
+
+
+def test_an_update_does_not_wait_for_what_only_other_vms_were_made_of() -> None:
+    # given: an image that would not go, of a VM that is there
+    image = Key(Kind.IMAGE, None, "linux")
+    world = standing(ONE, replace(a_group("db"), image="other"))
+    world.apply({image: an_image()})
+    world.rest()
+    world.stuck = True
+    world.apply({image: None})
+    world.rest()
+    world.log.clear()
+    # when
+    world.stuck = False
+    db = replace(a_group("db"), image="other", flavor="big")
+    change(world, a_deployment(ONE, db, replace(a_group("lb"), image="other")))
+    # then
+    assert world.types()[-1] == DONE
+
+
+def test_a_vm_that_was_broken_before_does_not_fail_the_update_of_its_interfaces() -> None:
+    # given
+    world = World()
+    world.apply({SHOP: a_deployment(ONE, a_group("db", "net"))})
+    world.bad_vms = {vm.id for vm in the_vms(world, "db")}
+    world.rest()
+    world.log.clear()
+    # when
+    change(world, a_deployment(ONE, a_group("db", "net", "more")), rest=False)
+    refuse(world)
+    # then: it is told of the VM, which has the interface when it is redeployed
+    assert world.types() == [BEGUN, f"{CHANGED} FAILURE", DONE]
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    assert the_vms(world, "db")[0].change
 
 
 def a_refused_port() -> World:

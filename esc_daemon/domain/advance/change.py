@@ -41,6 +41,8 @@ PORTS = frozenset(
     }
 )
 """What is done to the ports of a VM."""
+OF_SERVERS = PORTS | {ChangeKind.FLAVOR}
+"""What is done in the VIM to a VM that is there, with networks and a flavor that may be new."""
 
 
 def reshaped(
@@ -145,6 +147,8 @@ def server_lost(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
 
 def _not_changed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
     """The VM goes on as it is; what was to be done is remembered."""
-    after = updating.failed(with_vm(record, replace(vm, attempt=None)), causes.of_vm(vm, cause))
+    after = with_vm(record, replace(vm, attempt=None))
+    if record.update is None or vm.id not in record.update.broken:
+        after = updating.failed(after, causes.of_vm(vm, cause))
     told = tell_update.vm_updated(after, vm, _update_type(record, vm), cause)
     return settled(record, after, (told,), now)

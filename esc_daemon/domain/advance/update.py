@@ -209,7 +209,7 @@ def _remembered(
         added
         or any(vm.state is VmState.UNDEF for vm in staying)
         or set(owned).difference(record.owned)
-        or {each.kind for each in changes} & change.PORTS
+        or {each.kind for each in changes} & change.OF_SERVERS
     )
     left = tuple(each for each in (*record.leaving, *record.owned) if each not in owned)
     works = bool(making or gone or left or any(vm.change for vm in staying))
