@@ -13,6 +13,7 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Node
 from esc_daemon.domain.ids import VmGroupName
 from esc_daemon.domain.intent import AddressPool, Deployment, Interface, Network, VmGroup
+from esc_daemon.domain.pools import version_of
 
 
 class How(StrEnum):
@@ -181,6 +182,13 @@ _OF_PORT: Final[Mapping[str, Any]] = {
     "admin_state_up": True,
 }
 """What changes of a port in place, as it is where nothing is said."""
+_OF_THE_FIRST: Final[Mapping[str, Any]] = {
+    "ip_address": None,
+    "mac_address": None,
+    "subnet": None,
+    "addresses": (),
+}
+"""What `Interface.wanted` has, and the MAC address, which is the first VM's."""
 
 
 def compared(old: Deployment, new: Deployment) -> tuple[Change, ...]:
@@ -192,9 +200,26 @@ def compared(old: Deployment, new: Deployment) -> tuple[Change, ...]:
     )
 
 
-def replaced(old: Interface, new: Interface) -> bool:
-    """Tell whether *new* asks for another port than *old*."""
-    return replace(old, **_OF_PORT) != replace(new, **_OF_PORT)
+def replaced(old: Interface, new: Interface, seat: int = 0) -> bool:
+    """
+    Tell whether *new* asks for another port than *old* in the VM in the place *seat*.
+
+    The addresses that they fix are the first VM's: to the others only their versions matter.
+    """
+    return _port_asked(old, seat) != _port_asked(new, seat)
+
+
+def _port_asked(interface: Interface, seat: int) -> tuple[object, ...]:
+    if seat == 0:
+        return (replace(interface, **_OF_PORT),)
+    without = replace(interface, **_OF_PORT, **_OF_THE_FIRST)
+    if interface.subnet is None and not interface.addresses:
+        return (without,)  # one address of each version: what is fixed or not
+    asked = (
+        (each.subnet, None if each.ip_address is None else version_of(each.ip_address))
+        for each in interface.wanted
+    )
+    return (without, *asked)
 
 
 def _networks(old: Sequence[Network], new: Sequence[Network]) -> Iterator[Change]:

@@ -25,8 +25,10 @@ from tests.domain.updates import (
     DONE,
     LIVES,
     POOL,
+    addresses,
     change,
     cross,
+    of,
     standing,
     the_vms,
 )
@@ -130,6 +132,44 @@ def test_an_address_that_an_interface_leaves_is_given_out_last() -> None:
     # then
     assert [each.ip_address for each in the_vms(world)[0].interfaces] == [POOL[1]]
     assert world.deployment(SHOP).freed == (("net", POOL[0]),)
+
+
+def test_an_address_that_is_fixed_is_the_first_vms_and_moves_no_other_port() -> None:
+    # given
+    group = of(3)
+    world = standing(group)
+    before = [vm.interfaces[0] for vm in the_vms(world)]
+    # when
+    (nic,) = group.interfaces
+    change(world, a_deployment(with_nics(replace(nic, ip_address=POOL[5]), group=group)))
+    # then
+    after = [vm.interfaces[0] for vm in the_vms(world)]
+    assert after[0].ip_address == POOL[5]
+    assert after[1:] == before[1:]
+
+
+def test_who_has_the_address_that_is_fixed_for_the_first_vm_gets_another() -> None:
+    group = of(2)
+    world = standing(group)
+    (nic,) = group.interfaces
+    change(world, a_deployment(with_nics(replace(nic, ip_address=POOL[1]), group=group)))
+    assert addresses(world) == [POOL[1], POOL[2]]
+
+
+def test_a_pool_leaves_with_the_interfaces_that_drew_from_it() -> None:
+    world = standing(of(2))
+    pool = (AddressPool(network="other", addresses=POOL),)
+    moved = with_nics(Interface(nicid=0, network="other"), group=of(2))
+    change(world, a_deployment(replace(moved, scaling=replace(moved.scaling, address_pools=pool))))
+    assert world.types() == [BEGUN, CHANGED, CHANGED, DONE]
+    assert addresses(world) == list(POOL[:2])
+    assert not world.deployment(SHOP).freed
+
+
+def test_a_subnet_leaves_with_the_interface_that_was_in_it() -> None:
+    world = standing(TWO, networks=(a_network("more", "a"),))
+    change(world, a_deployment(ONE, networks=(a_network("more"),)))
+    assert world.types() == [BEGUN, CHANGED, "DELETE_SUBNET", DONE]
 
 
 def test_a_vm_that_is_switched_off_is_changed_and_stays_off() -> None:

@@ -27,12 +27,13 @@ from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, Kind, OperationId, VmGroupName, VmId
 from esc_daemon.domain.intent import Deployment, Interface, VmGroup
 from esc_daemon.domain.interruption import Request, check
-from esc_daemon.domain.placing import addresses_of, drawn_by, owned_by, pooled, ports_of, uses
+from esc_daemon.domain.placing import addresses_of, drawn_by, group_of, owned_by, pooled, uses
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.pools import Pools
 from esc_daemon.domain.record import (
     DeploymentRecord,
+    InterfaceRecord,
     OperationType,
     Update,
     UpdatePhase,
@@ -105,7 +106,7 @@ def _check_pools(record: DeploymentRecord, new: Deployment, it: Change) -> None:
     ]
     lost = pooled(old) - pooled(now)
     having = [vm for vm in _staying(record, new) if vm.group == now.name]
-    for network, text in addresses_of(port for vm in having for port in vm.ports):
+    for network, text in addresses_of(port for vm in having for port in _kept(record, new, vm)):
         if (network, text) in lost:
             raise Refused(
                 "in-use",
@@ -119,15 +120,13 @@ def _check_network_added(record: DeploymentRecord, new: Deployment, it: Change) 
     """A VM does not move to another network because that has the same name."""
     name = it.path[-1].key
     for vm in _staying(record, new):
-        group = next(each for each in new.groups if each.name == vm.group)
-        kept = {each.nicid for each in group.interfaces if each.network == name}
-        for port in vm.interfaces if vm.state is not VmState.UNDEF else ():
-            if port.network == name and port.nicid in kept:
-                raise Refused(
-                    "in-use",
-                    f"VM [{vm.name}] is in another network {name}: give the new one another name",
-                    below=it.path,
-                )
+        kept = _kept(record, new, vm) if vm.state is not VmState.UNDEF else ()
+        if any(port.network == name for port in kept):
+            raise Refused(
+                "in-use",
+                f"VM [{vm.name}] is in another network {name}: give the new one another name",
+                below=it.path,
+            )
 
 
 def _check_network_removed(_: DeploymentRecord, new: Deployment, it: Change) -> None:
@@ -163,7 +162,8 @@ def _check_subnet_removed(record: DeploymentRecord, new: Deployment, it: Change)
                     below=_interface(group, interface),
                 )
     for vm in _staying(record, new):
-        if any(uses(port, subnet) for port in ports_of([vm])):
+        kept = _kept(record, new, vm) if vm.state is not VmState.UNDEF else ()
+        if any(uses(port, subnet) for port in kept):
             raise Refused(
                 "in-use",
                 f"subnet {name} cannot be removed: VM [{vm.name}] has an address of it",
@@ -179,6 +179,18 @@ def _interface(group: VmGroup, interface: Interface) -> tuple[Node, ...]:
 def _staying(record: DeploymentRecord, new: Deployment) -> list[VmRecord]:
     gone = members.leaving(record, new)
     return [vm for vm in record.vms.values() if vm.id not in gone]
+
+
+def _kept(record: DeploymentRecord, new: Deployment, vm: VmRecord) -> list[InterfaceRecord]:
+    """Return the interfaces of *vm*, which stays, that this update leaves where they are."""
+    old = {each.nicid: each for each in group_of(record, vm).interfaces}
+    group = next(each for each in new.groups if each.name == vm.group)
+    after = {each.nicid: each for each in group.interfaces}
+    return [
+        port
+        for port in vm.interfaces
+        if port.nicid in after and change.keeps(vm, port, old[port.nicid], after[port.nicid])
+    ]
 
 
 _CHECKS: Final[Mapping[ChangeKind, Callable[[DeploymentRecord, Deployment, Change], None]]] = {
