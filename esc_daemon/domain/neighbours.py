@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
-from esc_daemon.domain.causes import first_of, of_resource
+from esc_daemon.domain.causes import first_of, named, of_resource, of_vm
 from esc_daemon.domain.commands import Await, Until
 from esc_daemon.domain.ids import EditId, Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Network
 from esc_daemon.domain.placing import needed_by, subnets_of
-from esc_daemon.domain.plan import holds_vim, released
+from esc_daemon.domain.plan import holds_vim, keeper, released
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import ResourceState
@@ -298,12 +298,14 @@ def _pends(
     return not made and record.state is not ResourceState.ERROR
 
 
-def _failure(until: Until, record: Record | None, id_: RecordId | None) -> str | None:
+def _failure(
+    until: Until, record: Record | None, id_: RecordId | None, waiting: Record | None = None
+) -> str | None:
     """Return why a neighbour that has ended failed, None: it did not."""
-    if until is Until.RELEASED:  # a VM that would not go ends the undeploy
+    if until is Until.RELEASED:
         if not isinstance(record, DeploymentRecord) or _other(record, id_):
             return None
-        return (record.error or None) if record.intent is None else None
+        return _not_released(record, waiting)
     if not isinstance(record, ResourceRecord):
         return None
     if until is Until.GONE:
@@ -316,14 +318,26 @@ def _failure(until: Until, record: Record | None, id_: RecordId | None) -> str |
     return None
 
 
-def _failed(until: Until, ended: Iterable[tuple[Key, RecordId | None, Record | None]]) -> Failures:
-    found = ((at, _failure(until, record, id_)) for at, id_, record in ended)
+def _not_released(record: DeploymentRecord, waiting: Record | None) -> str | None:
+    """A VM that would not go ends the undeploy, one that the VIM would not change the update."""
+    if record.intent is None or not isinstance(waiting, ResourceRecord):
+        return (record.error or None) if record.intent is None else None
+    vm = keeper(record, waiting)
+    return None if vm is None else of_vm(vm, f"it is still in {named(waiting.key)}")
+
+
+def _failed(
+    until: Until,
+    ended: Iterable[tuple[Key, RecordId | None, Record | None]],
+    waiting: Record | None = None,
+) -> Failures:
+    found = ((at, _failure(until, record, id_, waiting)) for at, id_, record in ended)
     return tuple((at, error) for at, error in found if error is not None)
 
 
 def _failures(key: Key, wait: Await, find: Find) -> Failures:
     counted = (each for one in wait.neighbours for each in _counted(key, wait, find, one))
-    return _failed(wait.until, counted)
+    return _failed(wait.until, counted, find(key) if wait.until is Until.RELEASED else None)
 
 
 def _answer(key: Key, wait: Await, find: Find, failures: Failures) -> NeighbourTrigger:

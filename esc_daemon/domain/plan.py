@@ -7,6 +7,7 @@ Called twice it says the same; what is in the record's future is left out and na
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import updating
@@ -105,13 +106,32 @@ def released(record: Record | None, waiting: Record | None = None) -> bool:
     """
     Tell whether a deployment has no VM any more that could use its networks.
 
-    Where it goes on: none that is in *waiting*, a network or subnet which an update took away.
+    Where it goes on: none that is in *waiting*, a network or subnet which an update took away, or
+    none that will leave it, since the update has come to its end.
     """
     if not isinstance(record, DeploymentRecord):
         return True
     if record.intent is not None and isinstance(waiting, ResourceRecord):
-        return not any(uses(port, waiting.made) for port in ports_of(record.vms.values()))
+        return keeper(record, waiting) is None or not _moves(record)
     return record.state in {ServiceState.UNDEPLOYING, ServiceState.UNDEF} and not record.vms
+
+
+def keeper(record: DeploymentRecord, waiting: ResourceRecord[Any]) -> VmRecord | None:
+    """Return the first VM of *record* that has a port in the network or subnet *waiting*."""
+    return next(
+        (
+            vm
+            for vm in record.vms.values()
+            if any(uses(port, waiting.made) for port in ports_of([vm]))
+        ),
+        None,
+    )
+
+
+def _moves(record: DeploymentRecord) -> bool:
+    """Tell whether VMs may still leave networks: ports of a change that failed stay in them."""
+    update = record.update
+    return update is not None and update.phase in {UpdatePhase.PREPARING, UpdatePhase.CHANGING}
 
 
 def _when(attempt: Attempt | None, command: Command, now: datetime) -> _Due:

@@ -62,6 +62,15 @@ def test_a_network_in_which_nobody_is_comes_and_goes_alone() -> None:
     assert world.types() == [BEGUN, NET[0], SUB[0], DONE, BEGUN, SUB[1], NET[1], DONE]
 
 
+def test_a_network_of_the_vim_may_have_the_name_of_one_that_left() -> None:
+    world = standing(WEB, networks=(OWN,))
+    change(world, a_deployment(a_group("web", "net")))
+    change(world, a_deployment(WEB))
+    assert world.types()[-1] == DONE
+    (server,) = world.vim.servers.values()
+    assert (server.spec.ports[0].network, server.spec.ports[0].network_id) == ("own", None)
+
+
 def test_subnets_of_a_network_come_and_go() -> None:
     world = standing(a_group("web"), networks=(OWN,))
     change(world, a_deployment(a_group("web"), networks=(a_network("own", "b"),)))

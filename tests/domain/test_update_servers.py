@@ -14,7 +14,7 @@ from esc_daemon.domain.intent import (
     VmGroup,
 )
 from esc_daemon.domain.record import ActionType
-from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.states import ResourceState, ServiceState, VmState
 from esc_daemon.domain.triggers import VmActed
 from tests.domain.lost import doubled, in_vim_but_unknown
 from tests.domain.pure_world import Luck, World
@@ -35,6 +35,7 @@ from tests.domain.updates import (
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 ONE, TWO = a_group("web", "net"), a_group("web", "net", "more")
+OWN = (a_network("more", "a"),)
 
 
 def with_nics(*interfaces: Interface, group: VmGroup = ONE) -> VmGroup:
@@ -299,21 +300,57 @@ def test_what_failed_is_done_by_a_redeploy() -> None:
     assert the_vms(world)[0].change is None
 
 
-def test_a_network_in_which_a_port_is_stuck_is_kept_for_the_edit_back() -> None:
-    # given: the VIM refuses to unplug the port, and its network is to go
-    own = (a_network("more", "a"),)
-    world = standing(TWO, networks=own)
+def a_stuck_port() -> World:
+    """Return a world whose VIM would not unplug a port of a network that was to go."""
+    world = standing(TWO, networks=OWN)
     change(world, a_deployment(ONE), rest=False)
+    world.stuck = True  # the VIM keeps a network that has ports
     refuse(world)
-    assert world.types() == [BEGUN, f"{CHANGED} FAILURE", f"{DONE} FAILURE"]
-    assert world.deployment(SHOP).leaving
+    world.stuck = False
+    return world
+
+
+def test_a_network_in_which_a_port_is_stuck_is_left_behind() -> None:
+    world = a_stuck_port()
+    left = ["DELETE_SUBNET FAILURE", "DELETE_NETWORK FAILURE"]
+    assert world.types() == [BEGUN, f"{CHANGED} FAILURE", *left, f"{DONE} FAILURE"]
+    assert "it is still in subnet shop/more/a" in world.log[2].message
+    assert not world.deployment(SHOP).leaving
+    networks = [each for key, each in world.records.items() if key != SHOP]
+    assert {each.state for each in networks} == {ResourceState.LEFTOVER}
+
+
+def test_a_subnet_in_which_a_port_is_stuck_is_left_behind_and_its_network_is_not() -> None:
+    world = standing(TWO, networks=OWN)
+    change(world, a_deployment(ONE, networks=(a_network("more"),)), rest=False)
+    refuse(world)
+    failed = [f"{each} FAILURE" for each in (CHANGED, "DELETE_SUBNET", DONE)]
+    assert world.types() == [BEGUN, *failed]
+
+
+def test_what_a_stuck_port_kept_goes_by_itself_after_the_port() -> None:
+    # given
+    world = a_stuck_port()
+    # when: another update has the port removed
+    change(world, a_deployment(replace(ONE, image="newer")))
+    # then: the next try of the leftovers finds nobody in them
+    assert world.types()[-2:] == [CHANGED, DONE]
+    assert list(world.vim.ports.values()) == [{0}]
+    assert not world.vim.resources
+    assert set(world.records) == {SHOP}
+
+
+def test_a_network_in_which_a_port_is_stuck_is_had_again_by_the_edit_back() -> None:
+    # given
+    world = a_stuck_port()
+    ids = set(world.vim.resources)
     # when
     world.log.clear()
-    change(world, a_deployment(TWO, networks=own))
+    change(world, a_deployment(TWO, networks=OWN))
     # then
-    assert world.types() == [BEGUN, CHANGED, DONE]
+    assert world.types() == [BEGUN, "CREATE_NETWORK", "CREATE_SUBNET", CHANGED, DONE]
     assert nics(world) == [{0: "net", 1: "more"}]
-    assert not world.deployment(SHOP).leaving
+    assert set(world.vim.resources) == ids
     world.apply({SHOP: None})
     world.rest()
     assert not world.vim.resources

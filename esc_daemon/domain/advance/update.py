@@ -24,7 +24,7 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.changes import Change, ChangeKind, How, compared
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.ids import Key, Kind, OperationId, VmGroupName, VmId
+from esc_daemon.domain.ids import Key, Kind, OperationId, VmGroupName, VmId, parts_of
 from esc_daemon.domain.intent import Deployment, Interface, VmGroup
 from esc_daemon.domain.interruption import Request, check
 from esc_daemon.domain.placing import addresses_of, drawn_by, group_of, owned_by, pooled, uses
@@ -330,7 +330,9 @@ def cleared(record: DeploymentRecord, answer: NeighboursGone, now: datetime) -> 
     awaited = {key for key, _ in record.leaving}
     if record.update.phase is not UpdatePhase.CLEARING or awaited != set(answer.gone):
         return unmoved(record)
-    after = replace(record, leaving=())
+    names = {parts_of(key.name)[-1] for key, _ in record.leaving if key.kind is Kind.NETWORK}
+    networks = {name: it for name, it in record.networks.items() if name not in names}
+    after = replace(record, leaving=(), networks=networks)
     if answer.failures:
         after = updating.failed(after, causes.first_of(answer.failures)[1])
     return settled(record, after, (), now)

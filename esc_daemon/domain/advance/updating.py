@@ -4,11 +4,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.ids import Kind, parts_of
 from esc_daemon.domain.interruption import recovering
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
-from esc_daemon.domain.placing import group_of, ports_of
+from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, UpdatePhase, VmRecord, VmTask
 from esc_daemon.domain.startup import Turn, never_started, turns
 from esc_daemon.domain.states import VM_LIFECYCLE, VmMove, VmState
@@ -45,12 +44,14 @@ def rests(record: DeploymentRecord) -> bool:
 
 
 def is_clearing(record: DeploymentRecord) -> bool:
-    """Tell whether networks are all that is still to leave, and no VM keeps one of them."""
+    """
+    Tell whether networks, and subnets, are all that is still to leave.
+
+    One in which a VM has to stay, since the VIM did not change it, is left behind then.
+    """
     assert record.update is not None
-    if not record.leaving or record.update.phase is UpdatePhase.ARMING or not rests(record):
-        return False
-    names = {parts_of(key.name)[-1] for key, _ in record.leaving if key.kind is Kind.NETWORK}
-    return not any(port.network in names for port in ports_of(record.vms.values()))
+    at_end = record.update.phase is UpdatePhase.ARMING
+    return bool(record.leaving) and not at_end and rests(record)
 
 
 def _rests(vm: VmRecord) -> bool:
