@@ -4,19 +4,26 @@ The order in which groups start: whose turn has come, and whose never will (poli
 A group waits until the KPI events that it depends on have come true in every VM of the groups
 that it names. A VM notes in its record what came true in it, so the order outlives a restart.
 Once a VM has failed nothing more begins: what is under way beside it ends, then all has failed.
+
+The same order holds where the whole service is started or rebooted (seed 002: what VMs have to do
+with each other counts over all their life). There a VM that fails holds up its own dependents only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import TopologicalSorter
 from typing import Final
 
 from esc_daemon.domain.ids import VmGroupName
-from esc_daemon.domain.intent import Deployment
-from esc_daemon.domain.record import DeploymentRecord, VmRecord
-from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.intent import Deployment, Startup
+from esc_daemon.domain.record import DeploymentRecord, VmRecord, VmTask
+from esc_daemon.domain.states import SWITCHED_VM_STATES, ServiceState, VmState
 
 _BEGINNING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
+_AGAIN: Final = frozenset({ServiceState.STARTING, ServiceState.REBOOTING})
+_SWITCHED_ON: Final = frozenset({VmTask.START, VmTask.REBOOT})
+_COMING: Final = SWITCHED_VM_STATES | {VmState.INERT}
+_NOT_UP: Final = frozenset({VmState.UNDEF, VmState.ERROR})
 _NAMED: Final = 5
 """Groups that a text names, and dependencies of each: an event must stay readable."""
 
@@ -34,15 +41,12 @@ def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
     """Return the turn of every group that waits, or is waited for; the turn of others has come."""
     if record.intent is None or not record.intent.startup:
         return {}
-    vms: dict[VmGroupName, list[VmRecord]] = {}
-    for vm in record.vms.values():
-        vms.setdefault(vm.group, []).append(vm)
+    vms = _by_group(record)
     waits = {each.group: each.depends_on for each in record.intent.startup}
-    order = TopologicalSorter({group: [on.group for on in waits[group]] for group in waits})
     before = record.update.broken if record.update else ()
     failed = any(vm.state is VmState.ERROR and vm.id not in before for vm in record.vms.values())
     found: dict[VmGroupName, Turn] = {}
-    for group in order.static_order():
+    for group in _in_order(record.intent):
         if failed and group in waits and _unbegun(vms.get(group, ())):
             found[group] = Turn.NEVER
             continue
@@ -53,6 +57,53 @@ def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
             ]
         )
     return found
+
+
+def turns_to_switch(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
+    """
+    Return as `turns` does whose servers may be switched on, by an action on the whole service.
+
+    Waited for is what the action has yet to bring up: not a VM without a server, nor one that was
+    stopped by itself and stays so.
+    """
+    if record.intent is None or not record.intent.startup:
+        return {}
+    vms = _by_group(record)
+    waits = {each.group: each.depends_on for each in record.intent.startup}
+    found: dict[VmGroupName, Turn] = {}
+    for group in _in_order(record.intent):
+        found[group] = _last(
+            [
+                _comes(vm, on.event_name, found[on.group])
+                for on in waits.get(group, ())
+                for vm in vms.get(on.group, ())
+            ]
+        )
+    return found
+
+
+def _comes(vm: VmRecord, event_name: str, turn: Turn) -> Turn:
+    """Return the turn of who waits for *event_name* in *vm*, whose own turn is *turn*."""
+    if _came_true(vm, event_name):
+        return Turn.COME
+    if vm.state is VmState.ERROR:
+        return Turn.COME if vm.server is None else Turn.NEVER
+    if vm.state in _COMING or vm.deadline is not None:
+        return Turn.NEVER if turn is Turn.NEVER else Turn.LATER
+    return Turn.COME
+
+
+def _by_group(record: DeploymentRecord) -> Mapping[VmGroupName, Sequence[VmRecord]]:
+    vms: dict[VmGroupName, list[VmRecord]] = {}
+    for vm in record.vms.values():
+        vms.setdefault(vm.group, []).append(vm)
+    return vms
+
+
+def _in_order(intent: Deployment) -> Iterator[VmGroupName]:
+    """Yield the groups that wait or are waited for, each after those that it waits for."""
+    waits = {each.group: [on.group for on in each.depends_on] for each in intent.startup}
+    yield from TopologicalSorter(waits).static_order()
 
 
 def _unbegun(vms: Sequence[VmRecord]) -> bool:
@@ -87,21 +138,29 @@ def awaited_of(intent: Deployment, group: VmGroupName) -> frozenset[str]:
 
 def booted(record: DeploymentRecord, vm: VmRecord) -> bool:
     """Tell whether nobody waits for an event of *vm*, which lives, any more."""
+    if record.intent is None:
+        return True
+    again = record.state in _AGAIN and vm.task in _SWITCHED_ON
     begins = record.state in _BEGINNING or record.update is not None or vm.scale is not None
-    if record.intent is None or not begins:
+    if not (again or begins):
         return True
     return awaited_of(record.intent, vm.group).issubset(vm.came_true)
+
+
+def waits_for(startup: Startup) -> str:
+    """Return what a group waits for, in words; of many the first ones."""
+    events = (f"{on.event_name} of {on.group}" for on in startup.depends_on[:_NAMED])
+    return f"waits for {', '.join(events)}"
 
 
 def never_started(record: DeploymentRecord) -> str:
     """Name the groups whose turn never comes and what they wait for; empty where there are none."""
     turn = turns(record)
+    down = {vm.group for vm in record.vms.values() if vm.state in _NOT_UP}
     barred = [
-        f"vm_group {each.group} (waits for "
-        + ", ".join(f"{on.event_name} of {on.group}" for on in each.depends_on[:_NAMED])
-        + ")"
+        f"vm_group {each.group} ({waits_for(each)})"
         for each in (record.intent.startup if record.intent else ())
-        if turn[each.group] is Turn.NEVER
+        if turn[each.group] is Turn.NEVER and each.group in down
     ]
     more = len(barred) - _NAMED
     return "; ".join(barred[:_NAMED]) + (f" (and {more} more groups)" if more > 0 else "")

@@ -34,6 +34,7 @@ class ServiceMove(StrEnum):
     VMS_ALIVE = "vms_alive"
     FAILED = "failed"
     REPAIRED = "repaired"
+    RESUMED = "resumed"
     REMOVAL_WANTED = "removal_wanted"
     REMOVED = "removed"
     STOP_WANTED = "stop_wanted"
@@ -175,6 +176,8 @@ SERVICE_LIFECYCLE: Final[Mapping[ServiceState, Mapping[ServiceMove, ServiceState
     # a failed operation leaves the deployment usable: recovery, update, or undeploy
     _S.ERROR: {
         _SM.REPAIRED: _S.ACTIVE,
+        # a deployment that had stopped half-way goes on when what had failed is there
+        _SM.RESUMED: _S.DEPLOYING,
         _SM.STOP_WANTED: _S.STOPPING,
         _SM.START_WANTED: _S.STARTING,
         _SM.REBOOT_WANTED: _S.REBOOTING,

@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.held import is_held
+from esc_daemon.domain.advance.operate import waits_for_turn
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
@@ -476,7 +477,8 @@ def _check_identity(step: Step, trigger: Trigger) -> None:
         old = before.vms.get(id_)
         if old is None or id_ == about:
             continue
-        turn_came = old.state is VmState.UNDEF and vm.state is VmState.DEPLOYING
+        made = old.state is VmState.UNDEF and vm.state is VmState.DEPLOYING
+        turn_came = made or waits_for_turn(old)
         if vm == old or (about and not turn_came):
             assert vm is old, "an untouched VM is written again"
 

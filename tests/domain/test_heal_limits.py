@@ -17,9 +17,9 @@ from esc_daemon.domain.intent import (
     VmGroup,
 )
 from esc_daemon.domain.plan import plan
-from esc_daemon.domain.record import RecoveryPhase, VmRecord
+from esc_daemon.domain.record import ActionType, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
-from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked
+from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, VmActed
 from tests.domain.elastic import OP, OUT, elastic, overload, settle, the_vms, up
 from tests.domain.pure_world import Luck, Slot, World
 from tests.domain.stories import BOOT_SECONDS, LIFE, SHOP, a_deployment, a_group, after
@@ -298,15 +298,16 @@ def test_a_scaled_vm_that_would_need_the_operator_has_failed_to_come(
 
 
 def test_a_service_whose_failed_vm_is_back_says_what_was_never_made() -> None:
-    # given: b waits for a, which nobody recovers in time
+    # given: b waits for a, which nobody recovers in time, and not all that lives is watched
     world = World()
     manual = RecoveryPolicy(type=RecoveryType.MANUAL)
-    groups = (a_group("a", "net", recovery=manual), a_group("b", "net"))
+    groups = (a_group("a", "net", recovery=manual), a_group("b", "net"), a_group("c", "net"))
     world.apply({SHOP: a_deployment(*groups, startup=(after("b", "a"),))})
-    back, unmade = the_vms(world)
+    back, unmade, other = the_vms(world)
     world.silent_vms.add(back.id)
     world.rest()
     assert back.name in world.deployment(SHOP).error
+    world.tell(SHOP, VmActed(id=OP, vm=other.id, action=ActionType.DISABLE_MONITOR))
     # when
     world.silent_vms.clear()
     recover(world)

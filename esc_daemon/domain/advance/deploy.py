@@ -28,6 +28,7 @@ from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
     InterfaceRecord,
+    OperationOccurrence,
     OperationType,
     Successor,
     UpdatePhase,
@@ -39,6 +40,7 @@ from esc_daemon.domain.states import (
     SERVICE_LIFECYCLE,
     VM_LIFECYCLE,
     OperationMove,
+    OperationState,
     ServiceMove,
     ServiceState,
     VmMove,
@@ -120,10 +122,23 @@ def resources_ready(
         record,
         tenant=tenant or ResourceHandle(vim=NO_VIM, resource_id=""),
         networks=networks_among(record, handles),
-        operation=entered(record.operation, OperationMove.GRANTED, now),
+        operation=_granted(record.operation, now),
         edit=None,
     )
     return settled(record, begun(ready, VmMove.RESOURCES_READY, now, policy), (), now)
+
+
+def _granted(occurrence: OperationOccurrence | None, now: datetime) -> OperationOccurrence | None:
+    """A deployment that is resumed was granted before."""
+    if occurrence is None or occurrence.state is not OperationState.STARTING:
+        return occurrence
+    return entered(occurrence, OperationMove.GRANTED, now)
+
+
+def _rejected(occurrence: OperationOccurrence | None, now: datetime) -> OperationOccurrence | None:
+    if occurrence is None or occurrence.state is OperationState.STARTING:
+        return entered(occurrence, OperationMove.REJECTED, now)
+    return entered(occurrence, OperationMove.BROKE, now)
 
 
 def networks_among(
@@ -204,7 +219,7 @@ def resource_failed(record: DeploymentRecord, error: str, now: datetime) -> Step
     broken = replace(
         record,
         state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.FAILED),
-        operation=entered(record.operation, OperationMove.REJECTED, now),
+        operation=_rejected(record.operation, now),
         edit=None,
         error=error,
     )

@@ -8,6 +8,7 @@ from esc_daemon.domain.advance import (
     deploy,
     heal,
     held,
+    in_order,
     life,
     operate,
     scale,
@@ -62,11 +63,11 @@ def advance_deployment(
     if isinstance(trigger, IntentChanged):
         return _intent_changed(key, record, trigger, now, policy)
     if isinstance(trigger, ActionTrigger):
-        return _acted(key, record, trigger, now, policy)
+        return in_order.followed(_acted(key, record, trigger, now, policy), now, policy)
     if record is None:  # an answer that came after the end
         return Step(key=key, before=None, record=None)
-    answered = operate.followed(_answered(record, trigger, now, policy), now)
-    return scale.followed(answered, now, policy)
+    answered = in_order.followed(_answered(record, trigger, now, policy), now, policy)
+    return scale.followed(operate.followed(answered, now), now, policy)
 
 
 def _intent_changed(
@@ -274,6 +275,8 @@ def _not_switched(
         late = now + policy.settle if unsure else vm.late_switch
         tried, gone = replace(vm, late_switch=late), failure is None
         return heal.not_rebooted(record, tried, cause, now, policy, gone=gone)
+    if operate.waits_for_turn(vm):
+        return _unmoved(record)
     if failure is None:
         return operate.server_lost(record, vm, now)
     return operate.switch_failed(record, vm, failure, now, policy)

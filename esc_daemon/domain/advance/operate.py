@@ -1,7 +1,8 @@
 """
 Actions on a service and on single VMs: stop, start, reboot, monitors (ESC-WORKFLOWS 4 to 6).
 
-A reboot is a stop and a start (ruling 17); a start arms the monitors again.
+A reboot is a stop and a start (ruling 17); a start arms the monitors again. In an action on the
+whole service VMs that `waits_for_turn` are switched on by `in_order`.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ from esc_daemon.domain.record import (
     VmTask,
 )
 from esc_daemon.domain.specs import Power, Server
+from esc_daemon.domain.startup import booted
 from esc_daemon.domain.states import (
     MONITORED_VM_STATES,
     SERVICE_LIFECYCLE,
@@ -49,6 +51,7 @@ from esc_daemon.domain.states import (
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed, ServerSwitched, ServiceActed, VmActed
 
+_TO_BE_ON: Final = frozenset({VmState.STARTING, VmState.REBOOTING})
 _RUNNING: Final = MONITORED_VM_STATES | {VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED}
 
 _SWITCHES: Final[Mapping[ActionType, tuple[ServiceMove, VmMove, VmTask, Power]]] = {
@@ -119,7 +122,7 @@ def _service_switched(
         error=None,
         vms={
             **record.vms,
-            **{vm.id: _switching(vm, acted.action, now, policy) for vm in concerned},
+            **{vm.id: _in_turn(record, vm, acted.action, now, policy) for vm in concerned},
         },
     )
     return Step(key=record.key, before=record, record=going)
@@ -166,6 +169,23 @@ def _switching(vm: VmRecord, action: ActionType, now: datetime, policy: Policy) 
         recovery=None,
         error=None,
     )
+
+
+def _in_turn(
+    record: DeploymentRecord, vm: VmRecord, action: ActionType, now: datetime, policy: Policy
+) -> VmRecord:
+    """What came true in a VM before it was switched lets no other one be switched on."""
+    switching = _switching(vm, action, now, policy)
+    if record.intent is None or not record.intent.startup or action is ActionType.STOP:
+        return switching
+    if action is ActionType.START:
+        switching = replace(switching, power=None, attempt=None)
+    return replace(switching, came_true=())
+
+
+def waits_for_turn(vm: VmRecord) -> bool:
+    """Tell whether the server of *vm* is off until it is its turn to be switched on."""
+    return vm.state in _TO_BE_ON and vm.power is None and vm.recovery is None
 
 
 def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Policy) -> Step:
@@ -295,6 +315,8 @@ def switched(
     known = _as_seen(vm, answer.server)
     if vm.task is VmTask.REBOOT and answer.power is Power.OFF:
         on = replace(known, power=Power.ON, attempt=begin_attempt(now, policy))
+        if record.action is not None:
+            on = replace(on, power=None, attempt=None)
         return Step(key=record.key, before=record, record=with_vm(record, on))
     if vm.task is VmTask.STOP:
         stopped = replace(known, state=moved(vm, VmMove.STOPPED), power=None, attempt=None)
@@ -339,10 +361,15 @@ def _told(record: DeploymentRecord, vm: VmRecord, event: _Tell, now: datetime) -
 
 
 def alive_again(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
-    """*vm* lives after it was started or rebooted, or after its monitors were set."""
+    """
+    *vm* lives after it was started or rebooted, or after its monitors were set.
+
+    What other groups wait for besides has to come true within the rest of its time.
+    """
     was_up = vm.history.up_since if vm.task is VmTask.SET_MONITOR else None
     history = replace(vm.history, up_since=was_up or now)
-    lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=None, history=history)
+    deadline = None if booted(record, vm) else vm.deadline
+    lives = replace(vm, state=moved(vm, VmMove.ANSWERED), deadline=deadline, history=history)
     after = with_vm(record, lives)
     told = [tell_actions.vm_alive_again(after, lives)]
     if record.action is None and vm.task is VmTask.SET_MONITOR:
@@ -357,21 +384,22 @@ def switch_failed(
     assert vm.attempt is not None
     late = now + policy.settle if failure.reached and not failure.final else vm.late_switch
     if failure.final:
-        return _not_switched(record, replace(vm, late_switch=late), failure.error, now)
+        return not_switched(record, replace(vm, late_switch=late), failure.error, now)
     attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
     tried = replace(vm, attempt=attempt, late_switch=late)
     if exhausted(attempt, now):
         cause = causes.given_up(vm.vim, attempt, failure.error, now)
-        return _not_switched(record, tried, cause, now)
+        return not_switched(record, tried, cause, now)
     return Step(key=record.key, before=record, record=with_vm(record, tried))
 
 
 def server_lost(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
     """There is no server to be switched."""
-    return _not_switched(record, vm, "the VIM has no such server", now)
+    return not_switched(record, vm, "the VIM has no such server", now)
 
 
-def _not_switched(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+def not_switched(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
+    """The server of *vm* is not as it was to be: the VM has failed for *cause*."""
     broken = replace(
         vm,
         state=moved(vm, VmMove.FAILED),

@@ -236,12 +236,15 @@ def first_error(record: DeploymentRecord) -> str | None:
     """
     Return why the first broken VM broke and how many more there are; None: none is broken.
 
+    One that only waited for another comes after that.
     One that failed to come while its group was scaled is none of the service's.
     """
     broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR and vm.scale is None]
     if not broken:
         return None
-    error = broken[0].error or "the VM failed"
+    never = {group for group, turn in turns(record).items() if turn is Turn.NEVER}
+    first = next((vm for vm in broken if vm.group not in never), broken[0])
+    error = first.error or "the VM failed"
     more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
     barred = never_started(record)
     return error + more + (f"; never started: {barred}" if barred else "")
