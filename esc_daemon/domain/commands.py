@@ -130,12 +130,14 @@ class SwitchServer:
     """
     Switch the server, then look until it is so.
 
-    Answered by ServerSwitched, ServerGone with *looked*, or CallFailed. *name* is the VM's.
+    Answered by ServerSwitched, ServerGone with *looked*, or CallFailed. *name* is the VM's;
+    *number*, which of its switches this is, stands in the first and in the last of these.
     """
 
     vim: VimId
     key: ServerKey
     power: Power
+    number: int
     name: str = field(default="", compare=False)
 
     @property

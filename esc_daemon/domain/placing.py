@@ -6,6 +6,7 @@ from typing import Final
 
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.history import NEVER_SCALED
 from esc_daemon.domain.ids import (
     DeploymentId,
     Key,
@@ -27,7 +28,6 @@ from esc_daemon.domain.intent import (
 )
 from esc_daemon.domain.pools import GroupPools, Pools
 from esc_daemon.domain.record import (
-    NEVER_SCALED,
     DeploymentRecord,
     InterfaceRecord,
     Leftover,

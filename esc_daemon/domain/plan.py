@@ -224,7 +224,7 @@ def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
 def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Due:
     """A switch that may still take effect is not overtaken by another one."""
     assert vm.attempt is not None
-    command = SwitchServer(vim=vm.vim, key=key, power=power, name=vm.name)
+    command = SwitchServer(vim=vm.vim, key=key, power=power, number=vm.switches, name=vm.name)
     if not vm.attempt.tries and vm.late_switch is not None and now < vm.late_switch:
         return None, vm.late_switch
     return _when(vm.attempt, command, now)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from esc_daemon.domain.changed import quick, replace
+from esc_daemon.domain.history import NO_HISTORY, GroupHistory, VmHistory
 from esc_daemon.domain.ids import (
     NO_VIM,
     EditId,
@@ -152,30 +153,6 @@ class Recovery:
     hostname: str = ""
 
 
-@quick
-@dataclass(kw_only=True, slots=True, frozen=True)
-class VmHistory:
-    """
-    What happened to a VM, for whoever looks after it (seed 002, ruling 9).
-
-    *recoveries* are when those that nobody asked for came to act, oldest first, an hour back at
-    most. *drift* is what the VIM was last
-    seen to have done to it behind our back, at *drifted*.
-    """
-
-    up_since: datetime | None = None
-    rebooted: datetime | None = None
-    reboot_cause: str = ""
-    recoveries: tuple[datetime, ...] = ()
-    recovered: datetime | None = None
-    recovery_outcome: str = ""
-    drifted: datetime | None = None
-    drift: str = ""
-
-
-NO_HISTORY: Final = VmHistory()
-
-
 class ScaleDirection(StrEnum):
     """Whether a VM comes or leaves."""
 
@@ -223,7 +200,8 @@ class VmRecord:
     them that were seen.
 
     *power* is what its server is being switched to; until *late_switch* a switch that nobody
-    answered may still take effect, and none in another direction is sent.
+    answered may still take effect, and none in another direction is sent. *switches* counts what
+    was ever asked of it: an answer to an earlier one, which may come twice, ends no later one.
 
     *index* is never that of another VM of its group again. *place* is the number by which the
     values that the group has for each of its VMs are dealt out; None: its index. *change* is what
@@ -251,6 +229,7 @@ class VmRecord:
     task: VmTask = VmTask.DEPLOY
     power: Power | None = None
     late_switch: datetime | None = None
+    switches: int = 0
     recovery: Recovery | None = None
     history: VmHistory = NO_HISTORY
     scale: Scale | None = None
@@ -352,22 +331,6 @@ class Update:
     types: Mapping[VmGroupName, str] = field(default_factory=dict)
     broken: tuple[VmId, ...] = ()
     error: str | None = None
-
-
-@quick
-@dataclass(kw_only=True, slots=True, frozen=True)
-class GroupHistory:
-    """
-    What the scalings of a group leave behind.
-
-    No VM of it ever had *next_index* or one above; before *rests_until* nothing scales it again.
-    """
-
-    next_index: int = 0
-    rests_until: datetime | None = None
-
-
-NEVER_SCALED: Final = GroupHistory()
 
 
 @quick

@@ -104,10 +104,11 @@ class ServerGone:
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerSwitched:
-    """The server was switched as asked, and this is how it is now."""
+    """The server was switched as asked by this *number*, and this is how it is now."""
 
     server: Server
     power: Power
+    number: int
 
 
 @quick
@@ -142,7 +143,8 @@ class CallFailed:
 
     *subject* is the server, or the incarnation of the resource, that the call was about;
     *removal* tells a removal from a creation. *final*: the VIM refused. *reached*: the request
-    may have got there, so nobody knows whether it took, or will take, effect.
+    may have got there, so nobody knows whether it took, or will take, effect. *switch* is the
+    number of a `SwitchServer`; None: it was another call.
     """
 
     subject: ServerKey | RecordId
@@ -150,6 +152,7 @@ class CallFailed:
     error: str
     final: bool = False
     reached: bool = True
+    switch: int | None = None
 
 
 @quick

@@ -163,7 +163,7 @@ async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) 
             return ServerGone(key=call.key, looked=True)
         found = _seen(server, call.key).server
         if found.status is wanted:
-            return ServerSwitched(server=found, power=call.power)
+            return ServerSwitched(server=found, power=call.power, number=call.number)
         if waited >= LOOKING_SECONDS:
             raise VimUnknown(f"the server is {found.status} {waited:g} s after it was switched")
         await asyncio.sleep(pause)

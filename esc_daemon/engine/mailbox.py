@@ -70,8 +70,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("seen", server.key)
         case ServerGone(key=key, looked=looked, ports=ports):
             return ("gone", key, looked, ports)
-        case ServerSwitched(server=server, power=power):
-            return ("switched", server.key, power)
+        case ServerSwitched(server=server, number=number):
+            return ("switched", server.key, number)
         case ServerUpdated(server=server):
             return ("updated", server.key)
         case KpiCrossed(server=server_key, event_name=event_name):
@@ -80,8 +80,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("permitted", server_key)
         case ServerDrifted(key=key):
             return ("drifted", key)
-        case CallFailed(subject=subject, removal=removal):
-            return ("failed", subject, removal)
+        case CallFailed(subject=subject, removal=removal, switch=switch):
+            return ("failed", subject, removal, switch)
         case ResourceMade(id=id_) | ResourceGone(id=id_):
             return (type(trigger), id_)
         case _:

@@ -386,4 +386,5 @@ def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = 
         error=excerpt(error),
         final=final and not looked,
         reached=reached and not looked,
+        switch=call.number if isinstance(call, SwitchServer) else None,
     )

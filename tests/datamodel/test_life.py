@@ -7,8 +7,9 @@ import pytest
 from lxml import etree
 
 from esc_daemon.datamodel.life import life
+from esc_daemon.domain.history import VmHistory
 from esc_daemon.domain.ids import VimId, VmGroupName, VmId
-from esc_daemon.domain.record import Recovery, RecoveryPhase, VmHistory, VmRecord
+from esc_daemon.domain.record import Recovery, RecoveryPhase, VmRecord
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import VmState
 

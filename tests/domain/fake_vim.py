@@ -112,7 +112,9 @@ class FakeVim:
         if server is None:
             return ServerGone(key=command.key, looked=True)
         server.switch(command.power)
-        return ServerSwitched(server=seen(server).server, power=command.power)
+        return ServerSwitched(
+            server=seen(server).server, power=command.power, number=command.number
+        )
 
     def update(self, command: UpdateServer) -> CallFailed | ServerGone | ServerUpdated:
         key = command.key

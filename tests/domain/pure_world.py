@@ -258,7 +258,8 @@ class World:
         subject = command.key if isinstance(command.key, ServerKey) else command.id
         if removal and self.stuck:
             luck = Luck.REFUSED
-        failed = CallFailed(subject=subject, removal=removal, error=f"call {luck}")
+        switch = command.number if isinstance(command, SwitchServer) else None
+        failed = CallFailed(subject=subject, removal=removal, error=f"call {luck}", switch=switch)
         if luck is Luck.REFUSED:
             return replace(failed, final=True)
         if luck is Luck.UNREACHED:

@@ -6,10 +6,11 @@ import pytest
 
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.commands import AwaitServer, RemoveServer
-from esc_daemon.domain.ids import ServerKey, VmGroupName
+from esc_daemon.domain.ids import OperationId, ServerKey, VmGroupName
 from esc_daemon.domain.plan import plan
+from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.specs import ServerStatus
-from esc_daemon.domain.states import ResourceState, VmState
+from esc_daemon.domain.states import ResourceState, ServiceState, VmState
 from esc_daemon.domain.triggers import (
     CallFailed,
     IntentChanged,
@@ -20,6 +21,7 @@ from esc_daemon.domain.triggers import (
     ResourcesReady,
     ServerGone,
     ServerSeen,
+    ServiceActed,
     Woken,
 )
 from tests.domain.fake_vim import seen
@@ -35,6 +37,8 @@ from tests.domain.stories import (
 )
 from tests.domain.test_deploy import server_slot, the_server, the_vm, up_to_the_first_call
 from tests.domain.test_resources import CALL, IMAGE, asked, resource
+
+OP = OperationId("33333333-3333-3333-3333-333333333333")
 
 
 def test_an_answer_to_nobody_is_ignored() -> None:
@@ -193,3 +197,30 @@ def test_a_failure_from_before_does_not_touch_a_resource_that_waits() -> None:
     before = world.records[net_key()]
     world.tell(net_key(), CallFailed(subject=before.id, removal=False, error="late"))
     assert world.records[net_key()] is before
+
+
+@pytest.mark.parametrize("luck", [Luck.DONE, Luck.REFUSED])
+def test_an_answer_that_comes_twice_ends_no_later_switch_of_the_same_direction(luck: Luck) -> None:
+    # given: a stop whose answer comes a second time, long after
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web"))})
+    world.rest()
+    (vm,) = world.deployment(SHOP).vms.values()
+    slot = (SHOP, f"server {vm.id}")
+    world.tell(SHOP, ServiceActed(id=OP, action=ActionType.STOP))
+    world.perform(slot, luck)
+    late = world.flights[slot].answer
+    assert late is not None
+    world.deliver(slot)
+    if luck is Luck.DONE:
+        world.tell(SHOP, ServiceActed(id=OP, action=ActionType.START))
+        world.rest()
+    world.tell(SHOP, ServiceActed(id=OP, action=ActionType.STOP))
+    under_way = world.records[SHOP]
+    # when
+    world.tell(SHOP, late)
+    # then
+    assert world.records[SHOP] is under_way
+    world.rest()
+    assert world.deployment(SHOP).state is ServiceState.STOPPED
+    assert {each.is_on for each in world.vim.servers.values()} == {False}

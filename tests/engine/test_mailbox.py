@@ -1,12 +1,14 @@
 """One record's inbox: a few triggers for each subject, however much happens."""
 
+from dataclasses import replace
+
 import pytest
 from engine_bench import DEPLOYMENT, HANDLE, SERVER, TENANT, record_id
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esc_daemon.domain.ids import ServerKey
-from esc_daemon.domain.specs import Server, ServerStatus
+from esc_daemon.domain.specs import Power, Server, ServerStatus
 from esc_daemon.domain.triggers import (
     CallFailed,
     KpiCrossed,
@@ -17,6 +19,7 @@ from esc_daemon.domain.triggers import (
     ResourcesReady,
     ServerGone,
     ServerSeen,
+    ServerSwitched,
     ServerUpdated,
     Woken,
 )
@@ -32,6 +35,10 @@ def seen(key: ServerKey, status: ServerStatus = ServerStatus.BUILD) -> ServerSee
 
 def updated(key: ServerKey) -> ServerUpdated:
     return ServerUpdated(server=seen(key).server)
+
+
+def switched(number: int) -> ServerSwitched:
+    return ServerSwitched(server=seen(SERVER).server, power=Power.OFF, number=number)
 
 
 def crossed(event: str, *, holds: bool) -> KpiCrossed:
@@ -75,6 +82,9 @@ def test_the_later_of_two_about_one_subject_takes_the_place_of_the_earlier(earli
         (ServerGone(key=SERVER), ServerGone(key=SERVER, looked=True)),
         (crossed("VM_ALIVE", holds=True), crossed("CPU", holds=True)),
         (failed(removal=True), failed(removal=False)),
+        # one that comes twice must not take the place of that of a later switch
+        (switched(2), switched(1)),
+        (replace(failed(removal=False), switch=2), replace(failed(removal=False), switch=1)),
         (
             ResourceMade(id=record_id(1), handle=HANDLE),
             ResourceMade(id=record_id(2), handle=HANDLE),

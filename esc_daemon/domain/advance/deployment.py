@@ -269,17 +269,22 @@ def _not_switched(
     policy: Policy,
 ) -> Step:
     """*failure* None: the VIM has no such server."""
+    if operate.waits_for_turn(vm) or _is_old(failure, vm):
+        return _unmoved(record)
     if vm.recovery is not None:
         cause = failure.error if failure else "the VIM has no such server"
         unsure = failure is not None and failure.reached and not failure.final
         late = now + policy.settle if unsure else vm.late_switch
         tried, gone = replace(vm, late_switch=late), failure is None
         return heal.not_rebooted(record, tried, cause, now, policy, gone=gone)
-    if operate.waits_for_turn(vm):
-        return _unmoved(record)
     if failure is None:
         return operate.server_lost(record, vm, now)
     return operate.switch_failed(record, vm, failure, now, policy)
+
+
+def _is_old(failure: CallFailed | None, vm: VmRecord) -> bool:
+    """Tell whether *failure* is that of an earlier switch of *vm*, or of no switch at all."""
+    return failure is not None and failure.switch != vm.switches
 
 
 def _unmoved(record: DeploymentRecord) -> Step:

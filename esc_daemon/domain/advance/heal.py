@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell, tell_recovery
-from esc_daemon.domain.advance.operate import SCALES, booting, moved, off_and
+from esc_daemon.domain.advance.operate import SCALES, booting, moved, off_and, switched_to
 from esc_daemon.domain.advance.settling import (
     closed,
     entered,
@@ -248,14 +248,13 @@ def _rebooting(
         rebooted=True,
         rounds=recovery.rounds + (1 if counted else 0),
     )
+    attempt = begin_again(now, p, rounds=recovery.rounds, subject=vm.id)
     return with_vm(
         record,
         replace(
-            vm,
+            switched_to(vm, Power.HARD_REBOOT, attempt),
             state=off_and(vm, VmMove.REBOOT_WANTED),
             recovery=going,
-            power=Power.HARD_REBOOT,
-            attempt=begin_again(now, p, rounds=recovery.rounds, subject=vm.id),
             deadline=None,
             error=None,
         ),
@@ -281,7 +280,7 @@ def _undeploying(
 
 def rebooted(record: DeploymentRecord, vm: VmRecord, answer: ServerSwitched, now: datetime) -> Step:
     """The hard reboot of a recovery was done: its guest gets its time to boot."""
-    if vm.power is not answer.power:
+    if vm.power is not answer.power or vm.switches != answer.number:
         return unmoved(record)
     assert vm.recovery is not None
     history = replace(vm.history, rebooted=now, reboot_cause=vm.recovery.cause)

@@ -48,7 +48,7 @@ def _switched_on(step: Step, now: datetime, policy: Policy) -> Step:
         return step
     turn = turns_to_switch(record)
     come = {
-        vm.id: replace(vm, power=Power.ON, attempt=begin_attempt(now, policy))
+        vm.id: operate.switched_to(vm, Power.ON, begin_attempt(now, policy))
         for vm in waiting
         if turn.get(vm.group, Turn.COME) is Turn.COME
     }

@@ -26,7 +26,7 @@ from esc_daemon.domain.interruption import REQUEST_OF, Request, check, recoverin
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.policy import Policy, exhausted, failed
+from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     ActionType,
@@ -160,15 +160,18 @@ def _operating(record: DeploymentRecord, id_: OperationId, now: datetime) -> Dep
 def _switching(vm: VmRecord, action: ActionType, now: datetime, policy: Policy) -> VmRecord:
     _, move, task, power = _SWITCHES[action]
     return replace(
-        vm,
+        switched_to(vm, power, begin_attempt(now, policy)),
         state=off_and(vm, move),
         task=task,
-        power=power,
-        attempt=begin_attempt(now, policy),
         deadline=None,
         recovery=None,
         error=None,
     )
+
+
+def switched_to(vm: VmRecord, power: Power, attempt: Attempt) -> VmRecord:
+    """Return *vm* whose server is to be switched, by a switch of its own."""
+    return replace(vm, power=power, switches=vm.switches + 1, attempt=attempt)
 
 
 def _in_turn(
@@ -310,13 +313,14 @@ def switched(
     record: DeploymentRecord, vm: VmRecord, answer: ServerSwitched, now: datetime, policy: Policy
 ) -> Step:
     """The VIM has switched the server of *vm*, for an action."""
-    if vm.power is not answer.power:
+    if vm.power is not answer.power or vm.switches != answer.number:
         return unmoved(record)
     known = _as_seen(vm, answer.server)
     if vm.task is VmTask.REBOOT and answer.power is Power.OFF:
-        on = replace(known, power=Power.ON, attempt=begin_attempt(now, policy))
         if record.action is not None:
-            on = replace(on, power=None, attempt=None)
+            on = replace(known, power=None, attempt=None)
+        else:
+            on = switched_to(known, Power.ON, begin_attempt(now, policy))
         return Step(key=record.key, before=record, record=with_vm(record, on))
     if vm.task is VmTask.STOP:
         stopped = replace(known, state=moved(vm, VmMove.STOPPED), power=None, attempt=None)

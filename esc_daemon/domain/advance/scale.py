@@ -29,6 +29,7 @@ from esc_daemon.domain.advance.settling import (
 )
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.history import NEVER_SCALED
 from esc_daemon.domain.ids import OperationId, VmGroupName, derived
 from esc_daemon.domain.intent import VmGroup
 from esc_daemon.domain.interruption import Request, takes
@@ -36,7 +37,6 @@ from esc_daemon.domain.placing import another_vm, group_of, without_vm
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
-    NEVER_SCALED,
     DeploymentRecord,
     OperationType,
     Scale,
