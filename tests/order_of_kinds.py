@@ -36,11 +36,12 @@ def took(
 def _same_edit(before: Any, other: Any) -> bool:
     if not isinstance(other, DeploymentRecord | ResourceRecord):
         return False
-    going = other.intent is None
+    again = other.successor is not None and other.successor.edit == before.edit
+    going = other.intent is None and not again
     mine, its = before.key.tenant, other.key.tenant
     if its not in {mine, None} and (mine is not None or before.intent is not None):
         return False  # what comes at the root waits for none of a tenant
-    if other.successor is not None and other.successor.edit == before.edit:
+    if again:
         return before.intent is not None
     return other.edit == before.edit and going == (before.intent is None)
 

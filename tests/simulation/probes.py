@@ -154,7 +154,7 @@ class Probes:
         for vm in before.vms.values():
             then = after.vms.get(vm.id)
             given_up = vm.state is VmState.INERT and then and then.state is VmState.ERROR
-            if given_up and vm.id in self._inert:
+            if given_up and vm.id in self._inert and not _drifted(vm, then):
                 self._given_up(before, vm, now)
 
     def _given_up(self, record: DeploymentRecord, vm: VmRecord, now: float) -> None:
@@ -168,6 +168,12 @@ class Probes:
             self.problems.append(f"{vm.name} was given up and hardly ever asked")
         if run and run.told and now - run.told_at > _PROMPT_SECONDS:
             self.problems.append(f"{vm.name} was given up after it had been told alive")
+
+
+def _drifted(before: VmRecord, after: VmRecord) -> bool:
+    """Tell whether *after* was lost by what its VIM said of its server, whatever its guest said."""
+    held = before.recovery is not None and before.recovery.drifted
+    return held or before.history.drifted != after.history.drifted
 
 
 class _Honest(SimulatedGuests):
