@@ -9,7 +9,8 @@ Drift: what somebody did to a server behind our back, as a look at its VIM shows
     SHUTOFF                   remembered   -            remembered
 
 What is lost is recovered, or asked for, as `advance.held` says. All other states are passed
-through: what is under way there will find out by itself. Nothing is believed of a list alone.
+through: what is under way there will find out by itself. So is MONITOR_UNSET in an update, which
+may change the server, or begin to watch it. Nothing is believed of a list alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +60,8 @@ def drift_of(record: DeploymentRecord, vm: VmRecord, status: ServerStatus | None
     """Return what it means that the server of *vm* has *status* (None: it is not there)."""
     found = _drift(vm, status)
     if found is None or record.intent is None:
+        return None
+    if record.update is not None and vm.state is VmState.MONITOR_UNSET:
         return None
     at_rest = record.state is ServiceState.STOPPED or takes(record, Request.HEAL)
     return found if at_rest else None

@@ -177,7 +177,7 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
     yield from _permits(record, heals=heals)
     if record.state is ServiceState.UNDEPLOYING and not record.vms:
         yield _await(record, Until.GONE, (*record.owned, *record.leaving)), None
-    elif record.update is not None and record.update.phase is UpdatePhase.CLEARING:
+    elif record.leaving and record.update and record.update.phase is UpdatePhase.CLEARING:
         yield _await(record, Until.GONE, record.leaving), None
     for leftover in record.leftovers:
         key = ServerKey(leftover.vm.id, leftover.vm.generation)

@@ -5,13 +5,13 @@ import pytest
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.intent import Deployment
-from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.record import DeploymentRecord, UpdatePhase
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import IntentChanged
 from tests.domain.lost import doubled, in_vim_but_unknown
 from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import SHOP, a_deployment, a_group, a_network
-from tests.domain.updates import BEGUN, DONE, GONE, LIVES, MADE, change, standing
+from tests.domain.updates import BEGUN, DONE, GONE, LIVES, MADE, change, cross, standing
 
 NET, SUB = ("CREATE_NETWORK", "DELETE_NETWORK"), ("CREATE_SUBNET", "DELETE_SUBNET")
 WEB = a_group("web", "own")
@@ -60,6 +60,21 @@ def test_a_network_in_which_nobody_is_comes_and_goes_alone() -> None:
     change(world, a_deployment(a_group("web"), networks=(OWN,)))
     change(world, a_deployment(a_group("web")))
     assert world.types() == [BEGUN, NET[0], SUB[0], DONE, BEGUN, SUB[1], NET[1], DONE]
+
+
+def test_a_new_vm_that_is_healed_while_networks_leave_is_waited_for() -> None:
+    # given: networks leave, and the new VM is lost
+    world = standing(a_group("web"), networks=(OWN,))
+    change(world, a_deployment(a_group("web"), a_group("db")), rest=False)
+    while (update := world.deployment(SHOP).update) and update.phase is not UpdatePhase.CLEARING:
+        world._deed(strays=False)
+    cross(world, holds=False, group="db")
+    # when
+    world.rest()
+    # then: once they have left they are not asked about any more
+    assert world.types()[-1] == DONE
+    assert SUB[1] in world.types()
+    assert "VM_RECOVERY_COMPLETE" in world.types()
 
 
 def test_a_network_of_the_vim_may_have_the_name_of_one_that_left() -> None:

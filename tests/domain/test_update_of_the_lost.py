@@ -12,7 +12,7 @@ from esc_daemon.domain.states import VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServerDrifted, VmActed
 from tests.domain.pure_world import World
 from tests.domain.stories import LIFE, LIFE_RULE, SHOP, a_deployment, a_group
-from tests.domain.updates import BEGUN, CHANGED, DONE, change, cross, standing, the_vms
+from tests.domain.updates import BEGUN, CHANGED, DONE, LIVES, change, cross, standing, the_vms
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 ONE, TWO = a_group("web", "net"), a_group("web", "net", "more")
@@ -116,6 +116,18 @@ def test_what_drifted_before_an_update_is_found_again_after_it() -> None:
     assert world.types() == [BEGUN, CHANGED, DONE]
     world.tell(SHOP, off)
     assert world.types()[3:] == ["VM_MANUAL_RECOVERY_NEEDED"]
+
+
+def test_what_drifts_while_an_update_begins_to_watch_it_is_found_after_that() -> None:
+    # given
+    world = standing(a_group("web", "net", watched=False))
+    change(world, a_deployment(TWO), rest=False)
+    # when
+    (vm,) = the_vms(world)
+    world.tell(SHOP, ServerDrifted(key=ServerKey(vm.id, 1), status=ServerStatus.SHUTOFF))
+    world.rest()
+    # then
+    assert world.types() == [BEGUN, CHANGED, LIVES, DONE]
 
 
 @pytest.mark.parametrize("changes", [{"flavor": "big"}, {"interfaces": TWO.interfaces}])
