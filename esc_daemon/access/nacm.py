@@ -203,7 +203,9 @@ def _tag(name: str) -> str:
 
 
 def _said(element: etree._Element, name: str, default: str) -> str:
-    return element.findtext(_tag(name)) or default
+    """Return what the leaf says, also where that is nothing: no operation, a module of no name."""
+    found = element.findtext(_tag(name))
+    return default if found is None else found
 
 
 def _all(element: etree._Element, name: str) -> frozenset[str]:

@@ -18,7 +18,10 @@ from esc_daemon.datamodel.names import NACM_PREFIX
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.xml import NACM_NS, qualified, serialise
 
-_PREFIX: Final = re.compile(r"""'[^']*'|"[^"]*"|(?P<prefix>[\w.-]+):(?=[\w.*-])""")
+_PREFIX: Final = re.compile(
+    r"""'[^']*'|"[^"]*"|\$(?P<variable>[\w.:-]*)|(?P<prefix>[\w.-]+):(?=[\w.*-])"""
+)
+_USER: Final = "USER"
 _START: Final = f'<nacm xmlns="{NACM_NS}"'.encode()
 
 
@@ -27,7 +30,8 @@ def with_known_prefixes(edit: etree._Element, prefixes: Mapping[str, str]) -> et
     Return a copy of *edit*, an edit of the rules, with *prefixes* (by namespace) in its paths.
 
     Raises:
-        RpcError: invalid-value for a prefix that is not bound, or to no module that there is.
+        RpcError: invalid-value for a prefix that is not bound, or to no module that there is, and
+            for a variable that is not (libyang looks at none).
 
     """
     copied = deepcopy(edit)
@@ -36,11 +40,19 @@ def with_known_prefixes(edit: etree._Element, prefixes: Mapping[str, str]) -> et
         bound = before.nsmap
 
         def known(found: re.Match[str], bound: Mapping[str | None, str] = bound) -> str:
+            if found["variable"] not in {None, _USER}:
+                raise _refused(
+                    f"a rule's path has no variable ${found['variable']}, but ${_USER}, the name "
+                    "of the session's user (RFC 8341, node-instance-identifier)"
+                )
             if found["prefix"] is None:
                 return found[0]
             prefix = prefixes.get(bound.get(found["prefix"], ""))
             if prefix is None:
-                raise _unknown(found["prefix"])
+                raise _refused(
+                    f"the prefix {found['prefix']!r} in a rule's path is bound to no module of "
+                    "this server; declare it as the namespace of the module whose nodes are meant"
+                )
             return f"{prefix}:"
 
         leaf.text = _PREFIX.sub(known, before.text or "") or None
@@ -58,11 +70,7 @@ def rules_xml(rules: etree._Element, prefixes: Mapping[str, str]) -> bytes:
     return _START + declared.encode() + text[len(_START) :]
 
 
-def _unknown(prefix: str) -> RpcError:
-    text = (
-        f"the prefix {prefix!r} in a rule's path is bound to no module of this server; declare it"
-        " as the namespace of the module whose nodes are meant"
-    )
+def _refused(text: str) -> RpcError:
     return RpcError.invalid_value(f"/{NACM_PREFIX}:nacm", text).at(
         f"/{NACM_PREFIX}:nacm", {NACM_PREFIX: NACM_NS}
     )

@@ -112,6 +112,22 @@ def test_only_a_rule_with_exec_speaks_of_operations(schema: Schema) -> None:
         assert his.may_call(BASE_NS, "get") is expected
 
 
+@pytest.mark.parametrize(
+    "says_nothing",
+    [rule("permit", accesses=""), rule("permit", "<module-name/>")],
+)
+def test_a_rule_of_no_access_or_of_a_module_without_a_name_matches_nothing(
+    schema: Schema, says_nothing: str
+) -> None:
+    closed = "<exec-default>deny</exec-default><read-default>deny</read-default>"
+    his = rights(schema, nacm(rule_list(says_nothing), head=closed))
+
+    assert not his.may_call(BASE_NS, "get")
+    assert not his.may_hear(ESC, "escEvent")
+    assert not his.may(Access.READ, tenant(schema, "a"))
+    assert not his.may(Access.CREATE, tenant(schema, "a"))
+
+
 def test_a_rule_may_permit_killing_sessions(schema: Schema) -> None:
     body = "<module-name>ietf-netconf</module-name><rpc-name>kill-session</rpc-name>"
     his = rights(schema, nacm(rule_list(rule("permit", body, "exec"))))

@@ -99,6 +99,17 @@ def test_a_prefix_that_means_no_module_is_refused(datastore: Datastore, bound: s
     assert refused.value.tag is ErrorTag.INVALID_VALUE
 
 
+@pytest.mark.parametrize("variable", ["$OTHER", "$USERS", "$e:USER", "$"])
+def test_a_path_knows_no_variable_but_the_user(datastore: Datastore, variable: str) -> None:
+    with pytest.raises(RpcError, match="variable") as refused:
+        take(datastore, nacm(rule_list("a", rule("r", PATH.replace("'t'", variable)))))
+    assert refused.value.tag is ErrorTag.INVALID_VALUE
+
+    take(datastore, nacm(rule_list("a", rule("r", PATH.replace("'t'", "$USER")))))
+    take(datastore, nacm(rule_list("b", rule("r", PATH.replace("'t'", "'$OTHER'")))))
+    assert names(datastore) == ["a", "b"]
+
+
 def test_the_order_of_rule_lists_is_the_users(datastore: Datastore) -> None:
     take(datastore, nacm(rule_list("a", rule("r")) + rule_list("b", rule("r"))))
     take(datastore, nacm(rule_list("c", attributes='yang:insert="first"')))
