@@ -1,5 +1,5 @@
 """
-Send an edit-config and, when asked, stay until what it wants has come true.
+Send an edit-config or an action and, when asked, stay until what it wants has come true.
 
     Failed   the server refused, or an event says that it went wrong
 """
@@ -14,9 +14,18 @@ from esc_nc_cli.client import Reply, Session
 from esc_nc_cli.events import Event
 from esc_nc_cli.forms import Format
 from esc_nc_cli.goals import Goal, Kind, Wish, goals_of
+from esc_nc_cli.outcome import Outcome
 from esc_nc_cli.output import error_lines, event_screen
-from esc_nc_cli.standing import Standing, config_filter, opdata_filter, outcome_now, standing
-from esc_nc_cli.watch import OutOfTime, Waiting, events
+from esc_nc_cli.standing import (
+    Standing,
+    config_filter,
+    opdata_filter,
+    outcome_now,
+    standing,
+    state_of_vm,
+    vm_filter,
+)
+from esc_nc_cli.watch import Awaited, OutOfTime, Waiting, events
 from esc_nc_cli.xmltree import BASE, child, qname
 
 Show = Callable[[Event], None]
@@ -93,6 +102,43 @@ def send_and_wait(
         raise Failed("\n".join(waiting.failures))
 
 
+def act_and_wait(
+    action: etree._Element,
+    outcome: Outcome,
+    *,
+    session: Session,
+    listener: Session,
+    answer: Callable[[Reply], None],
+    seconds: float,
+    shown_as: Format | None = None,
+) -> None:
+    """
+    Send *action* and show the events that follow until its *outcome* is decided.
+
+    The rest is as in `send_and_wait`.
+
+    Raises:
+        Failed: Refused, or it failed.
+        OutOfTime: Undecided after *seconds*.
+    """
+    checked(listener.subscribe())
+    deadline = time.monotonic() + seconds
+    answer(session.request(action))
+    with event_screen(f"waiting for the end of {outcome}", shown_as) as show:
+        _follow(outcome, listener, show, deadline, silent=lambda: _look_at(outcome, session))
+    if outcome.failures:
+        raise Failed("\n".join(outcome.failures))
+
+
+def _look_at(outcome: Outcome, session: Session) -> None:
+    """Look how a VM stands whose server is on: one that nobody watches tells nothing more."""
+    told = outcome.switched
+    if told is None or told.tenant is None or told.deployment is None:
+        return
+    reply = session.request(operation("get", vm_filter(told.tenant, told.deployment)))
+    outcome.stands(state_of_vm(checked(reply).root, outcome.name))
+
+
 def _ask(session: Session, name: str, goals: Iterable[Goal]) -> Standing:
     wanted = tuple(goals)
     if not wanted:
@@ -134,7 +180,7 @@ def _look_again(waiting: Waiting, session: Session) -> None:
 
 
 def _follow(
-    waiting: Waiting,
+    waiting: Awaited,
     listener: Session,
     show: Show,
     deadline: float,

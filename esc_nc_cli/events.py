@@ -44,6 +44,8 @@ class Event:
     image: str | None = None
     flavor: str | None = None
     connector: str | None = None
+    vms: tuple[str, ...] = ()
+    """The names of the VM that it tells of: its own, and the one that was made for it."""
 
     @property
     def resource(self) -> str | None:
@@ -92,6 +94,11 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
         image=leaf(body, "image"),
         flavor=leaf(body, "flavor"),
         connector=leaf(body, "vim_connector_id"),
+        vms=tuple(
+            name
+            for each in ("vmname", "generated_vmname")
+            if (name := leaf(body, "vm_source", each)) is not None
+        ),
     )
 
 

@@ -85,6 +85,24 @@ def opdata_filter(goals: Iterable[Goal]) -> etree._Element:
     return _filter(goals, operational=True)
 
 
+def vm_filter(tenant: str, deployment: str) -> etree._Element:
+    """Return the subtree filter for get of the states of the VMs of *deployment*."""
+    element = etree.Element(qname(BASE, "filter"), {"type": "subtree"}, nsmap={None: BASE})
+    datamodel = etree.SubElement(element, qname(ESC, "esc_datamodel"), nsmap={None: ESC})
+    entry = child(_keyed(child(datamodel, "opdata"), "tenants", "tenant", tenant), "deployments")
+    child(entry, "deployment_name", deployment)
+    child(child(entry, "state_machine"), "vm_state_machines")
+    return element
+
+
+def state_of_vm(reply: etree._Element, name: str) -> str | None:
+    """Return the state of the VM *name* in the answer to `vm_filter`; None: it has none."""
+    for machine in reply.iter(qname(ESC, "vm_state_machine")):
+        if leaf(machine, "vm_name") == name:
+            return leaf(machine, "state")
+    return None
+
+
 def _filter(goals: Iterable[Goal], *, operational: bool) -> etree._Element:
     element = etree.Element(qname(BASE, "filter"), {"type": "subtree"}, nsmap={None: BASE})
     wanted = tuple(goals)

@@ -1,9 +1,10 @@
 """Follow events: until every goal of an edit is decided, or as many as asked for."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from esc_nc_cli.events import Event, read_event
 from esc_nc_cli.goals import Goal, Kind, Wish
@@ -15,6 +16,27 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 class OutOfTime(Exception):
     """The deadline passed before the end was seen."""
+
+
+class Awaited(Protocol):
+    """What is waited for; *failures* are sentences for the user, *open* what is undecided."""
+
+    failures: list[str]
+
+    @property
+    def open(self) -> Iterable[object]: ...
+
+    def over(self) -> bool:
+        """Return whether to stop."""
+        ...
+
+    def concerns(self, event: Event) -> bool:
+        """Return whether *event* belongs to what was asked for."""
+        ...
+
+    def observe(self, event: Event) -> None:
+        """Take what *event* decides."""
+        ...
 
 
 @dataclass(slots=True)

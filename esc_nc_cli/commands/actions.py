@@ -1,7 +1,7 @@
 """
 Act on what is deployed: the RPCs of ESC's data model, a command each.
 
-The answer says that an action was accepted; its result is told by events.
+The answer says that an action was accepted; its result is told by events, which --wait shows.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,12 @@ from enum import StrEnum
 
 import click
 
+from esc_nc_cli.apply import act_and_wait
+from esc_nc_cli.client import Reply
 from esc_nc_cli.compose import action_rpc
 from esc_nc_cli.forms import Format
-from esc_nc_cli.options import FILE_OR_STDIN, TEXT, Word, Words, answered, content_of
+from esc_nc_cli.options import FILE_OR_STDIN, TEXT, Word, Words, answered, content_of, waited
+from esc_nc_cli.outcome import Outcome
 from esc_nc_cli.output import esc_error
 from esc_nc_cli.payload import read_input
 from esc_nc_cli.shell import Shell, warn
@@ -56,11 +59,13 @@ _file = click.argument("file", type=FILE_OR_STDIN, required=False)
 @click.argument("action", cls=Word, type=Words(Action))
 @click.argument("tenant", type=TEXT)
 @click.argument("deployment", type=TEXT)
+@waited
 @answered
-def svc_action(shell: Shell, *, action: Action, tenant: str, deployment: str) -> None:
+def svc_action(shell: Shell, *, action: Action, tenant: str, deployment: str, wait: bool) -> None:
     """Act on every VM of DEPLOYMENT."""
     leaves = {"actionType": action.value, "tenantName": tenant, "depName": deployment}
-    act(shell, "Service Action", "serviceAction", leaves)
+    outcome = Outcome(action.value, deployment, tenant) if wait else None
+    act(shell, "Service Action", "serviceAction", leaves, outcome=outcome)
 
 
 @click.command("vm-action")
@@ -68,8 +73,11 @@ def svc_action(shell: Shell, *, action: Action, tenant: str, deployment: str) ->
 @_vm_name
 @_file
 @click.option("--force", is_flag=True, help="Even if fewer VMs than min_active are left.")
+@waited
 @answered
-def vm_action(shell: Shell, *, action: Action, vm_name: str, file: str | None, force: bool) -> None:
+def vm_action(
+    shell: Shell, *, action: Action, vm_name: str, file: str | None, force: bool, wait: bool
+) -> None:
     """
     Act on one VM.
 
@@ -78,16 +86,18 @@ def vm_action(shell: Shell, *, action: Action, vm_name: str, file: str | None, f
     """
     forced = "true" if force else None
     leaves = {"actionType": action.value, "vmName": vm_name, "force": forced}
-    act(shell, "VM Action", "vmAction", leaves, file)
+    outcome = Outcome(action.value, vm_name) if wait else None
+    act(shell, "VM Action", "vmAction", leaves, file, outcome=outcome)
 
 
 @click.command("recovery-vm-action")
 @click.argument("action", metavar="DO", type=Words(RecoveryAction))
 @_vm_name
 @_file
+@waited
 @answered
 def recovery_vm_action(
-    shell: Shell, *, action: RecoveryAction, vm_name: str, file: str | None
+    shell: Shell, *, action: RecoveryAction, vm_name: str, file: str | None, wait: bool
 ) -> None:
     """
     Recover a VM that waits for the operator.
@@ -95,7 +105,8 @@ def recovery_vm_action(
     FILE ("-": standard input) holds one XML element that is sent along.
     """
     leaves = {"actionType": action.value, "vmName": vm_name}
-    act(shell, "Recovery VM Action", "recoveryVmAction", leaves, file)
+    outcome = Outcome(action.value, vm_name) if wait else None
+    act(shell, "Recovery VM Action", "recoveryVmAction", leaves, file, outcome=outcome)
 
 
 @click.command("vm-backup-action")
@@ -161,16 +172,38 @@ def act(
     name: str,
     leaves: Mapping[str, str | None],
     file: str | None = None,
+    *,
+    outcome: Outcome | None = None,
 ) -> None:
-    """Send the RPC *name* with *leaves*, and what *file* holds, and print the answer."""
+    """
+    Send the RPC *name* with *leaves*, and what *file* holds, and print the answer.
+
+    With an *outcome* stay until that is decided, and show the events until then.
+    """
     further = None
     if file is not None:
         further, warnings = read_input(content_of(file))
         warn(*warnings)
     endpoint = shell.endpoint()
+    rpc = action_rpc(name, leaves, further)
+
+    def answer(reply: Reply) -> None:
+        shell.answer(title, reply, endpoint)
+
     with shell.session(endpoint) as session:
-        reply = session.request(action_rpc(name, leaves, further))
-    shell.answer(title, reply, endpoint)
+        if outcome is None:
+            answer(session.request(rpc))
+            return
+        with shell.session(endpoint) as listener:  # apart from requests, as ESC needs it
+            act_and_wait(
+                rpc,
+                outcome,
+                session=session,
+                listener=listener,
+                answer=answer,
+                seconds=shell.wait_seconds,
+                shown_as=shell.shown_as,
+            )
 
 
 COMMANDS = (

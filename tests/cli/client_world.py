@@ -25,7 +25,7 @@ class FakeServer:
     """
     Answers each operation with the next of its bodies; the last one stays.
 
-    What stands in *after_edit* is sent to every subscriber after an edit-config, what
+    What stands in *after_edit* is sent to every subscriber after an edit-config or an action, what
     stands in *after_subscription* to a new one. An edit answers HANG with silence; the
     notification HANG_UP closes the connection.
     """
@@ -123,7 +123,7 @@ class FakeServer:
         if name == "create-subscription":
             self._subscribers.append(process)
             self._tell([process], self.after_subscription)
-        if name == "edit-config":
+        if name in {"edit-config", "serviceAction", "vmAction", "recoveryVmAction"}:
             self._tell(self._subscribers, self.after_edit)
 
     def _tell(
