@@ -55,6 +55,12 @@ def life(vm: VmRecord) -> str:
             leaf("outcome", history.recovery_outcome),
         ),
         inner(
+            "last_update",
+            leaf("time", _moment(history.updated)),
+            leaf("type", history.update_type),
+            leaf("outcome", history.update_outcome),
+        ),
+        inner(
             "last_drift",
             leaf("time", _moment(history.drifted)),
             leaf("what", history.drift),

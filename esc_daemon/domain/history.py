@@ -15,7 +15,8 @@ class VmHistory:
 
     *recoveries* are when those that nobody asked for came to act, oldest first, an hour back at
     most. *drift* is what the VIM was last
-    seen to have done to it behind our back, at *drifted*.
+    seen to have done to it behind our back, at *drifted*. *update_type* is the vm_update_type of
+    the last VM_UPDATED that was told of it, at *updated*; *update_outcome* is how that went.
     """
 
     up_since: datetime | None = None
@@ -26,6 +27,9 @@ class VmHistory:
     recovery_outcome: str = ""
     drifted: datetime | None = None
     drift: str = ""
+    updated: datetime | None = None
+    update_type: str = ""
+    update_outcome: str = ""
 
 
 NO_HISTORY: Final = VmHistory()

@@ -58,7 +58,7 @@ def test_how_a_vm_is_watched_and_since_when_it_is_up(
     assert ("life/up_since" in found) is up
 
 
-def test_a_reboot_and_a_recovery_are_remembered_with_their_cause() -> None:
+def test_a_reboot_a_recovery_and_an_update_are_remembered() -> None:
     history = VmHistory(
         up_since=NOON,
         rebooted=NOON,
@@ -67,6 +67,9 @@ def test_a_reboot_and_a_recovery_are_remembered_with_their_cause() -> None:
         recovery_outcome="recovered",
         drifted=NOON,
         drift="its server was shut off in the VIM",
+        updated=NOON,
+        update_type="IMAGE_UPDATED",
+        update_outcome="updated",
     )
 
     assert said(replace(VM, history=history)) == {
@@ -76,6 +79,9 @@ def test_a_reboot_and_a_recovery_are_remembered_with_their_cause() -> None:
         "last_reboot/cause": "it was asked for",
         "last_recovery/ended": NOON.isoformat(),
         "last_recovery/outcome": "recovered",
+        "last_update/time": NOON.isoformat(),
+        "last_update/type": "IMAGE_UPDATED",
+        "last_update/outcome": "updated",
         "last_drift/time": NOON.isoformat(),
         "last_drift/what": "its server was shut off in the VIM",
     }

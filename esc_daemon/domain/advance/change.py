@@ -14,6 +14,7 @@ from esc_daemon.domain.advance.deploy import with_ports
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.changes import ChangeKind, replaced
+from esc_daemon.domain.history import VmHistory
 from esc_daemon.domain.intent import Interface, VmGroup
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
@@ -111,6 +112,7 @@ def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: 
         change=None,
         attempt=None,
         unsure_until=None,
+        history=noted(record, vm, now),
     )
     paused = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE
     if vm.change.resized and paused and vm.recovery is None:  # not one that the operator unwatched
@@ -126,6 +128,18 @@ def _booting(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
         return vm
     state = next_state(VM_LIFECYCLE, vm.state, VmMove.MONITOR_ON)
     return replace(vm, state=state, deadline=now + timedelta(seconds=group.bootup_time))
+
+
+def noted(
+    record: DeploymentRecord, vm: VmRecord, now: datetime, cause: str | None = None
+) -> VmHistory:
+    """Return the history of *vm* with the update that it is told of now; *cause*: it failed."""
+    return replace(
+        vm.history,
+        updated=now,
+        update_type=_update_type(record, vm),
+        update_outcome="updated" if cause is None else f"failed: {cause}",
+    )
 
 
 def _update_type(record: DeploymentRecord, vm: VmRecord) -> str:
@@ -155,7 +169,8 @@ def server_lost(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
 
 def _not_changed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
     """The VM goes on as it is; what was to be done is remembered."""
-    after = with_vm(record, replace(vm, attempt=None))
+    vm = replace(vm, attempt=None, history=noted(record, vm, now, cause))
+    after = with_vm(record, vm)
     if record.update is None or vm.id not in record.update.broken:
         after = updating.failed(after, causes.of_vm(vm, cause))
     told = tell_update.vm_updated(after, vm, _update_type(record, vm), cause)

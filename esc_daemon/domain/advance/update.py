@@ -351,11 +351,17 @@ def _changing(
     started = {
         vm.id: it for vm in after.vms.values() if (it := change.begun(vm, attempt)) is not vm
     }
-    after = replace(after, vms={**after.vms, **started})
-    told = tuple(
-        tell_update.vm_updated(after, vm, record.update.types[vm.group])
+    done = {
+        vm.id: replace(vm, history=change.noted(record, vm, now))
         for vm in after.vms.values()
-        if vm.group in record.update.types and vm.server and _is_as_wanted(vm)
+        if vm.group in record.update.types
+        and vm.server
+        and vm.id not in started
+        and _is_as_wanted(vm)
+    }
+    after = replace(after, vms={**after.vms, **started, **done})
+    told = tuple(
+        tell_update.vm_updated(after, vm, record.update.types[vm.group]) for vm in done.values()
     )
     making = begun(after, VmMove.RESOURCES_READY, now, policy)
     return settled(before, making, (*events, *told), now)
