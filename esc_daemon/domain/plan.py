@@ -221,6 +221,13 @@ def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
         yield permit, None
 
 
+def begun_permits(record: Record) -> list[Command]:
+    """Return those of its commands that say of its recoveries that they are under way."""
+    if not isinstance(record, DeploymentRecord):
+        return []
+    return [command for command, _ in _permits(record, heals=False) if command is not None]
+
+
 def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Due:
     """A switch that may still take effect is not overtaken by another one."""
     assert vm.attempt is not None

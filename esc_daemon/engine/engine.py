@@ -35,7 +35,7 @@ from esc_daemon.domain.leftovers import (
 )
 from esc_daemon.domain.neighbours import ready_already
 from esc_daemon.domain.operations import begun_by, operation_of
-from esc_daemon.domain.plan import plan
+from esc_daemon.domain.plan import begun_permits, plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import ConnectorRecord
 from esc_daemon.domain.requests import Action
@@ -193,6 +193,7 @@ class Engine:
             step = advance(box.key, box.record, Restarted(), self._now(), self._policy)
             if step.moved:
                 self.tell(box.key, Restarted())
+                self._performer.ensure(box.key, begun_permits(box.record))  # they count from now on
             else:
                 self._follow(box)
         self._drifts.start(self._task)

@@ -11,7 +11,7 @@ from engine_world import ShakyStore, WatchedVim, an_engine
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.events import EventType
 from esc_daemon.domain.guard import Why
-from esc_daemon.domain.ids import DeploymentName, RecordId, ServerKey, VmGroupName
+from esc_daemon.domain.ids import DeploymentName, Key, Kind, RecordId, ServerKey, VmGroupName
 from esc_daemon.domain.intent import (
     Collector,
     Condition,
@@ -55,7 +55,7 @@ MANY = 8
 HEALED = (EventType.VM_RECOVERY_INIT, EventType.VM_RECOVERY_COMPLETE)
 
 
-def deployment(vms: int, poll: int = POLL) -> Edit:
+def deployment(vms: int, poll: int = POLL, key: Key = DEPLOYMENT) -> Edit:
     group = VmGroup(
         name=VmGroupName("g"),
         image="i",
@@ -67,13 +67,8 @@ def deployment(vms: int, poll: int = POLL) -> Edit:
         scaling=Scaling(min_active=vms, max_active=vms),
         recovery=RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY),
     )
-    intent = Deployment(name=DeploymentName("d"), groups=(group,))
-    return Edit(
-        changes=(
-            Change(key=TENANT, intent=Tenant(name=T)),
-            Change(key=DEPLOYMENT, intent=intent),
-        )
-    )
+    intent = Deployment(name=DeploymentName(key.name), groups=(group,))
+    return Edit(changes=(Change(key=TENANT, intent=Tenant(name=T)), Change(key=key, intent=intent)))
 
 
 class Lab:
@@ -327,3 +322,27 @@ async def test_a_restart_holds_what_was_held():
         assert lab.held() == engine.guard.figures().held == MANY
         assert await lab.nothing_told()
         assert engine.guard.figures().holds == {"share": 1}
+
+
+async def test_a_restart_keeps_to_the_limits():
+    # given: one VM is rebooted, and one of another deployment waits for its turn
+    limited, other = policy(on=False, per_vim=1), Key(Kind.DEPLOYMENT, T, "e")
+    store, vim = ShakyStore(), WatchedVim()
+    async with an_engine(vim, store, limited, close=False) as engine:
+        await Lab(engine, vim).filled(1)
+        await engine.apply(deployment(1, key=other))
+        await asyncio.sleep(3 * POLL)
+        vim.gate.clear()
+        for key in (DEPLOYMENT, other):
+            (vm,) = engine.record(key).vms.values()
+            vim.cloud.silence(ServerKey(vm.id, vm.generation))
+        await asyncio.sleep(POLL + 5)
+        assert (engine.guard.figures().under_way, engine.guard.figures().waiting) == (1, 1)
+    # when
+    async with an_engine(vim, store, limited) as engine:
+        await engine.restore()
+        for _ in range(5):
+            await asyncio.sleep(0.1)
+            # then
+            assert (engine.guard.figures().under_way, engine.guard.figures().waiting) == (1, 1)
+        vim.gate.set()
