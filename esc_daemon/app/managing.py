@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from esc_daemon.app.measuring import measuring, sight
+from esc_daemon.app.measuring import hooks_of, measuring, sight
 from esc_daemon.app.simulator import simulator_page
 from esc_daemon.dayzero.base import DayZeroReader, FileServers
 from esc_daemon.dayzero.reader import day_zero_reader
@@ -104,6 +104,7 @@ async def engine_of(
         now=Clock(asyncio.get_running_loop()).now,
         monitor=partial(Monitor, measuring(vims, stack, settings)),
         day_zero=day_zero,
+        hooks=hooks_of(stack, settings),
         policy=policy_of(settings.vim, settings.scaling, settings.healing),
         reachable=sight(stack, settings.healing),
         last_event=await store.last_event(),

@@ -6,6 +6,7 @@ A new collector is named here.
 """
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.vims import Vims
@@ -18,6 +19,7 @@ from esc_daemon.monitor.collectors.script import Scripts
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.snmp import Snmp
 from esc_daemon.monitor.collectors.vim import VimMetrics
+from esc_daemon.monitor.hooks import Hooks
 from esc_daemon.monitor.measured import Measured
 from esc_daemon.monitor.sight import CheckAddresses
 from esc_daemon.settings import HealingSettings, Settings
@@ -79,9 +81,24 @@ def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCo
     }
 
 
-def _scripts(settings: Settings) -> Scripts:
-    return Scripts(
-        [settings.data_dir / each for each in settings.monitor.script_directories],
+def hooks_of(stack: AsyncExitStack, settings: Settings) -> Hooks:
+    """Return what runs the scripts of hooks, bound as those of KPIs are; *stack* lets go of it."""
+    hooks = Hooks(
+        _directories(settings),
         workers=settings.monitor.script_workers,
         memory_bytes=settings.monitor.script_memory_bytes,
     )
+    stack.push_async_callback(hooks.close)
+    return hooks
+
+
+def _scripts(settings: Settings) -> Scripts:
+    return Scripts(
+        _directories(settings),
+        workers=settings.monitor.script_workers,
+        memory_bytes=settings.monitor.script_memory_bytes,
+    )
+
+
+def _directories(settings: Settings) -> list[Path]:
+    return [settings.data_dir / each for each in settings.monitor.script_directories]

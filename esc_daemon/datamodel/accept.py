@@ -13,6 +13,7 @@ from lxml import etree
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
+from esc_daemon.domain import hooks
 from esc_daemon.domain.actions import unknown_actions
 from esc_daemon.domain.day_zero import source_of
 from esc_daemon.domain.errors import excerpt
@@ -79,7 +80,7 @@ def check(deployment: Deployment, element: etree._Element) -> None:
     Raises:
         Objection: As `check_network`; more VMs than a deployment may have, a threshold that is no
             number, a pool whose mask has holes, a day-0 source that is neither a path nor a URI,
-            or groups that wait for each other.
+            a hook whose script could never run, or groups that wait for each other.
 
     """
     most = sum(
@@ -96,6 +97,7 @@ def check(deployment: Deployment, element: etree._Element) -> None:
         _check_thresholds(group, at)
         _check_pools(at)
         _check_sources(at)
+        _check_hooks(group, at)
     _check_startup(deployment, element)
 
 
@@ -135,12 +137,24 @@ def _check_sources(element: etree._Element) -> None:
             raise Objection(source, str(error)) from None
 
 
+def _check_hooks(group: VmGroup, element: etree._Element) -> None:
+    for hook in group.hooks:
+        if wrong := hooks.wrong_with(hook):
+            at = next(
+                each
+                for each in element.findall(steps("policies/policy/actions/action"))
+                if text_at(each, "name") == hook.action
+            )
+            raise Objection(_child(at, "properties"), f"{hook.action} of {hook.condition}: {wrong}")
+
+
 def warnings_of(deployment: Deployment) -> Iterator[str]:
     """Yield what is taken with a shake of the head (ruling 10)."""
     fixed_in: dict[str, set[str]] = {}
     for group in deployment.groups:
         yield from _short_variables(group)
         yield from _without_effect(group)
+        yield from _hooks_without_effect(group)
         yield from _not_beside_their_gateway(group)
         fixed = [
             (interface.network, address.ip_address)
@@ -170,6 +184,14 @@ def _without_effect(group: VmGroup) -> Iterator[str]:
         named = excerpt("; ".join(found[:_NAMED]), _LONGEST_LIST)
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         yield f"vm_group {group.name}: rules with actions that have no effect: {named}{more}"
+
+
+def _hooks_without_effect(group: VmGroup) -> Iterator[str]:
+    found = list(hooks.unheeded(group))
+    if found:
+        named = excerpt("; ".join(found[:_NAMED]), _LONGEST_LIST)
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        yield f"vm_group {group.name}: policies with actions that have no effect: {named}{more}"
 
 
 def _not_beside_their_gateway(group: VmGroup) -> Iterator[str]:

@@ -40,6 +40,7 @@ from esc_daemon.domain.intent import (
     Deployment,
     FileServer,
     Flavor,
+    Hook,
     Image,
     Intent,
     Kpi,
@@ -62,20 +63,35 @@ from esc_daemon.domain.intent import (
 from esc_daemon.domain.secrets import FILE_SERVER_PASSWORD
 
 _DAY_ZERO_FILE: Final = "config_data/configuration"
+HOOK_LEAVES: Final = tuple(
+    f"policies/policy/{leaf}"
+    for leaf in (
+        "name",
+        "conditions/condition/name",
+        *(f"actions/action/{each}" for each in ("name", "type")),
+        *(f"actions/action/properties/property/{each}" for each in ("name", "value")),
+    )
+)
+"""What the hooks of a group are made of."""
 _SECONDS: Final = {"seconds": 1, "minutes": 60}
 
 
 def _pairs(path: str, name: str = "name", value: str = "value") -> Made:
     """Return a field of (name, value), such as the properties of an image."""
-    entries = steps(path)
 
     def make(element: etree._Element) -> object:
-        return tuple(
-            (text_at(entry, name) or "", text_at(entry, value) or "")
-            for entry in element.findall(entries)
-        )
+        return _read_pairs(element, path, name, value)
 
     return Made((f"{path}/{name}", f"{path}/{value}"), make)
+
+
+def _read_pairs(
+    element: etree._Element, path: str, name: str = "name", value: str = "value"
+) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (text_at(entry, name) or "", text_at(entry, value) or "")
+        for entry in element.findall(steps(path))
+    )
 
 
 def _poll_seconds(collector: etree._Element) -> object:
@@ -118,6 +134,21 @@ def _day_zero(group: etree._Element) -> object:
     """Return the files whose text we can get: one from elsewhere must not reach a VM empty."""
     files = map(_DAY_ZERO.read, group.findall(steps(_DAY_ZERO_FILE)))
     return tuple(file for file in files if (file.data, file.file, file.remote) != (None,) * 3)
+
+
+def _hooks(group: etree._Element) -> object:
+    """Return each action of each policy, once for each of the policy's stages."""
+    return tuple(
+        Hook(
+            condition=text_at(condition, "name") or "",
+            action=text_at(action, "name") or "",
+            type=text_at(action, "type") or "",
+            properties=_read_pairs(action, "properties/property"),
+        )
+        for policy in group.findall(steps("policies/policy"))
+        for condition in policy.findall(steps("conditions/condition"))
+        for action in policy.findall(steps("actions/action"))
+    )
 
 
 def _network_of(subnet: etree._Element) -> object:
@@ -277,6 +308,8 @@ _GROUP: Final = Shape(
         "scaling": One("scaling", _SCALING),
         "recovery": One("recovery_policy", _RECOVERY),
         "day_zero": Made(tuple(Many((_DAY_ZERO_FILE,), _DAY_ZERO).leaves()), _day_zero),
+        "software_version": Leaf("software_version"),
+        "hooks": Made(HOOK_LEAVES, _hooks),
     },
 )
 _DEPENDENCY: Final = Shape(

@@ -28,7 +28,6 @@ class Waits(StrEnum):
     FILES = "copies of fetched files that the manager keeps; they are fetched anew each time"
     SECRETS = "encrypted data: a key of the manager that clients encrypt for"
     VOLUMES = "volumes as resources, attached to VMs"
-    UPDATE = "update of a running deployment: hooks of a changed software version"
     STANDBY = "standby VMs"
     LICENCES = "a pool of licences, drawn from as addresses are"
     SHARED_ADDRESS = "one address that moves between the VMs of a group: no VIM makes one by itself"
@@ -92,7 +91,7 @@ _VOLUME: Final = ("name", "size", "sizeunit", "bus", "type", "image")
 _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
     Waits.CLIENT: _extensions(),
     Waits.PLACEMENT: _below("placement", "type", "enforcement", "host", "zone"),
-    Waits.POLICIES: _policies(""),
+    Waits.POLICIES: _file_locators("policies/policy/actions/action/"),
     Waits.FILES: _copies("config_data/configuration/"),
     Waits.SECRETS: ("config_data/configuration/encrypted_data",),
     Waits.VOLUMES: _below(
@@ -100,7 +99,6 @@ _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
         *_VOLUME,
         *("volid", "boot_index", "format", "device_type", "storage_location"),
     ),
-    Waits.UPDATE: ("software_version",),
     Waits.STANDBY: _below("scaling", "min_standby", "max_standby", "standby_ratio"),
     Waits.LICENCES: _below(
         "scaling/static_license_pool/license",

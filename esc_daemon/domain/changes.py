@@ -37,6 +37,8 @@ class ChangeKind(StrEnum):
     KPIS = "KPIs, monitoring switched on or off"
     RULES = "rules of KPIs"
     RECOVERY = "recovery_policy"
+    SOFTWARE_VERSION = "software_version"
+    HOOKS = "policies on life cycle stages"
     DAY_ZERO = "day-0 files and their variables"
     SCALING = "min_active, max_active, elastic"
     POOLS = "static pools of addresses and MAC addresses"
@@ -111,6 +113,13 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         update_type="RECOVERY_POLICY_UPDATED",
     ),
     _K.DAY_ZERO: Rule(how=How.REDEPLOY, does="no guest is touched", update_type="DAY0_UPDATED"),
+    _K.SOFTWARE_VERSION: Rule(
+        how=How.AT_ONCE,
+        does="the scripts of VM_SOFTWARE_VERSION_UPDATED run for each of its VMs, and guests get"
+        " their bootup_time anew; VM_UPDATED FAILURE where one of them fails",
+        update_type="SOFTWARE_VERSION_UPDATED",
+    ),
+    _K.HOOKS: Rule(how=How.LATER, does="the next stage of that name runs what it says"),
     _K.SCALING: Rule(
         how=How.AT_ONCE,
         does="a group with fewer VMs than min_active gets more; of one with more than max_active"
@@ -170,6 +179,8 @@ _OF_GROUP: Final[Mapping[str, tuple[ChangeKind, str]]] = {
     "rules": (_K.RULES, "rules"),
     "recovery": (_K.RECOVERY, "recovery_policy"),
     "day_zero": (_K.DAY_ZERO, "config_data"),
+    "software_version": (_K.SOFTWARE_VERSION, "software_version"),
+    "hooks": (_K.HOOKS, "policies"),
 }
 """Fields of a group that are compared as a whole: the kind of the change, the node."""
 

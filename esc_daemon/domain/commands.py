@@ -14,7 +14,7 @@ from enum import StrEnum
 from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import EditId, Key, PortKey, RecordId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
-from esc_daemon.domain.specs import Power, ResourceHandle, ServerSpec
+from esc_daemon.domain.specs import HookScript, Power, ResourceHandle, ServerSpec
 
 
 class Until(StrEnum):
@@ -188,7 +188,7 @@ class UpdateServer:
 
     Answered by ServerUpdated, ServerGone with *looked*, or CallFailed. *removed* are ports with
     their ids in the VIM, where these are known. Of *spec* the ports and, if *resized*, the flavor
-    count.
+    count. *scripts* run last; if nobody hears of their end, they run again.
     """
 
     vim: VimId
@@ -196,6 +196,7 @@ class UpdateServer:
     spec: ServerSpec = field(compare=False, repr=False)
     removed: tuple[tuple[PortKey, str | None], ...] = ()
     resized: bool = False
+    scripts: tuple[HookScript, ...] = ()
 
     @property
     def name(self) -> str:

@@ -263,6 +263,20 @@ class DayZero:
     variables: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Hook:
+    """
+    One *action* of a policy at one of its stages, the *condition* (`domain.hooks`).
+
+    *type* is SCRIPT for a script on the manager. Its properties are shown to all readers.
+    """
+
+    condition: str
+    action: str
+    type: str = ""
+    properties: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VmGroup:
@@ -282,6 +296,8 @@ class VmGroup:
     scaling: Scaling = Scaling()
     recovery: RecoveryPolicy = RecoveryPolicy()
     day_zero: tuple[DayZero, ...] = ()
+    software_version: str | None = None
+    hooks: tuple[Hook, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

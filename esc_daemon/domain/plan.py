@@ -30,6 +30,7 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.guard import window
+from esc_daemon.domain.hooks import Stage, scripts_at
 from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network, VmGroup
 from esc_daemon.domain.interruption import Request, takes, watched
@@ -248,6 +249,9 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
         spec=server_spec(record, vm),
         removed=_removed(vm),
         resized=vm.change.resized,
+        scripts=scripts_at(record, vm, Stage.SOFTWARE_VERSION_UPDATED)
+        if vm.change.upgraded
+        else (),
     )
     return _when(vm.attempt, command, now)
 

@@ -180,11 +180,13 @@ class VmChange:
     """
     What an update has yet to do to a VM in the VIM; under way while the VM has an attempt.
 
-    *removed* are interfaces whose ports go, *resized*: the server gets another flavor.
+    *removed* are interfaces whose ports go, *resized*: the server gets another flavor, *upgraded*:
+    the hooks of a changed software_version are to run.
     """
 
     removed: tuple[InterfaceRecord, ...] = ()
     resized: bool = False
+    upgraded: bool = False
 
 
 @quick

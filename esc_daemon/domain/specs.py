@@ -187,3 +187,19 @@ class VimCheck:
 
     status: VimStatus
     detail: str = ""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class HookScript:
+    """
+    A script that runs for a VM: *words* are its arguments, *seconds* what it may take.
+
+    *stage* and *action* are for people. No text holds a word that is one of *secrets*.
+    """
+
+    stage: str
+    action: str
+    path: str
+    seconds: int
+    words: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)

@@ -3,6 +3,7 @@
 from esc_daemon.domain.causes import vm_and
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event, EventType
+from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, VmRecord
 from esc_daemon.domain.tell import of_service, of_vm, status_of
 
@@ -22,6 +23,14 @@ def vm_updated(
         text = f"VM update failed. vm: VM ID: {vm_and(vm, cause)}"
     event = of_vm(record, vm, EventType.VM_UPDATED, text, error=cause, interfaces=True)
     return replace(event, vm_update_type=update_type or None)
+
+
+def vm_software_updated(record: DeploymentRecord, vm: VmRecord) -> Event:
+    """Return VM_SOFTWARE_VERSION_UPDATED: the hooks of the new software_version have run."""
+    version = group_of(record, vm).software_version
+    what = f"software version [{version}]" if version else "no software version"
+    text = f"VM software has been updated successfully. vm: VM ID: [{vm.name}], {what}"
+    return of_vm(record, vm, EventType.VM_SOFTWARE_VERSION_UPDATED, text)
 
 
 def service_updated(record: DeploymentRecord, error: str | None = None) -> Event:

@@ -30,7 +30,15 @@ from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Kind, PortKey, ServerKey
 from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.placing import lives_in
-from esc_daemon.domain.specs import Port, Power, ResourceHandle, Server, ServerFile, ServerStatus
+from esc_daemon.domain.specs import (
+    HookScript,
+    Port,
+    Power,
+    ResourceHandle,
+    Server,
+    ServerFile,
+    ServerStatus,
+)
 from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
@@ -40,6 +48,7 @@ from esc_daemon.domain.triggers import (
     ServerUpdated,
     Trigger,
 )
+from esc_daemon.monitor.hooks import HookRunner
 from esc_daemon.vim.base import VimDriver, VimNotSupported, VimRefused, VimUnknown
 
 log = structlog.get_logger()
@@ -54,7 +63,12 @@ Asking: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
 
 
 async def perform(
-    driver: VimDriver, call: VimCall, asking: Asking, day_zero: DayZeroReader
+    driver: VimDriver,
+    call: VimCall,
+    asking: Asking,
+    day_zero: DayZeroReader,
+    *,
+    hooks: HookRunner,
 ) -> Trigger:
     """
     Carry out *call*; between two verbs, and between two looks, others have their turn.
@@ -62,6 +76,7 @@ async def perform(
     Raises:
         VimError: As the driver says.
         DayZeroError: As the reader says; no server was asked for.
+        HookFailed: As the runner says; all else was done.
         TimeoutError: The VIM did not answer in time.
 
     """
@@ -80,7 +95,7 @@ async def perform(
         case SwitchServer():
             return await _switch_server(driver, call, asking)
         case UpdateServer():
-            return await _update_server(driver, call, asking)
+            return await _update_server(driver, call, asking, hooks)
         case EnsureResource():
             async with asking(f"ensure_{call.key.kind}"):
                 return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
@@ -171,7 +186,9 @@ async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) 
         pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 
 
-async def _update_server(driver: VimDriver, call: UpdateServer, asking: Asking) -> Trigger:
+async def _update_server(
+    driver: VimDriver, call: UpdateServer, asking: Asking, hooks: HookRunner
+) -> Trigger:
     await _without(driver, call.key, call.removed, asking)
     for spec in call.spec.ports:
         async with asking("ensure_port"):
@@ -185,7 +202,21 @@ async def _update_server(driver: VimDriver, call: UpdateServer, asking: Asking) 
         server = await driver.find_server(call.key)
     if server is None:
         return ServerGone(key=call.key, looked=True)
-    return ServerUpdated(server=_seen(server, call.key).server)
+    updated = ServerUpdated(server=_seen(server, call.key).server)
+    await run_scripts(call.scripts, hooks)
+    return updated
+
+
+async def run_scripts(scripts: Iterable[HookScript], hooks: HookRunner) -> None:
+    """
+    Run *scripts* one after the other, as the steps of an update come by their stage.
+
+    Raises:
+        HookFailed: The first that failed; those after it were not run.
+
+    """
+    for script in scripts:
+        await hooks.run(script)
 
 
 async def _without(

@@ -26,13 +26,7 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.decompose import decompose_edit, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId
-from esc_daemon.domain.leftovers import (
-    LeftoverAction,
-    LeftoverRef,
-    departed,
-    none_fits,
-    trigger_of,
-)
+from esc_daemon.domain.leftovers import LeftoverAction, LeftoverRef, departed, none_fits, trigger_of
 from esc_daemon.domain.neighbours import ready_already
 from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import begun_permits, plan
@@ -65,6 +59,7 @@ from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.turns import MailboxTurn, in_order
 from esc_daemon.engine.vims import Vims
 from esc_daemon.histogram import Histogram
+from esc_daemon.monitor.hooks import NO_HOOKS, HookRunner
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
 from esc_daemon.store.base import LoggedEvent, Store, StoreError
 
@@ -89,6 +84,7 @@ class Engine:
         now: Callable[[], datetime],
         monitor: Callable[[OnCrossing], Monitor],
         day_zero: DayZeroReader,
+        hooks: HookRunner = NO_HOOKS,
         policy: Policy = DEFAULT_POLICY,
         reachable: Reachable | None = None,
         new_id: Callable[[], RecordId] = lambda: RecordId(str(uuid4())),
@@ -120,6 +116,7 @@ class Engine:
             neighbours=self._neighbours,
             guard=self.guard,
             day_zero=day_zero,
+            hooks=hooks,
             tell=self.tell,
         )
         self._timers = Timers(asyncio.get_running_loop(), now, self._wake)

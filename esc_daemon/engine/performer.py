@@ -53,6 +53,7 @@ from esc_daemon.engine.calls import perform
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.hooks import HookFailed, HookRunner
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
 from esc_daemon.vim.base import OPERATION, VimError, VimRefused, VimUnreachable
 
@@ -83,6 +84,7 @@ class Performer:
         neighbours: Neighbours,
         guard: Guard,
         day_zero: DayZeroReader,
+        hooks: HookRunner,
         tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._vims = vims
@@ -90,6 +92,7 @@ class Performer:
         self._neighbours = neighbours
         self._guard = guard
         self._day_zero = day_zero
+        self._hooks = hooks
         self._tell = tell
         self._running: dict[Key, dict[str, _Running]] = {}
         self._watched: dict[VmId, Key] = {}
@@ -234,7 +237,9 @@ class Performer:
         try:
             with self._vims.using(call.vim) as connection:
                 driver, asking = connection.driver, connection.asking
-                return await perform(driver, call, asking, self._day_zero)
+                return await perform(driver, call, asking, self._day_zero, hooks=self._hooks)
+        except HookFailed as error:
+            return _told(call, _failure(call, str(error), final=True))
         except DayZeroError as error:
             final = isinstance(error, DayZeroRefused)
             return _told(call, _failure(call, str(error), final=final, reached=False))

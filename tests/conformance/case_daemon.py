@@ -29,6 +29,7 @@ from esc_daemon.monitor.base import select
 from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.vim import VimMetrics
+from esc_daemon.monitor.hooks import HookRunner
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
@@ -178,7 +179,7 @@ class Daemon:
 
 @asynccontextmanager
 async def a_daemon(
-    schema: Schema, simulator: dict[str, Any], day_zero: DayZeroReader
+    schema: Schema, simulator: dict[str, Any], day_zero: DayZeroReader, hooks: HookRunner
 ) -> AsyncIterator[Daemon]:
     """Run a daemon, from its first start, on a cloud with the *settings* of *simulator*."""
     loop = asyncio.get_running_loop()
@@ -204,6 +205,7 @@ async def a_daemon(
             crossed,
         ),
         day_zero=day_zero,
+        hooks=hooks,
         policy=Policy(
             settle=timedelta(seconds=10),
             drift_pause=timedelta(seconds=simulator.get("drift_seconds", 0)),

@@ -11,6 +11,7 @@ from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.xml import BASE_NS, serialise
 from tests.dayzero.shelf import Shelf
+from tests.told_hooks import ToldHooks
 
 OK = f'<rpc-reply xmlns="{BASE_NS}" message-id="1">\n  <ok/>\n</rpc-reply>\n'
 OF_THIS_MACHINE = ("status", "stats")
@@ -24,13 +25,14 @@ class Played:
         self.schema = schema
         self.steps = list(steps(folder))
         self.shelf = Shelf()
+        self.hooks = ToldHooks()
         self.out: list[tuple[Path, str]] = []
         self._placeholders = Placeholders()
         self._read = 0
         self._from_the_start: list[bytes] = []
 
     async def play(self) -> None:
-        async with a_daemon(self.schema, self.steps[0].simulator, self.shelf) as daemon:
+        async with a_daemon(self.schema, self.steps[0].simulator, self.shelf, self.hooks) as daemon:
             config, opdata = await self._config(daemon), await self._opdata(daemon)
             self._from_the_start = [serialise(part) for part in (*config, *opdata)]
             for step in self.steps:
@@ -40,6 +42,7 @@ class Played:
     async def _step(self, daemon: Daemon, step: Step) -> None:
         play_rules(daemon.cloud, step.simulator)
         self.shelf.files.update(step.simulator.get("day0", {}))
+        self.hooks.statuses.update(step.simulator.get("scripts", {}))
         await daemon.passed(step.wait)
         if step.request is not None:
             rpc = enveloped(etree.parse(step.request).getroot())

@@ -7,6 +7,7 @@ from esc_daemon.domain.commands import SwitchServer, UpdateServer
 from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.specs import (
     Address,
+    HookScript,
     Port,
     PortSpec,
     Power,
@@ -53,6 +54,8 @@ class FakeVim:
     """The interfaces that have ports, whatever these are plugged into."""
     port_ids: dict[PortKey, str] = field(default_factory=dict)
     no_resize: bool = False
+    bad_scripts: set[str] = field(default_factory=set)
+    ran: list[HookScript] = field(default_factory=list)
     resources: dict[str, Key] = field(default_factory=dict)
     made: int = 0
 
@@ -125,6 +128,10 @@ class FakeVim:
         updated = self.update_server(key, command.spec, command.removed, resized=command.resized)
         if updated is None:
             return ServerGone(key=key, looked=True)
+        for script in command.scripts:
+            if script.path in self.bad_scripts:
+                return CallFailed(subject=key, removal=False, error="it failed", final=True)
+            self.ran.append(script)
         return ServerUpdated(server=seen(updated).server)
 
     def create_resource(self, key: Key) -> str:

@@ -50,7 +50,11 @@ _SWITCHED: Final = {
     _well(E.VM_REBOOTED): At.UP,
     _badly(E.VM_REBOOTED): At.BROKEN,
 }
-_UPDATED: Final = {_well(E.VM_UPDATED): At.UP, _badly(E.VM_UPDATED): At.UP}
+_UPDATED: Final = {
+    _well(E.VM_UPDATED): At.UP,
+    _badly(E.VM_UPDATED): At.UP,
+    _well(E.VM_SOFTWARE_VERSION_UPDATED): At.UP,
+}
 """It may boot anew, or begin to be watched."""
 _LIVES: Final = {_well(E.VM_ALIVE): At.ALIVE}
 _MONITORED: Final = {_well(E.VM_MONITOR_SET): At.ALIVE, _well(E.VM_MONITOR_UNSET): At.UP}

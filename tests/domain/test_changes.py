@@ -12,6 +12,7 @@ from esc_daemon.domain.intent import (
     DayZero,
     Deployment,
     FixedAddress,
+    Hook,
     Interface,
     Locator,
     Network,
@@ -38,6 +39,8 @@ GROUP = {
     "scaling": Scaling(min_active=2, max_active=2),
     "recovery": RecoveryPolicy(max_retries=7),
     "day_zero": (DayZero(dst="a.txt", data="a"),),
+    "software_version": "2",
+    "hooks": (Hook(condition="LCS::PRE_DEPLOY", action="say"),),
 }
 SCALING = {
     "min_active": 0,

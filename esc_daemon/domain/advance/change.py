@@ -15,6 +15,7 @@ from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.changes import ChangeKind, replaced
 from esc_daemon.domain.history import VmHistory
+from esc_daemon.domain.hooks import Stage, has_scripts
 from esc_daemon.domain.intent import Interface, VmGroup
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
@@ -58,13 +59,20 @@ def reshaped(
     """
     moved = any(kind in kinds for kind in PORTS)
     resized = ChangeKind.FLAVOR in kinds
-    if not (moved or resized):
+    upgraded = ChangeKind.SOFTWARE_VERSION in kinds and has_scripts(
+        new, Stage.SOFTWARE_VERSION_UPDATED
+    )
+    if not (moved or resized or upgraded):
         return vm
     before = vm.change or VmChange()
     interfaces, removed = _rewired(vm, old, new, pools) if moved else (vm.interfaces, ())
     if vm.state is VmState.UNDEF:  # nothing was ever asked of the VIM for it
         return replace(vm, interfaces=interfaces)
-    change = VmChange(removed=(*before.removed, *removed), resized=before.resized or resized)
+    change = VmChange(
+        removed=(*before.removed, *removed),
+        resized=before.resized or resized,
+        upgraded=before.upgraded or upgraded,
+    )
     return replace(vm, interfaces=interfaces, change=change)
 
 
@@ -100,7 +108,7 @@ def begun(vm: VmRecord, attempt: Attempt) -> VmRecord:
 
 
 def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: datetime) -> Step:
-    """The VIM has done it; a guest that was resized boots, and has yet to live."""
+    """All is done; a guest that was resized, or got other software, boots, and has yet to live."""
     if not updating.is_changing(vm):
         return unmoved(record)
     assert vm.change is not None
@@ -115,11 +123,14 @@ def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: 
         history=noted(record, vm, now),
     )
     paused = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE
-    if vm.change.resized and paused and vm.recovery is None:  # not one that the operator unwatched
+    restarts = vm.change.resized or vm.change.upgraded
+    if restarts and paused and vm.recovery is None:  # not one that the operator unwatched
         done = _booting(record, done, now)
     after = given_back(with_vm(record, done), vm.change.removed)
-    told = tell_update.vm_updated(after, done, _update_type(record, vm))
-    return settled(record, after, (told,), now)
+    told = [tell_update.vm_updated(after, done, _update_type(record, vm))]
+    if vm.change.upgraded:
+        told.insert(0, tell_update.vm_software_updated(after, done))
+    return settled(record, after, tuple(told), now)
 
 
 def _booting(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:

@@ -59,7 +59,7 @@ class Scripts:
         ended = await self._programs.run(
             lambda: [str(allowed(given, directories)), *words], question.seconds
         )
-        told = _told(ended, [properties.get(name, "") for name in question.hidden])
+        told = how_it_ended(ended, [properties.get(name, "") for name in question.hidden])
         self._tell(question, given, told, complains=bool(ended.err.strip()))
         if ended.status is None:
             return Sample(value=None, detail=told)
@@ -148,7 +148,7 @@ def _trusted(found: os.stat_result) -> bool:
     return found.st_uid in {0, os.geteuid()}
 
 
-def _told(ended: Ended, secrets: Sequence[str]) -> str:
+def how_it_ended(ended: Ended, secrets: Sequence[str]) -> str:
     """Return how it ended and the first line of what it complained of, without secrets."""
     how = f"ended by {ended.signal}" if ended.status is None else f"exit status {ended.status}"
     text = ended.err.decode(errors="replace")

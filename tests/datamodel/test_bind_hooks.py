@@ -1,0 +1,57 @@
+"""Hooks of a vm_group: bound, refused where they could never run, named where they do nothing."""
+
+from documents import GROUP, config, service
+from test_bind import last, refusal
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.domain.intent import Deployment, Hook
+
+
+def with_a_hook(*properties: tuple[str, str], stage: str = "VM_SOFTWARE_VERSION_UPDATED") -> str:
+    pairs = "".join(
+        f"<property><name>{name}</name><value>{value}</value></property>"
+        for name, value in properties
+    )
+    policy = (
+        "<software_version>1.0</software_version><policies><policy><name>p</name><conditions>"
+        f"<condition><name>LCS::DEPLOY_UPDATE::{stage}</name></condition></conditions><actions>"
+        f"<action><name>up</name><type>SCRIPT</type><properties>{pairs}</properties></action>"
+        "</actions></policy></policies></vm_group>"
+    )
+    return service(GROUP.replace("</vm_group>", policy))
+
+
+def test_the_hooks_of_a_group_are_bound(datastore: Datastore) -> None:
+    given = ("script_filename", "/opt/up.sh"), ("vm_name", "")
+    bound = last(datastore.edit(config(with_a_hook(*given))))
+
+    assert isinstance(bound, Deployment)
+    (group,) = bound.groups
+    assert group.software_version == "1.0"
+    assert group.hooks == (
+        Hook(
+            condition="LCS::DEPLOY_UPDATE::VM_SOFTWARE_VERSION_UPDATED",
+            action="up",
+            type="SCRIPT",
+            properties=given,
+        ),
+    )
+
+
+def test_a_hook_whose_script_could_never_run_is_refused_with_its_place(
+    datastore: Datastore,
+) -> None:
+    error = refusal(datastore, with_a_hook(("script_filename", "up.sh")))
+
+    assert "script_filename should be the absolute path of a script" in error.message
+    assert error.path is not None
+    assert error.path.endswith(
+        "/esc:policy[esc:name='p']/esc:actions/esc:action[esc:name='up']/esc:properties"
+    )
+
+
+def test_a_hook_of_another_stage_is_taken_with_a_warning(datastore: Datastore) -> None:
+    pending = datastore.edit(config(with_a_hook(stage="VM_VOLUME_ATTACHED")))
+
+    (warning,) = [each for each in pending.warnings if "policies with actions" in each]
+    assert "up at LCS::DEPLOY_UPDATE::VM_VOLUME_ATTACHED" in warning
