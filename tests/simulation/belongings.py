@@ -27,6 +27,8 @@ def wrong(
         yield f"doubled: {doubled}"
     if hurried := clouds.hurried():
         yield f"asked without a pause: {hurried[:3]}"
+    if overtaken := clouds.overtaken():
+        yield f"overtaken: {overtaken[:3]}"
     there = [(vim, server.key) for vim, server in clouds.rows(ServerRow)]
     if len(set(there)) != len(there):
         yield "two servers with one key"

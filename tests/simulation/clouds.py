@@ -123,6 +123,10 @@ class Clouds:
         """Return the calls that were made again and again without a pause."""
         return [each for vim in self.vims.values() for each in vim.hurried]
 
+    def overtaken(self) -> list[str]:
+        """Return the switches that were asked for while another one was still on its way."""
+        return [each for vim in self.vims.values() for each in vim.overtaken]
+
     def made(self) -> dict[VmId, float]:
         """Return when (loop time) each VM got its server."""
         return {vm: at for vim in self.vims.values() for vm, at in vim.made.items()}

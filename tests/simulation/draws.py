@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
-from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.policy import GuardPolicy, Policy
 from esc_daemon.vim.simulator.faults import MAKERS, Fault, Rule, Verb
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.simulation.network import CALM, Weather
@@ -35,6 +35,17 @@ def any_policy(policy: Policy, random: Random) -> Policy:
         longest_pause=timedelta(seconds=random.choice([20, 5])),
         removal_tries=random.choice([6, 2, 1]),
         leftover_pause=timedelta(seconds=random.choice([60, 15])),
+    )
+
+
+def any_guard(random: Random) -> GuardPolicy:
+    """Return a guard that may hold a few, or let few be recovered at a time, and not for long."""
+    return GuardPolicy(
+        share=random.choice([0.5, 0.3]),
+        least=random.choice([5, 2]),
+        longest=timedelta(seconds=random.choice([60, 300])),
+        per_host=random.choice([10, 1]),
+        per_vim=random.choice([100, 2]),
     )
 
 

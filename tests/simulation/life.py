@@ -24,15 +24,15 @@ from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.editing import edit_of as paper_edit
 from esc_daemon.store.base import Entry as StoredEntry
 from esc_daemon.store.base import StoreError
-from tests.access_control import open_to_all
 from tests.connectors import vims_of
 from tests.simulation.day_zero import LossyShelf
 from tests.simulation.disk import FlakyStore
 from tests.simulation.homes import FIRST
 from tests.simulation.loop import INCARNATION, Incarnation
-from tests.simulation.papers import config_of, intents_in, new_datastore, schema
+from tests.simulation.papers import config_of, intents_in, new_datastore
 from tests.simulation.probes import Probes
-from tests.simulation.trials import REFUSED, USER, request_of
+from tests.simulation.rights import USER, access
+from tests.simulation.trials import REFUSED, request_of
 from tests.simulation.wishes import edit_of, text_of
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class Life:
             monitor=lambda crossed: Monitor(probes.select, probes.hears(crossed)),
             day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
             policy=world.policy,
+            reachable=world.outage.sees if world.outage else None,
             new_id=world.new_id,
             last_event=await self.store.last_event(),
         )
@@ -123,9 +124,7 @@ class Life:
             return replace(paper_edit(pending, lambda: _commit(datastore, pending)), told=False)
 
         await engine.restore(first)
-        self.configuration = Configuration(
-            datastore=datastore, engine=engine, access=open_to_all(schema())
-        )
+        self.configuration = Configuration(datastore=datastore, engine=engine, access=access())
         await self.configuration.take_back(await store.undo())
 
     async def said(self) -> Mapping[Key, Any]:
@@ -147,13 +146,17 @@ class Life:
     async def edit(self, edit: Mapping[Key, Any]) -> bool:
         """Send an edit-config; tell whether it was taken."""
         assert self.engine is not None
+        rights = self.world.rights
+        user = rights.any_user() if self.configuration is not None else USER
         try:
             if self.configuration is not None:
-                await self.configuration.edit_config(request_of(edit), USER)
+                await self.configuration.edit_config(request_of(edit), user)
             else:
                 await self.engine.apply(edit_of(edit))
-        except (Refused, StoreError, *REFUSED):
+        except (Refused, StoreError, *REFUSED) as error:
+            rights.refused(user, edit, error)
             return False
+        rights.taken(user, edit)
         return True
 
     async def _hear(self) -> None:

@@ -60,7 +60,7 @@ def _healed(group: VmGroup, random: Random) -> VmGroup:
 
 def _scaled(group: VmGroup, random: Random) -> VmGroup:
     """Return *group* that gets one VM more or less by its load."""
-    if group.bootup_time == -1 or random.random() < 0.6:
+    if group.bootup_time == -1 or random.random() < 0.4:
         return group
     loads = [_load(Condition.GT, "80", random), _load(Condition.LT, "20", random)]
     actions = ("servicescaleup.sh", "esc_vm_scale_in_notification")
@@ -87,9 +87,9 @@ def _load(condition: Condition, threshold: str, random: Random) -> Kpi:
     )
 
 
-def any_load(random: Random) -> tuple[LoadRule, ...]:
-    """Return what loads the servers: all or some of them, much or little, or not at all."""
-    value = random.choice([50.0, 90.0, 90.0, 10.0])
+def any_load(random: Random, *, much: bool | None = None) -> tuple[LoadRule, ...]:
+    """Return what loads the servers: all or some of them, *much* or little, None: or neither."""
+    value = random.choice([50.0, 90.0, 90.0, 10.0]) if much is None else 90.0 if much else 10.0
     return (LoadRule(fault=Fault.LOAD, match=random.choice(["*", "*_g_*", "x_*"]), value=value),)
 
 

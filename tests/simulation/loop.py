@@ -9,7 +9,7 @@ and callbacks are all handles that carry the context they were made in.
 import asyncio
 import contextvars
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -114,3 +114,12 @@ def _succeed(answer: "asyncio.Future[Any]", result: Any) -> None:
 def _fail(answer: "asyncio.Future[Any]", error: BaseException) -> None:
     if not answer.done():
         answer.set_exception(error)
+
+
+def unhandled(problems: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those of *problems* that are none of a task which died with its daemon."""
+    return [each for each in problems if not _of_the_dead(each)]
+
+
+def _of_the_dead(context: dict[str, Any]) -> bool:
+    return "was destroyed but it is pending" in str(context.get("message"))

@@ -8,7 +8,7 @@ another was made, would double the server, and that is what `doubled` counts.
 
 import asyncio
 import contextvars
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -69,7 +69,10 @@ class LossyVim:
         self.made: dict[VmId, float] = {}
         """When (loop time) the cloud made a server for the VM."""
         self.hurried: list[str] = []
+        self.overtaken: list[str] = []
         self._asked: dict[tuple[str, Any], deque[float]] = {}
+        self._under_way: Counter[tuple[str, Any]] = Counter()
+        """Requests that have yet to arrive."""
         self._random = random
         self._world = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,6 +105,7 @@ class LossyVim:
 
         async def arrive() -> None:
             await asyncio.sleep(delay)
+            self._under_way[verb, about] -= 1
             if outcome < w.refused:
                 _set(answer, VimRefused("sim: the storm says no"))
                 return
@@ -118,6 +122,7 @@ class LossyVim:
             elif not answer.done():
                 answer.set_result(result)
 
+        self._under_way[verb, about] += 1
         task = self._world.run(asyncio.ensure_future, arrive())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard, context=self._world)
@@ -207,7 +212,10 @@ class LossyVim:
         await self._send("resize_server", key, lambda: self.cloud.resize_server(key, flavor))
 
     async def set_power(self, key: ServerKey, power: Power) -> None:
-        await self._send("set_power", key, lambda: self.cloud.set_power(key, power))
+        for other in Power:
+            if other is not power and self._under_way[_switch(other), key]:
+                self.overtaken.append(f"{power} of {key} while {other} has yet to arrive")
+        await self._send(_switch(power), key, lambda: self.cloud.set_power(key, power))
 
     def servers(self) -> AsyncIterator[Server]:
         return self.cloud.servers()
@@ -227,6 +235,11 @@ class LossyVimAtHand(LossyVim):
 
     def answers_now(self, key: ServerKey, address: str) -> float | None:
         return self.cloud.answers_now(key, address)
+
+
+def _switch(power: Power) -> str:
+    """Return the verb of a switch: what a cloud is asked for in one direction."""
+    return f"set_power {power}"
 
 
 def _set(answer: "asyncio.Future[Any]", error: BaseException) -> None:

@@ -56,6 +56,8 @@ _HEALED = Rule(
     actions=(*_RULE.actions, RuleAction(when=RuleWhen.FALSE, name="recover autohealing")),
 )
 _IMAGE = Image(name="img", src="http://127.0.0.1/img", disk_format="qcow2", container_format="bare")
+CROWD = 6
+"""VMs of the largest deployment there is; the smallest quota has room for it."""
 _LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
 
 
@@ -195,6 +197,26 @@ def any_networks_beside(tenant: TenantName, random: Random) -> dict[Key, Network
         own = tuple(replace(each, network=name) for each in subnets)
         found[Key(Kind.NETWORK, at, name)] = Network(name=name, subnets=own)
     return found
+
+
+def any_crowd(name: DeploymentName, random: Random) -> Deployment:
+    """Return `CROWD` VMs that are watched and healed alike, in one group or several."""
+    sizes = random.choice([(CROWD,), (CROWD - 2, 2)])
+    groups = tuple(
+        VmGroup(
+            name=VmGroupName(group),
+            image="img",
+            flavor="small",
+            bootup_time=20,
+            interfaces=(Interface(nicid=0, network="outside", allowed_networks=("outside",)),),
+            kpis=(_KPI,),
+            rules=(_HEALED,),
+            recovery=RecoveryPolicy(action=random.choice(list(RecoveryAction))),
+            scaling=Scaling(min_active=size, max_active=size),
+        )
+        for group, size in zip("gh", sizes, strict=False)
+    )
+    return Deployment(name=name, groups=groups)
 
 
 def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.ids import Key, ServerKey
-from esc_daemon.domain.interruption import recovering, watched
+from esc_daemon.domain.interruption import watched
 from esc_daemon.domain.kpi import decides_life
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.record import DeploymentRecord, VmRecord
+from esc_daemon.domain.record import DeploymentRecord, OperationType, RecoveryPhase, VmRecord
 from esc_daemon.domain.specs import ServerStatus
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.engine.engine import Engine
@@ -36,7 +36,8 @@ def vms_rest(record: DeploymentRecord) -> bool:
 
 
 def _rests(vm: VmRecord) -> bool:
-    return vm.state in _LASTS and vm.scale is None and vm.power is None and not recovering(vm)
+    waits = vm.recovery is not None and vm.recovery.phase is not RecoveryPhase.NEEDED
+    return vm.state in _LASTS and vm.scale is None and vm.power is None and not waits
 
 
 def wrong(records: Mapping[Key, Any], clouds: Clouds, engine: Engine) -> Iterator[str]:
@@ -64,13 +65,14 @@ def _unfinished(record: DeploymentRecord) -> Iterator[str]:
 
 
 def _unwell(record: DeploymentRecord) -> Iterator[str]:
-    """A service is active if all its VMs are well, and only then."""
+    """A service is active if all its VMs are well; only then, but after an update that failed."""
     states = {vm.state for vm in record.vms.values()}
     if record.state is ServiceState.ACTIVE and states & {VmState.ERROR, VmState.UNDEF}:
         yield f"it is active with VMs in {states}"
     if record.state is ServiceState.STOPPED and states - {VmState.SHUTOFF}:
         yield f"it is stopped with VMs in {states}"
-    if record.state is ServiceState.ERROR and record.vms and states <= _ON | {VmState.SHUTOFF}:
+    well = record.vms and states <= _ON | {VmState.SHUTOFF}
+    if record.state is ServiceState.ERROR and well and not _update_failed(record):
         yield f"it is in error with VMs in {states}"
     if record.intent is None or record.state is not ServiceState.ACTIVE:
         return
@@ -78,6 +80,15 @@ def _unwell(record: DeploymentRecord) -> Iterator[str]:
         size = sum(vm.group == group.name for vm in record.vms.values())
         if not group.scaling.min_active <= size <= group.scaling.max_active:
             yield f"vm_group {group.name} has {size} VMs"
+
+
+def _update_failed(record: DeploymentRecord) -> bool:
+    """Tell whether the last thing that happened is an update that failed, perhaps by what left."""
+    last = record.operation
+    return last is not None and (last.type, last.state) == (
+        OperationType.MODIFY_INFO,
+        OperationState.FAILED_TEMP,
+    )
 
 
 def _given_twice(record: DeploymentRecord) -> Iterator[str]:

@@ -12,8 +12,8 @@ from random import Random
 from typing import Any, Final
 
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.domain.ids import Key
-from esc_daemon.domain.intent import VmGroup
+from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.intent import Deployment, Tenant, VmGroup
 from esc_daemon.domain.placing import addresses_of, pooled
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.netconf.edit import DefaultOperation
@@ -23,10 +23,10 @@ from esc_daemon.netconf.messages import Datastore as Datastores
 from esc_daemon.northbound.configuration import Configuration
 from tests.simulation.homes import CONNECTOR_KINDS
 from tests.simulation.papers import config_of, intents_in
-from tests.simulation.requests import Edit
+from tests.simulation.requests import Edit, any_deployment
+from tests.simulation.rights import USER
 from tests.simulation.wishes import Wish
 
-USER: Final = "client"
 REFUSED: Final = (RpcError, RpcErrors)
 CLOSE_SECONDS: Final = 1.0
 """So close to its end nobody can say which word came first."""
@@ -100,6 +100,21 @@ class Trials:
             await self._begin(configuration, edit)
         elif trial.waits:
             await self._decide(configuration, trial, edit)
+
+    def any_meddling(self) -> Edit | None:
+        """Return now and then what others ask of a deployment that is on trial; None: nothing."""
+        trial = self._trial
+        waits = trial.made if trial is not None and not trial.ending else {}
+        there = [key for key, intent in waits.items() if isinstance(intent, Deployment)]
+        if not there or self._random.random() < 0.5:
+            return None
+        key = self._random.choice(there)
+        assert key.tenant is not None
+        tenant = Tenant(name=key.tenant)
+        return {
+            Key(Kind.TENANT, None, key.tenant): tenant,
+            key: any_deployment(key.name, self._random),
+        }
 
     async def _begin(self, configuration: Configuration, edit: Edit) -> None:
         configuration.discard_changes()

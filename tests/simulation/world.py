@@ -14,15 +14,16 @@ from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId
 from esc_daemon.domain.leftovers import LeftoverAction
 from esc_daemon.domain.policy import Policy
-from esc_daemon.domain.requests import Action
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
 from tests.simulation import belongings, memory, resting
-from tests.simulation.acts import Acts, any_action
+from tests.simulation.acts import Acts
 from tests.simulation.clouds import FAR, NEAR, Clouds
+from tests.simulation.deeds import Deeds
 from tests.simulation.draws import (
     STUBBORN,
+    any_guard,
     any_policy,
     any_rules,
     any_settings,
@@ -33,14 +34,15 @@ from tests.simulation.goals import at_rest, lives_of, unmet
 from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes
 from tests.simulation.kinds import Kinds
 from tests.simulation.life import BEGAN, Life
-from tests.simulation.living import any_load, lively
-from tests.simulation.loop import SimulationLoop
+from tests.simulation.loop import SimulationLoop, unhandled
 from tests.simulation.network import CALM, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.order import Order
+from tests.simulation.outage import GUARD, Outage
 from tests.simulation.papers import intents_in
 from tests.simulation.probes import Probes
-from tests.simulation.requests import Edit, any_edit, any_new_deployment, changed_minds, without
+from tests.simulation.requests import Edit, any_edit, changed_minds, without
+from tests.simulation.rights import Rights
 from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
 from tests.simulation.wishes import Wish
@@ -91,10 +93,15 @@ class World:
         self.trials = Trials(self.wishes, Random(f"trials {seed}"))
         self.by_configuration = self.random.random() < 0.25
         """Whether edits come through the datastores of the daemon, candidate and all."""
+        self.rights = Rights(Random(f"rights {seed}"))
         self._ids = Random(f"ids {seed}")
         self._living = Random(f"living {seed}")
         self.lively = self._living.random() < 0.5
         """Whether groups heal and operators act upon what they have deployed."""
+        self.deeds = Deeds(self, self._living, lively=self.lively)
+        self._guarded = Random(f"guarded {seed}")
+        self.outage = Outage(self, self._guarded) if self._guarded.random() < 0.08 else None
+        """What the world begins with, if the guard is to be looked at alone."""
 
     @property
     def alive(self) -> Life:
@@ -149,7 +156,8 @@ class World:
 
     async def _main(self) -> None:
         settings = any_settings(self.seed, self.random)
-        self.policy = any_policy(POLICY, self.random)
+        guard = any_guard(self._guarded) if self.outage is None else GUARD
+        self.policy = replace(any_policy(POLICY, self.random), guard=guard)
         if self.lively:
             pause = timedelta(seconds=self._living.choice([2, 15, 60]))
             self.policy = replace(self.policy, scaling_pause=pause)
@@ -158,8 +166,10 @@ class World:
         self.clouds = Clouds(settings, self.random, lambda: start + loop.time())
         await self._begin()
         self.wishes.update((key, Wish(intent)) for key, intent in FIRST.items())
+        for wrong in await self.outage.happens() if self.outage else ():
+            raise Broken(wrong)
         if self.random.random() < 0.5:
-            await self._edit({connector_key(FAR): connector(FAR)})
+            await self.asks({connector_key(FAR): connector(FAR)})
         self._rules = any_rules(self.random)
         self._turns(any_weather(self.random))
         self.clouds.play(self._rules)
@@ -167,13 +177,13 @@ class World:
         things = self.random.randint(4, 10)
         for _ in range(things // 2 if self.lively else things):
             await self._one_thing()
-            await self._do_some(self._living.choice([0, 1, 2]))
+            await self.deeds.do_some(self._living.choice([0, 1, 2]))
         if self._living.random() < 0.5:
-            await self._live()
+            await self.deeds.live()
         self._turns(CALM)
         self.clouds.play(())
         self.clouds.all_hosts_up()
-        await self._live()
+        await self.deeds.live()
         self.clouds.load(())
         await self._rest()
         self._check_goals()
@@ -183,6 +193,11 @@ class World:
         self.life = Life(self, self.image)
         await self.alive.run(self.life.start())
         await self._learn()
+
+    async def dies(self) -> None:
+        """Kill the daemon, and start it anew at once."""
+        self.alive.kill()
+        await self._begin()
 
     async def _learn(self) -> None:
         """Find out by get-config what became of the edits that nobody answered."""
@@ -235,17 +250,16 @@ class World:
             await self._change_something()
 
     def _any_edit(self) -> Edit:
-        return self._enlivened(any_edit(self.wishes, self.random))
-
-    def _enlivened(self, edit: Edit) -> Edit:
-        return lively(edit, self._living) if self.lively else edit
+        return self.deeds.enlivened(any_edit(self.wishes, self.random))
 
     async def _change_something(self) -> None:
         edit = self._any_edit()
-        if self.by_configuration and self.random.random() < 0.6:
+        if meddling := self.trials.any_meddling():
+            await self.asks(meddling)
+        elif self.by_configuration and self.random.random() < 0.6:
             await self.alive.run(self._committed(edit))
         else:
-            await self._edit(edit)
+            await self.asks(edit)
 
     async def _committed(self, edit: Edit) -> None:
         assert self.alive.configuration is not None
@@ -258,12 +272,12 @@ class World:
         vim = self.clouds.vims[self.random.choice([NEAR, FAR])]
         vim.weather = replace(self.weather, unreachable=1.0)
         await asyncio.sleep(self.random.choice([0.5, 20.0, 90.0]))
-        await self._edit(self._any_edit())
+        await self.asks(self._any_edit())
         vim.weather = self.weather
 
     async def _change_minds(self) -> None:
         for edit, pause in changed_minds(self.random):
-            await self._edit(self._enlivened(edit))
+            await self.asks(self.deeds.enlivened(edit))
             await asyncio.sleep(pause)
 
     async def _refused_removals(self) -> None:
@@ -272,7 +286,7 @@ class World:
         self.clouds.play((*self.random.sample(STUBBORN, self.random.randint(1, 3)), *self._rules))
         there = [key for key in self._wanted() if key.kind not in CONNECTOR_KINDS]
         if there:
-            await self._edit(without(self.random.choice(there), there))
+            await self.asks(without(self.random.choice(there), there))
         for _ in range(self.random.randint(1, 3)):
             await asyncio.sleep(self.random.choice([5.0, 40.0, 120.0]))
             if action := self.operator.any_action(self.engine.records(), self.random):
@@ -286,42 +300,6 @@ class World:
             found = await self.engine.act(action)
             await self.operator.look(action, meant, found, self.clouds, self.engine.records)
 
-    async def _live(self) -> None:
-        """Deploy something and let it live for a while: actions, loads, silence, perhaps a kill."""
-        if not self.lively:
-            return
-        await self._edit(self._enlivened(any_new_deployment(self._living)))
-        await asyncio.sleep(self._living.choice([5.0, 20.0, 40.0]))
-        await self._do_some(self._living.choice([2, 4, 8]))
-        if self._living.random() < 0.3:
-            self._act_upon_one()
-            for _ in range(self._living.randint(0, 60)):
-                await asyncio.sleep(0)
-            self.alive.kill()
-            await self._begin()
-            await self._do_some(self._living.choice([0, 2]))
-
-    async def _do_some(self, deeds: int) -> None:
-        """The operator acts upon services and VMs, their load changes, guests fall silent."""
-        for _ in range(deeds if self.lively else 0):
-            roll = self._living.random()
-            if roll < 0.2:
-                self.clouds.load(any_load(self._living))
-            elif roll < 0.35:
-                self.clouds.silence(self._living)
-            else:
-                self._act_upon_one()
-            await asyncio.sleep(self._living.choice([0.0, 0.05, 2.0, 10.0, 40.0]))
-
-    def _act_upon_one(self) -> None:
-        action = any_action(self.engine.records(), self._living)
-        if action is not None:
-            self.alive.run(self._operate(action))
-
-    async def _operate(self, action: Action) -> None:
-        with suppress(Refused, StoreError):
-            await self.engine.operate(action)
-
     async def _kill_soon(self) -> None:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
         if self.by_configuration and self.random.random() < 0.4:
@@ -332,7 +310,7 @@ class World:
         if action := self.operator.any_action(self.engine.records(), self.random):
             self.alive.run(self._act(action))
         for _ in range(self._living.choice([0, 1, 3]) if self.lively else 0):
-            self._act_upon_one()
+            self.deeds.act_upon_one()
         if self.random.random() < 0.6:  # so that it meets calls to the clouds, late ones too
             await asyncio.sleep(self.random.uniform(0, self.random.choice([0.5, 3.0, 12.0])))
         for _ in range(self.random.randint(0, 60)):
@@ -364,7 +342,8 @@ class World:
             intent is not None and (key.tenant or key.name) in going for key, intent in edit.items()
         )
 
-    async def _edit(self, edit: Edit) -> None:
+    async def asks(self, edit: Edit) -> None:
+        """Send an edit-config, and wait for its answer."""
         await self._send(edit)
 
     def _send(self, edit: Edit) -> asyncio.Task[None]:
@@ -391,8 +370,9 @@ class World:
 
     async def _rest(self) -> None:
         """Give everything the time that it may take when nothing goes wrong any more."""
-        for _ in range(40):
-            await asyncio.sleep(60)
+        await asyncio.sleep(40)  # the latest request has arrived
+        for _ in range(120):
+            await asyncio.sleep(20)
             if self._no_trials() and at_rest(self._records().values()):
                 await asyncio.sleep(2 if self._no_trial_waits() else TRIED_AGAIN_SECONDS)
                 if at_rest(self._records().values()):
@@ -433,6 +413,7 @@ class World:
             *(problem for probes in self.probes for problem in probes.problems),
             *self.operator.problems,
             *self.trials.problems,
+            *self.rights.problems,
             *self.trials.overdue(records),
             *self._misread(),
             *self.operator.remembered(records.values()),
@@ -457,10 +438,11 @@ class World:
     async def _clear_away(self) -> None:
         """Everything is undeployed on a good day: then nothing may be left anywhere."""
         self.clouds.tidy(self.operator.purged)
+        self.rights.no_more_guests()
         there = [key for key, intent in self._wanted().items() if intent is not None]
         await self._send({key: None for key in there if key.kind not in CONNECTOR_KINDS})
-        for _ in range(40):
-            await asyncio.sleep(60)
+        for _ in range(120):
+            await asyncio.sleep(20)
             if not lives_of(self.engine.records()):
                 break
         if not self._no_trial_waits():  # for what others have made the default, perhaps
@@ -483,11 +465,5 @@ class World:
 
 
 def _check_unhandled(problems: list[dict[str, Any]]) -> None:
-    serious = [problem for problem in problems if not _of_the_dead(problem)]
-    if serious:
+    if serious := unhandled(problems):
         raise Broken(f"unhandled: {serious}")
-
-
-def _of_the_dead(context: dict[str, Any]) -> bool:
-    """A task that died with its daemon is garbage, not a problem."""
-    return "was destroyed but it is pending" in str(context.get("message"))
