@@ -1,0 +1,271 @@
+"""
+Deliberate breaks: what is left undone, and the words with which the simulation must notice it.
+
+`python -m tests.simulation.breaks` finds for each the first seed that shows it: `first` moves with
+whatever is drawn anew.
+"""
+
+import argparse
+import logging
+import re
+import sys
+from copy import copy
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from esc_daemon.domain import kpi, placing, plan, tell
+from esc_daemon.domain.advance import (
+    heal,
+    held,
+    life,
+    operate,
+    resource,
+    scale,
+    settling,
+    undeploy,
+)
+from esc_daemon.domain.commands import SwitchServer
+from esc_daemon.domain.pools import Pools
+from esc_daemon.domain.states import ServiceState
+from esc_daemon.domain.step import Step
+from esc_daemon.engine import calls, guard
+from esc_daemon.engine.boxes import Boxes
+from esc_daemon.engine.guard import Guard
+from esc_daemon.engine.performer import Performer
+from esc_daemon.engine.timers import Timers
+from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.northbound.configuration import Configuration
+from tests.simulation.network import LossyVim
+from tests.simulation.world import Broken, World
+
+
+class Break(NamedTuple):
+    """*broken* stands in for *name* of *owner*; *first* is a seed that shows it by *text*."""
+
+    owner: Any
+    name: str
+    broken: Any
+    text: str
+    first: int
+
+
+async def nothing(*_):
+    return None
+
+
+def nobody(*_):
+    return None
+
+
+def at_any_time(goer, removal, now):
+    return plan._when(goer.attempt, removal, now)
+
+
+def forgotten(record):
+    """Let the next incarnation go untold."""
+    return Step(key=record.key, before=record, record=replace(record, successor=None))
+
+
+async def confirmed_until_the_next_start(configuration, user):
+    """Forget in the store that it was confirmed."""
+    await configuration._editing.take(configuration.candidate.pending, user)
+    configuration._trial = None
+    Configuration._wake_at(configuration, None)
+
+
+def at_the_first(observe):
+    """Let one sample be enough."""
+    return lambda counter, kpi, value, **more: observe(
+        counter, replace(kpi, occurrences_true=1, occurrences_false=1), value, **more
+    )
+
+
+def with_alarms(observe, *, every):
+    """Let every poll be told, or only changes, whatever was asked for."""
+    return lambda counter, kpi, value, **more: observe(
+        counter,
+        replace(kpi, collector=replace(kpi.collector, continuous_alarm=every)),
+        value,
+        **more,
+    )
+
+
+def unguarded(monitor, probe):
+    return monitor._select(probe.target, probe.kpi)
+
+
+def written_anyhow(advance):
+    def advanced(*given):
+        step = advance(*given)
+        return step if step.moved else replace(step, record=copy(step.record))
+
+    return advanced
+
+
+def untold(record, vm, event, now):
+    """Tell of no switch."""
+    return settling.settled(record, settling.with_vm(record, vm), (), now)
+
+
+def as_before(record, *_):
+    return Step(key=record.key, before=record, record=record)
+
+
+def as_it_is(record, *_):
+    return record
+
+
+def false(*_):
+    return False
+
+
+def whoever_is_there(vm):
+    return vm.server is not None
+
+
+def overtaking(vm, key, power, now):
+    return plan._when(vm.attempt, SwitchServer(vim=vm.vim, key=key, power=power, name=vm.name), now)
+
+
+def enough(*_):
+    """Count more than a group may have."""
+    return 99
+
+
+def of_the_first(rendered):
+    """Give every VM the values of the first."""
+    return lambda files, texts, **more: rendered(files, texts, **(more | {"index": 0}))
+
+
+def never_no_more(wake):
+    """Let a record be called although it is no more."""
+    return lambda timers, key, at: None if at is None else wake(timers, key, at)
+
+
+def whole(intent, *_):
+    """Know nothing of what was drawn before."""
+    return Pools(intent, ())
+
+
+def stopping(**changed):
+    """Let a stop end otherwise."""
+    ends = dict(settling._ENDS)
+    ends[ServiceState.STOPPING] = ends[ServiceState.STOPPING]._replace(**changed)
+    return ends
+
+
+def error_of_a_whole_one(first_error):
+    """Find an error in services that are well."""
+    return lambda record: (
+        first_error(record) or ("nobody knows" if record.state is ServiceState.ACTIVE else None)
+    )
+
+
+def none_in_a_stop(first_error):
+    """See nothing of what goes wrong while a service is stopped."""
+    return lambda record: None if record.state is ServiceState.STOPPING else first_error(record)
+
+
+def still_awaited(alive_again):
+    """Wait for the life of who lives."""
+
+    def lives(record, vm, now):
+        step = alive_again(record, vm, now)
+        again = replace(step.record.vms[vm.id], deadline=vm.deadline)
+        return replace(step, record=settling.with_vm(step.record, again))
+
+    return lives
+
+
+BREAKS: Final = (
+    Break(LossyVim, "remove_ports", nothing, "left behind in", 1),
+    Break(Boxes, "unused", nobody, "mailboxes of records that are no more", 0),
+    Break(plan, "_when_sure", at_any_time, "asked without a pause", 4),
+    Break(undeploy, "_without_successor", forgotten, "its end was not told", 4),
+    Break(LossyVim, "remove_subnet", nothing, "left behind in", 2),
+    Break(LossyVim, "remove_tenant", nothing, "left behind in", 1),
+    Break(undeploy, "leftovers_due", as_before, "was not tried again", 16),
+    Break(resource, "_leftover_told", as_before, "was forgotten and is there again", 2),
+    Break(kpi, "observe", at_the_first(kpi.observe), "told before it was so often enough", 1),
+    Break(kpi, "observe", with_alarms(kpi.observe, every=False), "was not told", 4),
+    Break(kpi, "observe", with_alarms(kpi.observe, every=True), "told again", 1),
+    Break(Performer, "_crossed", nobody, "after it had been told alive", 1),
+    Break(Monitor, "_choice", unguarded, "hardly ever asked", 172),
+    Break(life, "kpi_crossed", written_anyhow(life.kpi_crossed), "was written unchanged", 1),
+    Break(Configuration, "_take_back", nothing, "was on trial and is not taken back", 6),
+    Break(Configuration, "take_back", nothing, "after a start .* is none of", 10),
+    Break(Configuration, "_confirm", confirmed_until_the_next_start, "is none of", 111),
+    Break(Configuration, "_check_not_on_trial", nobody, "is none of|by others", 187),
+    Break(Configuration, "_wake_at", nobody, "on trial for ever|is not taken back", 6),
+    Break(operate, "_told", untold, "began . times and ended", 1),
+    Break(settling, "first_error", nobody, "it is active with VMs", 17),
+    Break(settling, "_well", false, "it is in error with VMs", 124),
+    Break(
+        settling, "first_error", none_in_a_stop(settling.first_error), "it is stopped with VMs", 0
+    ),
+    Break(settling, "_ENDS", stopping(told=tell.service_alive), "its last switch told", 8),
+    Break(settling, "_action_ended", false, "ENABLE_MONITOR never ended", 104),
+    Break(heal, "closed", as_it_is, "its operation never ended", 3),
+    Break(heal, "rebooted", as_before, "never came to rest", 8),
+    Break(life, "alive_again", still_awaited(life.alive_again), "is waited for", 8),
+    Break(held, "life_lost", as_before, "nobody noticed that its guest is silent", 8),
+    Break(
+        settling,
+        "first_error",
+        error_of_a_whole_one(settling.first_error),
+        "it is broken and told",
+        19,
+    ),
+    Break(plan, "watched", whoever_is_there, "watched and not to be", 1),
+    Break(plan, "_switching", overtaking, "overtaken", 0),
+    Break(calls, "rendered", of_the_first(calls.rendered), "without its day-0 files", 0),
+    Break(plan, "released", lambda *_: True, "failed without a cause", 0),
+    Break(scale, "active_in", enough, "has . VMs", 0),
+    Break(placing, "Pools", whole, "given twice", 0),
+    Break(LossyVim, "remove_server", nothing, "left behind in the cloud", 0),
+    Break(guard, "judged", lambda *_: {}, "the guard was on", 0),
+    Break(guard, "turns", lambda *_: ([], None), "was not healed|never came to rest", 0),
+    Break(Configuration, "_gate", nobody, "changed what is barred", 0),
+    Break(Guard, "forget", nobody, "permits of records that are no more", 0),
+    Break(Timers, "wake", never_no_more(Timers.wake), "timers of records that are no more", 0),
+)
+
+
+def _first_seed(it: Break, seeds: range) -> int | None:
+    """Return the seed that is written if it shows it still, else the first of *seeds*."""
+    whole = getattr(it.owner, it.name)
+    setattr(it.owner, it.name, it.broken)
+    try:
+        for seed in (it.first, *seeds):
+            try:
+                World(seed).run()
+            except Broken as found:
+                if re.search(it.text, str(found)):
+                    return seed
+                print(f"    seed {seed}: {str(found)[:160]}")
+            except Exception as found:  # noqa: BLE001  a break may break more than was meant
+                print(f"    seed {seed}: {found!r:.160}")
+    finally:
+        setattr(it.owner, it.name, whole)
+    return None
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=300, help="look at so many at most")
+    options.add_argument("--text", default="", help="only breaks with this in their words")
+    chosen = options.parse_args()
+    critical = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    structlog.configure(wrapper_class=critical)
+    lost = 0
+    for it in (each for each in BREAKS if chosen.text in each.text):
+        first = _first_seed(it, range(chosen.seeds))
+        lost += first is None
+        print(f"{it.name}: {it.text!r}: first {first}, written {it.first}", flush=True)
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
