@@ -89,7 +89,7 @@ bench: install  ## Measure
 	$(BIN)/python benchmarks/run.py
 
 chaos: install  ## Kill the daemon KILLS times and look what is left (KILLS=20)
-	$(BIN)/python benchmarks/chaos.py --kills $(KILLS)
+	PYTHONPATH=. $(BIN)/python benchmarks/chaos.py --kills $(KILLS)
 
 demo: install  ## Deploy an example on a daemon of its own, show its events, undeploy
 	$(BIN)/python examples/demo.py

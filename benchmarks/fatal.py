@@ -35,7 +35,7 @@ class Boundary(StrEnum):
     RESTORING = "taking up records"
 
 
-class _Fuse:
+class Fuse:
     """Burns at the chosen boundary; it is lit once, for this life."""
 
     def __init__(self, boundary: Boundary, nth: int) -> None:
@@ -65,7 +65,7 @@ def _around(owner: Any, name: str, before: Callable[[], None], after: Callable[[
     setattr(owner, name, outer)
 
 
-def _around_publish(fuse: _Fuse) -> None:
+def _around_publish(fuse: Fuse) -> None:
     publish = Broadcast.publish
 
     @wraps(publish)
@@ -77,7 +77,7 @@ def _around_publish(fuse: _Fuse) -> None:
     Broadcast.publish = outer  # type: ignore[method-assign]
 
 
-def _while_restoring(fuse: _Fuse) -> None:
+def _while_restoring(fuse: Fuse) -> None:
     """Each record that a start takes up, follows or tells that the daemon is back."""
     restore, follow, tell = Engine.restore, Engine._follow, Engine.tell  # noqa: SLF001  from outside
     starting: set[int] = set()
@@ -102,7 +102,7 @@ def _while_restoring(fuse: _Fuse) -> None:
     Engine.tell = dangerous(tell)  # type: ignore[method-assign]
 
 
-def lay(fuse: _Fuse) -> None:
+def lay(fuse: Fuse) -> None:
     """Wrap what stands at the boundaries."""
 
     def at(boundary: Boundary) -> Callable[[], None]:
@@ -119,7 +119,8 @@ def lay(fuse: _Fuse) -> None:
     _while_restoring(fuse)
 
 
-if __name__ == "__main__":
+def be_the_daemon() -> None:
+    """Run the command line of this process; leaves by SystemExit, or by its own SIGKILL."""
     if "CHAOS_BOUNDARY" in os.environ:
-        lay(_Fuse(Boundary(os.environ["CHAOS_BOUNDARY"]), int(os.environ["CHAOS_NTH"])))
+        lay(Fuse(Boundary(os.environ["CHAOS_BOUNDARY"]), int(os.environ["CHAOS_NTH"])))
     main()

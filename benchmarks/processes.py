@@ -10,13 +10,24 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60
 STOP_SECONDS = 20
 
 
-OURS = ("-m", "esc_daemon")
+class Process(Protocol):
+    """What of subprocess.Popen is used here."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def send_signal(self, sig: int) -> None: ...
+    def terminate(self) -> None: ...
+    def wait(self) -> int: ...
 
 
 class NotReady(Exception):
@@ -31,7 +42,7 @@ class Program:
         self._ports = folder / f"{name}.ports"
         self._arguments = (*arguments, "--port-file", str(self._ports))
         self.log = folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self.ports: dict[str, int] = {}
 
     @property
@@ -39,9 +50,9 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
-    async def start(self, program: Sequence[str] = OURS, **environment: str) -> float:
+    async def start(self, **environment: str) -> float:
         """
-        Start it, by *program* and with *environment*; return the seconds until it serves.
+        Start it, with *environment*; return the seconds until it serves.
 
         Raises:
             NotReady: It ended, or does not serve in time.
@@ -49,15 +60,7 @@ class Program:
         """
         self._ports.unlink(missing_ok=True)
         began = time.perf_counter()
-        with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(  # noqa: ASYNC220  it blocks for milliseconds
-                [sys.executable, *program, *self._arguments],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=_surroundings() | environment,
-            )
+        self._process = self._launch(self._arguments, _surroundings() | environment)
         while time.perf_counter() - began < READY_SECONDS:
             if self._process.poll() is not None:
                 raise NotReady(f"{self._arguments[0]} ended with {self._process.returncode}")
@@ -66,6 +69,17 @@ class Program:
                 return time.perf_counter() - began
             await asyncio.sleep(0.005)
         raise NotReady(f"{self._arguments[0]} does not serve after {READY_SECONDS} s")
+
+    def _launch(self, arguments: Sequence[str], environment: dict[str, str]) -> "Process":
+        with self.log.open("ab") as sink:
+            return subprocess.Popen(
+                [sys.executable, "-m", "esc_daemon", *arguments],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
 
     @property
     def is_over(self) -> bool:
@@ -104,6 +118,9 @@ class Program:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
+P = TypeVar("P", bound=Program)
+
+
 def memory_kib(pid: int) -> int:
     """Return the resident set of a process, KiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -124,13 +141,13 @@ def _surroundings() -> dict[str, str]:
     return ours | {"PYTHONPATH": str(ROOT)}
 
 
-def daemon(folder: Path, settings: str) -> Program:
+def daemon(folder: Path, settings: str, kind: type[P] = Program) -> P:
     """Return a daemon with *settings* (TOML) and a data directory in *folder*, not started."""
     config = folder / "settings.toml"
     config.write_text(settings)
     ports = ("--netconf-port", "0", "--http-port", "0")
     where = ("--config", str(config), "--data-dir", str(folder / "data"))
-    return Program("daemon", ("run", *where, *ports), folder)
+    return kind("daemon", ("run", *where, *ports), folder)
 
 
 def simulator(folder: Path, *options: str) -> Program:

@@ -1,202 +1,190 @@
 """
-What must hold of a daemon that was killed again and again: judged from what clients saw.
+What must hold of what was told by a daemon that was killed again and again.
 
-Each function returns its violations as sentences; none means that all is well.
+Each function returns its violations as sentences: of what, expected, found. None: all is well.
+What may follow what is the table of the tests, `tests/domain/legal.py`.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import pairwise
+from sys import maxsize
 
 from client import Notification
-from lxml import etree
+from operators import Life
 
-from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Row, ServerRow, SubnetRow
+from esc_daemon.domain.events import Event, EventStatus, EventType
+from tests.domain.legal import At, life_of
 
-ESC = "{http://www.cisco.com/esc/esc}"
-ONCE = ("SERVICE_ALIVE", "SERVICE_UNDEPLOYED")
-ORDERS = (
-    ("VM_DEPLOYED", "VM_ALIVE"),
-    ("VM_ALIVE", "SERVICE_ALIVE"),
-    ("VM_DEPLOYED", "VM_UNDEPLOYED"),
-    ("VM_UNDEPLOYED", "SERVICE_UNDEPLOYED"),
-    ("SERVICE_ALIVE", "SERVICE_UNDEPLOYED"),
-)
-"""No event of the second type may come before one of the first, of the same incarnation."""
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class Told:
-    """An escEvent, as far as it is judged."""
-
-    type: str
-    status: str
-    name: str
-    depid: str
-    vm: str
-
-
-@dataclass(kw_only=True, slots=True, frozen=True)
-class Goal:
-    """What was acknowledged of one deployment: it is to have *vms* (0: it is to be gone)."""
-
-    name: str
-    vms: int
-    incarnations: int
-
-
-def told_of(notification: Notification) -> Told | None:
-    """Return the event in *notification*; None for replayComplete and the like."""
-    root = etree.fromstring(notification.payload)
-    if root.tag != f"{ESC}escEvent":
-        return None
-    return Told(
-        type=root.findtext(f"{ESC}event/{ESC}type", ""),
-        status=root.findtext(f"{ESC}status", ""),
-        name=root.findtext(f"{ESC}depname", ""),
-        depid=root.findtext(f"{ESC}depid", ""),
-        vm=root.findtext(f"{ESC}vm_source/{ESC}generated_vmname", ""),
-    )
+LONGEST_STORY = 30
+"""Events of a life that a finding shows, the last ones."""
+_OF_A_SERVICE = {
+    "STOP": EventType.SERVICE_STOPPED,
+    "START": EventType.SERVICE_STARTED,
+    "REBOOT": EventType.SERVICE_REBOOTED,
+    "DISABLE_MONITOR": EventType.SERVICE_MONITOR_UNSET,
+    "ENABLE_MONITOR": EventType.SERVICE_ALIVE,
+}
+_OF_A_VM = {
+    "STOP": EventType.VM_STOPPED,
+    "START": EventType.VM_STARTED,
+    "REBOOT": EventType.VM_REBOOTED,
+    "DISABLE_MONITOR": EventType.VM_MONITOR_UNSET,
+    "ENABLE_MONITOR": EventType.VM_MONITOR_SET,
+    "RECOVER": EventType.VM_RECOVERY_INIT,
+}
+"""What tells that what was asked for has ended, or, of a recovery, begun."""
+SWITCHES = ("STOP", "START", "REBOOT")
+_BY_ITSELF = (EventType.VM_RECOVERY_INIT,)
+"""These come without being asked for."""
+_NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
+"""A VM that is watched anew and never lives does not tell it."""
 
 
 def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]) -> Iterator[str]:
     """What was put together from many sessions is the whole log, in its order, each once."""
     for each, count in Counter(replayed).items():
         if count > 1:
-            yield f"the log tells {count} times at {each.time}: {each.payload.decode()}"
+            yield f"log: expected once, found {count} times at {each.time}: {_text(each)}"
     for missed in sorted(set(replayed) - set(heard), key=lambda each: each.time):
-        yield f"never heard, though logged at {missed.time}: {missed.payload.decode()}"
+        yield f"listener: expected what is logged at {missed.time}, never heard: {_text(missed)}"
     for lost in sorted(set(heard) - set(replayed), key=lambda each: each.time):
-        yield f"heard, but lost from the log at {lost.time}: {lost.payload.decode()}"
+        yield f"log: expected what was heard at {lost.time}, not found: {_text(lost)}"
     if set(heard) == set(replayed) and list(heard) != list(replayed):
-        yield "events were heard in another order than they stand in the log"
+        yield "listener: expected the order of the log, heard another one"
     times = [each.moment for each in replayed]
     for before, after in pairwise(times):
         if after < before:
-            yield f"the log goes back in time from {before} to {after}"
+            yield f"log: expected ascending times, found {after} after {before}"
 
 
-def legal_lives(
-    history: Iterable[Told],
-    goals: Iterable[Goal],
-    *,
-    may_fail: bool = False,
-    of_the_vim: Container[str] = (),
-) -> Iterator[str]:
+def _text(notification: Notification) -> str:
+    return notification.payload.decode()
+
+
+class History:
+    """What was told of each incarnation of each deployment."""
+
+    def __init__(self, told: Iterable[Event]) -> None:
+        self._stories: dict[str, dict[str, list[Event]]] = {}
+        self._ended: dict[str, int] = {}
+        """Which incarnations were told to be over, and when, as a number in the log."""
+        self._failed: list[Event] = []
+        for number, event in enumerate(told):
+            if event.deployment_id and event.deployment:
+                stories = self._stories.setdefault(event.deployment, {})
+                stories.setdefault(event.deployment_id, []).append(event)
+            if event.type is EventType.SERVICE_UNDEPLOYED and event.deployment_id:
+                self._ended.setdefault(event.deployment_id, number)
+            if event.status is not EventStatus.SUCCESS:
+                self._failed.append(event)
+
+    def failures(self, allowed: Container[EventType] = ()) -> Iterator[str]:
+        """Yield what failed, but for what is *allowed*: for when no VIM refuses anything."""
+        for event in self._failed:
+            if event.type not in allowed:
+                of = event.deployment or "a resource"
+                yield f"{of}: expected {event.type} SUCCESS, found FAILURE: {event.message}"
+
+    def strangers(self, names: Container[str]) -> Iterator[str]:
+        """Yield the deployments that nobody asked for."""
+        for name in self._stories:
+            if name not in names:
+                yield f"{name}: expected no event, for nobody asked for it, found some"
+
+    def wrong(self, name: str, asked: Sequence[Life], *, there: bool) -> Iterator[str]:
+        """Yield what is wrong about the lives of one deployment; *there*: the last one goes on."""
+        stories = self._in_order(name)
+        if len(stories) != len(asked):
+            yield f"{name}: expected {len(asked)} lives, found {len(stories)}"
+            return
+        for number, ((id_, story), life) in enumerate(zip(stories.items(), asked, strict=True), 1):
+            lasts = there and number == len(stories)
+            for fault in (
+                *_of_the_table(story, lasts=lasts),
+                *_of_its_begin(story),
+                *_of_what_was_asked(story, life, is_over=not lasts),
+            ):
+                yield f"{name} {id_}: {fault}; told: {_shown(story)}"
+
+    def vms(self, name: str) -> set[str]:
+        """Return the VMs of the last life of a deployment that were told of and are not gone."""
+        stories = [*self._in_order(name).values()]
+        vms = life_of(stories[-1]).vms if stories else {}
+        return {vm for vm, at in vms.items() if at is not At.GONE}
+
+    def _in_order(self, name: str) -> dict[str, list[Event]]:
+        """
+        Return what was told of the incarnations of a deployment, in their order.
+
+        The networks of one may be made while the one before it is being undeployed, so it is
+        not the first event that tells the order.
+        """
+        stories = self._stories.get(name, {})
+        return dict(sorted(stories.items(), key=lambda each: self._ended.get(each[0], maxsize)))
+
+
+def _of_the_table(story: Sequence[Event], *, lasts: bool) -> Iterator[str]:
+    life = life_of(story)
+    for fault in life.faults:
+        yield f"expected a legal order, found {fault}"
+    if life.is_over is lasts:
+        yield f"expected it to {'go on' if lasts else 'be over'}, found it {life.service}"
+    for what in life.unended() if lasts else ():
+        yield f"expected an end of what began, found none: {what}"
+
+
+def _of_its_begin(story: Sequence[Event]) -> Iterator[str]:
+    """A service is alive after all its VMs, which are all watched."""
+    alive = next((each for each in story if each.type is EventType.SERVICE_ALIVE), None)
+    if alive is None or alive.status is not EventStatus.SUCCESS:
+        return
+    before = [each for each in story[: story.index(alive)] if each.source is not None]
+    made = {_vm(each) for each in before if each.type is EventType.VM_DEPLOYED}
+    lived = {_vm(each) for each in before if each.type is EventType.VM_ALIVE}
+    for vm in sorted(made - lived):
+        yield f"expected VM_ALIVE of {vm} before SERVICE_ALIVE, found none"
+
+
+def _of_what_was_asked(story: Sequence[Event], life: Life, *, is_over: bool) -> Iterator[str]:
     """
-    Every incarnation had a legal life, and there were as many as were asked for.
+    What was acknowledged began and ended, once each; what was cut off may have, too.
 
-    *may_fail*: whatever the VIM refuses may. *of_the_vim* are events that tell of the VIM alone.
+    An undeploy interrupts what is under way: of one thing each the end is not told then.
     """
-    history = list(history)
-    ends = [told for told in history if told.type in ONCE]
-    lives: dict[str, dict[str, list[Told]]] = defaultdict(lambda: defaultdict(list))
-    for told in history:
-        if told.depid:
-            lives[told.name][told.depid].append(told)
-        if told.status != "SUCCESS" and not may_fail and told.type not in of_the_vim:
-            yield f"{told.type} of {told.name or 'a resource'} failed without a fault in the VIM"
-    for goal in goals:
-        mine = lives.pop(goal.name, {})
-        if len(mine) != goal.incarnations:
-            yield f"{goal.name}: {len(mine)} lives were told, {goal.incarnations} were asked for"
-        # the networks of the next life may be made while this one is still being undeployed,
-        # so it is not the first event that tells which life is the last
-        last = next((told.depid for told in reversed(ends) if told.name == goal.name), "")
-        for depid, life in mine.items():
-            lasts = goal.vms > 0 and depid == last
-            for fault in _faults_of(life, alive=goal.vms if lasts else 0):
-                story = " ".join(f"{told.type}({told.vm})" for told in life)
-                yield f"{goal.name} {depid}: {fault}: {story}"
-    for name in lives:
-        yield f"events of {name}, which nobody asked for"
+    told = Counter((each.type, _vm(each)) for each in story)
+    updates = told[EventType.SERVICE_UPDATING_STATE, ""]
+    if updates != life.updates:
+        yield f"expected {life.updates} updates that began, found {updates}"
+    by_service = Counter[str]()
+    for what in _OF_A_SERVICE:
+        by_service[what] = life.asked[what, ""] + life.perhaps[what, ""]
+    switched = sum(by_service[what] for what in SWITCHES)
+    for what, vm in sorted({*life.asked, *life.perhaps}):
+        event = (_OF_A_VM if vm else _OF_A_SERVICE)[what]
+        least, perhaps = life.asked[what, vm], life.perhaps[what, vm]
+        most = least + perhaps
+        if vm:
+            most += switched if what in SWITCHES else by_service[what]
+        if event is EventType.SERVICE_ALIVE:
+            most += 1  # of its deploy
+        found = told[event, vm]
+        if found < least - is_over and event not in _NOT_ALWAYS:
+            yield f"expected {event} of {vm or 'it'} {least} times at least, found {found}"
+        if found > most and event not in _BY_ITSELF:
+            yield f"expected {event} of {vm or 'it'} {most} times at most, found {found}"
 
 
-def _faults_of(life: Sequence[Told], *, alive: int) -> Iterator[str]:
-    """*alive* is how many VMs live on; 0: this life is over."""
-    types = [told.type for told in life]
-    lasts = alive > 0
-    failed = any(told.type == "SERVICE_ALIVE" and told.status != "SUCCESS" for told in life)
-    if lasts and not failed and types.count("VM_ALIVE") != alive:
-        yield f"VM_ALIVE of {types.count('VM_ALIVE')} VMs, there are {alive}"
-    for event in ONCE:
-        if types.count(event) > 1:
-            yield f"{event} {types.count(event)} times"
-    wanted = "SERVICE_ALIVE" if lasts else "SERVICE_UNDEPLOYED"
-    if wanted not in types:
-        yield f"no {wanted}"
-    if lasts and "SERVICE_UNDEPLOYED" in types:
-        yield "SERVICE_UNDEPLOYED, though it is to stay"
-    yield from _out_of_order(life)
-    for (event, vm), count in Counter((told.type, told.vm) for told in life if told.vm).items():
-        if count > 1:
-            yield f"{event} of {vm} {count} times"
+def _vm(event: Event) -> str:
+    return event.source.vmname if event.source else ""
 
 
-def _out_of_order(life: Sequence[Told]) -> Iterator[str]:
-    for first, second in ORDERS:
-        for at, told in enumerate(life):
-            later = life[at + 1 :]
-            if told.type == second and any(_same(first, told, each) for each in later):
-                yield f"{first} after {second}"
-
-
-def _same(event: str, told: Told, other: Told) -> bool:
-    """Tell whether *other* is an *event* that had to come before *told*."""
-    return other.type == event and (not told.vm or told.vm == other.vm)
-
-
-def as_asked(
-    opdata: etree._Element, goals: Iterable[Goal], *, may_fail: bool = False
-) -> Iterator[str]:
-    """Every acknowledged edit has reached its goal, or failed where it may; no more is there."""
-    there = {found.findtext(f"{ESC}deployment_name", ""): found for found in deployments(opdata)}
-    for goal in goals:
-        found = there.pop(goal.name, None)
-        if goal.vms == 0:
-            if found is not None:
-                yield f"{goal.name}: still there, {state_of(found)}"
-        elif found is None:
-            yield f"{goal.name}: not there, though it was acknowledged"
-        elif may_fail and state_of(found) == "SERVICE_ERROR_STATE":
-            continue
-        elif state_of(found) != "SERVICE_ACTIVE_STATE":
-            yield f"{goal.name}: {state_of(found)}"
-        elif (vms := len(found.findall(f".//{ESC}vm_instance"))) != goal.vms:
-            yield f"{goal.name}: {vms} VMs, {goal.vms} were asked for"
-    for name in there:
-        yield f"{name}: there, though nobody asked for it"
-
-
-def deployments(opdata: etree._Element) -> list[etree._Element]:
-    """Return the entries of opdata's lists ``deployments``."""
-    return opdata.findall(f".//{ESC}deployments[{ESC}deployment_name]")
-
-
-def state_of(deployment: etree._Element) -> str:
-    """Return the state of the service."""
-    return deployment.findtext(f"{ESC}state_machine/{ESC}state", "")
-
-
-def same_servers(
-    opdata: etree._Element, servers: Mapping[str, tuple[str, str]], *, may_vanish: bool = False
-) -> Iterator[str]:
-    """The VIM's *servers* (id: name, VM) are those of opdata, one for each VM."""
-    for vm, count in Counter(vm for _, vm in servers.values()).items():
-        if count > 1:
-            yield f"VM {vm} has {count} servers"
-    known = {found.text for found in opdata.findall(f".//{ESC}vm_instance/{ESC}vm_id")}
-    known |= {found.text for found in opdata.findall(f".//{ESC}leftover/{ESC}vm_id")}
-    for server_id in servers.keys() - known:
-        yield f"server {servers[server_id][0]} ({server_id}) is in the VIM, but not in opdata"
-    for server_id in known - servers.keys() if not may_vanish else ():
-        yield f"server {server_id} is in opdata, but not in the VIM"
-
-
-def nothing_left(rows: Iterable[Row]) -> Iterator[str]:
-    """The VIM holds no server, port, subnet, network and project of ours."""
-    for row in rows:
-        ours = isinstance(row, ServerRow | PortRow | SubnetRow | NetworkRow | ProjectRow)
-        if ours and row.key is not None:  # without a key: what the open catalogue invented
-            yield f"left in the VIM: {row}"
+def _shown(story: Sequence[Event]) -> str:
+    """Return the end of *story*, short: VMs without the name of the deployment and their uuid."""
+    told = []
+    for event in story[-LONGEST_STORY:]:
+        about = event.target or event.source
+        vm = "_".join(about.vmname.split("_")[1:3]) if about else ""
+        bad = "" if event.status is EventStatus.SUCCESS else " FAILURE"
+        told.append(f"{event.type}{f'({vm})' if vm else ''}{bad}")
+    return f"{'... ' if len(story) > LONGEST_STORY else ''}{', '.join(told)}"

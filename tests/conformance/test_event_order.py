@@ -8,6 +8,7 @@ from case_files import cases, steps
 from lxml import etree
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
+from esc_daemon.domain.ids import VmGroupName
 from tests.domain.legal import illegal
 
 ESC = "{http://www.cisco.com/esc/esc}"
@@ -33,6 +34,7 @@ def event_of(element: etree._Element) -> tuple[str, Event]:
         type=EventType(text("event/type")),
         message=text("status_message"),
         status=EventStatus(text("status")),
+        vm_group=VmGroupName(text("vm_group")),
         source=vm("vm_source"),
         target=vm("vm_target"),
     )

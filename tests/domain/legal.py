@@ -1,6 +1,7 @@
 """What may follow what in the events of one incarnation of a deployment, as tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -117,6 +118,29 @@ one tell that a VM which lives failed, for a KPI that others wait for never came
 """
 
 
+class Out(StrEnum):
+    """How far a group has come that gets one VM more."""
+
+    RESTS = "not being scaled out"
+    ASKED = "its scaling out began"
+    MADE = "its new VM is made"
+    UNMADE = "its new VM could not be made"
+
+
+OF_A_GROUP: Final[Mapping[Out, Mapping[Said, Out]]] = {
+    Out.RESTS: {_well(E.VM_SCALE_OUT_INIT): Out.ASKED},
+    Out.ASKED: {
+        _well(E.VM_SCALE_OUT_DEPLOYED): Out.MADE,
+        _badly(E.VM_SCALE_OUT_DEPLOYED): Out.UNMADE,
+    },
+    Out.MADE: {
+        _well(E.VM_SCALE_OUT_COMPLETE): Out.RESTS,
+        _badly(E.VM_SCALE_OUT_COMPLETE): Out.RESTS,
+    },
+    Out.UNMADE: {_badly(E.VM_SCALE_OUT_COMPLETE): Out.RESTS},
+}
+
+
 class Service(StrEnum):
     """Where a deployment stands by what was told of it."""
 
@@ -165,50 +189,88 @@ _OF_ANOTHER: Final = (E.VM_SCALE_OUT_INIT, E.VM_SCALE_OUT_DEPLOYED, E.VM_SCALE_O
 """Their vm_source is the VM that asked for another one, their vm_target that one."""
 
 
-def illegal(story: Sequence[Event]) -> Iterator[str]:
-    """Yield what of *story*, told of one incarnation in this order, may not be so."""
-    vms: dict[str, At] = {}
-    coming: dict[str | None, str] = {}
-    service = Service.BEGIN
+_UNDER_WAY: Final = {At.INIT, At.BOOTING, At.REMOVED, At.UNMADE, At.STUCK, At.LEAVING}
+"""Where no VM stays: an event follows by itself."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Life:
+    """Where a service and its VMs stand by what was told, and what of that may not be so."""
+
+    service: Service = Service.BEGIN
+    vms: dict[str, At] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    coming: dict[str | None, str] = field(default_factory=dict)
+    """The VM by which each group is being scaled out: if that fails it is gone."""
+    groups: dict[str | None, Out] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        return self.service is Service.OVER
+
+    def unended(self) -> Iterator[str]:
+        """Yield what began and was not told to have ended; an end of all ends it too."""
+        if self.is_over:
+            return
+        if self.service is Service.UPDATING:
+            yield "its update"
+        yield from (f"{name}, {at}" for name, at in self.groups.items() if at is not Out.RESTS)
+        yield from (f"{name}, {at}" for name, at in self.vms.items() if at in _UNDER_WAY)
+
+
+def life_of(story: Sequence[Event]) -> Life:
+    """Return what *story*, told of one incarnation in this order, tells of it."""
+    life = Life()
     for event in story:
         if event.type.startswith(_RESOURCES):
             continue
         if event.source is not None:
-            if service is Service.OVER:
-                yield f"{event.type} after the end"
-            yield from _illegal_of_a_vm(event, vms, coming)
+            if life.is_over:
+                life.faults.append(f"{event.type} after the end")
+            _move_a_vm(life, event)
             continue
         said = _said(event)
-        if said not in OF_A_SERVICE[service]:
-            yield f"{_name(said)} of a service that is {service}"
-        service = OF_A_SERVICE[service].get(said, service)
-    if service is Service.OVER:
-        yield from (f"{name} at the end: {at}" for name, at in vms.items() if at is not At.GONE)
+        if said not in OF_A_SERVICE[life.service]:
+            life.faults.append(f"{_name(said)} of a service that is {life.service}")
+        life.service = OF_A_SERVICE[life.service].get(said, life.service)
+    if life.is_over:
+        left = (f"{name} at the end: {at}" for name, at in life.vms.items() if at is not At.GONE)
+        life.faults += left
+    return life
 
 
-def _illegal_of_a_vm(
-    event: Event, vms: dict[str, At], coming: dict[str | None, str]
-) -> Iterator[str]:
-    """
-    Yield what is wrong about *event*, and note in *vms* where its VM stands now.
+def illegal(story: Sequence[Event]) -> Iterator[str]:
+    """Yield what of *story*, told of one incarnation in this order, may not be so."""
+    yield from life_of(story).faults
 
-    *coming* is the VM by which each group is being scaled out: if that fails it is gone.
-    """
+
+def _move_a_vm(life: Life, event: Event) -> None:
+    """Note what is wrong about *event*, and where its VM stands now."""
     assert event.source is not None
     said, name = _said(event), event.source.vmname
     if event.type in _OF_ANOTHER:
-        if event.type is E.VM_SCALE_OUT_COMPLETE:
-            came = coming.pop(event.vm_group, None)
-            if came is not None and not said[1]:
-                vms[came] = At.GONE
+        _move_a_group(life, event)
         if event.type is not E.VM_SCALE_OUT_DEPLOYED or event.target is None:
             return
         said, name = _well(E.VM_DEPLOYED), event.target.vmname
-        coming[event.vm_group] = name
-    at = vms.get(name, At.BEGIN)
+        life.coming[event.vm_group] = name
+    at = life.vms.get(name, At.BEGIN)
     if said not in OF_A_VM[at]:
-        yield f"{_name(said)} of {name}: {at}"
-    vms[name] = OF_A_VM[at].get(said, at)
+        life.faults.append(f"{_name(said)} of {name}: {at}")
+    life.vms[name] = OF_A_VM[at].get(said, at)
+
+
+def _move_a_group(life: Life, event: Event) -> None:
+    """Note what is wrong about *event* of a scaling out, and how far that is now."""
+    said, group = _said(event), event.vm_group
+    at = life.groups.get(group, Out.RESTS)
+    if said not in OF_A_GROUP[at]:
+        life.faults.append(f"{_name(said)} of {group}: {at}")
+    life.groups[group] = OF_A_GROUP[at].get(said, at)
+    if event.type is E.VM_SCALE_OUT_COMPLETE:
+        came = life.coming.pop(group, None)
+        if came is not None and not said[1]:
+            life.vms[came] = At.GONE
 
 
 def _said(event: Event) -> Said:

@@ -10,7 +10,7 @@ from esc_daemon.domain.ids import Key, RecordId
 from esc_daemon.domain.record import DeploymentRecord, Record, VmTask
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.store.base import LoggedEvent
-from tests.domain.legal import illegal
+from tests.domain.legal import illegal, life_of
 
 _IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
 """What a cloud says of a network or subnet with VMs in it, by its id."""
@@ -141,6 +141,7 @@ def _end(story: Sequence[Any], record: DeploymentRecord | None) -> Iterator[str]
         if EventType.SERVICE_UNDEPLOYED not in types:
             yield "it is over, and its end was not told"
         return
+    yield from (f"it never ended: {what}" for what in life_of(story).unended())
     alive = [event.status for event in story if event.type is EventType.SERVICE_ALIVE]
     if EventType.SERVICE_UNDEPLOYED in types:
         yield f"its end was told and it is {record.state}"

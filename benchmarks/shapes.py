@@ -1,0 +1,189 @@
+"""What a deployment of the chaos campaign is like, and what an update makes of it."""
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from lxml import etree
+from payloads import BASE, OWN_NETWORK
+
+ESC = "{http://www.cisco.com/esc/esc}"
+NETWORKS = ("mgmt-net", "data-net", "spare-net")
+_RECOVERIES = ("REBOOT_THEN_REDEPLOY", "REBOOT_ONLY", "REDEPLOY_ONLY")
+_LOADS = (
+    ("VM_OVERLOADED", 80, "GT", "servicescaleup.sh"),
+    ("VM_UNDERLOADED", 20, "LT", "servicescaledown.sh"),
+)
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Group:
+    """
+    A vm_group: from *least* to *most* VMs, a port in each of *networks*.
+
+    *poll* is that of its KPIs, seconds; with *scales* two KPIs of load scale it.
+    """
+
+    name: str
+    least: int
+    most: int
+    flavor: str
+    networks: tuple[str, ...]
+    poll: int
+    scales: bool
+    recovery: str
+
+    def xml(self) -> str:
+        """Return the whole vm_group."""
+        interfaces = "".join(
+            f"<interface><nicid>{nicid}</nicid><network>{network}</network></interface>"
+            for nicid, network in enumerate(self.networks)
+        )
+        loads = _LOADS if self.scales else ()
+        kpis = "".join(_kpi(*load[:3], "vim_cpu", self.poll) for load in loads)
+        rules = "".join(_rule(name, f"TRUE {action}") for name, _, _, action in loads)
+        heals = ("ALWAYS log", "TRUE servicebooted.sh", "FALSE recover autohealing")
+        return f"""
+<vm_group>
+  <name>{self.name}</name><image>cirros</image><flavor>{self.flavor}</flavor>
+  <bootup_time>30</bootup_time><recovery_wait_time>1</recovery_wait_time>
+  <recovery_policy>
+    <recovery_type>AUTO</recovery_type><action_on_recovery>{self.recovery}</action_on_recovery>
+    <max_retries>3</max_retries>
+  </recovery_policy>
+  <interfaces>{interfaces}</interfaces>
+  <kpi_data>{_kpi("VM_ALIVE", 1, "GT", "ICMPPing", self.poll)}{kpis}</kpi_data>
+  <rules><admin_rules>{_rule("VM_ALIVE", *heals)}{rules}</admin_rules></rules>
+  <scaling>
+    <min_active>{self.least}</min_active><max_active>{self.most}</max_active>
+    <elastic>{str(self.scales).lower()}</elastic>
+  </scaling>
+</vm_group>
+"""
+
+
+def _kpi(name: str, value: int, condition: str, collector: str, poll: int) -> str:
+    again = str(collector != "ICMPPing").lower()
+    return f"""
+<kpi>
+  <event_name>{name}</event_name>
+  <metric_value>{value}</metric_value><metric_cond>{condition}</metric_cond>
+  <metric_type>UINT32</metric_type>
+  <metric_occurrences_true>1</metric_occurrences_true>
+  <metric_occurrences_false>2</metric_occurrences_false>
+  <metric_collector>
+    <type>{collector}</type><nicid>0</nicid><poll_frequency>{poll}</poll_frequency>
+    <polling_unit>seconds</polling_unit><continuous_alarm>{again}</continuous_alarm>
+  </metric_collector>
+</kpi>
+"""
+
+
+def _rule(name: str, *actions: str) -> str:
+    told = "".join(f"<action>{action}</action>" for action in actions)
+    return f"<rule><event_name>{name}</event_name>{told}</rule>"
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Shape:
+    """A deployment; *own_network*: its first ports are in an ephemeral one."""
+
+    name: str
+    own_network: bool
+    groups: tuple[Group, ...]
+
+    def xml(self, operation: str = "merge") -> str:
+        """Return the whole deployment, to be merged or replaced."""
+        return (
+            f'<deployment xmlns:nc="{BASE}" nc:operation="{operation}"><name>{self.name}</name>'
+            f"{OWN_NETWORK if self.own_network else ''}"
+            f"{''.join(group.xml() for group in self.groups)}</deployment>"
+        )
+
+
+def shape_of(deployment: etree._Element) -> Shape:
+    """Return the shape of an entry of running: what `Shape.xml` put there."""
+    return Shape(
+        name=deployment.findtext(f"{ESC}name", ""),
+        own_network=deployment.find(f"{ESC}networks/{ESC}network") is not None,
+        groups=tuple(_group_of(found) for found in deployment.findall(f"{ESC}vm_group")),
+    )
+
+
+def _group_of(group: etree._Element) -> Group:
+    ports = group.findall(f"{ESC}interfaces/{ESC}interface")
+    return Group(
+        name=group.findtext(f"{ESC}name", ""),
+        least=int(group.findtext(f"{ESC}scaling/{ESC}min_active", "0")),
+        most=int(group.findtext(f"{ESC}scaling/{ESC}max_active", "0")),
+        flavor=group.findtext(f"{ESC}flavor", ""),
+        networks=tuple(port.findtext(f"{ESC}network", "") for port in ports),
+        poll=int(group.findtext(f".//{ESC}poll_frequency", "0")),
+        scales=group.findtext(f"{ESC}scaling/{ESC}elastic") == "true",
+        recovery=group.findtext(f"{ESC}recovery_policy/{ESC}action_on_recovery", ""),
+    )
+
+
+def any_shape(name: str, random: Random) -> Shape:
+    """Return a deployment of one or two groups."""
+    own = random.random() < 0.4
+    first = "inside" if own else NETWORKS[0]
+    groups = [_any_group("web", first, random)]
+    if random.random() < 0.3:
+        groups.append(_any_group("db", NETWORKS[0], random))
+    return Shape(name=name, own_network=own, groups=tuple(groups))
+
+
+def _any_group(name: str, network: str, random: Random) -> Group:
+    least = random.randint(1, 2)
+    scales = random.random() < 0.5
+    return Group(
+        name=name,
+        least=least,
+        most=least + (random.randint(1, 2) if scales else 0),
+        flavor="m1.tiny",
+        networks=(network,),
+        poll=1,
+        scales=scales,
+        recovery=random.choice(_RECOVERIES),
+    )
+
+
+def another(shape: Shape, random: Random) -> Shape:
+    """Return *shape* with something changed that a deployment that stands takes."""
+    if random.random() < 0.2:
+        first, *others = shape.groups
+        groups = [first] if others else [first, _any_group("db", NETWORKS[0], random)]
+        return replace(shape, groups=tuple(groups))
+    changed = random.randrange(len(shape.groups))
+    groups = list(shape.groups)
+    groups[changed] = _another_group(groups[changed], random)
+    return replace(shape, groups=tuple(groups))
+
+
+def _another_group(group: Group, random: Random) -> Group:
+    kind = random.choice(("numbers", "numbers", "flavor", "interfaces", "poll", "scales"))
+    if kind == "flavor":
+        return replace(group, flavor="m1.small" if group.flavor == "m1.tiny" else "m1.tiny")
+    if kind == "interfaces":
+        first, *others = group.networks
+        more = [random.choice(NETWORKS[1:])] if not others else []
+        if others and random.random() < 0.5:
+            more = [each for each in NETWORKS[1:] if each != others[0]]
+        return replace(group, networks=(first, *more))
+    if kind == "poll":
+        return replace(group, poll=3 - group.poll)
+    if kind == "scales":
+        return replace(group, scales=not group.scales, most=group.most + (not group.scales))
+    least = random.choice([each for each in (1, 2, 3) if each != group.least])
+    return replace(group, least=least, most=least + (random.randint(0, 2) if group.scales else 0))
+
+
+def only_adds(before: Shape, after: Shape) -> bool:
+    """Tell whether merging *after* into *before* makes it *after*: nothing of it goes."""
+    groups = {group.name: group for group in after.groups}
+    return all(
+        (now := groups.get(group.name)) is not None
+        and len(now.networks) >= len(group.networks)
+        and now.scales >= group.scales
+        for group in before.groups
+    )

@@ -1,0 +1,144 @@
+"""What must hold of opdata and of the VIM once nothing is under way any more."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from lxml import etree
+from shapes import ESC, Shape
+
+from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Row, ServerRow, SubnetRow
+
+ACTIVE, STOPPED, ERROR = "SERVICE_ACTIVE_STATE", "SERVICE_STOPPED_STATE", "SERVICE_ERROR_STATE"
+ALIVE = "VM_ALIVE_STATE"
+REST = frozenset(
+    {
+        ALIVE,
+        "VM_MONITOR_UNSET_STATE",
+        "VM_MONITOR_DISABLED_STATE",
+        "VM_SHUTOFF_STATE",
+        "VM_ERROR_STATE",
+        "VM_UNDEF_STATE",
+    }
+)
+"""Where a VM stays; the last one only in a service that is in error."""
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Seen:
+    """A deployment as opdata shows it: states by the names of VMs, names by the groups."""
+
+    state: str
+    vms: Mapping[str, str]
+    recovering: AbstractSet[str]
+    sizes: Mapping[str, int]
+
+
+def seen(opdata: etree._Element) -> dict[str, Seen]:
+    """Return the deployments of opdata by their names."""
+    return {
+        found.findtext(f"{ESC}deployment_name", ""): _seen(found)
+        for found in opdata.findall(f".//{ESC}deployments[{ESC}deployment_name]")
+    }
+
+
+def _seen(deployment: etree._Element) -> Seen:
+    machines = {
+        machine.findtext(f"{ESC}vm_name", ""): machine
+        for machine in deployment.findall(f".//{ESC}vm_state_machine")
+    }
+    phase = f"{ESC}life/{ESC}recovery/{ESC}phase"
+    return Seen(
+        state=deployment.findtext(f"{ESC}state_machine/{ESC}state", ""),
+        vms={name: machine.findtext(f"{ESC}state", "") for name, machine in machines.items()},
+        recovering={
+            name
+            for name, machine in machines.items()
+            if machine.findtext(phase, "needed") != "needed"
+        },
+        sizes={
+            group.findtext(f"{ESC}name", ""): len(group.findall(f"{ESC}vm_instance"))
+            for group in deployment.findall(f"{ESC}vm_group")
+        },
+    )
+
+
+def as_asked(
+    name: str, shape: Shape | None, found: Seen | None, told: AbstractSet[str], *, may_fail: bool
+) -> Iterator[str]:
+    """
+    Yield what is not as was acknowledged, or does not rest.
+
+    *told* are the VMs that are there by the events.
+    """
+    if shape is None:
+        if found is not None:
+            yield f"{name}: expected it to be gone, found {found.state}"
+        return
+    if found is None:
+        yield f"{name}: expected it to be there, found nothing"
+        return
+    states = (ACTIVE, STOPPED, ERROR) if may_fail else (ACTIVE, STOPPED)
+    if found.state not in states:
+        yield f"{name}: expected one of {', '.join(states)}, found {found.state}"
+        return
+    yield from (f"{name}: {fault}" for fault in _unrest(found))
+    if missing := sorted(told - found.vms.keys()):
+        yield f"{name}: expected the VMs that were told of, not found {missing}"
+    if found.state != ERROR:
+        yield from (f"{name}: {fault}" for fault in _incomplete(shape, found, told))
+
+
+def _unrest(found: Seen) -> Iterator[str]:
+    for vm, state in found.vms.items():
+        if vm in found.recovering:
+            yield f"expected {vm} to be at rest, found a recovery ({state})"
+        elif state not in REST:
+            yield f"expected {vm} to be at rest, found {state}"
+
+
+def _incomplete(shape: Shape, found: Seen, told: AbstractSet[str]) -> Iterator[str]:
+    """Yield what a service that is well does not have, or was not told to have."""
+    if untold := sorted(found.vms.keys() - told):
+        yield f"expected to be told of all its VMs, never told of {untold}"
+    groups = {group.name: group for group in shape.groups}
+    if found.sizes.keys() != groups.keys():
+        yield f"expected the groups {sorted(groups)}, found {sorted(found.sizes)}"
+        return
+    for name, group in groups.items():
+        if not group.least <= found.sizes[name] <= group.most:
+            yield f"expected {group.least} to {group.most} {name}, found {found.sizes[name]}"
+
+
+def same_servers(
+    opdata: etree._Element, servers: Mapping[str, tuple[str, str]], *, may_vanish: bool
+) -> Iterator[str]:
+    """
+    The VIM's *servers* (id: name, VM) are those of opdata, one for each VM.
+
+    What *may_vanish* is noticed where the VM is watched.
+    """
+    for vm, count in Counter(vm for _, vm in servers.values()).items():
+        if count > 1:
+            yield f"VM {vm}: expected one server, found {count}"
+    states = {vm: state for each in seen(opdata).values() for vm, state in each.vms.items()}
+    known = {
+        found.findtext(f"{ESC}vm_id", ""): found.findtext(f"{ESC}name", "")
+        for what in ("vm_instance", "leftover")
+        for found in opdata.findall(f".//{ESC}{what}[{ESC}vm_id]")
+    }
+    for server_id in servers.keys() - known.keys():
+        yield f"server {servers[server_id][0]} ({server_id}): found in the VIM, not in opdata"
+    for server_id in known.keys() - servers.keys():
+        name = known[server_id]
+        if not may_vanish or states.get(name) == ALIVE:
+            yield f"server {name} ({server_id}): found in opdata, not in the VIM"
+
+
+def nothing_left(rows: Iterable[Row]) -> Iterator[str]:
+    """The VIM holds no server, port, subnet, network and project of ours."""
+    for row in rows:
+        ours = isinstance(row, ServerRow | PortRow | SubnetRow | NetworkRow | ProjectRow)
+        if ours and row.key is not None:  # without a key: what the open catalogue invented
+            yield f"the VIM: expected nothing, found {row}"
