@@ -5,7 +5,7 @@ from functools import cache
 
 from client import Notification, Session, SessionLost, notification_of
 from lxml import etree
-from operators import Endpoint
+from operating import Endpoint
 from shapes import ESC
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef

@@ -9,6 +9,7 @@ from lxml import etree
 from shapes import ESC, Shape
 
 from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Row, ServerRow, SubnetRow
+from tests.domain.legal import At, Life
 
 ACTIVE, STOPPED, ERROR = "SERVICE_ACTIVE_STATE", "SERVICE_STOPPED_STATE", "SERVICE_ERROR_STATE"
 ALIVE = "VM_ALIVE_STATE"
@@ -65,13 +66,9 @@ def _seen(deployment: etree._Element) -> Seen:
 
 
 def as_asked(
-    name: str, shape: Shape | None, found: Seen | None, told: AbstractSet[str], *, may_fail: bool
+    name: str, shape: Shape | None, found: Seen | None, told: Life, *, may_fail: bool
 ) -> Iterator[str]:
-    """
-    Yield what is not as was acknowledged, or does not rest.
-
-    *told* are the VMs that are there by the events.
-    """
+    """Yield what is not as was acknowledged, does not rest, or is not as the events *told*."""
     if shape is None:
         if found is not None:
             yield f"{name}: expected it to be gone, found {found.state}"
@@ -84,10 +81,12 @@ def as_asked(
         yield f"{name}: expected one of {', '.join(states)}, found {found.state}"
         return
     yield from (f"{name}: {fault}" for fault in _unrest(found))
-    if missing := sorted(told - found.vms.keys()):
+    yield from (f"{name}: expected an end of what began, found {it}" for it in told.unended())
+    vms = {vm for vm, at in told.vms.items() if at is not At.GONE}
+    if missing := sorted(vms - found.vms.keys()):
         yield f"{name}: expected the VMs that were told of, not found {missing}"
     if found.state != ERROR:
-        yield from (f"{name}: {fault}" for fault in _incomplete(shape, found, told))
+        yield from (f"{name}: {fault}" for fault in _incomplete(shape, found, vms))
 
 
 def _unrest(found: Seen) -> Iterator[str]:

@@ -11,10 +11,11 @@ from itertools import pairwise
 from sys import maxsize
 
 from client import Notification
-from operators import Life
+from operating import Life
 
 from esc_daemon.domain.events import Event, EventStatus, EventType
-from tests.domain.legal import At, life_of
+from tests.domain.legal import Life as Standing
+from tests.domain.legal import life_of
 
 LONGEST_STORY = 30
 """Events of a life that a finding shows, the last ones."""
@@ -34,7 +35,6 @@ _OF_A_VM = {
     "RECOVER": EventType.VM_RECOVERY_INIT,
 }
 """What tells that what was asked for has ended, or, of a recovery, begun."""
-SWITCHES = ("STOP", "START", "REBOOT")
 _BY_ITSELF = (EventType.VM_RECOVERY_INIT,)
 """These come without being asked for."""
 _NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
@@ -107,11 +107,10 @@ class History:
             ):
                 yield f"{name} {id_}: {fault}; told: {_shown(story)}"
 
-    def vms(self, name: str) -> set[str]:
-        """Return the VMs of the last life of a deployment that were told of and are not gone."""
+    def last(self, name: str) -> Standing:
+        """Return where the last life of a deployment stands."""
         stories = [*self._in_order(name).values()]
-        vms = life_of(stories[-1]).vms if stories else {}
-        return {vm for vm, at in vms.items() if at is not At.GONE}
+        return life_of(stories[-1] if stories else [])
 
     def _in_order(self, name: str) -> dict[str, list[Event]]:
         """
@@ -150,29 +149,31 @@ def _of_what_was_asked(story: Sequence[Event], life: Life, *, is_over: bool) -> 
     """
     What was acknowledged began and ended, once each; what was cut off may have, too.
 
-    An undeploy interrupts what is under way: of one thing each the end is not told then.
+    An undeploy interrupts what is under way: the end of the last thing is not told then.
     """
     told = Counter((each.type, _vm(each)) for each in story)
     updates = told[EventType.SERVICE_UPDATING_STATE, ""]
     if updates != life.updates:
         yield f"expected {life.updates} updates that began, found {updates}"
-    by_service = Counter[str]()
-    for what in _OF_A_SERVICE:
-        by_service[what] = life.asked[what, ""] + life.perhaps[what, ""]
-    switched = sum(by_service[what] for what in SWITCHES)
-    for what, vm in sorted({*life.asked, *life.perhaps}):
-        event = (_OF_A_VM if vm else _OF_A_SERVICE)[what]
-        least, perhaps = life.asked[what, vm], life.perhaps[what, vm]
-        most = least + perhaps
-        if vm:
-            most += switched if what in SWITCHES else by_service[what]
-        if event is EventType.SERVICE_ALIVE:
-            most += 1  # of its deploy
-        found = told[event, vm]
-        if found < least - is_over and event not in _NOT_ALWAYS:
-            yield f"expected {event} of {vm or 'it'} {least} times at least, found {found}"
-        if found > most and event not in _BY_ITSELF:
-            yield f"expected {event} of {vm or 'it'} {most} times at most, found {found}"
+    vms = {vm for _, vm in (*told, *life.asked, *life.perhaps) if vm}
+    subjects = [("", _OF_A_SERVICE), *((vm, _OF_A_VM) for vm in sorted(vms))]
+    for vm, events in subjects:
+        for what, event in events.items():
+            found = told[event, vm]
+            interrupted = is_over and life.last.get(vm) == what
+            least = life.asked[what, vm] - interrupted
+            most = _at_most(life, what, vm)
+            if found < least and event not in _NOT_ALWAYS:
+                yield f"expected {event} of {vm or 'it'} {least} times at least, found {found}"
+            if found > most and event not in _BY_ITSELF:
+                yield f"expected {event} of {vm or 'it'} {most} times at most, found {found}"
+
+
+def _at_most(life: Life, what: str, vm: str) -> int:
+    """Return how often the end of *what* may be told: a service's actions are its VMs', too."""
+    asked = sum(count[what, of] for count in (life.asked, life.perhaps) for of in {vm, ""})
+    is_its_deploy = not vm and _OF_A_SERVICE[what] is EventType.SERVICE_ALIVE
+    return asked + is_its_deploy
 
 
 def _vm(event: Event) -> str:

@@ -118,27 +118,36 @@ one tell that a VM which lives failed, for a KPI that others wait for never came
 """
 
 
-class Out(StrEnum):
-    """How far a group has come that gets one VM more."""
+class Scaling(StrEnum):
+    """How far a group has come that gets one VM more, or one less."""
 
-    RESTS = "not being scaled out"
-    ASKED = "its scaling out began"
+    RESTS = "not being scaled"
+    OUT = "its scaling out began"
     MADE = "its new VM is made"
     UNMADE = "its new VM could not be made"
+    IN = "its scaling in began"
 
 
-OF_A_GROUP: Final[Mapping[Out, Mapping[Said, Out]]] = {
-    Out.RESTS: {_well(E.VM_SCALE_OUT_INIT): Out.ASKED},
-    Out.ASKED: {
-        _well(E.VM_SCALE_OUT_DEPLOYED): Out.MADE,
-        _badly(E.VM_SCALE_OUT_DEPLOYED): Out.UNMADE,
+OF_A_GROUP: Final[Mapping[Scaling, Mapping[Said, Scaling]]] = {
+    Scaling.RESTS: {
+        _well(E.VM_SCALE_OUT_INIT): Scaling.OUT,
+        _well(E.VM_SCALE_IN_INIT): Scaling.IN,
     },
-    Out.MADE: {
-        _well(E.VM_SCALE_OUT_COMPLETE): Out.RESTS,
-        _badly(E.VM_SCALE_OUT_COMPLETE): Out.RESTS,
+    Scaling.OUT: {
+        _well(E.VM_SCALE_OUT_DEPLOYED): Scaling.MADE,
+        _badly(E.VM_SCALE_OUT_DEPLOYED): Scaling.UNMADE,
     },
-    Out.UNMADE: {_badly(E.VM_SCALE_OUT_COMPLETE): Out.RESTS},
+    Scaling.MADE: {
+        _well(E.VM_SCALE_OUT_COMPLETE): Scaling.RESTS,
+        _badly(E.VM_SCALE_OUT_COMPLETE): Scaling.RESTS,
+    },
+    Scaling.UNMADE: {_badly(E.VM_SCALE_OUT_COMPLETE): Scaling.RESTS},
+    Scaling.IN: {
+        _well(E.VM_SCALE_IN_COMPLETE): Scaling.RESTS,
+        _badly(E.VM_SCALE_IN_COMPLETE): Scaling.RESTS,
+    },
 }
+_BEGINS: Final = frozenset({E.VM_SCALE_OUT_INIT, E.VM_SCALE_IN_INIT})
 
 
 class Service(StrEnum):
@@ -185,6 +194,12 @@ OF_A_SERVICE: Final[Mapping[Service, Mapping[Said, Service]]] = {
 }
 
 _RESOURCES: Final = ("CREATE_", "DELETE_")
+_SWITCHES: Final[Mapping[EventType, frozenset[Service]]] = {
+    E.VM_STARTED: frozenset({Service.LIVES, Service.STOPPED}),
+    E.VM_STOPPED: frozenset({Service.LIVES}),
+    E.VM_REBOOTED: frozenset({Service.LIVES}),
+}
+"""In which services VMs are switched: those that are made, and not while they are updated."""
 _OF_ANOTHER: Final = (E.VM_SCALE_OUT_INIT, E.VM_SCALE_OUT_DEPLOYED, E.VM_SCALE_OUT_COMPLETE)
 """Their vm_source is the VM that asked for another one, their vm_target that one."""
 
@@ -202,7 +217,7 @@ class Life:
     faults: list[str] = field(default_factory=list)
     coming: dict[str | None, str] = field(default_factory=dict)
     """The VM by which each group is being scaled out: if that fails it is gone."""
-    groups: dict[str | None, Out] = field(default_factory=dict)
+    groups: dict[str | None, Scaling] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -214,7 +229,13 @@ class Life:
             return
         if self.service is Service.UPDATING:
             yield "its update"
-        yield from (f"{name}, {at}" for name, at in self.groups.items() if at is not Out.RESTS)
+        yield from self.under_way()
+
+    def under_way(self) -> Iterator[str]:
+        """Yield the groups that are being scaled and the VMs that are being recovered."""
+        for name, scaling in self.groups.items():
+            if scaling is not Scaling.RESTS:
+                yield f"{name}, {scaling}"
         yield from (f"{name}, {at}" for name, at in self.vms.items() if at in _UNDER_WAY)
 
 
@@ -229,10 +250,7 @@ def life_of(story: Sequence[Event]) -> Life:
                 life.faults.append(f"{event.type} after the end")
             _move_a_vm(life, event)
             continue
-        said = _said(event)
-        if said not in OF_A_SERVICE[life.service]:
-            life.faults.append(f"{_name(said)} of a service that is {life.service}")
-        life.service = OF_A_SERVICE[life.service].get(said, life.service)
+        _move_the_service(life, event)
     if life.is_over:
         left = (f"{name} at the end: {at}" for name, at in life.vms.items() if at is not At.GONE)
         life.faults += left
@@ -244,12 +262,28 @@ def illegal(story: Sequence[Event]) -> Iterator[str]:
     yield from life_of(story).faults
 
 
+def _move_the_service(life: Life, event: Event) -> None:
+    """Note what is wrong about *event*, and where the service stands now."""
+    said = _said(event)
+    if said not in OF_A_SERVICE[life.service]:
+        life.faults.append(f"{_name(said)} of a service that is {life.service}")
+    life.service = OF_A_SERVICE[life.service].get(said, life.service)
+    if event.type is E.SERVICE_UPDATING_STATE:
+        life.faults += (f"{_name(said)} in the middle of {what}" for what in life.under_way())
+    if said == _well(E.SERVICE_STOPPED):
+        on = (f"{name}: {at}" for name, at in life.vms.items() if at not in {At.OFF, At.GONE})
+        life.faults += (f"{_name(said)} with {vm}" for vm in on)
+
+
 def _move_a_vm(life: Life, event: Event) -> None:
     """Note what is wrong about *event*, and where its VM stands now."""
     assert event.source is not None
     said, name = _said(event), event.source.vmname
-    if event.type in _OF_ANOTHER:
+    if life.service not in _SWITCHES.get(event.type, Service):
+        life.faults.append(f"{_name(said)} of {name} in a service that is {life.service}")
+    if event.type.startswith("VM_SCALE_"):
         _move_a_group(life, event)
+    if event.type in _OF_ANOTHER:
         if event.type is not E.VM_SCALE_OUT_DEPLOYED or event.target is None:
             return
         said, name = _well(E.VM_DEPLOYED), event.target.vmname
@@ -261,9 +295,11 @@ def _move_a_vm(life: Life, event: Event) -> None:
 
 
 def _move_a_group(life: Life, event: Event) -> None:
-    """Note what is wrong about *event* of a scaling out, and how far that is now."""
+    """Note what is wrong about *event* of a scaling, and how far that is now."""
     said, group = _said(event), event.vm_group
-    at = life.groups.get(group, Out.RESTS)
+    at = life.groups.get(group, Scaling.RESTS)
+    if event.type in _BEGINS and life.service is not Service.LIVES:
+        life.faults.append(f"{_name(said)} of {group} in a service that is {life.service}")
     if said not in OF_A_GROUP[at]:
         life.faults.append(f"{_name(said)} of {group}: {at}")
     life.groups[group] = OF_A_GROUP[at].get(said, at)

@@ -76,6 +76,8 @@ class Life:
     updates: int = 0
     asked: Counter[Doing] = field(default_factory=Counter)
     perhaps: Counter[Doing] = field(default_factory=Counter)
+    last: dict[str, str] = field(default_factory=dict)
+    """What each VM, or the service, was asked for last: an undeploy may have interrupted it."""
 
 
 class Operator:
@@ -192,6 +194,7 @@ class Operator:
             await self._expect(refusal, OF_ACTIONS, what)
             return
         (life.asked if done else life.perhaps)[what, vm] += 1
+        life.last[vm] = what
         if done:
             self._endpoint.acknowledged.set()
 

@@ -1,0 +1,6 @@
+"""The modules of the campaign stand among the benchmarks, which are programs and no package."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))

@@ -1,0 +1,238 @@
+"""The verdict on a campaign of kills: it finds what is lost, doubled, leaked and out of order."""
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from lxml import etree
+from operating import Life
+from payloads import inside
+from shapes import another, any_shape, only_adds, shape_of
+from standing import as_asked, same_servers, seen
+from verdict import History
+
+from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
+from esc_daemon.domain.ids import DeploymentId, DeploymentName, VmGroupName
+from tests.domain.legal import At, Service
+from tests.domain.legal import Life as Standing
+
+E = EventType
+DEPLOYED = [(E.VM_DEPLOYED, "d_web_0_a"), (E.VM_ALIVE, "d_web_0_a"), (E.SERVICE_ALIVE, "")]
+UPDATED = [
+    (E.SERVICE_UPDATING_STATE, ""),
+    (E.VM_UPDATED, "d_web_0_a"),
+    (E.SERVICE_UPDATED, ""),
+    (E.VM_REBOOTED, "d_web_0_a"),
+]
+LIVED = [
+    *DEPLOYED,
+    (E.VM_STOPPED, "d_web_0_a"),
+    (E.SERVICE_STOPPED, ""),
+    (E.VM_STARTED, "d_web_0_a"),
+    (E.VM_ALIVE, "d_web_0_a"),
+    (E.SERVICE_STARTED, ""),
+    (E.VM_SCALE_OUT_INIT, "d_web_0_a"),
+    (E.VM_SCALE_OUT_DEPLOYED, "d_web_0_a>d_web_1_b"),
+    (E.VM_ALIVE, "d_web_1_b"),
+    (E.VM_SCALE_OUT_COMPLETE, "d_web_0_a>d_web_1_b"),
+    (E.VM_RECOVERY_INIT, "d_web_1_b"),
+    (E.VM_RECOVERY_REBOOT, "d_web_1_b"),
+    (E.VM_RECOVERY_UNDEPLOYED, "d_web_1_b"),
+    (E.VM_RECOVERY_DEPLOYED, "d_web_1_b"),
+    (E.VM_RECOVERY_COMPLETE, "d_web_1_b"),
+    (E.SERVICE_UPDATING_STATE, ""),
+    (E.SERVICE_UPDATED, ""),
+    (E.VM_SCALE_IN_INIT, "d_web_1_b"),
+    (E.VM_SCALE_IN_COMPLETE, "d_web_1_b"),
+    (E.VM_UNDEPLOYED, "d_web_0_a"),
+    (E.SERVICE_UNDEPLOYED, ""),
+]
+ASKED = Life(updates=1, asked=Counter({("STOP", ""): 1, ("START", ""): 1}), last={"": "START"})
+DEPLOY = len(DEPLOYED)
+FREE = {E.VM_ALIVE, E.VM_SCALE_OUT_COMPLETE, E.VM_SCALE_IN_COMPLETE}
+"""A guest answers when it likes; a new VM may be recovered; an undeploy may come in between."""
+
+
+def all_but(*types: EventType) -> list[int]:
+    """Return where in LIVED what stands that is of none of *types*, or of the deploy."""
+    return [at for at, (type_, _) in enumerate(LIVED) if at < DEPLOY or type_ not in types]
+
+
+def named(at: int) -> str:
+    return f"{at}-{LIVED[at][0]}"
+
+
+def told(*said: tuple[EventType, str], id_: str = "1") -> list[Event]:
+    return [event(type_, vms, id_) for type_, vms in said]
+
+
+def event(type_: EventType, vms: str, id_: str) -> Event:
+    source, _, target = vms.partition(">")
+    return Event(
+        type=type_,
+        message="",
+        deployment=DeploymentName("d"),
+        deployment_id=DeploymentId(id_),
+        vm_group=VmGroupName("web"),
+        source=vm(source),
+        target=vm(target),
+    )
+
+
+def vm(name: str) -> VmRef | None:
+    return VmRef(vmid=None, vmname=name, generated_vmname=name) if name else None
+
+
+def wrong(story: Sequence[Event], life: Life = ASKED, *, there: bool = False) -> list[str]:
+    return [*History(story).wrong("d", [life], there=there)]
+
+
+def test_a_life_that_went_as_it_may_is_found_well() -> None:
+    assert wrong(told(*LIVED)) == []
+
+
+@pytest.mark.parametrize("at", all_but(E.VM_ALIVE, E.VM_RECOVERY_REBOOT), ids=named)
+def test_an_event_that_is_lost_is_found(at: int) -> None:
+    assert wrong(told(*LIVED[:at], *LIVED[at + 1 :]))
+
+
+@pytest.mark.parametrize("at", all_but(E.VM_RECOVERY_REBOOT), ids=named)
+def test_an_event_that_is_doubled_is_found(at: int) -> None:
+    assert wrong(told(*LIVED[: at + 1], *LIVED[at:]))
+
+
+@pytest.mark.parametrize("at", [at for at in all_but(*FREE) if at + 1 in all_but(*FREE)], ids=named)
+def test_events_that_change_places_are_found(at: int) -> None:
+    first, second = LIVED[at], LIVED[at + 1]
+
+    assert wrong(told(*LIVED[:at], second, first, *LIVED[at + 2 :]))
+
+
+def test_what_goes_on_has_ended_what_it_began() -> None:
+    [fault] = wrong(told(*DEPLOYED, UPDATED[0]), Life(updates=1), there=True)
+
+    assert "expected an end of what began, found none: its update" in fault
+
+
+def test_a_life_that_nobody_asked_for_is_found() -> None:
+    ended = [*DEPLOYED, *LIVED[-2:]]
+    story = [*told(*ended), *told(*ended, id_="2")]
+
+    assert [*History(story).wrong("d", [Life()], there=False)] == ["d: expected 1 lives, found 2"]
+    assert [*History(story).strangers({"e"})]
+
+
+@pytest.mark.parametrize(
+    ("life", "found"),
+    [
+        (Life(updates=1, asked=Counter({("REBOOT", "d_web_0_a"): 1})), False),
+        (Life(updates=1, perhaps=Counter({("REBOOT", "d_web_0_a"): 1})), False),
+        (Life(updates=1, asked=Counter({("REBOOT", "d_web_0_a"): 2})), True),
+        (Life(updates=2, asked=Counter({("REBOOT", "d_web_0_a"): 1})), True),
+        (Life(updates=0, asked=Counter({("REBOOT", "d_web_0_a"): 1})), True),
+        (Life(updates=1, asked=Counter({("STOP", ""): 1, ("REBOOT", "d_web_0_a"): 1})), True),
+    ],
+)
+def test_what_was_asked_for_ends_as_often_as_it_was(life: Life, *, found: bool) -> None:
+    assert bool(wrong(told(*DEPLOYED, *UPDATED), life, there=True)) is found
+
+
+def test_what_nobody_asked_for_does_not_end() -> None:
+    assert wrong(told(*DEPLOYED, (E.VM_REBOOTED, "d_web_0_a")), Life(), there=True)
+
+
+def test_a_failure_needs_a_vim_that_refused() -> None:
+    failed = Event(type=E.VM_DEPLOYED, message="no", status=EventStatus.FAILURE)
+
+    assert [*History([failed]).failures()]
+    assert [*History([failed]).failures([E.VM_DEPLOYED])] == []
+
+
+# ---------------------------------------------------------------- opdata and the VIM
+
+
+def opdata(state: str, *vms: tuple[str, str], servers: Sequence[str] = ("s0",)) -> etree._Element:
+    instances = "".join(
+        f"<vm_instance><vm_id>{server}</vm_id><name>{name}</name></vm_instance>"
+        for server, (name, _) in zip(servers, vms, strict=False)
+    )
+    machines = "".join(
+        f"<vm_state_machine><vm_name>{name}</vm_name><state>{state}</state></vm_state_machine>"
+        for name, state in vms
+    )
+    return etree.fromstring(
+        '<opdata xmlns="http://www.cisco.com/esc/esc"><deployments><deployment_name>d'
+        f"</deployment_name><vm_group><name>web</name>{instances}</vm_group><state_machine>"
+        f"<state>{state}</state><vm_state_machines>{machines}</vm_state_machines>"
+        "</state_machine></deployments></opdata>"
+    )
+
+
+ONE = next(
+    shape
+    for seed in range(100)
+    if (shape := any_shape("d", Random(seed))).groups[0].least == 1 and len(shape.groups) == 1
+)
+ALIVE = opdata("SERVICE_ACTIVE_STATE", ("a", "VM_ALIVE_STATE"))
+
+
+def standing(*vms: str) -> Standing:
+    return Standing(service=Service.LIVES, vms=dict.fromkeys(vms, At.ALIVE))
+
+
+def unmet(shown: etree._Element, vms: set[str], *, may_fail: bool = False) -> list[str]:
+    return [*as_asked("d", ONE, seen(shown).get("d"), standing(*vms), may_fail=may_fail)]
+
+
+def test_what_is_as_it_was_asked_for_is_found_well() -> None:
+    assert unmet(ALIVE, {"a"}) == []
+    assert [*same_servers(ALIVE, {"s0": ("a", "1")}, may_vanish=False)] == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "vms"),
+    [
+        (opdata("SERVICE_ERROR_STATE", ("a", "VM_ALIVE_STATE")), {"a"}),
+        (opdata("SERVICE_STARTING_STATE", ("a", "VM_ALIVE_STATE")), {"a"}),
+        (opdata("SERVICE_ACTIVE_STATE", ("a", "VM_STARTING_STATE")), {"a"}),
+        (ALIVE, {"a", "b"}),
+        (ALIVE, set()),
+        (opdata("SERVICE_ACTIVE_STATE"), set()),
+        (etree.fromstring("<opdata/>"), set()),
+    ],
+)
+def test_what_is_not_as_it_was_asked_for_is_found(shown: etree._Element, vms: set[str]) -> None:
+    assert unmet(shown, vms)
+
+
+def test_what_was_undeployed_is_gone() -> None:
+    assert [*as_asked("d", None, seen(ALIVE)["d"], standing(), may_fail=True)]
+    assert [*as_asked("d", None, None, standing(), may_fail=True)] == []
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        {"s0": ("a", "1"), "s1": ("a", "1")},
+        {"s0": ("a", "1"), "s1": ("b", "2")},
+        {},
+    ],
+    ids=["doubled", "leaked", "lost"],
+)
+def test_servers_that_are_not_those_of_opdata_are_found(
+    servers: dict[str, tuple[str, str]],
+) -> None:
+    assert [*same_servers(ALIVE, servers, may_vanish=True)]
+
+
+def test_what_an_update_puts_into_running_is_read_back_from_it() -> None:
+    for seed in range(200):
+        random = Random(seed)
+        before = any_shape("d", random)
+        after = another(before, random)
+
+        found = etree.fromstring(inside("t", after.xml())).find(".//{*}deployment")
+        assert found is not None
+        assert shape_of(found) == after != before
+        assert only_adds(before, before)
