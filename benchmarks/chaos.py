@@ -70,6 +70,8 @@ BOUNDARY_SECONDS = 20.0
 """So long a daemon may take to come to its boundary; then it is killed where it is."""
 SIMULATOR = ("--build-seconds", "0.3", "--boot-seconds", "0.5", "--latency-seconds", "0.02")
 CALM_SECONDS = 240
+UNANSWERED = (EventType.VIM_OPERATIONAL_STATE, EventType.VM_RECOVERY_REBOOT)
+"""These are told as failures where an answer is lost; what is asked for comes true all the same."""
 MOST_EVENTS = 60
 """Events of one life that ends at an instant."""
 LONGEST_LIFE = 20.0
@@ -260,8 +262,7 @@ class Campaign:
             self._find(history.wrong(operator.name, operator.lives, there=there))
         self._find(history.strangers({operator.name for operator in self._operators}))
         if not self._may_fail:
-            of_the_vim = [EventType.VIM_OPERATIONAL_STATE]
-            self._find(history.failures(() if self._options.faults == "none" else of_the_vim))
+            self._find(history.failures(UNANSWERED if self._options.faults == "lost" else ()))
 
     async def _stop(self) -> None:
         assert self._daemon is not None

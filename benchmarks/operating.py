@@ -73,6 +73,8 @@ Doing = tuple[str, str]
 class Life:
     """What one incarnation was asked for: acknowledged, or cut off so that nobody knows."""
 
+    id: str = ""
+    """Its depid, once anything was taken that only one that stands takes."""
     updates: int = 0
     asked: Counter[Doing] = field(default_factory=Counter)
     perhaps: Counter[Doing] = field(default_factory=Counter)
@@ -153,6 +155,7 @@ class Operator:
             self.faults.append(f"{self.name}: expected {before} or {after}, found {found}")
         if found != before:
             self.lives[-1].updates += 1
+            await self._learn_the_id()
         self.shape = found
 
     async def _running(self) -> Shape | None:
@@ -197,6 +200,14 @@ class Operator:
         life.last[vm] = what
         if done:
             self._endpoint.acknowledged.set()
+            await self._learn_the_id()
+
+    async def _learn_the_id(self) -> None:
+        """Ask which incarnation it was that took something: the one that stands."""
+        life = self.lives[-1]
+        if not life.id:
+            [found] = await self.look("get", f"deployments[deployment_name='{self.name}']")
+            life.id = found.findtext(f"{ESC}deployment_id", "")
 
     def _any_action(self, state: str, *, of_a_vm: bool) -> str:
         """Return what is asked of a service or a VM in *state*: mostly what is taken there."""

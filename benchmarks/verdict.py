@@ -8,7 +8,6 @@ What may follow what is the table of the tests, `tests/domain/legal.py`.
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import pairwise
-from sys import maxsize
 
 from client import Notification
 from operating import Life
@@ -67,15 +66,15 @@ class History:
 
     def __init__(self, told: Iterable[Event]) -> None:
         self._stories: dict[str, dict[str, list[Event]]] = {}
-        self._ended: dict[str, int] = {}
-        """Which incarnations were told to be over, and when, as a number in the log."""
+        self._ended: set[str] = set()
+        """The incarnations that were told to be over."""
         self._failed: list[Event] = []
-        for number, event in enumerate(told):
+        for event in told:
             if event.deployment_id and event.deployment:
                 stories = self._stories.setdefault(event.deployment, {})
                 stories.setdefault(event.deployment_id, []).append(event)
             if event.type is EventType.SERVICE_UNDEPLOYED and event.deployment_id:
-                self._ended.setdefault(event.deployment_id, number)
+                self._ended.add(event.deployment_id)
             if event.status is not EventStatus.SUCCESS:
                 self._failed.append(event)
 
@@ -93,34 +92,43 @@ class History:
                 yield f"{name}: expected no event, for nobody asked for it, found some"
 
     def wrong(self, name: str, asked: Sequence[Life], *, there: bool) -> Iterator[str]:
-        """Yield what is wrong about the lives of one deployment; *there*: the last one goes on."""
-        stories = self._in_order(name)
+        """
+        Yield what is wrong about the lives of one deployment; *there*: the last one goes on.
+
+        Which incarnation is which tell the ids that operators saw. Events do not: one that is
+        taken back while it waits for the end of the one before it may be over first.
+        """
+        stories = self._stories.get(name, {})
         if len(stories) != len(asked):
             yield f"{name}: expected {len(asked)} lives, found {len(stories)}"
-            return
-        for number, ((id_, story), life) in enumerate(zip(stories.items(), asked, strict=True), 1):
-            lasts = there and number == len(stories)
+        ongoing = stories.keys() - self._ended
+        if len(ongoing) != there:
+            yield f"{name}: expected {int(there)} lives that go on, found {len(ongoing)}"
+        known = {life.id: life for life in asked if life.id}
+        for id_ in known.keys() - stories.keys():
+            yield f"{name} {id_}: expected events, for it was shown, found none"
+        unseen = _together(life for life in asked if not life.id)
+        for id_, story in stories.items():
             for fault in (
-                *_of_the_table(story, lasts=lasts),
+                *_of_the_table(story, lasts=id_ in ongoing),
                 *_of_its_begin(story),
-                *_of_what_was_asked(story, life, is_over=not lasts),
+                *_of_what_was_asked(story, known.get(id_, unseen), is_over=id_ not in ongoing),
             ):
                 yield f"{name} {id_}: {fault}; told: {_shown(story)}"
 
     def last(self, name: str) -> Standing:
-        """Return where the last life of a deployment stands."""
-        stories = [*self._in_order(name).values()]
-        return life_of(stories[-1] if stories else [])
-
-    def _in_order(self, name: str) -> dict[str, list[Event]]:
-        """
-        Return what was told of the incarnations of a deployment, in their order.
-
-        The networks of one may be made while the one before it is being undeployed, so it is
-        not the first event that tells the order.
-        """
+        """Return where the life of a deployment stands that goes on."""
         stories = self._stories.get(name, {})
-        return dict(sorted(stories.items(), key=lambda each: self._ended.get(each[0], maxsize)))
+        return life_of(next((stories[id_] for id_ in stories if id_ not in self._ended), []))
+
+
+def _together(lives: Iterable[Life]) -> Life:
+    """Return what those incarnations were asked for of which nobody knows which is which."""
+    together = Life()
+    for life in lives:
+        together.perhaps += life.perhaps
+        together.last |= life.last
+    return together
 
 
 def _of_the_table(story: Sequence[Event], *, lasts: bool) -> Iterator[str]:

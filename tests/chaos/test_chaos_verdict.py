@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -85,6 +86,7 @@ def vm(name: str) -> VmRef | None:
 
 
 def wrong(story: Sequence[Event], life: Life = ASKED, *, there: bool = False) -> list[str]:
+    life.id = "1"
     return [*History(story).wrong("d", [life], there=there)]
 
 
@@ -121,6 +123,15 @@ def test_a_life_that_nobody_asked_for_is_found() -> None:
 
     assert [*History(story).wrong("d", [Life()], there=False)] == ["d: expected 1 lives, found 2"]
     assert [*History(story).strangers({"e"})]
+
+
+def test_one_that_is_taken_back_while_it_waits_may_be_over_before_the_one_that_stands() -> None:
+    story = [*told(*LIVED[:-1]), event(E.SERVICE_UNDEPLOYED, "", "2"), *told(LIVED[-1])]
+    first = replace(ASKED, id="1")
+
+    assert [*History(story).wrong("d", [first, Life()], there=False)] == []
+    assert [*History(story).wrong("d", [first, Life()], there=True)]
+    assert [*History(story).wrong("d", [first, Life(id="3")], there=False)]
 
 
 @pytest.mark.parametrize(
