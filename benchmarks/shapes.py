@@ -30,6 +30,7 @@ class Group:
     networks: tuple[str, ...]
     poll: int
     scales: bool
+    healed_by: str
     recovery: str
 
     def xml(self) -> str:
@@ -47,7 +48,7 @@ class Group:
   <name>{self.name}</name><image>cirros</image><flavor>{self.flavor}</flavor>
   <bootup_time>30</bootup_time><recovery_wait_time>1</recovery_wait_time>
   <recovery_policy>
-    <recovery_type>AUTO</recovery_type><action_on_recovery>{self.recovery}</action_on_recovery>
+    <recovery_type>{self.healed_by}</recovery_type><action_on_recovery>{self.recovery}</action_on_recovery>
     <max_retries>3</max_retries>
   </recovery_policy>
   <interfaces>{interfaces}</interfaces>
@@ -119,6 +120,7 @@ def _group_of(group: etree._Element) -> Group:
         networks=tuple(port.findtext(f"{ESC}network", "") for port in ports),
         poll=int(group.findtext(f".//{ESC}poll_frequency", "0")),
         scales=group.findtext(f"{ESC}scaling/{ESC}elastic") == "true",
+        healed_by=group.findtext(f"{ESC}recovery_policy/{ESC}recovery_type", ""),
         recovery=group.findtext(f"{ESC}recovery_policy/{ESC}action_on_recovery", ""),
     )
 
@@ -144,6 +146,7 @@ def _any_group(name: str, network: str, random: Random) -> Group:
         networks=(network,),
         poll=1,
         scales=scales,
+        healed_by="MANUAL" if random.random() < 0.15 else "AUTO",
         recovery=random.choice(_RECOVERIES),
     )
 

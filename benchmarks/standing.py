@@ -13,6 +13,8 @@ from tests.domain.legal import At, Life
 
 ACTIVE, STOPPED, ERROR = "SERVICE_ACTIVE_STATE", "SERVICE_STOPPED_STATE", "SERVICE_ERROR_STATE"
 ALIVE = "VM_ALIVE_STATE"
+OPERATORS = "needed"
+"""A recovery that waits for the operator."""
 REST = frozenset(
     {
         ALIVE,
@@ -28,11 +30,11 @@ REST = frozenset(
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Seen:
-    """A deployment as opdata shows it: states by the names of VMs, names by the groups."""
+    """A deployment as opdata shows it: states, and phases of recoveries, by the names of VMs."""
 
     state: str
     vms: Mapping[str, str]
-    recovering: AbstractSet[str]
+    recovering: Mapping[str, str]
     sizes: Mapping[str, int]
 
 
@@ -54,9 +56,9 @@ def _seen(deployment: etree._Element) -> Seen:
         state=deployment.findtext(f"{ESC}state_machine/{ESC}state", ""),
         vms={name: machine.findtext(f"{ESC}state", "") for name, machine in machines.items()},
         recovering={
-            name
+            name: found
             for name, machine in machines.items()
-            if machine.findtext(phase, "needed") != "needed"
+            if (found := machine.findtext(phase, ""))
         },
         sizes={
             group.findtext(f"{ESC}name", ""): len(group.findall(f"{ESC}vm_instance"))
@@ -91,8 +93,9 @@ def as_asked(
 
 def _unrest(found: Seen) -> Iterator[str]:
     for vm, state in found.vms.items():
-        if vm in found.recovering:
-            yield f"expected {vm} to be at rest, found a recovery ({state})"
+        phase = found.recovering.get(vm, OPERATORS)
+        if phase != OPERATORS:
+            yield f"expected {vm} to be at rest, found its recovery {phase} ({state})"
         elif state not in REST:
             yield f"expected {vm} to be at rest, found {state}"
 
@@ -121,7 +124,12 @@ def same_servers(
     for vm, count in Counter(vm for _, vm in servers.values()).items():
         if count > 1:
             yield f"VM {vm}: expected one server, found {count}"
-    states = {vm: state for each in seen(opdata).values() for vm, state in each.vms.items()}
+    alive = {
+        vm
+        for each in seen(opdata).values()
+        for vm, state in each.vms.items()
+        if state == ALIVE and vm not in each.recovering
+    }
     known = {
         found.findtext(f"{ESC}vm_id", ""): found.findtext(f"{ESC}name", "")
         for what in ("vm_instance", "leftover")
@@ -131,7 +139,7 @@ def same_servers(
         yield f"server {servers[server_id][0]} ({server_id}): found in the VIM, not in opdata"
     for server_id in known.keys() - servers.keys():
         name = known[server_id]
-        if not may_vanish or states.get(name) == ALIVE:
+        if not may_vanish or name in alive:
             yield f"server {name} ({server_id}): found in opdata, not in the VIM"
 
 

@@ -83,13 +83,18 @@ HARMLESS = ("load", "load", "silence")
 MISCHIEF = {
     "none": ("load",),
     "lost": HARMLESS,
-    "all": (*HARMLESS, "load", "power-off", "vanish"),
+    "all": (*HARMLESS, "load", "power-off", "restart", "vanish"),
 }
 """What is done by hand: a guest that stays silent answers again before its boot is given up."""
 LOADS = (95, 95, 50, 5)
 LONGEST_PAUSE = 5.0
-SILENT_SECONDS = 8.0
-"""Shorter than any bootup_time."""
+HANDS = {
+    "silence": ("silence", "answer", 8.0),
+    "restart": ("power-off", "power-on", 1.0),
+    "power-off": ("power-off", "", 0.0),
+    "vanish": ("vanish", "", 0.0),
+}
+"""What is done to a server, what mends it, and after how many seconds: less than bootup_time."""
 
 
 class Weather:
@@ -101,13 +106,13 @@ class Weather:
         self._http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60
         )
-        self._silenced: dict[str, float] = {}
-        """Until when, on the loop's clock."""
+        self._to_be_mended: list[tuple[float, str, str]] = []
+        """When, on the loop's clock, which server, by which action."""
         self.done: Counter[str] = Counter()
 
     async def run(self, calm: asyncio.Event) -> None:
         while not calm.is_set():
-            await self._answer_again()
+            await self._mend()
             await self._any_mischief()
             with suppress(TimeoutError):
                 await asyncio.wait_for(calm.wait(), self._random.uniform(0, LONGEST_PAUSE))
@@ -132,10 +137,13 @@ class Weather:
         if not servers:
             return
         server = self._random.choice(servers)["id"]
-        if await self._hand(server, what):
-            self.done[what] += 1
-            if what == "silence":
-                self._silenced[server] = asyncio.get_running_loop().time() + SILENT_SECONDS
+        action, mended_by, seconds = HANDS[what]
+        if not await self._hand(server, action):
+            return
+        self.done[what] += 1
+        if mended_by:
+            then = asyncio.get_running_loop().time() + seconds
+            self._to_be_mended.append((then, server, mended_by))
 
     async def _load(self) -> None:
         """Let the servers of some deployments have much to do, or little."""
@@ -147,11 +155,11 @@ class Weather:
         more = {"fault": "load", "match": f"dep-??{digits}_*", "value": load}
         (await self._http.post("/faults", json=more)).raise_for_status()
 
-    async def _answer_again(self) -> None:
+    async def _mend(self) -> None:
         now = asyncio.get_running_loop().time()
-        for server in [each for each, until in self._silenced.items() if until <= now]:
-            del self._silenced[server]
-            await self._hand(server, "answer")
+        for due in [each for each in self._to_be_mended if each[0] <= now]:
+            self._to_be_mended.remove(due)
+            await self._hand(due[1], due[2])
 
     async def _servers(self) -> list[dict[str, Any]]:
         cloud = (await self._http.get("/cloud")).raise_for_status().json()

@@ -217,6 +217,14 @@ def test_what_is_not_as_it_was_asked_for_is_found(shown: etree._Element, vms: se
     assert unmet(shown, vms)
 
 
+@pytest.mark.parametrize(("phase", "rests"), [("needed", True), ("waiting", False)])
+def test_only_a_recovery_that_waits_for_the_operator_rests(phase: str, *, rests: bool) -> None:
+    recovery = f"<life><recovery><phase>{phase}</phase></recovery></life></vm_state_machine>"
+    shown = etree.tostring(ALIVE).decode().replace("</vm_state_machine>", recovery)
+
+    assert (unmet(etree.fromstring(shown), {"a"}) == []) is rests
+
+
 def test_what_was_undeployed_is_gone() -> None:
     assert [*as_asked("d", None, seen(ALIVE)["d"], standing(), may_fail=True)]
     assert [*as_asked("d", None, None, standing(), may_fail=True)] == []
