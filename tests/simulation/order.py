@@ -17,6 +17,9 @@ _UP: Final = frozenset(
     {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF}
 )
 
+_MADE_BY: Final = {EventType.VM_RECOVERY_DEPLOYED: EventType.VM_DEPLOYED}
+"""A VM that could not be made, and is by a recovery, tells so in other words."""
+
 
 class _Wait(NamedTuple):
     """What a VM waits for in *other*: that an event of it is *told*, or that a KPI is *seen*."""
@@ -98,7 +101,8 @@ class Order:
             event = logged.event
             if event.source is not None and event.status is EventStatus.SUCCESS:
                 at = logged.time - self._ahead[logged.time]
-                told.setdefault((event.source.vmname, event.type), at)  # the first, of several
+                what = _MADE_BY.get(event.type, event.type)
+                told.setdefault((event.source.vmname, what), at)  # the first, of several
         return [
             f"{self._names[vm]} was made before {wait.name} had told {wait.what}"
             for vm, at in made.items()

@@ -3,17 +3,20 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from esc_daemon.domain.events import Event, EventType, VmRef
 from esc_daemon.domain.ids import VmGroupName, VmId
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.domain.record import DeploymentRecord, Update, UpdatePhase, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.step import Step
+from esc_daemon.store.base import LoggedEvent
 from tests.domain.pure_world import START, VIM
 from tests.domain.stories import ONE, SHOP, a_deployment, a_group, after
 from tests.simulation.order import Order
 
 DB, WEB = VmId("db"), VmId("web")
-IN_TURN = a_deployment(a_group("db"), a_group("web"), startup=(after("web", "db"),))
+ORDER = (after("web", "db"),)
+IN_TURN = a_deployment(a_group("db"), a_group("web"), startup=ORDER)
 TOO_EARLY = "shop_web was made before shop_db had told VM_ALIVE"
 MADE = {DB: START, WEB: START}
 
@@ -41,6 +44,18 @@ def test_a_vm_that_an_update_adds_waits_for_those_that_came_with_it() -> None:
     hurried = replace(coming, vms=shop(IN_TURN, db=VmState.INERT, web=VmState.DEPLOYING).vms)
 
     assert early(before, coming, hurried) == [TOO_EARLY]
+
+
+def test_a_vm_that_only_a_recovery_made_holds_nobody_up_any_more() -> None:
+    unwatched = a_deployment(a_group("db", watched=False), IN_TURN.groups[1], startup=ORDER)
+    order = Order()
+    begun = shop(unwatched, db=VmState.MONITOR_UNSET, web=VmState.DEPLOYING)
+    order.note([Step(key=SHOP, before=None, record=begun)], START, timedelta(0))
+    source = VmRef(vmid="db", vmname="shop_db", generated_vmname="shop_db", vim_id=VIM)
+    recovered = Event(type=EventType.VM_RECOVERY_DEPLOYED, message="", source=source)
+
+    assert order.too_early(MADE, [LoggedEvent(seq=1, time=START, event=recovered)]) == []
+    assert order.too_early(MADE, []) == ["shop_web was made before shop_db had told VM_DEPLOYED"]
 
 
 UPDATE = Update(phase=UpdatePhase.CHANGING, types={})
