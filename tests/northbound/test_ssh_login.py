@@ -14,6 +14,8 @@ CLOSE = "<close-session/>"
 
 
 async def test_a_wrong_password_is_refused_and_the_right_one_still_works(server: Server):
+    refused = server.registry.get_sample_value("esc_netconf_logins_total", {"result": "refused"})
+    assert refused == 0  # and not: no such counter, of which Prometheus misses the first step
     with pytest.raises(asyncssh.PermissionDenied):
         async with connected(server.port, password="wrong"):
             pass

@@ -40,6 +40,8 @@ class NetconfMetrics:
             ("result",),
             registry=registry,
         )
+        for result in ("ok", "refused"):  # a first one is a change only of what was there before
+            self.logins.labels(result)
         self.rpc_seconds = Histogram(
             "esc_rpc_seconds",
             "Time from reading a request to its reply, seconds",
