@@ -257,12 +257,22 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
 
 
 def _removed(vm: VmRecord) -> tuple[tuple[PortKey, str | None], ...]:
-    """A port without a known id goes unless another takes its place: that replaces it."""
-    wanted = {each.nicid for each in vm.interfaces}
+    """
+    Return the ports that go first; one without a known id was never told of, and may be there.
+
+    It would be in the way of the one that takes its place: what is plugged in is not replaced.
+    """
     return tuple(
         (PortKey(vm.id, each.nicid), each.port_id)
         for each in (vm.change.removed if vm.change else ())
-        if each.port_id is not None or each.nicid not in wanted
+    )
+
+
+def _unplugged(vm: VmRecord) -> tuple[tuple[PortKey, str | None], ...]:
+    """Return the ports that go before a server is made; one that is in none is replaced."""
+    wanted = {each.nicid for each in vm.interfaces}
+    return tuple(
+        (port, id_) for port, id_ in _removed(vm) if id_ is not None or port.nicid not in wanted
     )
 
 
@@ -280,7 +290,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
         day_zero=group.day_zero,
         index=vm.seat,
         given=configured(vm) if group.day_zero else {},
-        removed=_removed(vm),
+        removed=_unplugged(vm),
     )
     return _when(vm.attempt, command, now)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, Kind, OperationId, VmGroupName
 from esc_daemon.domain.intent import (
     AddressPool,
@@ -149,12 +150,19 @@ def test_an_address_that_is_fixed_is_the_first_vms_and_moves_no_other_port() -> 
     assert after[1:] == before[1:]
 
 
-def test_who_has_the_address_that_is_fixed_for_the_first_vm_gets_another() -> None:
+def test_an_address_that_another_vm_has_is_not_fixed_for_the_first_one() -> None:
     group = of(2)
     world = standing(group)
+    before = dict(world.records)
     (nic,) = group.interfaces
-    change(world, a_deployment(with_nics(replace(nic, ip_address=POOL[1]), group=group)))
-    assert addresses(world) == [POOL[1], POOL[2]]
+    with pytest.raises(Refused, match=f"{POOL[1]} of network net cannot be given") as refused:
+        change(world, a_deployment(with_nics(replace(nic, ip_address=POOL[1]), group=group)))
+    assert refused.value.tag == "in-use"
+    assert refused.value.below[-1] == Node("interface", "0", "nicid")
+    assert world.records == before
+    # and what the first one has may be fixed for it
+    change(world, a_deployment(with_nics(replace(nic, ip_address=POOL[0]), group=group)))
+    assert addresses(world) == list(POOL[:2])
 
 
 def test_a_pool_leaves_with_the_interfaces_that_drew_from_it() -> None:

@@ -16,7 +16,7 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.changes import ChangeKind, replaced
 from esc_daemon.domain.history import VmHistory
 from esc_daemon.domain.hooks import Stage, has_scripts
-from esc_daemon.domain.intent import Interface, VmGroup
+from esc_daemon.domain.intent import VmGroup
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import given_back, group_of, interface_of
@@ -85,19 +85,11 @@ def _rewired(
     wanted: list[InterfaceRecord] = []
     for want in new.interfaces:
         kept = there.get(want.nicid)
-        if kept is None or not keeps(vm, kept, asked[want.nicid], want):
+        if kept is None or replaced(asked[want.nicid], want, vm.seat):
             wanted.append(interface_of(want, vm.seat, pools))
         else:
             wanted.append(replace(there.pop(want.nicid), admin_state_up=want.admin_state_up))
     return tuple(wanted), tuple(there.values())
-
-
-def keeps(vm: VmRecord, port: InterfaceRecord, old: Interface, new: Interface) -> bool:
-    """Tell whether *vm* keeps its *port*; not where an address of it is the first VM's now."""
-    if replaced(old, new, vm.seat):
-        return False
-    fixed = {each.ip_address for each in new.wanted if vm.seat and each.ip_address is not None}
-    return fixed.isdisjoint(each.ip_address for each in port.addresses)
 
 
 def begun(vm: VmRecord, attempt: Attempt) -> VmRecord:

@@ -21,7 +21,7 @@ from esc_daemon.domain.advance.deploy import begun, networks_among
 from esc_daemon.domain.advance.settling import entered, operation, settled, unmoved, with_vm
 from esc_daemon.domain.advance.undeploy import going
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.changes import Change, ChangeKind, How, compared
+from esc_daemon.domain.changes import Change, ChangeKind, How, compared, replaced
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, Kind, OperationId, VmGroupName, VmId, parts_of
@@ -142,6 +142,25 @@ def _check_network_removed(_: DeploymentRecord, new: Deployment, it: Change) -> 
                 )
 
 
+def _check_fixed(record: DeploymentRecord, new: Deployment, it: Change) -> None:
+    """What is to be the first VM's is no other VM's, which may give it up later or never."""
+    group = next(each for each in new.groups if each.name == it.group)
+    nicid = int(it.path[-1].key)
+    interface = next(each for each in group.interfaces if each.nicid == nicid)
+    fixed = {(interface.network, each.ip_address) for each in interface.wanted}
+    for vm in record.vms.values():
+        if vm.group == group.name and vm.seat == 0:
+            continue
+        for network, text in addresses_of(vm.ports):
+            if (network, text) in fixed:
+                raise Refused(
+                    "in-use",
+                    f"{text} of network {network} cannot be given to the first VM of vm_group "
+                    f"{group.name}: VM [{vm.name}] has it",
+                    below=it.path,
+                )
+
+
 def _check_subnet_removed(record: DeploymentRecord, new: Deployment, it: Change) -> None:
     assert record.intent is not None
     network, name = (node.key for node in it.path[-2:])
@@ -189,12 +208,14 @@ def _kept(record: DeploymentRecord, new: Deployment, vm: VmRecord) -> list[Inter
     return [
         port
         for port in vm.interfaces
-        if port.nicid in after and change.keeps(vm, port, old[port.nicid], after[port.nicid])
+        if port.nicid in after and not replaced(old[port.nicid], after[port.nicid], vm.seat)
     ]
 
 
 _CHECKS: Final[Mapping[ChangeKind, Callable[[DeploymentRecord, Deployment, Change], None]]] = {
     ChangeKind.POOLS: _check_pools,
+    ChangeKind.INTERFACE_ADDED: _check_fixed,
+    ChangeKind.INTERFACE_REPLACED: _check_fixed,
     ChangeKind.NETWORK_ADDED: _check_network_added,
     ChangeKind.NETWORK_REMOVED: _check_network_removed,
     ChangeKind.SUBNET_REMOVED: _check_subnet_removed,
