@@ -40,7 +40,7 @@ from lxml import etree
 from operating import TENANTS, Endpoint, Operator
 from payloads import without_tenant
 from processes import NotReady, Program, daemon, simulator
-from standing import as_asked, nothing_left, same_servers, seen
+from standing import as_asked, complaints, nothing_left, same_servers, seen
 from verdict import History, same_history
 from warm import WarmProgram, preload
 from weather import FAULTS, Weather
@@ -268,6 +268,8 @@ class Campaign:
         assert self._daemon is not None
         if code := await self._daemon.stop():
             self._find([f"the daemon: expected exit code 0, found {code}"])
+        with self._daemon.log.open(errors="replace") as log:
+            self._find(complaints(log))
         await self._simulator.stop()
         with StateFile(self._folder / "simulator.state") as state:
             self._find(nothing_left(state.rows))

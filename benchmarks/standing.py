@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import msgspec
 from lxml import etree
 from shapes import ESC, Shape
 
@@ -15,6 +16,10 @@ ACTIVE, STOPPED, ERROR = "SERVICE_ACTIVE_STATE", "SERVICE_STOPPED_STATE", "SERVI
 ALIVE = "VM_ALIVE_STATE"
 OPERATORS = "needed"
 """A recovery that waits for the operator."""
+FIRST_WORDS = "password of the user admin"
+WEATHER = ("info", "warning")
+STRANGERS = "drift.unknown_servers"
+"""Servers in the VIM that no record knows: leaked, whatever became of them later."""
 REST = frozenset(
     {
         ALIVE,
@@ -141,6 +146,19 @@ def same_servers(
         name = known[server_id]
         if not may_vanish or name in alive:
             yield f"server {name} ({server_id}): found in opdata, not in the VIM"
+
+
+def complaints(log: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of the daemon's log that no weather explains."""
+    for line in log:
+        try:
+            told = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            if not line.startswith(FIRST_WORDS):
+                yield f"the log: expected lines of JSON, found {line.strip()}"
+            continue
+        if told.get("level") not in WEATHER or told.get("event") == STRANGERS:
+            yield f"the log: expected no complaint, found {line.strip()}"
 
 
 def nothing_left(rows: Iterable[Row]) -> Iterator[str]:

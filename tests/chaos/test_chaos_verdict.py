@@ -10,7 +10,7 @@ from lxml import etree
 from operating import Life
 from payloads import inside
 from shapes import another, any_shape, only_adds, shape_of
-from standing import as_asked, same_servers, seen
+from standing import as_asked, complaints, same_servers, seen
 from verdict import History
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
@@ -243,6 +243,20 @@ def test_servers_that_are_not_those_of_opdata_are_found(
     servers: dict[str, tuple[str, str]],
 ) -> None:
     assert [*same_servers(ALIVE, servers, may_vanish=True)]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("password of the user admin, shown this once: x", False),
+        ('{"event": "vim.call_failed", "level": "warning"}', False),
+        ('{"event": "task.died", "level": "error"}', True),
+        ('{"event": "drift.unknown_servers", "level": "warning"}', True),
+        ("Traceback (most recent call last):", True),
+    ],
+)
+def test_what_the_daemon_complains_of_is_found(line: str, *, found: bool) -> None:
+    assert bool([*complaints([line])]) is found
 
 
 def test_what_an_update_puts_into_running_is_read_back_from_it() -> None:
