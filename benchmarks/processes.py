@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60
@@ -118,9 +118,6 @@ class Program:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-P = TypeVar("P", bound=Program)
-
-
 def memory_kib(pid: int) -> int:
     """Return the resident set of a process, KiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -141,7 +138,7 @@ def _surroundings() -> dict[str, str]:
     return ours | {"PYTHONPATH": str(ROOT)}
 
 
-def daemon(folder: Path, settings: str, kind: type[P] = Program) -> P:
+def daemon(folder: Path, settings: str, kind: type[Program] = Program) -> Program:
     """Return a daemon with *settings* (TOML) and a data directory in *folder*, not started."""
     config = folder / "settings.toml"
     config.write_text(settings)
