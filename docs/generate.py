@@ -22,7 +22,7 @@ from workflow_tables import BLOCKS as WORKFLOWS
 
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
-from esc_daemon.domain import actions, changes
+from esc_daemon.domain import actions, changes, resource_changes
 from esc_daemon.domain.ids import Kind
 from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
@@ -113,6 +113,15 @@ def updates() -> Iterator[str]:
         yield f"| {kind} | {rule.how} | {rule.does} | {told} |"
 
 
+def resources() -> Iterator[str]:
+    """What becomes of each kind of change of a resource that stands."""
+    yield "| of | change | is taken | what comes of it, or what to do |"
+    yield "|---|---|---|---|"
+    for rule in resource_changes.TABLE:
+        leaves = ", ".join(f"`{leaf}`" for leaf in rule.leaves.values())
+        yield f"| {rule.kind} | {leaves} | {rule.way} | {rule.does} |"
+
+
 BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "actions": rule_actions,
     "capabilities": capabilities,
@@ -120,6 +129,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "idle": idle,
     "later": later,
     "metrics": metrics,
+    "resource_changes": resources,
     "settings": table,
     "tree": tree,
     "updates": updates,

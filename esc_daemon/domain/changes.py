@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Node
-from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.ids import Kind, VmGroupName
 from esc_daemon.domain.intent import AddressPool, Deployment, Interface, Network, VmGroup
 from esc_daemon.domain.pools import version_of
+from esc_daemon.domain.resource_changes import Way, changed
 
 
 class How(StrEnum):
@@ -48,10 +49,12 @@ class ChangeKind(StrEnum):
     INTERFACE_OPTIONS = "port security, security groups, allowed addresses, admin state"
     NETWORK_ADDED = "an ephemeral network added"
     NETWORK_REMOVED = "an ephemeral network removed"
-    NETWORK = "properties of an ephemeral network"
+    NETWORK = "shared or admin_state of an ephemeral network"
+    NETWORK_FIXED = "VLAN or provider attributes of an ephemeral network"
     SUBNET_ADDED = "a subnet of an ephemeral network added"
     SUBNET_REMOVED = "a subnet of an ephemeral network removed"
-    SUBNET = "properties of a subnet of an ephemeral network"
+    SUBNET = "gateway or dhcp of a subnet of an ephemeral network"
+    SUBNET_FIXED = "address, netmask or ipversion of a subnet of an ephemeral network"
     STARTUP = "order of start (policies/startup)"
 
 
@@ -154,7 +157,8 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         how=How.AT_ONCE,
         does="it is removed when no VM is in it any more; refused while an interface names it",
     ),
-    _K.NETWORK: Rule(
+    _K.NETWORK: Rule(how=How.AT_ONCE, does="it changes in place before all else"),
+    _K.NETWORK_FIXED: Rule(
         how=How.REFUSED, does="add a network of another name and move the interfaces there"
     ),
     _K.SUBNET_ADDED: Rule(how=How.AT_ONCE, does="it is made; VMs that are there get no address"),
@@ -162,7 +166,10 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         how=How.AT_ONCE,
         does="it is removed; refused while an interface names it or a VM has an address of it",
     ),
-    _K.SUBNET: Rule(how=How.REFUSED, does="add a subnet of another name and remove this one"),
+    _K.SUBNET: Rule(
+        how=How.AT_ONCE, does="it changes in place before all else; ports keep their addresses"
+    ),
+    _K.SUBNET_FIXED: Rule(how=How.REFUSED, does="add a subnet of another name and remove this one"),
     _K.STARTUP: Rule(how=How.LATER, does="VMs that are made from now on follow it"),
 }
 """Each kind of change."""
@@ -242,8 +249,10 @@ def _networks(old: Sequence[Network], new: Sequence[Network]) -> Iterator[Change
         elif name not in before:
             yield Change(kind=_K.NETWORK_ADDED, path=path)
         elif before[name] != after[name]:
-            if replace(before[name], subnets=()) != replace(after[name], subnets=()):
-                yield Change(kind=_K.NETWORK, path=path)
+            for each in changed(Kind.NETWORK, before[name], after[name]):
+                fixed = each.rule.way is Way.REFUSED
+                kind = _K.NETWORK_FIXED if fixed else _K.NETWORK
+                yield Change(kind=kind, path=(*path, Node(each.leaf)))
             yield from _subnets(before[name], after[name], path)
 
 
@@ -255,8 +264,11 @@ def _subnets(old: Network, new: Network, path: tuple[Node, ...]) -> Iterator[Cha
             yield Change(kind=_K.SUBNET_REMOVED, path=at)
         elif name not in before:
             yield Change(kind=_K.SUBNET_ADDED, path=at)
-        elif before[name] != after[name]:
-            yield Change(kind=_K.SUBNET, path=at)
+        else:
+            for each in changed(Kind.SUBNET, before[name], after[name]):
+                fixed = each.rule.way is Way.REFUSED
+                kind = _K.SUBNET_FIXED if fixed else _K.SUBNET
+                yield Change(kind=kind, path=(*at, Node(each.leaf)))
 
 
 def _groups(old: Sequence[VmGroup], new: Sequence[VmGroup]) -> Iterator[Change]:

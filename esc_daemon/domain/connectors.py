@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from esc_daemon.domain.advance.resource import in_vim
+from esc_daemon.domain.advance.resource_intent import in_vim
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of

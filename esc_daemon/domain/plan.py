@@ -12,7 +12,7 @@ from typing import Any
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
-from esc_daemon.domain.advance.resource import waits
+from esc_daemon.domain.advance.resource_intent import waits
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,

@@ -105,6 +105,7 @@ class ResourceMove(StrEnum):
     REMOVED = "removed"
     LEFT_BEHIND = "left_behind"
     KEPT = "kept"
+    CHANGED = "changed"
     PURGED = "purged"
 
 
@@ -279,8 +280,9 @@ RESOURCE_LIFECYCLE: Final[Mapping[ResourceState, Mapping[ResourceMove, ResourceS
         _RM.FAILED: _R.ERROR,
         _RM.REMOVAL_WANTED: _R.DELETING,
     },
-    _R.ACTIVE: {_RM.REMOVAL_WANTED: _R.DELETING},
-    _R.ERROR: {_RM.REMOVAL_WANTED: _R.DELETING},
+    # the VIM is asked to have it as it is wanted now
+    _R.ACTIVE: {_RM.CHANGED: _R.CREATING, _RM.REMOVAL_WANTED: _R.DELETING},
+    _R.ERROR: {_RM.CHANGED: _R.CREATING, _RM.REMOVAL_WANTED: _R.DELETING},
     # a network that an update took away is kept if another wants it before its VMs have left it
     _R.DELETING: {_RM.REMOVED: _R.UNDEF, _RM.LEFT_BEHIND: _R.LEFTOVER, _RM.KEPT: _R.ACTIVE},
     # tried again with long pauses; the same name may be asked for again meanwhile, and the operator

@@ -58,11 +58,21 @@ _CONNECTORS: Final[Mapping[EventType, str]] = {
 }
 
 
-def resource_created(record: AnyResourceRecord, error: str | None = None) -> Event:
-    """Return CREATE_...; FAILURE where there is an *error*."""
+def resource_created(
+    record: AnyResourceRecord, error: str | None = None, *, changed: bool = False
+) -> Event:
+    """
+    Return CREATE_...; FAILURE where there is an *error*.
+
+    *changed*: it was there already and is now as it was asked to be since. There is no event of
+    its own for that (seed 000, table 5), so the text says it.
+    """
     kind, text = _CREATED[record.key.kind]
+    if changed:
+        text = text.replace("creation", "update")
     if error is not None:
-        text = f"{record.key.kind.value.capitalize()} creation failed: {error}"
+        deed = "update" if changed else "creation"
+        text = f"{record.key.kind.value.capitalize()} {deed} failed: {error}"
     return _of_resource(record, kind, text, error)
 
 

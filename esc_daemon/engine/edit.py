@@ -48,3 +48,13 @@ def untold(step: Step) -> Step:
     if isinstance(record, ConnectorRecord):
         record = presumed_well(record)
     return replace(step, record=record, events=())
+
+
+def numbered(step: Step) -> Step:
+    """Give the record its next revision, which the store holds against what it has."""
+    if step.record is None:
+        return step
+    revision = (step.before.revision if step.before else 0) + 1
+    epoch = step.before.epoch if step.before else 0
+    record = replace(step.record, revision=revision, epoch=epoch)
+    return Step(key=step.key, before=step.before, record=record, events=step.events)

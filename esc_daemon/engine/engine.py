@@ -22,7 +22,6 @@ import structlog
 
 from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.advance import advance
-from esc_daemon.domain.changed import replace
 from esc_daemon.domain.decompose import decompose_edit, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId
@@ -44,12 +43,13 @@ from esc_daemon.domain.triggers import (
     Trigger,
     Woken,
 )
+from esc_daemon.domain.uses import check_uses
 from esc_daemon.engine.acting import told_by
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.connectors import ConnectorGuard
 from esc_daemon.engine.drift import Drifts
-from esc_daemon.engine.edit import Edit, untold
+from esc_daemon.engine.edit import Edit, numbered, untold
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.engine.guard import Guard, Reachable
 from esc_daemon.engine.mailbox import Mailbox
@@ -311,6 +311,7 @@ class Engine:
             self._advance(steps, key, trigger)
         try:
             self._connectors.check(edit, steps)
+            check_uses(steps, self._boxes.index.users, self.record)
         except Refused as refused:
             refused.key = next((entry_of(*each) for each in told if each[0] == refused.key), None)
             raise
@@ -425,7 +426,7 @@ class Engine:
 
         Returns what broke in who was to be told of *edit*: what is stored is followed all the same.
         """
-        sealed = [_sealed(step) for step in steps]
+        sealed = [numbered(step) for step in steps]
         logged: Sequence[LoggedEvent] = ()
         if sealed or edit.entries or edit.undo is not None:
             logged = await self._store.commit(
@@ -485,13 +486,3 @@ def _about(box: Mailbox) -> dict[str, str | None]:
         **parts(box.key),
         "operation": None if box.record is None else operation_of(box.record),
     }
-
-
-def _sealed(step: Step) -> Step:
-    """Give the record its next revision, which the store holds against what it has."""
-    if step.record is None:
-        return step
-    revision = (step.before.revision if step.before else 0) + 1
-    epoch = step.before.epoch if step.before else 0
-    record = replace(step.record, revision=revision, epoch=epoch)
-    return Step(key=step.key, before=step.before, record=record, events=step.events)

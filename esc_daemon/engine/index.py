@@ -1,7 +1,7 @@
 """
 Where records are found but by their keys.
 
-Under a tenant, by the edit that moved them, by a VM of theirs.
+Under a tenant, by the edit that moved them, by a VM of theirs, by what they use.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,6 +11,7 @@ from typing import TypeVar
 from esc_daemon.domain.ids import Key, RecordId, TenantName, VmId
 from esc_daemon.domain.neighbours import Part, takes_part
 from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.uses import named_by
 
 ItemT = TypeVar("ItemT")
 
@@ -22,10 +23,15 @@ class Index:
         self.tenants: dict[TenantName | None, dict[Key, None]] = {}
         self.edits: dict[Part, dict[TenantName | None, dict[Key, RecordId]]] = {}
         self.vms: dict[VmId, Key] = {}
+        self._users: dict[Key, dict[Key, None]] = {}
 
     def under(self, tenant: TenantName | None) -> Iterable[Key]:
         """Return what stands under *tenant*, None: at the root, in the order of arrival."""
         return self.tenants.get(tenant, ())
+
+    def users(self, key: Key) -> Iterable[Key]:
+        """Return the deployments that name what stands at *key*, in the order of arrival."""
+        return self._users.get(key, ())
 
     def took(self, part: Part, tenant: TenantName | None) -> Sequence[tuple[Key, RecordId]]:
         """Return who takes part in the order of an edit: see `Took`."""
@@ -46,6 +52,8 @@ class Index:
         for part, id_ in now.items():
             self.edits.setdefault(part, {}).setdefault(key.tenant, {})[key] = id_
         self._move_vms(key, _vms_of(before), _vms_of(record))
+        if _asked(before) != _asked(record):
+            self._move_uses(key, dict.fromkeys(named_by(before)), dict.fromkeys(named_by(record)))
 
     def _move_vms(self, key: Key, old: Collection[VmId], new: Collection[VmId]) -> None:
         if old == new:
@@ -56,6 +64,15 @@ class Index:
         for vm in new:
             self.vms[vm] = key
 
+    def _move_uses(self, key: Key, old: Collection[Key], new: Collection[Key]) -> None:
+        for used in old:
+            if used not in new:
+                del self._users[used][key]
+                if not self._users[used]:
+                    del self._users[used]
+        for used in new:
+            self._users.setdefault(used, {})[key] = None
+
     def _leave(self, part: Part, key: Key) -> None:
         _discard(self.edits[part], key.tenant, key)
         if not self.edits[part]:
@@ -64,6 +81,13 @@ class Index:
 
 def _vms_of(record: Record | None) -> Collection[VmId]:
     return record.vms.keys() if isinstance(record, DeploymentRecord) else ()
+
+
+def _asked(record: Record | None) -> tuple[int, ...]:
+    """Tell by identity what a deployment asks for: most steps of it change nothing of that."""
+    if not isinstance(record, DeploymentRecord):
+        return ()
+    return id(record.intent), id(record.successor)
 
 
 def _discard(

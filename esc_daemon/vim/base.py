@@ -82,9 +82,11 @@ class VimDriver(Protocol):
     One connection to one VIM.
 
     *key* is the record's key: it goes into the VIM's metadata and is what a later call finds
-    the resource by. A `remove_` of what is not there is no error. Where the VIM works
-    asynchronously, a removal returns when the resource is gone from the VIM's own view; a
-    creation may return a server in status BUILD. A list may be stale: `find_server` may not.
+    the resource by. An `ensure_` of what is there makes it as it is wanted now, where that can be
+    changed (`resource_changes`), and refuses where it cannot. A `remove_` of what is not there is
+    no error. Where the VIM works asynchronously, a removal returns when the resource is gone from
+    the VIM's own view; a creation may return a server in status BUILD. A list may be stale:
+    `find_server` may not.
     """
 
     capabilities: frozenset[Capability]
@@ -102,7 +104,13 @@ class VimDriver(Protocol):
         ...
 
     async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
-        """Return the network in *project* (empty: the administrator's)."""
+        """
+        Return the network in *project* (empty: the administrator's).
+
+        Raises:
+            VimRefused: Others are in the network, which is to be shared no more.
+
+        """
         ...
 
     async def remove_network(self, key: Key) -> None:
@@ -112,7 +120,14 @@ class VimDriver(Protocol):
     async def ensure_subnet(
         self, key: Key, want: Subnet, *, network_id: str, project: str
     ) -> ResourceHandle:
-        """Return the subnet of the network *network_id*."""
+        """
+        Return the subnet of the network *network_id*.
+
+        Raises:
+            VimRefused: Its addresses cannot be had, or it is there with others; or a port has the
+                address of the new gateway.
+
+        """
         ...
 
     async def remove_subnet(self, key: Key) -> None:
@@ -120,7 +135,7 @@ class VimDriver(Protocol):
         ...
 
     async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
-        """Return the image."""
+        """Return the image; VimRefused where another one is in its place."""
         ...
 
     async def remove_image(self, key: Key) -> None:
@@ -128,7 +143,7 @@ class VimDriver(Protocol):
         ...
 
     async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
-        """Return the flavor."""
+        """Return the flavor; VimRefused where one of another size is in its place."""
         ...
 
     async def remove_flavor(self, key: Key) -> None:

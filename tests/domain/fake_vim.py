@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from esc_daemon.domain.commands import SwitchServer, UpdateServer
 from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
+from esc_daemon.domain.intent import Resource
 from esc_daemon.domain.specs import (
     Address,
     HookScript,
@@ -57,6 +58,8 @@ class FakeVim:
     bad_scripts: set[str] = field(default_factory=set)
     ran: list[HookScript] = field(default_factory=list)
     resources: dict[str, Key] = field(default_factory=dict)
+    wants: dict[Key, Resource] = field(default_factory=dict)
+    """What each resource was last asked to be like, as it came or since."""
     made: int = 0
 
     def found(self, key: ServerKey) -> FakeServer | None:
@@ -134,8 +137,9 @@ class FakeVim:
             self.ran.append(script)
         return ServerUpdated(server=seen(updated).server)
 
-    def create_resource(self, key: Key) -> str:
+    def create_resource(self, key: Key, want: Resource) -> str:
         self.made += 1
+        self.wants[key] = want
         id_ = f"resource-{self.made}"
         self.resources[id_] = key
         return id_

@@ -291,8 +291,8 @@ class World:
         match ghost.command:
             case EnsureServer(key=key, spec=spec):
                 self.vim.create_server(key, spec)
-            case EnsureResource(key=key):
-                self.vim.create_resource(key)
+            case EnsureResource(key=key, want=want):
+                self.vim.create_resource(key, want)
             case SwitchServer(key=key, power=power):
                 if (server := self.vim.found(key)) is not None:
                     server.switch(power)
@@ -321,7 +321,8 @@ class World:
             case UpdateServer():
                 return vim.update(command)
             case EnsureResource(key=at, id=id_, want=want):
-                made = vim.resource(at) or vim.create_resource(at)
+                made = vim.resource(at) or vim.create_resource(at, want)
+                vim.wants[at] = want
                 project = want.name if at.kind is Kind.TENANT else ""
                 handle = ResourceHandle(vim=command.vim, resource_id=made, project=project)
                 return ResourceMade(id=id_, handle=handle)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import hypothesis.strategies as st
@@ -61,6 +62,10 @@ DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
         startup=(after("lb", "web", "db"), after("web", "db")),
     ),
     a_deployment(
+        a_group("web", "own", "net"),
+        networks=(replace(a_network("own", "a"), admin_state=False),),
+    ),
+    a_deployment(
         a_group("web", vms=2, recovery=REBOOTED, wait=30),
         a_group("db", recovery=ASKED),
         startup=(after("web", "db"),),
@@ -70,6 +75,13 @@ NETWORKS: Final[tuple[Network, ...]] = (
     a_network("net"),
     a_network("net", "a"),
     a_network("net", "b", "a"),
+    replace(a_network("net", "a"), shared=False),
+)
+IMAGES: Final = (
+    None,
+    an_image(),
+    replace(an_image(), src="http://192.0.2.9/other.qcow2"),
+    replace(an_image(), properties=(("os", "linux"),)),
 )
 SHOPS: Final = (dep_key("shop"), dep_key("stall"))
 NET: Final = net_key()
@@ -172,9 +184,9 @@ class AnyOrder(RuleBasedStateMachine):
     def have_no_network(self) -> None:
         self.edit({NET: None})
 
-    @rule(there=st.booleans())
-    def have_an_image(self, *, there: bool) -> None:
-        self.edit({IMAGE: an_image() if there else None})
+    @rule(what=st.integers(0, len(IMAGES) - 1))
+    def have_an_image(self, what: int) -> None:
+        self.edit({IMAGE: IMAGES[what]})
 
     @rule()
     def leave_the_tenant(self) -> None:

@@ -85,6 +85,9 @@ WEB = VmGroupName("web")
 NIC = Interface(nicid=0, network="net")
 
 
+IN_PLACE = {"shared", "admin_state", "gateway", "no_gateway", "dhcp"}
+
+
 def kinds(old: Deployment, new: Deployment) -> list[ChangeKind]:
     return [change.kind for change in compared(old, new)]
 
@@ -122,7 +125,8 @@ def test_no_field_of_a_network_escapes(field: str) -> None:
     old = a_network("own", "a")
     news = {"subnets": a_network("own", "a", "b").subnets} | NETWORK
     new = replace(old, **{field: news[field]})
-    kind = ChangeKind.SUBNET_ADDED if field == "subnets" else ChangeKind.NETWORK
+    kind = ChangeKind.NETWORK if field in IN_PLACE else ChangeKind.NETWORK_FIXED
+    kind = ChangeKind.SUBNET_ADDED if field == "subnets" else kind
     assert kinds(a_deployment(networks=(old,)), a_deployment(networks=(new,))) == [kind]
 
 
@@ -133,7 +137,7 @@ def test_no_field_of_a_subnet_escapes(field: str) -> None:
     old = a_network("own", "a")
     new = replace(old, subnets=(replace(old.subnets[0], **{field: SUBNET[field]}),))
     found = kinds(a_deployment(networks=(old,)), a_deployment(networks=(new,)))
-    assert found == [ChangeKind.SUBNET]
+    assert found == [ChangeKind.SUBNET if field in IN_PLACE else ChangeKind.SUBNET_FIXED]
 
 
 def test_what_is_added_and_removed_is_named_with_its_path() -> None:

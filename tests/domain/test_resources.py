@@ -352,19 +352,6 @@ def test_the_same_name_again_waits_and_can_be_withdrawn() -> None:
     assert not world.records
 
 
-@pytest.mark.parametrize("leaving", [False, True])
-def test_a_change_in_place_is_refused(*, leaving: bool) -> None:
-    world = made()
-    if leaving:
-        world.apply({IMAGE: None})
-        world.apply({IMAGE: an_image()})
-    before = dict(world.records)
-    with pytest.raises(Refused, match="image linux exists") as refused:
-        world.apply({IMAGE: replace(an_image(), src="http://192.0.2.9/other")})
-    assert refused.value.tag == "operation-not-supported"
-    assert world.records == before
-
-
 def test_a_network_changes_nothing_but_its_list_of_subnets() -> None:
     world = World()
     world.apply({net_key(): a_network("net", "a")})

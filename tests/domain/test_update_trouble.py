@@ -51,7 +51,7 @@ OP = OperationId("33333333-3333-3333-3333-333333333333")
         ),
         (
             a_deployment(networks=(replace(a_network("own", "a"), vlan_id=7),)),
-            [Node("networks"), Node("network", "own")],
+            [Node("networks"), Node("network", "own"), Node("vlanid")],
         ),
     ],
 )

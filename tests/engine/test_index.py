@@ -6,10 +6,11 @@ from engine_bench import a_deployment_record, a_resource, record_id
 
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import EditId, Key, Kind, TenantName
-from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.intent import Deployment, VmGroup
 from esc_daemon.domain.neighbours import Part
 from esc_daemon.domain.record import Record, ResourceSuccessor
 from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.domain.uses import named_by
 from esc_daemon.engine.index import Index
 from tests.order_of_kinds import took
 
@@ -64,3 +65,26 @@ def test_the_index_knows_who_takes_part_in_an_edit_whatever_moved():
     for key, record in records.items():
         index.move(key, record, None)
     assert (index.tenants, index.edits, index.vms) == ({}, {}, {})
+
+
+def test_the_index_knows_who_names_what_whatever_moved():
+    random = Random(7)
+    index, records = Index(), dict[Key, Record]()
+    keys = [key for key in KEYS if key.kind is Kind.DEPLOYMENT]
+    named = [Key(Kind.IMAGE, None, name) for name in ("linux", "bsd")]
+    seen = 0
+    for _ in range(300):
+        key = random.choice(keys)
+        before, record = records.pop(key, None), a_record(random, key)
+        if record is not None and record.intent is not None:
+            images = random.sample(["linux", "bsd", None], random.randint(0, 2))
+            groups = tuple(VmGroup(name=str(at), image=each) for at, each in enumerate(images))
+            record = replace(record, intent=replace(record.intent, groups=groups))
+        index.move(key, before, record)
+        if record is not None:
+            records[key] = record
+        for image in named:
+            users = {at for at, each in records.items() if image in set(named_by(each))}
+            assert set(index.users(image)) == users
+            seen += len(users)
+    assert seen > 100

@@ -5,6 +5,7 @@ from vim_contract import Conditions, VimContract
 from vim_contract_changes import ChangeContract
 from vim_contract_networks import NetworkContract
 from vim_contract_ports import PortContract
+from vim_contract_resources import ResourceContract
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -32,7 +33,7 @@ def a_cloud(conditions: Conditions) -> Cloud:
 
 
 @pytest.mark.looptime
-class TestEmbedded(VimContract, NetworkContract, PortContract, ChangeContract):
+class TestEmbedded(VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract):
     @pytest.fixture
     def start(self):
         async def begin(conditions: Conditions) -> SimulatorDriver:
@@ -42,7 +43,7 @@ class TestEmbedded(VimContract, NetworkContract, PortContract, ChangeContract):
 
 
 @pytest.mark.looptime
-class TestRemote(VimContract, NetworkContract, PortContract, ChangeContract):
+class TestRemote(VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract):
     @pytest.fixture
     async def start(self):
         opened = []

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from esc_daemon.domain.advance.connector import advance_connector, advance_default
 from esc_daemon.domain.advance.deployment import advance_deployment
-from esc_daemon.domain.advance.resource import advance_file_server, advance_resource
+from esc_daemon.domain.advance.resource import advance_resource
+from esc_daemon.domain.advance.resource_intent import advance_file_server
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import (

@@ -47,6 +47,7 @@ from esc_daemon.domain.triggers import IntentChanged, NeighboursGone
 
 Kinds = Mapping[VmGroupName, AbstractSet[ChangeKind]]
 _K = ChangeKind
+_IN_PLACE = frozenset({ChangeKind.NETWORK, ChangeKind.SUBNET})
 _UP = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF})
 
 
@@ -242,7 +243,7 @@ def _remembered(
         added
         or any(vm.state is VmState.UNDEF for vm in staying)
         or set(owned).difference(record.owned)
-        or {each.kind for each in changes} & change.OF_SERVERS
+        or {each.kind for each in changes} & (change.OF_SERVERS | _IN_PLACE)
     )
     left = tuple(each for each in (*record.leaving, *record.owned) if each not in owned)
     works = bool(making or gone or left or any(vm.change for vm in staying))

@@ -85,7 +85,7 @@ class Pool:
         while self._returned:
             number = heappop(self._returned)
             self._in_returned.discard(number)
-            if number not in self._used:
+            if number not in self._used and number != self._gateway:
                 return self._mark(number)
         while self._next <= self._last:
             number = self._next
@@ -111,6 +111,16 @@ class Pool:
             raise VimRefused(f"address {address} is in use")
         self._outside.add(str(address))
         return str(address)
+
+    def move_gateway(self, gateway: str) -> None:
+        """Keep *gateway* (empty: none) from ports from now on; VimRefused if a port has it."""
+        number = int(ip_address(gateway)) if gateway else -1
+        if number in self._used:
+            raise VimRefused(f"address {gateway} of {self.network} is in use")
+        old, self._gateway, self.gateway = self._gateway, number, gateway
+        if self._first <= old < self._next and old not in self._in_returned:
+            self._in_returned.add(old)
+            heappush(self._returned, old)
 
     def give_back(self, text: str) -> None:
         """Let the next one have the address."""

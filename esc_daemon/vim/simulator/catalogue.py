@@ -1,5 +1,7 @@
 """Images and flavors."""
 
+from dataclasses import replace
+
 from esc_daemon.domain.ids import Key
 from esc_daemon.domain.intent import Flavor, Image
 from esc_daemon.vim.base import VimRefused
@@ -35,11 +37,15 @@ class Catalogue:
         self._cores.setdefault(row.name, []).append(row)
 
     def ensure_image(self, key: Key, want: Image) -> ImageRow:
-        """Return the image with *key*, made if need be."""
+        """Return the image with *key*, made if need be; VimRefused for one of other content."""
         row = self._images.get(key)
         if row is None:
-            row = ImageRow(id=self._ledger.new_id(), key=key, name=want.name)
+            row = ImageRow(id=self._ledger.new_id(), key=key, name=want.name, want=want)
             self._add_image(row)
+            self._ledger.put(row)
+        elif row.want != want:
+            _check_same(key, row.want, want)
+            row.want = want
             self._ledger.put(row)
         return row
 
@@ -54,11 +60,17 @@ class Catalogue:
         self._ledger.drop(row)
 
     def ensure_flavor(self, key: Key, want: Flavor) -> FlavorRow:
-        """Return the flavor with *key*, made if need be."""
+        """Return the flavor with *key*, made if need be; VimRefused for one of another size."""
         row = self._flavors.get(key)
         if row is None:
-            row = FlavorRow(id=self._ledger.new_id(), key=key, name=want.name, cores=want.vcpus)
+            row = FlavorRow(
+                id=self._ledger.new_id(), key=key, name=want.name, cores=want.vcpus, want=want
+            )
             self._add_flavor(row)
+            self._ledger.put(row)
+        elif row.want != want:
+            _check_same(key, row.want, want)
+            row.want = want
             self._ledger.put(row)
         return row
 
@@ -90,3 +102,9 @@ class Catalogue:
     def _missing(self, what: str, name: str) -> None:
         if not self._settings.open_catalogue:
             raise VimRefused(f"there is no {what} {name}")
+
+
+def _check_same(key: Key, there: Image | Flavor | None, want: Image | Flavor) -> None:
+    """Properties alone can be changed; what was made before that was remembered may be anything."""
+    if there is not None and replace(there, properties=want.properties) != want:
+        raise VimRefused(f"there is another {key.kind} {want.name} in its place: remove that first")

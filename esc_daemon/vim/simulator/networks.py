@@ -10,7 +10,7 @@ from esc_daemon.vim.base import VimRefused
 from esc_daemon.vim.simulator.addresses import Pool, parse_address, parse_range
 from esc_daemon.vim.simulator.ledger import Ledger
 from esc_daemon.vim.simulator.projects import Projects
-from esc_daemon.vim.simulator.rows import NetworkRow, Row, SubnetRow
+from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, Row, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings
 
 
@@ -51,7 +51,7 @@ class Networks:
         self._pools[row.id] = Pool(ip_network(row.cidr), row.gateway)
 
     def ensure(self, key: Key, want: Network, project: str) -> NetworkRow:
-        """Return the network with *key*, made if need be."""
+        """Return the network with *key* as it is wanted, made if need be."""
         row = self._by_key.get(key)
         if row is None:
             owner = self._projects.resolve(project)
@@ -64,7 +64,24 @@ class Networks:
             )
             self._add(row)
             self._ledger.put(row)
+        elif row.shared != want.shared:
+            self._check_sharing(row)
+            row.shared = want.shared
+            self._ledger.put(row)
         return row
+
+    def _check_sharing(self, row: NetworkRow) -> None:
+        """Who is in a network that is shared would be left in one that he may not use."""
+        others = (
+            each
+            for each in self._ledger.rows.values()
+            if isinstance(each, PortRow)
+            and (each.network_id, each.project) != (row.id, row.project)
+        )
+        if row.shared and any(each.network_id == row.id for each in others):
+            raise VimRefused(
+                f"network {row.name} ({row.id}) has ports of other projects: it stays shared"
+            )
 
     def remove(self, key: Key) -> None:
         """Remove the network and its subnets; VimRefused while it has ports."""
@@ -94,9 +111,10 @@ class Networks:
         self._ledger.drop(row)
 
     def ensure_subnet(self, key: Key, want: Subnet, network_id: str, project: str) -> SubnetRow:
-        """Return the subnet with *key*; VimRefused for bad or overlapping addresses."""
+        """Return the subnet with *key* as it is wanted; VimRefused for bad addresses."""
         row = self._subnet_by_key.get(key)
         if row is not None:
+            self._change_subnet(row, want)
             return row
         network = self.rows.get(network_id)
         if network is None:
@@ -115,6 +133,15 @@ class Networks:
         self._add_subnet(row)
         self._ledger.put(row)
         return row
+
+    def _change_subnet(self, row: SubnetRow, want: Subnet) -> None:
+        if str(parse_range(want.address, want.netmask)) != row.cidr:
+            raise VimRefused(f"subnet {row.name} is {row.cidr}: remove it first")
+        gateway = _gateway(want, row.cidr)
+        if gateway != row.gateway:
+            self._pools[row.id].move_gateway(gateway)
+            row.gateway = gateway
+            self._ledger.put(row)
 
     def _check_range(
         self, network: NetworkRow, want: Subnet, cidr: IPv4Network | IPv6Network

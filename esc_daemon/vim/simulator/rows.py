@@ -7,6 +7,7 @@ What a simulated cloud remembers, row by row, as it stands in the state file.
 from msgspec import Struct
 
 from esc_daemon.domain.ids import Key, PortKey, ServerKey
+from esc_daemon.domain.intent import Flavor, Image
 from esc_daemon.domain.specs import ServerFile
 
 
@@ -49,23 +50,25 @@ class SubnetRow(Struct, tag="subnet", kw_only=True, omit_defaults=True):
     vanishes_at: float | None = None
 
 
-class ImageRow(Struct, tag="image", kw_only=True):
-    """An image by its name only: nothing here has content."""
+class ImageRow(Struct, tag="image", kw_only=True, omit_defaults=True):
+    """An image by its name: nothing here has content. *want* is what it was asked to be."""
 
     id: str
     key: Key
     name: str
     project: str = ""
+    want: Image | None = None
 
 
-class FlavorRow(Struct, tag="flavor", kw_only=True):
-    """A flavor; only its cores count here."""
+class FlavorRow(Struct, tag="flavor", kw_only=True, omit_defaults=True):
+    """A flavor; only its cores count here. *want* is what it was asked to be."""
 
     id: str
     key: Key
     name: str
     cores: int
     project: str = ""
+    want: Flavor | None = None
 
 
 class PortRow(Struct, tag="port", kw_only=True, omit_defaults=True):
