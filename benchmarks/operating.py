@@ -79,7 +79,7 @@ class Life:
     asked: Counter[Doing] = field(default_factory=Counter)
     perhaps: Counter[Doing] = field(default_factory=Counter)
     last: dict[str, str] = field(default_factory=dict)
-    """What each VM, or the service, was asked for last: an undeploy may have interrupted it."""
+    """What was acknowledged last of each VM and of the service: an undeploy may interrupt it."""
 
 
 class Operator:
@@ -197,8 +197,8 @@ class Operator:
             await self._expect(refusal, OF_ACTIONS, what)
             return
         (life.asked if done else life.perhaps)[what, vm] += 1
-        life.last[vm] = what
         if done:
+            life.last[vm] = what
             self._endpoint.acknowledged.set()
             await self._learn_the_id()
 

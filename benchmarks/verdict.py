@@ -127,7 +127,6 @@ def _together(lives: Iterable[Life]) -> Life:
     together = Life()
     for life in lives:
         together.perhaps += life.perhaps
-        together.last |= life.last
     return together
 
 

@@ -104,7 +104,10 @@ class Weather:
         self._random = Random(f"{seed} weather")
         self._kinds = MISCHIEF[kind]
         self._http = httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60
+            base_url=f"http://127.0.0.1:{port}",
+            trust_env=False,
+            timeout=60,
+            limits=httpx.Limits(max_keepalive_connections=0),  # one may be closed as it is used
         )
         self._to_be_mended: list[tuple[float, str, str]] = []
         """When, on the loop's clock, which server, by which action."""
