@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_SECONDS = 60
+READY_SECONDS = 240
 STOP_SECONDS = 20
 
 
