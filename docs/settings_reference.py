@@ -23,6 +23,7 @@ EXAMPLES = {
     "vim.simulator_address": "127.0.0.1:9900",
     "vim.faults_file": "/etc/esc_daemon/faults.toml",
     "vim.simulator_http_port": 9901,
+    "monitor.mapping_file": "/etc/esc_daemon/dynamic_mapping.xml",
     "healing.guard_window": 20,
 }
 """What the sample shows where the default is none."""

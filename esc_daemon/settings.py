@@ -250,6 +250,10 @@ class MonitorSettings(_Section):
         default=False,
         description="for labs: KPIs may ask this machine's own loopback, and what listens there",
     )
+    mapping_file: Path | None = Field(
+        default=None,
+        description="metrics and actions of your own (XML, ESC's dynamic mapping), read at start",
+    )
     script_directories: tuple[Path, ...] = Field(
         default=(Path("scripts"), Path("/opt/cisco/esc/esc-scripts"), Path("/var/tmp")),  # noqa: S108  users of ESC have them there
         description="directories whose scripts may be run, a relative one below data_dir",

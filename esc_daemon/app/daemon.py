@@ -54,6 +54,7 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
 from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.logs import Log
+from esc_daemon.monitor.mapping import NOTHING_OWN, OwnMapping, load_mapping
 from esc_daemon.northbound.first_connector import first_connector
 from esc_daemon.northbound.http.collectors import AccessMetrics
 from esc_daemon.northbound.http.listener import create_app, http_listener
@@ -110,13 +111,14 @@ async def _started(
     forget_ports(port_files)  # not before the lock is ours
     schema = Schema.load()
     gc.collect()  # the parsed YANG, before there is more to look through
-    datastore = Datastore(schema, vault)
+    own = own_mapping(settings)
+    datastore = Datastore(schema, vault, own.actions)
     datastore.load(_entry(stored) for stored in await store.entries())
     ports: dict[str, int] = {}  # known when the listeners are there
     # the engine, whose records are asked for file servers, comes after what it reads with
     servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
     day_zero = reader_of_day_zero(settings, servers, ports.values())
-    engine = await engine_of(settings, stack, store, vault, day_zero, ports)
+    engine = await engine_of(settings, stack, store, vault, day_zero, ports, own.metrics)
     observed = Observed(logging, engine, store, settings.data_dir / DATABASE)
     http = await stack.enter_async_context(_http(settings, observed))
     telling = ToldEvents(engine.broadcast, store, observed.told).write()
@@ -153,6 +155,18 @@ async def _stored(settings: Settings, stack: AsyncExitStack, vault: Vault) -> Sq
     short = short_event_log(store, keep_events=keep, keep_days=days)
     await stack.enter_async_context(short)
     return store
+
+
+def own_mapping(settings: Settings) -> OwnMapping:
+    """
+    Return the operator's own metrics and actions.
+
+    Raises:
+        MappingFileError: Their file cannot be used.
+
+    """
+    file = settings.monitor.mapping_file
+    return NOTHING_OWN if file is None else load_mapping(file)
 
 
 def _login(

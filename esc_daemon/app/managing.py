@@ -5,7 +5,7 @@ A new VIM driver is named here.
 """
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from esc_daemon.domain.secrets import opened_connector
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
+from esc_daemon.monitor.catalogue import Metric
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.settings import HealingSettings, ScalingSettings, Settings, VimSettings
 from esc_daemon.store.base import Store
@@ -90,8 +91,13 @@ async def engine_of(
     vault: Vault,
     day_zero: DayZeroReader,
     ports: dict[str, int],
+    metrics: Iterable[Metric],
 ) -> Engine:
-    """Return the engine, nothing restored yet; a port that it opens is added to *ports*."""
+    """
+    Return the engine, nothing restored yet; a port that it opens is added to *ports*.
+
+    *metrics* are the operator's own.
+    """
     vims = Vims(
         {SIMULATOR: await _simulator_type(settings, stack, vault, ports)},
         call_timeout=settings.vim.call_timeout,
@@ -102,7 +108,7 @@ async def engine_of(
         store=store,
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
-        monitor=partial(Monitor, measuring(vims, stack, settings)),
+        monitor=partial(Monitor, measuring(vims, stack, settings, metrics)),
         day_zero=day_zero,
         hooks=hooks_of(stack, settings),
         policy=policy_of(settings.vim, settings.scaling, settings.healing),

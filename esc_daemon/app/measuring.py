@@ -5,13 +5,14 @@ The load of its servers each VIM measures itself.
 A new collector is named here.
 """
 
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import AnyCollector, Select, select
-from esc_daemon.monitor.catalogue import Catalogue, Measure
+from esc_daemon.monitor.catalogue import CORE, Catalogue, Measure, Metric
 from esc_daemon.monitor.collectors.connections import TcpPing, UdpPing
 from esc_daemon.monitor.collectors.http import HttpPing
 from esc_daemon.monitor.collectors.icmp import Icmp
@@ -27,8 +28,10 @@ from esc_daemon.vim.base import GuestProbe
 from esc_daemon.vim.simulator.connector import has_real_guests
 
 
-def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
-    """Return who measures what on *vims*; *stack* lets go of what they hold."""
+def measuring(
+    vims: Vims, stack: AsyncExitStack, settings: Settings, own: Iterable[Metric]
+) -> Select:
+    """Return who measures what on *vims*, *own* metrics too; *stack* lets go of what they hold."""
 
     def real(vim: VimId) -> bool:
         connector = vims.connector(vim)
@@ -37,7 +40,7 @@ def measuring(vims: Vims, stack: AsyncExitStack, settings: Settings) -> Select:
     def simulated(vim: VimId) -> GuestProbe | None:
         return None if real(vim) else vims.guests(vim)
 
-    catalogue = Catalogue()
+    catalogue = Catalogue((*CORE, *own))
     measured = Measured(
         catalogue,
         collectors(stack, settings),

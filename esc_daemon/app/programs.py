@@ -20,6 +20,7 @@ from esc_daemon.app.process import (
 from esc_daemon.app.simulator import simulator_page
 from esc_daemon.datamodel.coverage import CoverageError
 from esc_daemon.logs import configure_log
+from esc_daemon.monitor.mapping import MappingFileError
 from esc_daemon.settings import LogSettings, Settings
 from esc_daemon.store import StoreSealed, open_store
 from esc_daemon.store.base import StoreError
@@ -90,7 +91,7 @@ def simulate_vim(
 def _run(work: Coroutine[None, None, None]) -> int:
     try:
         run(work)
-    except (AccessError, FaultFileError, StoreSealed) as error:
+    except (AccessError, FaultFileError, MappingFileError, StoreSealed) as error:
         print(f"esc_daemon: {error}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_BAD_SETTINGS
     except (

@@ -30,6 +30,7 @@ from esc_daemon.datamodel.shape import (
     text_at,
 )
 from esc_daemon.datamodel.tree import Node
+from esc_daemon.domain.actions import with_own
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.intent import (
     Collector,
@@ -46,6 +47,7 @@ from esc_daemon.domain.intent import (
     Kpi,
     Locator,
     Network,
+    PostedEvent,
     RecoveryAction,
     RecoveryPolicy,
     RecoveryType,
@@ -63,6 +65,7 @@ from esc_daemon.domain.intent import (
 from esc_daemon.domain.secrets import FILE_SERVER_PASSWORD
 
 _DAY_ZERO_FILE: Final = "config_data/configuration"
+NO_ACTIONS: Final[Mapping[str, PostedEvent]] = {}
 HOOK_LEAVES: Final = tuple(
     f"policies/policy/{leaf}"
     for leaf in (
@@ -359,11 +362,16 @@ class Binding:
     warnings: tuple[str, ...] = ()
 
 
-def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
+def bind(
+    path: EntryPath,
+    element: etree._Element,
+    schema: Node,
+    actions: Mapping[str, PostedEvent] = NO_ACTIONS,
+) -> Binding:
     """
     Return what the entry *element*, which is valid by its YANG, asks for.
 
-    *schema* is the node of the entry.
+    *schema* is the node of the entry, *actions* are the operator's own (`domain.actions.with_own`).
 
     Raises:
         RpcError: The entry cannot be activated; the path is that of the element at fault.
@@ -373,6 +381,7 @@ def bind(path: EntryPath, element: etree._Element, schema: Node) -> Binding:
         intent: Intent = SHAPES[path.kind].read(element)
         match intent:
             case Deployment():
+                intent = with_own(intent, actions)
                 check(intent, element)
             case Network():
                 check_network(intent, element)

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from lxml import etree
 
-from esc_daemon.datamodel.bind import Binding, bind
+from esc_daemon.datamodel.bind import NO_ACTIONS, Binding, bind
 from esc_daemon.datamodel.coverage import check_coverage, entry_nodes
 from esc_daemon.datamodel.entries import (
     EMPTY,
@@ -42,7 +42,7 @@ from esc_daemon.datamodel.selection import EVERYTHING, Selection
 from esc_daemon.datamodel.walk import MAX_ERRORS as MAX_ERRORS
 from esc_daemon.datamodel.walk import Walk
 from esc_daemon.domain.ids import Key, Kind
-from esc_daemon.domain.intent import Intent
+from esc_daemon.domain.intent import Intent, PostedEvent
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.vault import Vault
@@ -90,10 +90,16 @@ Gate: TypeAlias = Callable[[Iterable[EntryChange]], None]
 class Datastore:
     """The running configuration, in memory, its secrets sealed; not safe for threads."""
 
-    def __init__(self, schema: Schema, vault: Vault) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        vault: Vault,
+        actions: Mapping[str, PostedEvent] = NO_ACTIONS,
+    ) -> None:
         check_coverage(schema)
         self._schema = schema
         self._vault = vault
+        self._actions = actions
         self._nodes = entry_nodes(schema)
         self._entries: dict[tuple[Kind, str | None], dict[str, Entry]] = {}
         """By kind and tenant, each in the order of creation."""
@@ -377,7 +383,7 @@ class Datastore:
     def _bind(self, change: EntryChange, new: etree._Element | None) -> Binding | None:
         if new is None or change.path == RULES:
             return None
-        return bind(change.path, new, self._nodes[change.path.kind])
+        return bind(change.path, new, self._nodes[change.path.kind], self._actions)
 
     def _at(self, path: EntryPath) -> Entry:
         return self._entries[path.kind, path.tenant][path.name]

@@ -3,15 +3,17 @@ The dynamic mapping of actions: what stands behind the text of a rule's action.
 
 An action is data. Its name is the whole text, "when" and all, and is compared without case:
 ``FALSE RECOVER AUTOHEALING`` is that of ESC's payloads too. A name that nobody knows is accepted,
-for the mapping is the operator's, and has no effect.
+for the mapping is the operator's, and has no effect. One of the operator's own is looked up when
+the deployment is accepted, and keeps what it meant then.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from esc_daemon.domain.intent import Rule, RuleAction, VmGroup
+from esc_daemon.domain.changed import replace
+from esc_daemon.domain.intent import Deployment, PostedEvent, Rule, RuleAction, VmGroup
 
 
 class ActionKind(StrEnum):
@@ -53,9 +55,41 @@ CORE: Final = (
 """The actions that there are: the old names and the new ones of the same."""
 
 
+POSTED: Final[Mapping[PostedEvent, Effect]] = {
+    PostedEvent.VM_ALIVE: Effect.ALIVE,
+    PostedEvent.VM_RECOVERY: Effect.RECOVER,
+    PostedEvent.VM_SCALE_OUT: Effect.SCALE_OUT,
+    PostedEvent.VM_SCALE_IN: Effect.SCALE_IN,
+    PostedEvent.LOG: Effect.LOG,
+}
+"""What an action of the operator's own may be for, by what it posts."""
+
+
+def with_own(deployment: Deployment, own: Mapping[str, PostedEvent]) -> Deployment:
+    """Return *deployment* with what its actions post of which *own*, by `action_key`, knows."""
+    if not own:
+        return deployment
+    return replace(
+        deployment,
+        groups=tuple(
+            replace(group, rules=tuple(_rule(rule, own) for rule in group.rules))
+            for group in deployment.groups
+        ),
+    )
+
+
+def _rule(rule: Rule, own: Mapping[str, PostedEvent]) -> Rule:
+    actions = tuple(
+        replace(each, posts=own.get(action_key(action_text(each)))) for each in rule.actions
+    )
+    return replace(rule, actions=actions)
+
+
 def effect_of(action: RuleAction) -> Effect | None:
     """Return what *action* is for, or None where nothing is known of it."""
-    return _EFFECTS.get(_key(action_text(action)))
+    if action.posts is not None:
+        return POSTED[action.posts]
+    return _EFFECTS.get(action_key(action_text(action)))
 
 
 def has_effect(rules: Iterable[Rule], event_name: str, effect: Effect) -> bool:
@@ -81,8 +115,14 @@ def action_text(action: RuleAction) -> str:
     return " ".join(f"{action.when} {action.name}".split())
 
 
-def _key(text: str) -> str:
+def action_key(text: str) -> str:
+    """Return the whole text of an action as it is compared."""
     return text.casefold()
 
 
-_EFFECTS: Final = {_key(action.name): action.effect for action in CORE}
+def is_core(text: str) -> bool:
+    """Tell whether the action of this whole text is one of `CORE`."""
+    return action_key(text) in _EFFECTS
+
+
+_EFFECTS: Final = {action_key(action.name): action.effect for action in CORE}

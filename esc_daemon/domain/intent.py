@@ -174,13 +174,28 @@ class RuleWhen(StrEnum):
     FALSE = "FALSE"
 
 
+class PostedEvent(StrEnum):
+    """What an action of the operator's own tells the engine (`domain.actions`)."""
+
+    VM_ALIVE = "VM_ALIVE"
+    VM_RECOVERY = "VM_RECOVERY"
+    VM_SCALE_OUT = "VM_SCALE_OUT"
+    VM_SCALE_IN = "VM_SCALE_IN"
+    LOG = "LOG"
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class RuleAction:
-    """``FALSE recover autohealing`` as (FALSE, "recover autohealing"); case does not count."""
+    """
+    ``FALSE recover autohealing`` as (FALSE, "recover autohealing"); case does not count.
+
+    *posts*: it is one of the operator's own, and that is what it posted when it was accepted.
+    """
 
     when: RuleWhen
     name: str
+    posts: PostedEvent | None = None
 
 
 @quick

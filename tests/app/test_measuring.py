@@ -9,7 +9,16 @@ from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Collector, Condition, Kpi
 from esc_daemon.monitor.base import CollectorError, Target
-from esc_daemon.monitor.catalogue import CORE, VIM_METRICS, Measure
+from esc_daemon.monitor.catalogue import (
+    CORE,
+    SCRIPT_FILENAME,
+    VIM_METRICS,
+    Measure,
+    Metric,
+    MetricKind,
+    Property,
+)
+from esc_daemon.monitor.collectors.script import Scripts
 from esc_daemon.monitor.collectors.simulated import SimulatedGuestsAtHand
 from esc_daemon.settings import Settings
 from esc_daemon.vim.simulator.cloud import Cloud
@@ -17,6 +26,17 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 from tests.connectors import connector, vims_of
 
 LAB, SIMULATED = VimId("lab"), VimId("simulated")
+OWN = (
+    Metric(
+        name="FTD_LOAD",
+        kind=MetricKind.THRESHOLD,
+        measure=Measure.CUSTOM_SCRIPT_THRESHOLD,
+        properties=(
+            Property(name=SCRIPT_FILENAME, value="/opt/load.sh"),
+            Property(name="mode", value="fast", hidden=True),
+        ),
+    ),
+)
 
 
 @pytest.fixture
@@ -33,8 +53,16 @@ async def select(settings):
     lab = connector(LAB, properties=(("guests", "real"),))
     vims.follow(Connectors(intents={LAB: lab, SIMULATED: connector(SIMULATED)}))
     async with AsyncExitStack() as stack:
-        yield measuring(vims, stack, settings)
+        yield measuring(vims, stack, settings, OWN)
     await vims.close()
+
+
+async def test_a_metric_of_ones_own_is_measured_with_its_properties(select):
+    choice = select(a_target(LAB), a_kpi("ftd_load"))
+    assert isinstance(choice.collector, Scripts)
+    assert choice.question.measure is Measure.CUSTOM_SCRIPT_THRESHOLD
+    assert choice.question.properties == {SCRIPT_FILENAME: "/opt/load.sh", "mode": "fast"}
+    assert choice.question.hidden == {"mode"}
 
 
 def a_target(vim: VimId) -> Target:

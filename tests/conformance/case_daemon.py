@@ -26,10 +26,11 @@ from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
-from esc_daemon.monitor.catalogue import Catalogue
+from esc_daemon.monitor.catalogue import CORE, Catalogue
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.vim import VimMetrics
 from esc_daemon.monitor.hooks import HookRunner
+from esc_daemon.monitor.mapping import OwnMapping
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
@@ -179,7 +180,11 @@ class Daemon:
 
 @asynccontextmanager
 async def a_daemon(
-    schema: Schema, simulator: dict[str, Any], day_zero: DayZeroReader, hooks: HookRunner
+    schema: Schema,
+    simulator: dict[str, Any],
+    day_zero: DayZeroReader,
+    hooks: HookRunner,
+    own: OwnMapping,
 ) -> AsyncIterator[Daemon]:
     """Run a daemon, from its first start, on a cloud with the *settings* of *simulator*."""
     loop = asyncio.get_running_loop()
@@ -199,7 +204,7 @@ async def a_daemon(
         now=Clock(loop, BEGAN).now,
         monitor=lambda crossed: Monitor(
             select(
-                VimMetrics(vims.metrics, Catalogue()),
+                VimMetrics(vims.metrics, Catalogue((*CORE, *own.metrics))),
                 SimulatedGuests(vims.guests, at_hand=vims.guests_at_hand),
             ),
             crossed,
@@ -212,7 +217,7 @@ async def a_daemon(
         ),
         new_id=lambda: RecordId(str(UUID(int=ids.getrandbits(128), version=4))),
     )
-    datastore = Datastore(schema, Vault(bytes(range(KEY_BYTES))))
+    datastore = Datastore(schema, Vault(bytes(range(KEY_BYTES))), own.actions)
     access = open_to_all(schema)
     configuration = Configuration(datastore=datastore, engine=engine, access=access)
     manager = Manager(

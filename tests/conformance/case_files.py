@@ -63,7 +63,7 @@ def cases() -> list[Path]:
 
 def steps(folder: Path) -> Iterator[Step]:
     """Yield the steps of a case, in order."""
-    known = {*REQUESTS, *EXPECTED, "simulator", "wait"}
+    known = {*REQUESTS, *EXPECTED, "simulator", "wait", "mapping"}
     numbered: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.name == "description.md":

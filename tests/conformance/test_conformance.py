@@ -9,6 +9,7 @@ from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.monitor.mapping import NOTHING_OWN, load_mapping
 from esc_daemon.netconf.xml import BASE_NS, serialise
 from tests.dayzero.shelf import Shelf
 from tests.told_hooks import ToldHooks
@@ -32,7 +33,10 @@ class Played:
         self._from_the_start: list[bytes] = []
 
     async def play(self) -> None:
-        async with a_daemon(self.schema, self.steps[0].simulator, self.shelf, self.hooks) as daemon:
+        first = self.steps[0]
+        file = first.files.get("mapping")
+        own = NOTHING_OWN if file is None else load_mapping(file)
+        async with a_daemon(self.schema, first.simulator, self.shelf, self.hooks, own) as daemon:
             config, opdata = await self._config(daemon), await self._opdata(daemon)
             self._from_the_start = [serialise(part) for part in (*config, *opdata)]
             for step in self.steps:

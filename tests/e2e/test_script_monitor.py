@@ -1,4 +1,8 @@
-"""A whole daemon that measures by scripts: life, the log, and what is left of them at the stop."""
+"""
+A whole daemon that measures by scripts: life, the log, and what is left of them at the stop.
+
+Life is by a metric, and told by an action, of the operator's own.
+"""
 
 from pathlib import Path
 
@@ -15,10 +19,10 @@ LAB = CONFIG.format(
 )
 KPI = """
 <kpi><event_name>{event}</event_name><metric_value>0</metric_value><metric_cond>EQ</metric_cond>
-  <metric_type>UINT8</metric_type><metric_collector><type>CUSTOM_SCRIPT</type><nicid>0</nicid>
+  <metric_type>UINT8</metric_type><metric_collector><type>{metric}</type><nicid>0</nicid>
     <poll_frequency>1</poll_frequency><polling_unit>minutes</polling_unit>
     <continuous_alarm>false</continuous_alarm><properties>
-      <property><name>script_filename</name><value>{script}</value></property>
+      {script}
       <property><name>timeout_sec</name><value>50</value></property>
       <property><name>password</name><value>{secret}</value></property>
     </properties></metric_collector></kpi>
@@ -31,11 +35,20 @@ SERVICE = """
   </interface></interfaces>
   <kpi_data>{kpis}</kpi_data>
   <rules><user_rules><rule><event_name>LIFE</event_name><action>ALWAYS LOG</action>
-    <action>TRUE my_own.sh</action></rule></user_rules>
-    <admin_rules><rule><event_name>LIFE</event_name><action>TRUE servicebooted.sh</action></rule>
+    <action>TRUE nobodys_own.sh</action></rule></user_rules>
+    <admin_rules><rule><event_name>LIFE</event_name><action>TRUE MY_booted.py</action></rule>
     </admin_rules></rules>
   <scaling><min_active>1</min_active><max_active>1</max_active></scaling>
 </vm_group></deployment></deployments></tenant></tenants></esc_datamodel>
+"""
+SCRIPT = "<property><name>script_filename</name><value>{}</value></property>"
+MAPPING = """
+<dynamic_mapping><metrics><metric><name>Our_Load</name><type>MONITOR_THRESHOLD</type><metaData>
+  <type>custom_script_threshold</type><properties>{script}
+  <property><name>vm_ip_address</name><value/></property></properties></metaData></metric></metrics>
+<actions><action><name>TRUE my_booted.py</name><metaData><type>esc_post_event</type><properties>
+  <property><name>esc_event</name><value>VM_ALIVE</value></property></properties></metaData></action>
+</actions></dynamic_mapping>
 """
 SECRET = "correct-horse"
 
@@ -53,15 +66,19 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
     folder = tmp_path / "data"
     folder.mkdir()
     told = tmp_path / "told"
-    life = a_script(folder / "scripts", "life.sh", 'echo "asked: $*" >&2')
+    life = a_script(folder / "scripts", "life.sh", 'echo "asked: $*" >&2; echo 0')
     stuck = a_script(
         folder / "scripts", "stuck.sh", f"trap '' TERM; echo $$ > {told}; sleep 1000 ; :"
     )
     kpis = [
-        KPI.format(event=event, script=script, secret=SECRET)
-        for event, script in (("LIFE", life), ("STUCK", stuck))
+        KPI.format(event="LIFE", metric="OUR_LOAD", script="", secret=SECRET),
+        KPI.format(
+            event="STUCK", metric="CUSTOM_SCRIPT", script=SCRIPT.format(stuck), secret=SECRET
+        ),
     ]
-    with a_daemon(folder) as daemon:
+    mapping = tmp_path / "mapping.xml"
+    mapping.write_text(MAPPING.format(script=SCRIPT.format(life)))
+    with a_daemon(folder, ESC_MONITOR__MAPPING_FILE=str(mapping)) as daemon:
         # when
         with connected(daemon) as session:
             for body in (LAB, CONFIG.format(SERVICE.format(kpis="".join(kpis)))):
@@ -87,5 +104,5 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
             assert {each["vm"]} == vm
             assert each["vm"].endswith(each["vm_id"])
         (warning,) = logged(daemon, "edit.accepted_with_warning")
-        assert "TRUE my_own.sh (rule LIFE)" in warning["warning"]
+        assert "TRUE nobodys_own.sh (rule LIFE)" in warning["warning"]
         assert SECRET not in daemon.log.read_text()
