@@ -13,6 +13,7 @@ from esc_daemon.store.base import LoggedEvent
 from tests.domain.legal import illegal, life_of
 
 _IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
+_KEPT_BY = re.compile(r"VM \[([^]]+)\] of vm_group \S+ in VIM \S+: it is still in ")
 """What a cloud says of a network or subnet with VMs in it, by its id."""
 _OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
 _SWITCHED: Final = (
@@ -79,17 +80,25 @@ def unprovoked(events: Iterable[LoggedEvent]) -> Iterator[str]:
     Yield what of deployments was not removed though the clouds removed whatever they could.
 
     A shared network is not counted: deployments may still use it. Nor is an ephemeral one that a
-    stranger's VM sits in (docs/limits.md): its VIM is not that of its own deployment's networks.
+    stranger's VM sits in (docs/limits.md): its VIM is not that of its own deployment's networks. A
+    VM that could not be made may have left a port where an update took the network away.
     """
     told = [logged.event for logged in events]
-    guests = _guests(told)
+    guests, unmade = _guests(told), _unmade(told)
     for event in told:
         ends = event.type.startswith("DELETE_") or event.type.endswith("_UNDEPLOYED")
         if not ends or event.deployment is None or event.status is not _FAILED:
             continue
+        if unmade.intersection(_KEPT_BY.findall(event.message)):
+            continue
         held = _IN_USE.findall(event.message)
         if not held or any(guests[id_] <= {event.deployment_id} for id_ in held):
             yield f"{event.type} of {event.deployment} failed without a cause: {event.message}"
+
+
+def _unmade(told: Sequence[Event]) -> set[str]:
+    failed = (each for each in told if each.status is _FAILED and each.source is not None)
+    return {each.source.vmname for each in failed if each.type is EventType.VM_DEPLOYED}
 
 
 def _guests(told: Sequence[Event]) -> defaultdict[str, set[str | None]]:
