@@ -40,7 +40,7 @@ from lxml import etree
 from operating import TENANTS, Endpoint, Operator
 from payloads import without_tenant
 from processes import NotReady, Program, daemon, simulator
-from standing import as_asked, complaints, nothing_left, same_servers, seen
+from standing import as_asked, complaints, nothing_left, same_ports, same_servers, seen
 from verdict import History, same_history
 from warm import WarmProgram, preload
 from weather import FAULTS, Weather
@@ -130,7 +130,7 @@ class Campaign:
             calm.set()
             await asyncio.wait([blowing])
             await weather.clear()
-            await self._judge(port)
+            await self._judge(port, weather)
             listening.cancel()
         self.summary = f"{self._counts()}; by hand: {_listed(weather.done)}"
         await weather.close()
@@ -193,14 +193,14 @@ class Campaign:
         self.starts.append(await self._daemon.start())
         self._endpoint.up(self._daemon.ports["netconf"])
 
-    async def _judge(self, port: int) -> None:
+    async def _judge(self, port: int, weather: Weather) -> None:
         vim = RemoteSimulator("127.0.0.1", port)
         try:
-            await self._until(lambda: self._standing(vim))
+            await self._until(lambda: self._standing(vim, weather))
             await self._history()
             print(f"calm: {self._counts()}", flush=True)
             await asyncio.gather(*(operator.undeploy() for operator in self._operators))
-            await self._until(lambda: self._standing(vim))
+            await self._until(lambda: self._standing(vim, weather))
             for number in range(TENANTS):
                 await self._endpoint.insist(
                     lambda session, tenant=f"tenant-{number}": session.edit(without_tenant(tenant))
@@ -218,8 +218,9 @@ class Campaign:
             await asyncio.sleep(2)
         self._find(faults)
 
-    async def _standing(self, vim: RemoteSimulator) -> list[str]:
+    async def _standing(self, vim: RemoteSimulator, weather: Weather) -> list[str]:
         opdata = await self._opdata()
+        ports = await weather.ports()
         servers = {
             server.server_id: (server.name, str(server.key.vm)) async for server in vim.servers()
         }
@@ -230,6 +231,8 @@ class Campaign:
             found = there.pop(each.name, None)
             told = heard.last(each.name)
             faults += as_asked(each.name, each.shape, found, told, may_fail=self._may_fail)
+            if each.shape and found and found.sizes.keys() == each.shape.names:
+                faults += same_ports(each.shape, found, ports)
         faults += (f"{name}: expected nothing, for nobody asked, found it" for name in there)
         return faults
 

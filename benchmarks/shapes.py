@@ -92,6 +92,11 @@ class Shape:
     own_network: bool
     groups: tuple[Group, ...]
 
+    @property
+    def names(self) -> set[str]:
+        """The names of its groups."""
+        return {group.name for group in self.groups}
+
     def xml(self, operation: str = "merge") -> str:
         """Return the whole deployment, to be merged or replaced."""
         return (

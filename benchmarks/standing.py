@@ -34,6 +34,16 @@ REST = frozenset(
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Plug:
+    """A port of *vm*, by the id that its name ends with; *server*: where it is, or empty."""
+
+    vm: str
+    nicid: int
+    network: str
+    server: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Seen:
     """A deployment as opdata shows it: states, and phases of recoveries, by the names of VMs."""
 
@@ -146,6 +156,30 @@ def same_servers(
         name = known[server_id]
         if not may_vanish or name in alive:
             yield f"server {name} ({server_id}): found in opdata, not in the VIM"
+
+
+def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str]:
+    """
+    Yield the VMs of a service that is well with other ports than their group asks for.
+
+    A VM that was stopped may have no server any more, if that vanished.
+    """
+    if found.state != ACTIVE:
+        return
+    by_vm: dict[str, list[Plug]] = {}
+    for port in ports:
+        by_vm.setdefault(port.vm, []).append(port)
+    groups = {group.name: group for group in shape.groups}
+    for name, state in found.vms.items():
+        _, group, _, vm = name.split("_")
+        mine = sorted(by_vm.get(vm, []), key=lambda port: port.nicid)
+        wanted = [*enumerate(groups[group].networks)]
+        if [(port.nicid, port.network) for port in mine] != wanted:
+            yield f"{name}: expected the ports {wanted}, found {mine}"
+        elif state == ALIVE and name not in found.recovering:
+            unplugged = [port for port in mine if not port.server]
+            if unplugged or len({port.server for port in mine}) > 1:
+                yield f"{name}: expected its ports in one server, found {mine}"
 
 
 def complaints(log: Iterable[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import httpx
+from standing import Plug
 
 LOST = """
 [[rule]]
@@ -126,6 +127,14 @@ class Weather:
         for server in await self._servers():
             if server["guest"] == "silent":
                 await self._hand(server["id"], "answer")
+
+    async def ports(self) -> list[Plug]:
+        """Return the ports of all VMs, as they stand in the cloud."""
+        cloud = (await self._http.get("/cloud")).raise_for_status().json()
+        return [
+            Plug(vm=port["vm"], nicid=port["nicid"], network=port["network"], server=port["server"])
+            for port in cloud["ports"]
+        ]
 
     async def close(self) -> None:
         await self._http.aclose()

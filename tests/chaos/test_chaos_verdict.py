@@ -10,7 +10,7 @@ from lxml import etree
 from operating import Life
 from payloads import inside
 from shapes import another, any_shape, only_adds, shape_of
-from standing import as_asked, complaints, same_servers, seen
+from standing import Plug, as_asked, complaints, same_ports, same_servers, seen
 from verdict import History
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
@@ -185,6 +185,7 @@ ONE = next(
     for seed in range(100)
     if (shape := any_shape("d", Random(seed))).groups[0].least == 1 and len(shape.groups) == 1
 )
+TWO_PORTS = replace(ONE, groups=(replace(ONE.groups[0], networks=("inside", "data-net")),))
 ALIVE = opdata("SERVICE_ACTIVE_STATE", ("a", "VM_ALIVE_STATE"))
 
 
@@ -223,6 +224,31 @@ def test_only_a_recovery_that_waits_for_the_operator_rests(phase: str, *, rests:
     shown = etree.tostring(ALIVE).decode().replace("</vm_state_machine>", recovery)
 
     assert (unmet(etree.fromstring(shown), {"a"}) == []) is rests
+
+
+NAME = "d_web_0_id"
+WELL = opdata("SERVICE_ACTIVE_STATE", (NAME, "VM_ALIVE_STATE"))
+PLUGS = [
+    Plug(vm="id", nicid=nicid, network=network, server="s0")
+    for nicid, network in enumerate(TWO_PORTS.groups[0].networks)
+]
+
+
+@pytest.mark.parametrize(
+    ("ports", "found"),
+    [
+        (PLUGS, False),
+        (PLUGS[:1], True),
+        ([*PLUGS, replace(PLUGS[0], nicid=2)], True),
+        ([*PLUGS, PLUGS[1]], True),
+        ([PLUGS[0], replace(PLUGS[1], network="other")], True),
+        ([PLUGS[0], replace(PLUGS[1], server="")], True),
+        ([PLUGS[0], replace(PLUGS[1], server="s1")], True),
+    ],
+    ids=["well", "lost", "leaked", "doubled", "elsewhere", "unplugged", "torn"],
+)
+def test_ports_that_are_not_those_of_the_group_are_found(ports: list[Plug], *, found: bool) -> None:
+    assert bool([*same_ports(TWO_PORTS, seen(WELL)["d"], ports)]) is found
 
 
 def test_what_was_undeployed_is_gone() -> None:
