@@ -88,8 +88,19 @@ def run(
 @_config_option
 @_data_dir_option
 def check_config(config: Path | None, data_dir: Path | None) -> None:
-    """Check the settings and print them with their meaning."""
+    """Check the settings, and the file of own metrics; print them with their meaning."""
     settings = _settings(config, {"data_dir": data_dir})
+    if settings.monitor.mapping_file is not None:
+        from esc_daemon.monitor.mapping import (  # noqa: PLC0415  (as in run)
+            MappingFileError,
+            load_mapping,
+        )
+
+        try:
+            load_mapping(settings.monitor.mapping_file)
+        except MappingFileError as error:
+            click.echo(f"bad settings: monitor.mapping_file: {error}", err=True)
+            raise SystemExit(_BAD_SETTINGS) from None
     for key, meaning in setting_keys().items():
         value: Any = settings
         for part in key.split("."):

@@ -158,6 +158,15 @@ def test_bad_settings_end_with_2_and_name_the_keys(tmp_path: Path):
     assert "Traceback" not in checked.output
 
 
+def test_a_flaw_in_the_file_of_own_metrics_is_a_bad_setting(tmp_path: Path):
+    mapping, config = tmp_path / "m.xml", tmp_path / "c.toml"
+    mapping.write_text("<dynamic_mapping><metrics><metric/></metrics></dynamic_mapping>")
+    config.write_text(f'[monitor]\nmapping_file = "{mapping}"\n')
+    checked = call("check-config", "--config", config)
+    assert checked.exit_code == 2
+    assert f"{mapping}: /dynamic_mapping/metrics/metric[1]/name: " in checked.output
+
+
 def test_bad_settings_stop_the_daemon_before_it_starts():
     refused = call("run", "--netconf-port", "70000")
     assert refused.exit_code == 2
