@@ -95,10 +95,12 @@ def check(deployment: Deployment, element: etree._Element) -> None:
     groups = element.findall(steps("vm_group"))
     for group, at in zip(deployment.groups, groups, strict=True):
         _check_thresholds(group, at)
-        _check_pools(at)
+        if group.scaling.address_pools:
+            _check_pools(at)
         _check_sources(at)
         _check_hooks(group, at)
-    _check_startup(deployment, element)
+    if deployment.startup:
+        _check_startup(deployment, element)
 
 
 def _check_startup(deployment: Deployment, element: etree._Element) -> None:

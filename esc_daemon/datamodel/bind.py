@@ -20,6 +20,7 @@ from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.pools import IP_POOL, MAC_POOL
 from esc_daemon.datamodel.shape import (
     ABSENT,
+    Alike,
     Leaf,
     Made,
     Many,
@@ -85,7 +86,7 @@ def _pairs(path: str, name: str = "name", value: str = "value") -> Made:
     def make(element: etree._Element) -> object:
         return _read_pairs(element, path, name, value)
 
-    return Made((f"{path}/{name}", f"{path}/{value}"), make)
+    return Made((f"{path}/{name}", f"{path}/{value}"), make, absent=())
 
 
 def _read_pairs(
@@ -273,7 +274,7 @@ _DAY_ZERO: Final = Shape(
         "data": Leaf("data"),
         "file": Leaf("file"),
         "remote": RemoteField(),
-        "variables": Made(("variable/name", "variable/val"), _variables),
+        "variables": Made(("variable/name", "variable/val"), _variables, absent=()),
     },
 )
 _SCALING: Final = Shape(
@@ -305,14 +306,14 @@ _GROUP: Final = Shape(
         "recovery_wait_time": Leaf("recovery_wait_time", int),
         "reboot_time": Leaf("reboot_time", int),
         "interfaces": Many(("interfaces/interface",), INTERFACE),
-        "kpis": Many(("kpi_data/kpi",), _KPI),
+        "kpis": Alike("kpi_data", Many(("kpi_data/kpi",), _KPI)),
         "monitoring_enabled": Leaf("kpi_data/enabled", boolean),
-        "rules": Many(("rules/admin_rules/rule", "rules/user_rules/rule"), _RULE),
+        "rules": Alike("rules", Many(("rules/admin_rules/rule", "rules/user_rules/rule"), _RULE)),
         "scaling": One("scaling", _SCALING),
         "recovery": One("recovery_policy", _RECOVERY),
-        "day_zero": Made(tuple(Many((_DAY_ZERO_FILE,), _DAY_ZERO).leaves()), _day_zero),
+        "day_zero": Made(tuple(Many((_DAY_ZERO_FILE,), _DAY_ZERO).leaves()), _day_zero, absent=()),
         "software_version": Leaf("software_version"),
-        "hooks": Made(HOOK_LEAVES, _hooks),
+        "hooks": Made(HOOK_LEAVES, _hooks, absent=()),
     },
 )
 _DEPENDENCY: Final = Shape(

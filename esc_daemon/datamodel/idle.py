@@ -8,14 +8,14 @@ itself excepted. BOUND_FOR_LATER names what reaches the intent, and there nobody
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final
 
 from lxml import etree
 
+from esc_daemon.datamodel.names import esc
 from esc_daemon.domain.ids import Kind
-from esc_daemon.netconf.xml import name_of
 
 
 class Waits(StrEnum):
@@ -191,32 +191,48 @@ acted upon by nobody. Nearly every payload has some, so the log does not warn of
 """
 
 
-_LOUD: Final = {
-    kind: {leaf: why for leaf, why in table.items() if why not in _SILENT}
-    for kind, table in ACCEPTED_NO_EFFECT.items()
-}
-_ABOVE: Final = {
-    kind: {str(above) for leaf in table for above in PurePosixPath(leaf).parents}
-    for kind, table in _LOUD.items()
-}
-"""What is worth looking below: the paths above the leaves of `_LOUD`."""
+@dataclass(slots=True)
+class _Loud:
+    """A node that is worth a look: *why* its *path* will do nothing, or what stands *below* it."""
+
+    path: str
+    why: Waits | None = None
+    below: "dict[str, _Loud]" = field(default_factory=dict)
+    """By tag."""
+
+
+def _loud(table: Mapping[str, Waits]) -> _Loud:
+    """Return the tree of the leaves of *table* that somebody may expect an effect of."""
+    root = _Loud("")
+    for leaf, why in table.items():
+        if why in _SILENT:
+            continue
+        node = root
+        for name in leaf.split("/"):
+            path = f"{node.path}/{name}" if node.path else name
+            node = node.below.setdefault(esc(name), _Loud(path))
+        node.why = why
+    return root
+
+
+_LOUD: Final = {kind: _loud(table) for kind, table in ACCEPTED_NO_EFFECT.items()}
 
 
 def unheeded(kind: Kind, entry: etree._Element) -> Iterator[str]:
     """Yield a warning for each reason why parts of *entry* will do nothing."""
     found: dict[Waits, dict[str, None]] = {}
-    _look(entry, "", kind, found)
+    _look(entry, _LOUD[kind], found)
     for why, paths in found.items():
         reason = why if why in _IN_VAIN else f"waits for {why}"
         yield f"kept without effect: {', '.join(paths)}; {reason}"
 
 
-def _look(
-    element: etree._Element, parent: str, kind: Kind, found: dict[Waits, dict[str, None]]
-) -> None:
+def _look(element: etree._Element, known: _Loud, found: dict[Waits, dict[str, None]]) -> None:
     for child in element:
-        path = parent + name_of(child)[1]
-        if why := _LOUD[kind].get(path):
-            found.setdefault(why, {})[path] = None
-        elif path in _ABOVE[kind]:
-            _look(child, f"{path}/", kind, found)
+        node = known.below.get(str(child.tag))
+        if node is None:
+            continue
+        if node.why is not None:
+            found.setdefault(node.why, {})[node.path] = None
+        else:
+            _look(child, node, found)

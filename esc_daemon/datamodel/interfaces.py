@@ -18,7 +18,7 @@ def _texts(path: str) -> Made:
     def make(element: etree._Element) -> object:
         return tuple(found.text or "" for found in element.findall(at))
 
-    return Made((path,), make)
+    return Made((path,), make, absent=())
 
 
 def _allowed_addresses(interface: etree._Element) -> object:
@@ -65,6 +65,7 @@ INTERFACE: Final = Shape(
         "allowed_addresses": Made(
             ("allowed_address_pairs/address/ip_address", "allowed_address_pairs/address/netmask"),
             _allowed_addresses,
+            absent=(),
         ),
     },
 )

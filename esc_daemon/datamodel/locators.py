@@ -28,6 +28,8 @@ LOCATOR_LEAVES: Final = tuple(
 class RemoteField:
     """The file of the locator that a configuration names or, until ESC 4.0, holds."""
 
+    absent = ABSENT
+
     def read(self, element: etree._Element) -> object:
         """
         Return the file as a `RemoteFile`.

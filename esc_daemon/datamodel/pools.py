@@ -36,7 +36,7 @@ class PoolReader:
         def make(element: etree._Element) -> object:
             return tuple(self.read(pool) for pool in element.findall(steps(path)))
 
-        return Made(tuple(f"{path}/{leaf}" for leaf in (*leaves, *own)), make)
+        return Made(tuple(f"{path}/{leaf}" for leaf in (*leaves, *own)), make, absent=())
 
     def read(self, pool: etree._Element) -> AddressPool:
         """

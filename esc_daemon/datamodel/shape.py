@@ -4,6 +4,7 @@ Tables that turn an element into a frozen dataclass: which leaf fills which fiel
 An absent leaf leaves its field to the dataclass' default, which is the YANG's.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from lxml import etree
 
 from esc_daemon.datamodel.names import esc
+from esc_daemon.netconf.xml import serialise
 
 T = TypeVar("T")
 
@@ -21,6 +23,12 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+UNTOLD: Final = object()
+"""Stands for the value of a field that may come from elsewhere than from below the element."""
+
+
+_ALIKE: Final = 256
+"""Texts whose values are remembered; of more, the longest unused is read anew."""
 
 
 class Field(Protocol):
@@ -32,6 +40,10 @@ class Field(Protocol):
     def leaves(self) -> Iterator[str]:
         """Yield the paths of the leaves that the field takes in, relative to the element."""
 
+    @property
+    def absent(self) -> object:
+        """What `read` returns where none of these leaves is there; `UNTOLD`: it has to look."""
+
 
 @dataclass(slots=True, frozen=True)
 class Leaf:
@@ -39,6 +51,7 @@ class Leaf:
 
     path: str
     convert: Callable[[str], object] = str
+    absent: object = ABSENT
     steps: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +73,7 @@ class One:
 
     path: str
     shape: "Shape[Any]"
+    absent: object = ABSENT
 
     def read(self, element: etree._Element) -> object:
         """Return the container as a dataclass."""
@@ -78,12 +92,12 @@ class Many:
 
     paths: tuple[str, ...]
     shape: "Shape[Any]"
+    absent: object = ()
 
     def read(self, element: etree._Element) -> object:
         """Return the entries as a tuple."""
-        return tuple(
-            self.shape.read(entry) for path in self.paths for entry in element.findall(steps(path))
-        )
+        read = self.shape.read
+        return tuple([read(entry) for path in self.paths for entry in element.findall(steps(path))])
 
     def leaves(self) -> Iterator[str]:
         """Yield the leaves of the lists."""
@@ -93,11 +107,51 @@ class Many:
 
 
 @dataclass(slots=True, frozen=True)
+class Alike:
+    """
+    What many entries say in the same words below *container*, such as the KPIs of one template.
+
+    It is read once for each text of that container, and the values, which are frozen, are shared:
+    10,000 deployments of one template hold its KPIs once. *many* must read nothing else.
+    """
+
+    container: str
+    many: Many
+    absent: object = ()
+    _read: "OrderedDict[bytes, object]" = field(
+        default_factory=OrderedDict, init=False, repr=False, compare=False
+    )
+
+    def read(self, element: etree._Element) -> object:
+        """Return what the lists read."""
+        found = element.find(steps(self.container))
+        if found is None:
+            return self.absent
+        text = serialise(found)
+        if text in self._read:
+            self._read.move_to_end(text)
+            return self._read[text]
+        value = self._read[text] = self.many.read(element)
+        if len(self._read) > _ALIKE:
+            self._read.popitem(last=False)
+        return value
+
+    def leaves(self) -> Iterator[str]:
+        """Yield the leaves of the lists."""
+        yield from self.many.leaves()
+
+
+@dataclass(slots=True, frozen=True)
 class Made:
-    """A value that is made of several leaves, or of none below the element."""
+    """
+    A value that is made of several leaves, or of none below the element.
+
+    *absent* is what *make* makes of nothing, where that is no matter of what stands elsewhere.
+    """
 
     paths: tuple[str, ...]
     make: Callable[[etree._Element], object]
+    absent: object = UNTOLD
 
     def read(self, element: etree._Element) -> object:
         """Return what *make* makes of the element."""
@@ -116,7 +170,8 @@ class Shape(Generic[T]):
     fields: Mapping[str, Field]
     _own: Mapping[str, tuple[str, Callable[[str], object]]] = field(init=False, repr=False)
     """The leaves right below, by tag: found in one go, not looked for one by one."""
-    _rest: tuple[tuple[str, Field], ...] = field(init=False, repr=False)
+    _rest: tuple[tuple[str, Field, frozenset[str]], ...] = field(init=False, repr=False)
+    """The other fields, each with the tags below which its leaves stand."""
 
     def __post_init__(self) -> None:
         own = {
@@ -125,19 +180,30 @@ class Shape(Generic[T]):
             if isinstance(each, Leaf) and "/" not in each.path
         }
         taken = {name for name, _ in own.values()}
-        rest = tuple((name, each) for name, each in self.fields.items() if name not in taken)
+        rest = tuple(
+            (name, each, frozenset(esc(path.partition("/")[0]) for path in each.leaves()))
+            for name, each in self.fields.items()
+            if name not in taken
+        )
         object.__setattr__(self, "_own", own)
         object.__setattr__(self, "_rest", rest)
 
     def read(self, element: etree._Element) -> T:
         """Return *element*, in which a leaf stands once, as the dataclass."""
         values: dict[str, object] = {}
+        own, others = self._own, set[str]()
         for child in element:
-            if found := self._own.get(str(child.tag)):
+            tag = str(child.tag)
+            if found := own.get(tag):
                 name, convert = found
                 values[name] = convert(child.text or "")
-        for name, each in self._rest:
-            if (value := each.read(element)) is not ABSENT:
+            else:
+                others.add(tag)
+        for name, each, below in self._rest:
+            value = each.absent
+            if value is UNTOLD or not below.isdisjoint(others):
+                value = each.read(element)
+            if value is not ABSENT:
                 values[name] = value
         return self.make(**values)
 

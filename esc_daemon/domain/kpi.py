@@ -103,15 +103,20 @@ def _threshold(metric_type: str, written: str) -> float | None:
 
 def unreadable(kpi: Kpi) -> str:
     """Return what is wrong with the threshold for the metric type; empty where nothing is."""
-    metric_type = kpi.metric_type.upper()
+    return _unreadable(kpi.metric_type, kpi.threshold)
+
+
+@lru_cache(maxsize=1024)
+def _unreadable(written_type: str, threshold: str) -> str:
+    metric_type = written_type.upper()
     if metric_type == _TEXT:
         return ""
-    number = number_in(kpi.threshold)
+    number = number_in(threshold)
     if number is None or math.isinf(number):
-        return f"metric_value is no number, as metric_type {kpi.metric_type} asks for"
+        return f"metric_value is no number, as metric_type {written_type} asks for"
     lowest, highest = _WHOLE.get(metric_type, (number, number))
     if not lowest <= math.trunc(number) <= highest and metric_type in _WHOLE:
-        return f"metric_value is not one of metric_type {kpi.metric_type}, {lowest} to {highest}"
+        return f"metric_value is not one of metric_type {written_type}, {lowest} to {highest}"
     return ""
 
 

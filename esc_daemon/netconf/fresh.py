@@ -10,7 +10,7 @@ from typing import TypeAlias
 from lxml import etree
 
 from esc_daemon.netconf.schema import NodeKind, SchemaNode
-from esc_daemon.netconf.xml import qualified, split_name, tag_of
+from esc_daemon.netconf.xml import qualified, split_name
 
 Identity: TypeAlias = tuple[str, tuple[str, ...]]
 """What tells a node from its siblings: its tag, and the keys of a list or a leaf-list's value."""
@@ -45,17 +45,24 @@ def _fill(node: etree._Element, edit: etree._Element, schema: SchemaNode) -> Non
     given: set[Identity] = set()
     chosen: dict[str, str] = {}
     for child in edit:
-        tag = tag_of(child)
+        tag = str(child.tag)
         known = schema.child(*split_name(tag))
         if known is None or child.attrib or not blank(child.tail):
             raise NotPlain
-        if known.kind is _LEAF or known.kind is _LEAF_LIST:
-            text = _fill_leaf(keys.get(tag), node, child, known)
-            values: tuple[str, ...] = (text,) if known.kind is _LEAF_LIST else ()
+        values: tuple[str, ...] = ()
+        kind = known.kind
+        if kind is _LEAF or kind is _LEAF_LIST:
+            if len(child):
+                raise NotPlain
+            text = known.canonical(child.text or "")
+            _put_leaf(node, tag, text, keys.get(tag), child, known)
+            if kind is _LEAF_LIST:
+                values = (text,)
         else:
             below = etree.SubElement(node, tag)
             _fill(below, child, known)
-            values = tuple([leaf.text or "" for leaf in below[: len(known.keys)]])
+            if known.keys:
+                values = tuple([leaf.text or "" for leaf in below[: len(known.keys)]])
         if (tag, values) in given:
             raise NotPlain
         given.add((tag, values))
@@ -66,21 +73,22 @@ def _fill(node: etree._Element, edit: etree._Element, schema: SchemaNode) -> Non
         raise NotPlain
 
 
-def _fill_leaf(
-    place: etree._Element | None, node: etree._Element, edit: etree._Element, schema: SchemaNode
-) -> str:
-    """Put a leaf into *node*, at the *place* that a key has; return its value."""
-    if len(edit):
-        raise NotPlain
-    text = schema.canonical(edit.text or "")
+def _put_leaf(
+    node: etree._Element,
+    tag: str,
+    text: str,
+    place: etree._Element | None,
+    edit: etree._Element,
+    schema: SchemaNode,
+) -> None:
+    """Put a leaf with *text* into *node*, at the *place* that a key has."""
     if ":" not in text:
-        leaf = etree.SubElement(node, tag_of(edit)) if place is None else place
+        leaf = etree.SubElement(node, tag) if place is None else place
         leaf.text = text or None
     elif place is None:
         node.append(new_leaf(edit, schema))
     else:
         node.replace(place, new_leaf(edit, schema))
-    return text
 
 
 def new_leaf(edit: etree._Element, schema: SchemaNode) -> etree._Element:
