@@ -1,6 +1,7 @@
 """Names and keys that must not be mixed up."""
 
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha1
 from typing import Final, NamedTuple, NewType
 from uuid import UUID
@@ -96,7 +97,12 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 def derived(parent: str, *path: object) -> str:
     """Return the uuid that *path* has under the record *parent* (no randomness: law 1)."""
-    return named_uuid(UUID(parent).bytes, "\x1f".join(str(step) for step in path))
+    return named_uuid(_bytes_of(parent), "\x1f".join(map(str, path)))
+
+
+@lru_cache(maxsize=1024)  # of one record many are derived at once
+def _bytes_of(uuid: str) -> bytes:
+    return UUID(uuid).bytes
 
 
 def named_uuid(namespace: bytes, name: str) -> str:

@@ -31,7 +31,7 @@ from esc_daemon.domain.intent import (
     VimConnector,
 )
 from esc_daemon.domain.policy import Attempt
-from esc_daemon.domain.specs import Address, Power, ResourceHandle, VimStatus
+from esc_daemon.domain.specs import NO_ADDRESS, Address, Power, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 
 
@@ -73,7 +73,7 @@ class InterfaceRecord:
             netmask=self.netmask,
             gateway=self.gateway,
         )
-        return () if first == Address() else (first, *self.more_addresses)
+        return () if first == NO_ADDRESS else (first, *self.more_addresses)
 
     def with_addresses(self, addresses: tuple[Address, ...]) -> "InterfaceRecord":
         """Return the interface with *addresses* in place of its own."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import PortKey, ServerKey, VimId
@@ -38,6 +39,10 @@ class Address:
     subnet_id: str | None = None
     netmask: str | None = None
     gateway: str | None = None
+
+
+NO_ADDRESS: Final = Address()
+"""Nothing was asked for, and nothing was told."""
 
 
 @quick
