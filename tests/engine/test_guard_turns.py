@@ -1,0 +1,87 @@
+"""How the guard gives permits to a crowd: the others have their turns in between."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from engine_bench import DEPLOYMENT, VIM
+
+from esc_daemon.domain.commands import Permit
+from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.policy import GuardPolicy
+from esc_daemon.engine.boxes import Boxes
+from esc_daemon.engine.guard import Guard
+
+pytestmark = pytest.mark.looptime(start=0, end=3_600)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CROWD = 120
+AT_ONCE = 50
+
+
+def permit(number: int) -> Permit:
+    return Permit(vim=VIM, host="", server=ServerKey(VmId(f"vm-{number}"), 0), since=NOW)
+
+
+def a_guard(tell: Callable[[VmId], None], boxes: Boxes | None = None, *, on: bool) -> Guard:
+    return Guard(
+        GuardPolicy(on=on, per_host=0, per_vim=0),
+        boxes or Boxes(),
+        lambda: NOW,
+        lambda _, trigger: tell(trigger.server.vm),
+        asyncio.create_task,
+    )
+
+
+async def test_a_crowd_that_may_be_healed_leaves_the_others_their_turns():
+    # given: somebody else who wants every turn
+    happened: list[str] = []
+
+    def turn() -> None:
+        happened.append("turn")
+        if happened.count("turn") < CROWD:
+            asyncio.get_running_loop().call_soon(turn)
+
+    guard = a_guard(happened.append, on=False)
+    for number in range(CROWD):
+        guard.ask(DEPLOYMENT, permit(number))
+    # when
+    asyncio.get_running_loop().call_soon(turn)
+    await asyncio.sleep(1)
+    # then
+    runs = [len(run.split()) for run in " ".join(happened).split("turn") if run.strip()]
+    assert runs == [AT_ONCE, AT_ONCE, CROWD - 2 * AT_ONCE]
+
+
+async def test_who_wants_no_permit_any_more_gets_none_however_late_its_turn_comes():
+    # given
+    told: list[VmId] = []
+
+    def tell(vm: VmId) -> None:
+        told.append(vm)
+        guard.forget(VmId(f"vm-{CROWD - 1}"))
+
+    guard = a_guard(tell, on=False)
+    for number in range(CROWD):
+        guard.ask(DEPLOYMENT, permit(number))
+    # when
+    await asyncio.sleep(1)
+    # then
+    assert told == [VmId(f"vm-{number}") for number in range(CROWD - 1)]
+
+
+async def test_a_guard_that_is_off_counts_nobody():
+    # given
+    class NobodyLooks(Boxes):
+        def records(self):
+            raise AssertionError("all records were walked")
+
+    told: list[VmId] = []
+    guard = a_guard(told.append, NobodyLooks(), on=False)
+    # when
+    for number in range(CROWD):
+        guard.ask(DEPLOYMENT, permit(number))
+    await asyncio.sleep(1)
+    # then
+    assert len(told) == CROWD
