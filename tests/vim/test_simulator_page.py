@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from lxml import html
-from vim_contract import a_server, a_vm, deploy
+from vim_contract import a_port, a_server, a_vm, deploy
 
 from esc_daemon.domain.ids import ServerKey
 from esc_daemon.domain.specs import VimMetric
@@ -235,6 +235,29 @@ async def test_the_operator_acts_on_a_server(actions, seen):
         assert (shown["status"], shown["guest"]) == seen
 
 
+async def test_all_guests_of_a_project_fall_silent_at_once_and_answer_again():
+    async with a_desk() as desk:
+        # given
+        for _ in range(2):
+            await deploy(desk.driver, a_vm())
+        elsewhere = a_port(a_vm(), project="other")
+        port = await desk.driver.ensure_port(elsewhere)
+        spec = a_server(elsewhere, project="other")
+        await desk.driver.ensure_server(ServerKey(elsewhere.key.vm, 1), spec, (port,))
+        cloud = (await desk.http.get("/cloud")).json()
+        project = next(each["id"] for each in cloud["projects"] if each["name"] == "acme")
+        for action, guests in (("silence", "silent"), ("answer", "answers")):
+            # when
+            done = await desk.http.post(f"/projects/{project}/{action}")
+            # then
+            assert done.status_code == 200
+            seen = (await desk.http.get("/cloud")).json()["servers"]
+            assert {(each["project"], each["guest"]) for each in seen} == {
+                ("acme", guests),
+                ("other", "answers"),
+            }
+
+
 @pytest.mark.parametrize("kind", ["servers", "ports", "networks", "projects"])
 async def test_each_kind_of_thing_can_vanish(kind):
     async with a_desk() as desk:
@@ -252,6 +275,7 @@ async def test_each_kind_of_thing_can_vanish(kind):
         ("/servers/none/dance", "servers know silence, answer, power-off, power-on, vanish"),
         ("/moons/none/vanish", "there are no moons"),
         ("/hosts/none/down", "there is no host none"),
+        ("/projects/none/silence", "there is no project with the id none"),
         ("/servers/counters/vanish", "nothing of that kind"),
     ],
 )

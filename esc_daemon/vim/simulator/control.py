@@ -271,6 +271,18 @@ def _to_server(do: Callable[[Cloud, ServerKey, float], None]) -> _Action:
     return act
 
 
+def _to_project(do: Callable[[Cloud, ServerKey], None]) -> _Action:
+    def act(cloud: Cloud, id_: str, now: float) -> None:
+        del now
+        if not isinstance(cloud.row(id_), ProjectRow):
+            raise UnknownThing(f"there is no project with the id {id_}")
+        for row in _of(cloud.rows(), ServerRow):
+            if row.project == id_:
+                do(cloud, row.key)
+
+    return act
+
+
 def _to_host(do: Callable[[Cloud, str], None]) -> _Action:
     def act(cloud: Cloud, name: str, now: float) -> None:
         del now
@@ -290,6 +302,8 @@ _ACTIONS: Final[dict[tuple[str, str], _Action]] = {
     ("ports", "vanish"): _vanish(PortRow),
     ("subnets", "vanish"): _vanish(SubnetRow),
     ("networks", "vanish"): _vanish(NetworkRow),
+    ("projects", "silence"): _to_project(Cloud.silence),
+    ("projects", "answer"): _to_project(Cloud.wake),
     ("projects", "vanish"): _vanish(ProjectRow),
     ("hosts", "down"): _to_host(Cloud.host_down),
     ("hosts", "up"): _to_host(Cloud.host_up),

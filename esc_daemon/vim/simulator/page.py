@@ -283,7 +283,7 @@ def _project(project: ProjectView) -> etree._Element:
         E.td(str(project.servers)),
         E.td(str(project.ports)),
         E.td(str(project.networks)),
-        _actions("projects", project.id, "vanish"),
+        _actions("projects", project.id, "silence", "answer", "vanish"),
     )
 
 
