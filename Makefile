@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install lock run lint type test explore test-net cover golden docs states simulate compare \
-	fuzz bench chaos demo check clean
+	fuzz bench bench-life chaos demo check clean
 
 help:  ## Show this list (default)
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ fuzz: install  ## Fuzz what peers and files bring in, SECONDS in all (300), or F
 
 bench: install  ## Measure
 	$(BIN)/python benchmarks/run.py
+
+bench-life: install  ## Measure 30,000 VMs under watch, and 1,000 of them lost at once
+	$(BIN)/python benchmarks/bench_life.py
 
 chaos: install  ## Kill the daemon KILLS times and look what is left (KILLS=20)
 	PYTHONPATH=. $(BIN)/python benchmarks/chaos.py --kills $(KILLS)
