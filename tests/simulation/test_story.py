@@ -14,6 +14,10 @@ from tests.simulation.story import unprovoked
 SUBNET = "198432f0-551c-533a-b172-da2291103b55"
 STUCK = f"subnet s ({SUBNET}) still has 2 addresses in use: remove their ports first"
 
+KEPT = (
+    "subnet s in VIM sim: not asked for: VM [v] of vm_group g in VIM sim: it is still in subnet s"
+)
+
 
 def made(deployment: str, vim: str) -> Event:
     return event(EventType.CREATE_NETWORK, deployment, vim=VimId(vim))
@@ -25,8 +29,8 @@ def vm(deployment: str, vim: str) -> Event:
     return event(EventType.VM_DEPLOYED, deployment, source=source)
 
 
-def stays(deployment: str) -> Event:
-    return event(EventType.DELETE_SUBNET, deployment, message=STUCK, status=EventStatus.FAILURE)
+def stays(deployment: str, why: str = STUCK) -> Event:
+    return event(EventType.DELETE_SUBNET, deployment, message=why, status=EventStatus.FAILURE)
 
 
 def event(kind: EventType, deployment: str, **fields: object) -> Event:
@@ -44,8 +48,9 @@ def event(kind: EventType, deployment: str, **fields: object) -> Event:
         ([made("x", "far"), vm("y", "far"), stays("x")], 1),
         ([made("y", "near"), vm("y", "far"), stays("y")], 1),
         ([stays("x")], 1),
+        ([stays("x", KEPT)], 0),
     ],
-    ids=["a-stranger", "its-own", "at-home", "without-a-network", "its-own-away", "nobody"],
+    ids=["a-stranger", "its-own", "at-home", "without-a-network", "its-own-away", "nobody", "kept"],
 )
 def test_only_a_stranger_from_another_vim_excuses_a_subnet_that_stays(
     told: Sequence[Event], wrong: int

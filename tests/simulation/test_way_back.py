@@ -1,15 +1,17 @@
-"""What excuses a commit on trial that is not taken back: an address that a VM has by now."""
+"""What excuses a commit on trial that is not taken back: what others have, or use, of it by now."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.ids import Key, Kind, VmId
 from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from tests.domain.pure_world import VIM
-from tests.domain.stories import ONE, SHOP, a_deployment, a_group
-from tests.simulation.trials import in_a_pool
+from tests.domain.stories import ONE, SHOP, a_deployment, a_group, an_image
+from tests.simulation.trials import Trial, Trials, in_a_pool
+from tests.simulation.wishes import Wish
 
 POOL = ("192.0.2.10", "192.0.2.11")
 BEFORE = a_deployment(a_group("web", "net", vms=1))
@@ -38,6 +40,17 @@ def test_only_a_vm_that_stays_without_its_pool_stands_in_the_way_back(had, old, 
     )
 
     assert in_a_pool(record, old) is excused
+
+
+def test_an_image_may_stay_for_as_long_as_a_deployment_names_it():
+    image = Key(Kind.IMAGE, None, "linux")
+    wishes = {image: Wish(an_image()), SHOP: Wish(BEFORE)}
+    trials = Trials(wishes, Random(0))
+    trials._trial = Trial(undo={image: None}, made={image: an_image()}, ending=True)
+
+    assert not list(trials.overdue({}))
+    wishes[SHOP].intent = None
+    assert list(trials.overdue({})) == [f"{image} was on trial and is not taken back"]
 
 
 def vm(index: int, address: str) -> VmRecord:

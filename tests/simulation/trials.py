@@ -239,13 +239,30 @@ class Trials:
         return configuration.on_trial is None or (self._trial is not None and self._trial.ending)
 
     def overdue(self, records: Mapping[Key, Any]) -> Iterator[str]:
-        """Yield what should be back; only connectors and static pools may be in use meanwhile."""
+        """
+        Yield what should be back as it was.
+
+        Connectors, static pools, images and flavors may be in use meanwhile.
+        """
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
                 ended = self._wanted(key) in (old, self._trial.since.get(key, old))
-                excused = key.kind in CONNECTOR_KINDS or in_a_pool(records.get(key), old)
+                excused = self._is_named(key) or in_a_pool(records.get(key), old)
                 if not ended and not excused:
                     yield f"{key} was on trial and is not taken back"
+
+    def _is_named(self, key: Key) -> bool:
+        """Tell whether others may have named *key* in what they asked for since."""
+        groups = (
+            group
+            for wish in self._wishes.values()
+            if isinstance(wish.intent, Deployment)
+            for group in wish.intent.groups
+        )
+        return key.kind in CONNECTOR_KINDS or any(
+            (key.kind, key.name) in ((Kind.IMAGE, each.image), (Kind.FLAVOR, each.flavor))
+            for each in groups
+        )
 
     def learn(self, configuration: Configuration, there: Mapping[Key, Any]) -> None:
         """Hold *there*, running after a start, against what may have become of what waited."""
