@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEEDS ?= 200
 EFFORT ?= 20
+PROGRAMS ?= 0
 SECONDS ?= 300
 FUZZED ?=
 KILLS ?= 20
@@ -15,8 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock run lint type test explore test-net cover golden docs states simulate compare \
-	fuzz bench bench-life chaos demo check clean
+.PHONY: help install lock run lint type test explore test-net cover golden docs states simulate model \
+	compare fuzz bench bench-life chaos demo check clean
 
 help:  ## Show this list (default)
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +78,10 @@ states: install  ## Write docs/states.md from the tables of states
 
 simulate: install  ## Deterministic simulation over SEEDS seeds (SEEDS=200)
 	$(BIN)/python -m tests.simulation.campaign --seeds $(SEEDS)
+
+model: install  ## Any sequence of requests over the whole daemon (EFFORT=20), PROGRAMS of them over processes
+	ESC_TEST_EFFORT=$(EFFORT) ESC_TEST_PROGRAMS=$(PROGRAMS) \
+		$(BIN)/pytest -q -n 2 --hypothesis-profile=explore tests/model
 
 compare: install  ## The data model against other implementations, EFFORT times as long (EFFORT=20)
 	ESC_TEST_EFFORT=$(EFFORT) $(BIN)/pytest -q -n 2 -m whole_model

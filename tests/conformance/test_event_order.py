@@ -7,11 +7,9 @@ import pytest
 from case_files import cases, steps
 from lxml import etree
 
-from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
-from esc_daemon.domain.ids import VmGroupName
+from esc_daemon.domain.events import Event, EventType
 from tests.domain.legal import illegal
-
-ESC = "{http://www.cisco.com/esc/esc}"
+from tests.told import event_of
 
 
 def told(folder: Path) -> Iterator[tuple[str, Event]]:
@@ -20,24 +18,6 @@ def told(folder: Path) -> Iterator[tuple[str, Event]]:
         for what in ("so-far", "notifications"):
             if what in step.files:
                 yield from map(event_of, etree.parse(step.files[what]).getroot())
-
-
-def event_of(element: etree._Element) -> tuple[str, Event]:
-    def text(path: str) -> str:
-        return element.findtext("/".join(ESC + part for part in path.split("/"))) or ""
-
-    def vm(which: str) -> VmRef | None:
-        name = text(f"{which}/vmname")
-        return VmRef(vmid=None, vmname=name, generated_vmname=name) if name else None
-
-    return text("depid"), Event(
-        type=EventType(text("event/type")),
-        message=text("status_message"),
-        status=EventStatus(text("status")),
-        vm_group=VmGroupName(text("vm_group")),
-        source=vm("vm_source"),
-        target=vm("vm_target"),
-    )
 
 
 @pytest.mark.parametrize("folder", cases(), ids=lambda folder: folder.name)

@@ -207,11 +207,11 @@ def as_data(node: Node, element: etree._Element) -> Any:
         assert below is not None
         told = as_data(below, child)
         if below.kind is not NodeKind.CONTAINER or told:
-            found[name, _values(below, child)] = told
+            found[name, values_of(below, child)] = told
     return found
 
 
-def _values(node: Node, element: etree._Element) -> tuple[str, ...]:
+def values_of(node: Node, element: etree._Element) -> tuple[str, ...]:
     if node.kind is NodeKind.LEAF_LIST:
         return (element.text or "",)
     return tuple(element.findtext(f"{{{node.namespace}}}{key}") or "" for key in node.keys)

@@ -37,7 +37,11 @@ def _share_compiled(connection: Connection) -> None:
 event.listen(Engine, "engine_connect", _share_compiled)
 
 
-class FlakyStore(SqlStore):
+class SharedStore(SqlStore):
+    """A store in memory: what is compiled for one is not compiled again for the next."""
+
+
+class FlakyStore(SharedStore):
     """A store whose disk is full now and then, or breaks."""
 
     trouble: Callable[[], StoreError | None]
