@@ -14,6 +14,7 @@ from esc_daemon.domain.specs import ServerSpec
 from esc_daemon.domain.triggers import ResourceGone, ResourceMade
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.turns import SharedTurn
+from esc_daemon.monitor.hooks import NO_HOOKS
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
@@ -42,15 +43,19 @@ def asking(vim, turns=1, seconds=30.0):
         return connection.asking
 
 
+async def performed(driver, call, turn):
+    return await perform(driver, call, turn, Shelf(), hooks=NO_HOOKS)
+
+
 async def test_a_server_that_is_long_in_build_holds_no_turn_between_two_looks(vim):
     slow = SimulatorDriver(Cloud(CloudSettings(build_seconds=20.0)), vim=VIM)
     await slow.ensure_server(SERVER, SPEC, ())
     turn = asking(vim)
-    looking = asyncio.create_task(perform(slow, AwaitServer(vim=VIM, key=SERVER), turn, Shelf()))
+    looking = asyncio.create_task(performed(slow, AwaitServer(vim=VIM, key=SERVER), turn))
     await asyncio.sleep(0.1)
 
     began = asyncio.get_running_loop().time()
-    made = await perform(vim, MAKE, turn, Shelf())
+    made = await performed(vim, MAKE, turn)
 
     assert isinstance(made, ResourceMade)
     assert asyncio.get_running_loop().time() - began < 0.1
@@ -61,7 +66,7 @@ async def test_a_server_that_is_long_in_build_holds_no_turn_between_two_looks(vi
 async def test_no_more_is_asked_at_a_time_than_there_are_turns(vim):
     turn = asking(vim, turns=2)
     vim.gate.clear()
-    calls = [asyncio.create_task(perform(vim, MAKE, turn, Shelf())) for _ in range(5)]
+    calls = [asyncio.create_task(performed(vim, MAKE, turn)) for _ in range(5)]
     await asyncio.sleep(1)
     assert vim.asked["ensure_tenant"] == 2
 
@@ -74,8 +79,8 @@ async def test_no_more_is_asked_at_a_time_than_there_are_turns(vim):
 async def test_who_waits_for_a_turn_loses_none_of_its_time(vim):
     turn = asking(vim, seconds=30.0)
     vim.gate.clear()
-    first = asyncio.create_task(perform(vim, MAKE, turn, Shelf()))
-    second = asyncio.create_task(perform(vim, REMOVE, turn, Shelf()))
+    first = asyncio.create_task(performed(vim, MAKE, turn))
+    second = asyncio.create_task(performed(vim, REMOVE, turn))
     await asyncio.sleep(31)  # the first had no answer: now it is the second's turn
     await asyncio.sleep(20)
 
@@ -112,7 +117,7 @@ async def test_each_verb_of_a_removal_is_bounded_by_itself(verb):
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(100):
-            await perform(silent, RemoveServer(vim=VIM, key=SERVER), asking(silent), Shelf())
+            await performed(silent, RemoveServer(vim=VIM, key=SERVER), asking(silent))
 
     assert asyncio.get_running_loop().time() < 50
 
