@@ -13,8 +13,9 @@ from esc_daemon.store.base import LoggedEvent
 from tests.domain.legal import illegal, life_of
 
 _IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
-_KEPT_BY = re.compile(r"VM \[([^]]+)\] of vm_group \S+ in VIM \S+: it is still in ")
 """What a cloud says of a network or subnet with VMs in it, by its id."""
+_KEPT_BY = re.compile(r"VM \[([^]]+)\] of vm_group \S+ in VIM \S+: it is still in ")
+"""What we say of one that an update does not ask for, by the VM."""
 _OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
 _SWITCHED: Final = (
     EventType.SERVICE_STOPPED,

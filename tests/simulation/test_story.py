@@ -1,4 +1,4 @@
-"""What may fail in clouds that refuse nothing: what a stranger's VM sits in, and no more."""
+"""What may fail in clouds that refuse nothing: what a stranger's or an unmade VM sits in."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,6 @@ from tests.simulation.story import unprovoked
 
 SUBNET = "198432f0-551c-533a-b172-da2291103b55"
 STUCK = f"subnet s ({SUBNET}) still has 2 addresses in use: remove their ports first"
-
 KEPT = (
     "subnet s in VIM sim: not asked for: VM [v] of vm_group g in VIM sim: it is still in subnet s"
 )
@@ -23,10 +22,10 @@ def made(deployment: str, vim: str) -> Event:
     return event(EventType.CREATE_NETWORK, deployment, vim=VimId(vim))
 
 
-def vm(deployment: str, vim: str) -> Event:
+def vm(deployment: str, vim: str, status: EventStatus = EventStatus.SUCCESS) -> Event:
     port = InterfaceRecord(nicid=0, network="own", network_id="n", subnet_id=SUBNET)
     source = VmRef(vmid="i", vmname="v", generated_vmname="v", vim_id=vim, interfaces=(port,))
-    return event(EventType.VM_DEPLOYED, deployment, source=source)
+    return event(EventType.VM_DEPLOYED, deployment, source=source, status=status)
 
 
 def stays(deployment: str, why: str = STUCK) -> Event:
@@ -48,11 +47,21 @@ def event(kind: EventType, deployment: str, **fields: object) -> Event:
         ([made("x", "far"), vm("y", "far"), stays("x")], 1),
         ([made("y", "near"), vm("y", "far"), stays("y")], 1),
         ([stays("x")], 1),
-        ([stays("x", KEPT)], 0),
+        ([vm("x", "far", EventStatus.FAILURE), stays("x", KEPT)], 0),
+        ([vm("x", "far"), stays("x", KEPT)], 1),
     ],
-    ids=["a-stranger", "its-own", "at-home", "without-a-network", "its-own-away", "nobody", "kept"],
+    ids=[
+        "a-stranger",
+        "its-own",
+        "at-home",
+        "without-a-network",
+        "its-own-away",
+        "nobody",
+        "kept-by-an-unmade-vm",
+        "kept-by-a-made-one",
+    ],
 )
-def test_only_a_stranger_from_another_vim_excuses_a_subnet_that_stays(
+def test_only_a_stranger_from_another_vim_or_an_unmade_vm_excuses_a_subnet_that_stays(
     told: Sequence[Event], wrong: int
 ) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
