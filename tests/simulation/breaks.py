@@ -165,6 +165,11 @@ ANYTHING_GOES: Final = {**TAKEN, Activity.STOPPED: frozenset(Request)}
 """Take whatever is asked of a service that is stopped."""
 
 
+def silently(step):
+    """Take *step*, and tell nothing of it."""
+    return lambda *given: replace(step(*given), events=())
+
+
 def still_awaited(alive_again):
     """Wait for the life of who lives."""
 
@@ -203,7 +208,8 @@ BREAKS: Final = (
     Break(settling, "_ENDS", stopping(told=tell.service_alive), "its last switch told", 21),
     Break(settling, "_action_ended", false, "ENABLE_MONITOR never ended", 260),
     Break(heal, "closed", as_it_is, "its operation never ended", 3),
-    Break(heal, "rebooted", as_before, "never came to rest", 8),
+    Break(heal, "rebooted", silently(heal.rebooted), "VM_RECOVERY_REBOOT'>.* began", 18),
+    Break(plan, "_switching", lambda *_: (None, None), "never came to rest", 24),
     Break(life, "alive_again", still_awaited(life.alive_again), "is waited for", 23),
     Break(held, "life_lost", as_before, "nobody noticed that its guest is silent", 8),
     Break(
@@ -217,7 +223,7 @@ BREAKS: Final = (
     Break(calls, "rendered", of_the_first(calls.rendered), "without its day-0 files", 1),
     Break(neighbours, "released", lambda *_: True, "failed without a cause", 60),
     Break(neighbours, "released", lambda *_: True, "went on before", 5),
-    Break(scale, "active_in", enough, "has . VMs", 8),
+    Break(scale, "active_in", enough, "has . VMs", 21),
     Break(placing, "Pools", whole, "given twice", 51),
     Break(LossyVim, "remove_server", nothing, "left behind in the cloud", 1),
     Break(guard, "judged", lambda *_: {}, "the guard was on", 3),
