@@ -13,12 +13,14 @@ import time
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import structlog
 
 from esc_daemon.domain import interruption, kpi, neighbours, placing, plan, tell
 from esc_daemon.domain.advance import (
+    deploy,
     heal,
     held,
     life,
@@ -32,13 +34,14 @@ from esc_daemon.domain.interruption import TAKEN, Activity, Request
 from esc_daemon.domain.pools import Pools
 from esc_daemon.domain.states import ServiceState
 from esc_daemon.domain.step import Step
-from esc_daemon.engine import calls, guard
+from esc_daemon.engine import calls, connectors, guard
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.timers import Timers
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.northbound.configuration import Configuration
+from tests.simulation import world
 from tests.simulation.network import LossyVim
 from tests.simulation.world import Broken, World
 
@@ -182,6 +185,9 @@ def still_awaited(alive_again):
 
 
 BREAKS: Final = (
+    Break(world, "POLICY", replace(world.POLICY, settle=timedelta(0)), "doubled|left behind", 85),
+    Break(deploy, "turns", lambda _: {}, "out of order", 2),
+    Break(connectors, "check_connectors", nobody, "lives in no VIM", 42),
     Break(LossyVim, "remove_ports", nothing, "left behind in", 2),
     Break(Boxes, "unused", nobody, "mailboxes of records that are no more", 0),
     Break(plan, "_when_sure", at_any_time, "asked without a pause", 9),

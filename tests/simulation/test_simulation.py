@@ -4,22 +4,17 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import replace
-from datetime import timedelta
 from random import Random
 
 import pytest
 import structlog
 
-from esc_daemon.domain.advance import deploy
-from esc_daemon.engine import connectors
-from tests.simulation import world
 from tests.simulation.breaks import BREAKS, noticed
 from tests.simulation.living import lively
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.papers import as_sent
 from tests.simulation.requests import any_edit
-from tests.simulation.world import Broken, World
+from tests.simulation.world import World
 
 SEEDS_A_TEST = 20
 
@@ -56,34 +51,6 @@ def test_a_seed_replays_exactly():
     assert first.events
     assert first.events == second.events
     assert first.loop.steps == second.loop.steps
-
-
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_simulation_notices_when_a_create_is_not_waited_for(monkeypatch):
-    """The invariants can fail: without the settling time a late create doubles a server."""
-    monkeypatch.setattr(world, "POLICY", replace(world.POLICY, settle=timedelta(0)))
-
-    with pytest.raises(Broken):
-        run_all(range(300))
-
-
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_simulation_notices_when_a_group_does_not_wait_for_its_turn(monkeypatch):
-    monkeypatch.setattr(deploy, "turns", lambda record: {})
-
-    with pytest.raises(Broken, match="out of order"):
-        run_all(range(300))
-
-
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_simulation_notices_when_a_connector_in_use_goes(monkeypatch):
-    monkeypatch.setattr(connectors, "check_connectors", lambda *_: None)
-
-    with pytest.raises(Broken):
-        run_all(range(300))
 
 
 @pytest.mark.parametrize("it", BREAKS, ids=lambda it: f"{it.name}-{it.text}")
