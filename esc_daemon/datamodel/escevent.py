@@ -1,6 +1,6 @@
 """The notification escEvent (ESC-WORKFLOWS section 0; rulings 3, 4 and 10b)."""
 
-from esc_daemon.datamodel.markup import escaped, inner, leaf, leaves
+from esc_daemon.datamodel.markup import escaped, inner, leaf
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.domain.events import Event, VmRef
 from esc_daemon.domain.record import InterfaceRecord
@@ -18,24 +18,23 @@ def esc_event(event: Event) -> bytes:
     """
     details = event.details[:_LONGEST_DETAILS] if event.details else None
     body = (
-        leaves(status=event.status, status_code=event.status_code),
+        leaf("status", event.status),
+        leaf("status_code", event.status_code),
         f"<status_message>{escaped(event.message)}</status_message>",
-        leaves(
-            vm_update_type=event.vm_update_type,
-            network=event.network,
-            subnet=event.subnet,
-            image=event.image,
-            flavor=event.flavor,
-            vim_connector_id=event.vim_connector_id,
-            depname=event.deployment,
-            tenant=event.tenant,
-            tenant_id=event.tenant_id,
-            depid=event.deployment_id,
-            vm_group=event.vm_group,
-        ),
+        leaf("vm_update_type", event.vm_update_type),
+        leaf("network", event.network),
+        leaf("subnet", event.subnet),
+        leaf("image", event.image),
+        leaf("flavor", event.flavor),
+        leaf("vim_connector_id", event.vim_connector_id),
+        leaf("depname", event.deployment),
+        leaf("tenant", event.tenant),
+        leaf("tenant_id", event.tenant_id),
+        leaf("depid", event.deployment_id),
+        leaf("vm_group", event.vm_group),
         _vm("vm_source", event.source),
         _vm("vm_target", event.target),
-        inner("event", leaves(type=event.type, details=details)),
+        inner("event", leaf("type", event.type), leaf("details", details)),
     )
     return f'<escEvent xmlns="{NAMESPACE}">{"".join(body)}</escEvent>'.encode()
 
@@ -48,34 +47,37 @@ def interfaces(ports: tuple[InterfaceRecord, ...], *, options: bool = False) -> 
 def _vm(name: str, vm: VmRef | None) -> str:
     if vm is None:
         return ""
-    own = leaves(
-        vmid=vm.vmid,
-        vmname=vm.vmname,
-        generated_vmname=vm.generated_vmname,
-        vim_id=vm.vim_id,
-        vim_project=vm.vim_project,
-        vim_project_id=vm.vim_project_id,
-        hostid=vm.hostid,
-        hostname=vm.hostname,
+    return inner(
+        name,
+        leaf("vmid", vm.vmid),
+        leaf("vmname", vm.vmname),
+        leaf("generated_vmname", vm.generated_vmname),
+        leaf("vim_id", vm.vim_id),
+        leaf("vim_project", vm.vim_project),
+        leaf("vim_project_id", vm.vim_project_id),
+        leaf("hostid", vm.hostid),
+        leaf("hostname", vm.hostname),
+        interfaces(vm.interfaces),
     )
-    return inner(name, own, interfaces(vm.interfaces))
 
 
 def _interface(port: InterfaceRecord, *, options: bool) -> str:
-    own = leaves(
-        nicid=port.nicid,
-        type=port.type,
-        model=port.model,
-        port_id=port.port_id,
-        admin_state_up=port.admin_state_up,
-        network=port.network_id or port.network,
-        subnet=port.subnet_id,
-        ip_address=port.ip_address,
-        mac_address=port.mac_address,
-        netmask=port.netmask,
-        gateway=port.gateway,
+    return inner(
+        "interface",
+        leaf("nicid", port.nicid),
+        leaf("type", port.type),
+        leaf("model", port.model),
+        leaf("port_id", port.port_id),
+        leaf("admin_state_up", port.admin_state_up),
+        leaf("network", port.network_id or port.network),
+        leaf("subnet", port.subnet_id),
+        leaf("ip_address", port.ip_address),
+        leaf("mac_address", port.mac_address),
+        leaf("netmask", port.netmask),
+        leaf("gateway", port.gateway),
+        _addresses(port),
+        _options(port) if options else "",
     )
-    return inner("interface", own, _addresses(port), _options(port) if options else "")
 
 
 def _addresses(port: InterfaceRecord) -> str:
@@ -87,13 +89,11 @@ def _addresses(port: InterfaceRecord) -> str:
         *(
             inner(
                 "address",
-                leaves(
-                    address_id=position,
-                    subnet=address.subnet_id,
-                    ip_address=address.ip_address,
-                    netmask=address.netmask,
-                    gateway=address.gateway,
-                ),
+                leaf("address_id", position),
+                leaf("subnet", address.subnet_id),
+                leaf("ip_address", address.ip_address),
+                leaf("netmask", address.netmask),
+                leaf("gateway", address.gateway),
             )
             for position, address in enumerate(port.addresses)
         ),

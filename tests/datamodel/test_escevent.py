@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from esc_daemon.datamodel.escevent import esc_event
-from esc_daemon.datamodel.markup import leaf, leaves
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
 from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VimId, VmGroupName
@@ -212,9 +211,3 @@ def test_all_that_an_event_may_say_is_within_the_yang(schema: Schema) -> None:
     )
 
     assert schema.validate_event(event) == []
-
-
-def test_leaves_are_written_as_each_by_itself() -> None:
-    values = {"a": "<&>", "b": None, "c": "", "d": True, "e": False, "f": 0, "g": "\x01", "h": "x"}
-
-    assert leaves(**values) == "".join(leaf(name, value) for name, value in values.items())
