@@ -9,7 +9,7 @@ from esc_daemon.domain.ids import Key, Kind, VmId
 from esc_daemon.domain.record import DeploymentRecord, InterfaceRecord, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from tests.domain.pure_world import VIM
-from tests.domain.stories import ONE, SHOP, a_deployment, a_group, an_image
+from tests.domain.stories import ONE, SHOP, a_deployment, a_group, a_network, an_image
 from tests.simulation.trials import Trial, Trials, in_a_pool
 from tests.simulation.wishes import Wish
 
@@ -42,15 +42,22 @@ def test_only_a_vm_that_stays_without_its_pool_stands_in_the_way_back(had, old, 
     assert in_a_pool(record, old) is excused
 
 
-def test_an_image_may_stay_for_as_long_as_a_deployment_names_it():
-    image = Key(Kind.IMAGE, None, "linux")
-    wishes = {image: Wish(an_image()), SHOP: Wish(BEFORE)}
+@pytest.mark.parametrize(
+    ("key", "made"),
+    [
+        (Key(Kind.IMAGE, None, "linux"), an_image()),
+        (Key(Kind.NETWORK, None, "net"), a_network()),
+    ],
+    ids=["image", "network"],
+)
+def test_what_a_deployment_names_may_stay_for_as_long_as_it_does(key, made):
+    wishes = {key: Wish(made), SHOP: Wish(BEFORE)}
     trials = Trials(wishes, Random(0))
-    trials._trial = Trial(undo={image: None}, made={image: an_image()}, ending=True)
+    trials._trial = Trial(undo={key: None}, made={key: made}, ending=True)
 
     assert not list(trials.overdue({}))
     wishes[SHOP].intent = None
-    assert list(trials.overdue({})) == [f"{image} was on trial and is not taken back"]
+    assert list(trials.overdue({})) == [f"{key} was on trial and is not taken back"]
 
 
 def vm(index: int, address: str) -> VmRecord:

@@ -12,9 +12,9 @@ from random import Random
 from typing import Any, Final
 
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.ids import Key, Kind, joined
 from esc_daemon.domain.intent import Deployment, Tenant, VmGroup
-from esc_daemon.domain.placing import addresses_of, pooled
+from esc_daemon.domain.placing import addresses_of, networks_of, pooled
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
@@ -242,7 +242,7 @@ class Trials:
         """
         Yield what should be back as it was.
 
-        Connectors, static pools, images and flavors may be in use meanwhile.
+        Connectors, static pools, networks, images and flavors may be in use meanwhile.
         """
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
@@ -261,6 +261,7 @@ class Trials:
         )
         return key.kind in CONNECTOR_KINDS or any(
             (key.kind, key.name) in ((Kind.IMAGE, each.image), (Kind.FLAVOR, each.flavor))
+            or (key.kind is Kind.NETWORK and key.name in map(joined, networks_of([each])))
             for each in groups
         )
 
