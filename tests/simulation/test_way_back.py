@@ -42,21 +42,15 @@ def test_only_a_vm_that_stays_without_its_pool_stands_in_the_way_back(had, old, 
     assert in_a_pool(record, old) is excused
 
 
-@pytest.mark.parametrize(
-    ("key", "made"),
-    [
-        (Key(Kind.IMAGE, None, "linux"), an_image()),
-        (Key(Kind.NETWORK, None, "net"), a_network()),
-    ],
-    ids=["image", "network"],
-)
-def test_what_a_deployment_names_may_stay_for_as_long_as_it_does(key, made):
-    wishes = {key: Wish(made), SHOP: Wish(BEFORE)}
-    trials = Trials(wishes, Random(0))
+@pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.NETWORK])
+def test_what_a_deployment_names_may_stay_for_as_long_as_it_does(kind):
+    made = {Kind.IMAGE: an_image(), Kind.NETWORK: a_network()}[kind]
+    key = Key(kind, None, made.name)
+    user = DeploymentRecord(key=SHOP, id=ONE, state=ServiceState.ACTIVE, intent=BEFORE)
+    trials = Trials({key: Wish(made)}, Random(0))
     trials._trial = Trial(undo={key: None}, made={key: made}, ending=True)
 
-    assert not list(trials.overdue({}))
-    wishes[SHOP].intent = None
+    assert not list(trials.overdue({SHOP: user}))
     assert list(trials.overdue({})) == [f"{key} was on trial and is not taken back"]
 
 

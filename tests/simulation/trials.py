@@ -12,10 +12,11 @@ from random import Random
 from typing import Any, Final
 
 from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.domain.ids import Key, Kind, joined
+from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Deployment, Tenant, VmGroup
-from esc_daemon.domain.placing import addresses_of, networks_of, pooled
+from esc_daemon.domain.placing import addresses_of, pooled
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
+from esc_daemon.domain.uses import named_by
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Commit, EditConfig, ErrorOption, TestOption
@@ -242,28 +243,13 @@ class Trials:
         """
         Yield what should be back as it was.
 
-        Connectors, static pools, networks, images and flavors may be in use meanwhile.
+        Connectors, static pools and what deployments name may be in use meanwhile.
         """
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
                 ended = self._wanted(key) in (old, self._trial.since.get(key, old))
-                excused = self._is_named(key) or in_a_pool(records.get(key), old)
-                if not ended and not excused:
+                if not ended and not _in_use(key, old, records):
                     yield f"{key} was on trial and is not taken back"
-
-    def _is_named(self, key: Key) -> bool:
-        """Tell whether others may have named *key* in what they asked for since."""
-        groups = (
-            group
-            for wish in self._wishes.values()
-            if isinstance(wish.intent, Deployment)
-            for group in wish.intent.groups
-        )
-        return key.kind in CONNECTOR_KINDS or any(
-            (key.kind, key.name) in ((Kind.IMAGE, each.image), (Kind.FLAVOR, each.flavor))
-            or (key.kind is Kind.NETWORK and key.name in map(joined, networks_of([each])))
-            for each in groups
-        )
 
     def learn(self, configuration: Configuration, there: Mapping[Key, Any]) -> None:
         """Hold *there*, running after a start, against what may have become of what waited."""
@@ -311,6 +297,12 @@ class Trials:
         }
         if len(kept) > 1:
             self.problems.append(f"half of a trial was confirmed: {trial}")
+
+
+def _in_use(key: Key, old: Any, records: Mapping[Key, Any]) -> bool:
+    """Tell whether others stand in the way of making *key* what it was."""
+    named = (each for record in records.values() for each in named_by(record))
+    return key.kind in CONNECTOR_KINDS or key in named or in_a_pool(records.get(key), old)
 
 
 def in_a_pool(record: Record | None, old: Any) -> bool:
