@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import (
     contextmanager,
 )
+from enum import EnumType
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,17 @@ def run(work: Coroutine[None, None, None]) -> None:
 def switch_threads_soon() -> None:
     """Let the thread that syncs the database not wait 5 ms for its turn after each sync."""
     sys.setswitchinterval(_TURN_SECONDS)
+
+
+def read_enums_at_once() -> None:
+    """
+    Let a member of an enum be found as any other attribute of a class, as from Python 3.12 on.
+
+    3.11 keeps a hook for missing names that it no longer needs (python/cpython#95083); through it
+    a member takes 0.2 us and not 0.01, five hundred times for each deployment.
+    """
+    if "__getattr__" in vars(EnumType):
+        del EnumType.__getattr__  # type: ignore[attr-defined]
 
 
 def keep_the_collector_off() -> None:

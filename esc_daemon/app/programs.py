@@ -14,6 +14,7 @@ from esc_daemon.app.places import DATABASE
 from esc_daemon.app.process import (
     allow_open_files,
     keep_the_collector_off,
+    read_enums_at_once,
     run,
     switch_threads_soon,
 )
@@ -48,6 +49,7 @@ def run_daemon(
         print(f"esc_daemon: {text}", file=sys.stderr)  # noqa: T201  for the operator
         return _EXIT_BAD_SETTINGS
     keep_the_collector_off()
+    read_enums_at_once()
     switch_threads_soon()
     allow_open_files(settings.limits.sessions + _FILES_BESIDE_SESSIONS)
     return _run(serve(settings, logging, port_file, admin_password_file))

@@ -6,6 +6,7 @@ import resource
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import EnumType
 from typing import Any, cast
 
 import pytest
@@ -16,6 +17,7 @@ from esc_daemon.app.listening import ListenerRefused, listening
 from esc_daemon.app.told import EventFigures, ToldEvents
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
 from esc_daemon.domain.ids import DeploymentName, OperationId, TenantName, VmGroupName
+from esc_daemon.domain.states import VmState
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.store.base import LoggedEvent
@@ -35,6 +37,29 @@ def test_the_soft_limit_of_open_files_rises_to_what_sessions_need(
     process.allow_open_files(wanted)
 
     assert limits[-1] == (after, before[1])
+
+
+@pytest.fixture
+def enums_as_before() -> Iterator[None]:
+    hook = vars(EnumType).get("__getattr__")
+    yield
+    if hook is not None:
+        type.__setattr__(EnumType, "__getattr__", hook)
+
+
+@pytest.mark.usefixtures("enums_as_before")
+def test_enums_are_as_before_but_for_the_hook_that_their_members_were_found_through():
+    members = [*VmState]
+
+    process.read_enums_at_once()
+    process.read_enums_at_once()  # from 3.12 on, and a second time, there is nothing to do
+
+    assert not hasattr(EnumType, "__getattr__")
+    assert [getattr(VmState, member.name) for member in members] == members
+    assert [VmState(member.value) for member in members] == members
+    assert VmState.ALIVE.name == "ALIVE"
+    with pytest.raises(AttributeError, match="NOWHERE"):
+        _ = VmState.NOWHERE  # type: ignore[attr-defined]
 
 
 @pytest.fixture
