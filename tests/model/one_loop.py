@@ -315,7 +315,7 @@ class OneLoop:
     def _rests(self) -> bool:
         engine = self._engine
         waits = any(
-            vm.deadline or vm.attempt or vm.change
+            vm.deadline or vm.attempt
             for record in engine.records()
             for vm in getattr(record, "vms", {}).values()
         )

@@ -57,7 +57,7 @@ class Opdata:
     left_vms: dict[str, str] = field(default_factory=dict)
     """The VMs that are leftovers, with the id that the VIM told of their server."""
     left: list[str] = field(default_factory=list)
-    """The ids of what else is left over."""
+    """What else is left over: its id, or its name where the VIM never told one."""
     left_in: set[str] = field(default_factory=set)
     """The tenants of what is left over."""
 
@@ -92,7 +92,7 @@ def opdata_in(reply: etree._Element) -> Opdata:
             if _text(left, "kind") == "vm":
                 seen.left_vms[vm_of(_text(left, "name"))] = _text(left, "vm_id")
             else:
-                seen.left.append(_text(left, "resource_id"))
+                seen.left.append(_text(left, "resource_id") or _text(left, "name"))
     return seen
 
 
@@ -162,7 +162,7 @@ def _strange_resources(seen: Opdata, cloud: CloudView) -> Iterator[str]:
     projects = [each for each in cloud.projects if each.ours]
     known = {*seen.networks, *seen.tenants.values(), *seen.left}
     for each in (*ours, *(subnet for network in ours for subnet in network.subnets), *projects):
-        if each.id not in known:
+        if not known & {each.id, each.name}:
             yield f"{each} is in the VIM and nobody knows of it"
 
 
