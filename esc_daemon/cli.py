@@ -284,6 +284,12 @@ def show_states(machine: str | None, drawing: str) -> None:
 @click.option("--build-seconds", type=click.FloatRange(0), default=0.2, show_default=True)
 @click.option("--boot-seconds", type=click.FloatRange(0), default=0.5, show_default=True)
 @click.option("--latency-seconds", type=click.FloatRange(0), default=0, show_default=True)
+@click.option(
+    "--image-content/--no-image-content",
+    default=True,
+    show_default=True,
+    help="Whether an image is ready when its content was uploaded, or at once.",
+)
 def simulate(
     host: str,
     port: int,

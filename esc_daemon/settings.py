@@ -205,6 +205,10 @@ class VimSettings(_Section):
     build_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.2, description="time the embedded simulator takes to make a server, seconds"
     )
+    image_content: bool = Field(
+        default=True,
+        description="the embedded simulator takes the content of images; false: any is as it is",
+    )
     boot_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.5, description="time a simulated server takes until it answers, seconds"
     )
@@ -240,6 +244,28 @@ class Day0Settings(_Section):
     )
     timeout: Seconds = Field(
         default=30, description="one try at reading the day-0 files of one VM, seconds"
+    )
+
+
+class ImageSettings(_Section):
+    """Where the content of images may come from, and how much of it."""
+
+    directories: tuple[Path, ...] = Field(
+        default=(Path("images"), Path("/var/tmp")),  # noqa: S108  users of ESC have them there
+        description=(
+            "directories whose files may be read, a relative one below data_dir; a path that is not"
+            " absolute means the first of them"
+        ),
+    )
+    max_bytes: int = Field(default=64 * 2**30, ge=1, description="the largest image, bytes")
+    wait: Seconds = Field(
+        default=60, description="wait for the next part, from its source or by the VIM, seconds"
+    )
+    timeout: Patience = Field(
+        default=7200, description="one try at bringing an image to a VIM, seconds"
+    )
+    at_a_time: int = Field(
+        default=2, ge=1, le=64, description="images on their way at a time; the next one waits"
     )
 
 
@@ -368,6 +394,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     vim: VimSettings = VimSettings()
     day0: Day0Settings = Day0Settings()
+    images: ImageSettings = ImageSettings()
     monitor: MonitorSettings = MonitorSettings()
     scaling: ScalingSettings = ScalingSettings()
     healing: HealingSettings = HealingSettings()

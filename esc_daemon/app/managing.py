@@ -14,15 +14,23 @@ from typing import Final
 from esc_daemon.app.measuring import hooks_of, measuring, sight
 from esc_daemon.app.simulator import simulator_page
 from esc_daemon.dayzero.base import DayZeroReader, FileServers
+from esc_daemon.dayzero.images import image_source
 from esc_daemon.dayzero.reader import day_zero_reader
 from esc_daemon.domain.policy import GuardPolicy, Policy
 from esc_daemon.domain.secrets import opened_connector
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.uploads import UploadLimits, Uploads
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.catalogue import Metric
 from esc_daemon.monitor.monitor import Monitor
-from esc_daemon.settings import HealingSettings, ScalingSettings, Settings, VimSettings
+from esc_daemon.settings import (
+    HealingSettings,
+    ImageSettings,
+    ScalingSettings,
+    Settings,
+    VimSettings,
+)
 from esc_daemon.store.base import Store
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -50,6 +58,23 @@ def reader_of_day_zero(
         timeout=settings.day0.timeout,
         own_ports=own_ports,
     )
+
+
+def uploads_of(settings: Settings, own_ports: Container[int]) -> Uploads:
+    """Return what brings images to VIMs, never from the daemon itself, at *own_ports*."""
+    source = image_source(
+        settings.data_dir,
+        directories=settings.images.directories,
+        max_bytes=settings.images.max_bytes,
+        wait=settings.images.wait,
+        own_ports=own_ports,
+    )
+    return Uploads(source, upload_limits_of(settings.images))
+
+
+def upload_limits_of(images: ImageSettings) -> UploadLimits:
+    """Return how patient we are with an image on its way, and how many there are at a time."""
+    return UploadLimits(wait=images.wait, longest=images.timeout, at_a_time=images.at_a_time)
 
 
 def policy_of(vim: VimSettings, scaling: ScalingSettings, healing: HealingSettings) -> Policy:
@@ -111,6 +136,7 @@ async def engine_of(
         monitor=partial(Monitor, measuring(vims, stack, settings, metrics)),
         day_zero=day_zero,
         hooks=hooks_of(stack, settings),
+        uploads=uploads_of(settings, ports.values()),
         policy=policy_of(settings.vim, settings.scaling, settings.healing),
         reachable=sight(stack, settings.healing),
         last_event=await store.last_event(),
@@ -134,7 +160,9 @@ async def _simulator_type(
     state = stack.enter_context(StateFile(settings.data_dir / SIMULATOR_STATE, vault=vault))
     cloud = Cloud(
         CloudSettings(
-            build_seconds=settings.vim.build_seconds, boot_seconds=settings.vim.boot_seconds
+            build_seconds=settings.vim.build_seconds,
+            boot_seconds=settings.vim.boot_seconds,
+            image_content=settings.vim.image_content,
         ),
         rules=load_rules(faults) if faults is not None else (),
         rows=state.rows,

@@ -15,9 +15,10 @@ from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
 from esc_daemon.domain import hooks
 from esc_daemon.domain.actions import unknown_actions
+from esc_daemon.domain.checksum import checksum_of
 from esc_daemon.domain.day_zero import source_of
 from esc_daemon.domain.errors import excerpt
-from esc_daemon.domain.intent import Deployment, FileServer, Network, VmGroup
+from esc_daemon.domain.intent import Deployment, FileServer, Image, Network, VmGroup
 from esc_daemon.domain.kpi import unreadable
 from esc_daemon.domain.placing import MAX_VMS
 from esc_daemon.netconf.errors import ErrorTag
@@ -66,6 +67,25 @@ def check_file_server(server: FileServer, element: etree._Element) -> None:
         raise Objection(at, f"base_url holds neither: {text}")
     if url.query or url.fragment:
         raise Objection(at, "base_url has no query and no fragment: paths are put behind it")
+
+
+def check_image(image: Image, element: etree._Element) -> None:
+    """
+    Refuse an image whose file nobody could read, or whose checksum is none.
+
+    Raises:
+        Objection: It is one of these; the message holds nothing of the source.
+
+    """
+    try:
+        source_of(image.src or "", "an image")
+    except ValueError as error:
+        raise Objection(_child(element, "src"), str(error)) from None
+    if image.checksum is not None:
+        try:
+            checksum_of(image.checksum)
+        except ValueError as error:
+            raise Objection(_child(element, "checksum"), str(error)) from None
 
 
 def _child(element: etree._Element, name: str) -> etree._Element:

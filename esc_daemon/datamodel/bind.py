@@ -11,7 +11,13 @@ from typing import Any, Final
 
 from lxml import etree
 
-from esc_daemon.datamodel.accept import check, check_file_server, check_network, warnings_of
+from esc_daemon.datamodel.accept import (
+    check,
+    check_file_server,
+    check_image,
+    check_network,
+    warnings_of,
+)
 from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.idle import unheeded
 from esc_daemon.datamodel.interfaces import INTERFACE
@@ -199,6 +205,7 @@ _IMAGE: Final = Shape(
     {
         "name": Leaf("name"),
         "src": Leaf("src"),
+        "checksum": Leaf("checksum"),
         "disk_format": Leaf("disk_format"),
         "container_format": Leaf("container_format"),
         "properties": _pairs("properties/property"),
@@ -388,6 +395,8 @@ def bind(
                 check_network(intent, element)
             case FileServer():
                 check_file_server(intent, element)
+            case Image():
+                check_image(intent, element)
             case _:
                 pass
     except Objection as objection:

@@ -173,7 +173,7 @@ _DEPLOYMENT_LATER: Final[Mapping[Waits, Iterable[str]]] = {
 BOUND_FOR_LATER: Final[Mapping[Kind, Mapping[str, Waits]]] = {
     Kind.NETWORK: _by_leaf({Waits.DRIVERS: _NETWORK_LATER}),
     Kind.IMAGE: _by_leaf(
-        {Waits.DRIVERS: ("src", "disk_format", "container_format", *_PROPERTY)},
+        {Waits.DRIVERS: ("disk_format", "container_format", *_PROPERTY)},
     ),
     Kind.FLAVOR: _by_leaf(
         {

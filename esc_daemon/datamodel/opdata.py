@@ -6,7 +6,7 @@ Keys are those of ESC 2.1 and later; a deployment's id is the depid of its notif
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.escevent import interfaces
@@ -64,15 +64,29 @@ def stats(machine: Stats) -> str:
     )
 
 
-def image(record: ResourceRecord[Image]) -> str:
-    """Return one entry of ``images``."""
+class Upload(NamedTuple):
+    """How much of an image is in its VIM, in bytes; *total* where that is known."""
+
+    taken: int
+    total: int | None
+
+
+def image(record: ResourceRecord[Image], upload: Upload | None = None) -> str:
+    """Return one entry of ``images``; while its content is on its way, with how far that is."""
     handle = record.handle
     return inner(
         "image",
         leaf("name", record.key.name),
         leaf("image_id", handle and handle.resource_id),
         leaf("public", True) if handle else "",
+        _upload(upload) if upload else "",
     )
+
+
+def _upload(upload: Upload) -> str:
+    taken, total = upload
+    percent = min(100, 100 * taken // total) if total else None
+    return inner("upload", leaf("bytes", taken), leaf("total", total), leaf("percent", percent))
 
 
 def flavor(record: ResourceRecord[Flavor]) -> str:

@@ -4,7 +4,7 @@ The whole of ``esc_datamodel/opdata``, or the part that a filter may need, piece
 Who holds the records is not known here: `Records` is what is asked of him.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, starmap
@@ -95,10 +95,12 @@ class Operational:
         records: Records,
         stats: Callable[[], opdata.Stats],
         holds: Callable[[], Holds] = dict,
+        uploads: Callable[[], Mapping[Key, opdata.Upload]] = dict,
     ) -> None:
         self._records = records
         self._stats = stats
         self._holds = holds
+        self._uploads = uploads
 
     def pieces(self, part: Part | None = EVERYTHING) -> Iterator[bytes]:
         """
@@ -133,7 +135,10 @@ class Operational:
         yield from self._vims([each for each in root if is_connector(each)])
         yield from _contained("recovery_guard", starmap(opdata.hold, self._holds().items()))
         yield from _contained("networks", map(self._network, filter(is_network, root)))
-        images = (partial(opdata.image, each) for each in root if is_image(each))
+        uploads = self._uploads()
+        images = (
+            partial(opdata.image, each, uploads.get(each.key)) for each in root if is_image(each)
+        )
         yield from _contained("images", images)
         flavors = (partial(opdata.flavor, each) for each in root if is_flavor(each))
         yield from _contained("flavors", flavors)

@@ -1,1 +1,5 @@
-"""Reads day-0 files at activation: from this machine, from HTTP servers, from file servers."""
+"""
+Reads what the configuration names by a path or a URL, at activation: day-0 files, images.
+
+They come from this machine, from HTTP servers, from file servers.
+"""

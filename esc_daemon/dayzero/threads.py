@@ -5,13 +5,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Thread
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from esc_daemon.dayzero.base import DayZeroUnknown
 
 log = structlog.get_logger()
+
+ReadT = TypeVar("ReadT")
 
 READERS: Final = 4
 """Files that are read at a time: a file system that hangs must not hold up the rest."""
@@ -25,12 +27,13 @@ class ReaderThreads:
     system that hangs must not keep the process.
     """
 
-    def __init__(self, limit: int = READERS) -> None:
+    def __init__(self, limit: int = READERS, *, setting: str = "day0.directories") -> None:
         self._limit = limit
+        self._setting = setting
         self._turns = asyncio.Semaphore(limit)
-        self._under_way: set[asyncio.Future[bytes]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
-    async def run(self, read: Callable[[], bytes]) -> bytes:
+    async def run(self, read: Callable[[], ReadT]) -> ReadT:
         """
         Return what *read* returns, and raise what it raises.
 
@@ -43,10 +46,10 @@ class ReaderThreads:
         if self._all_hang:
             raise DayZeroUnknown(
                 f"all readers hang, each of the {self._limit} in a file that is long given up;"
-                " see to the file systems of the setting day0.directories"
+                f" see to the file systems of the setting {self._setting}"
             )
         await self._turns.acquire()
-        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[ReadT] = asyncio.get_running_loop().create_future()
         try:
             Thread(target=self._read, args=(read, done), name="day-0", daemon=True).start()
         except RuntimeError:
@@ -65,7 +68,7 @@ class ReaderThreads:
         given_up = sum(done.cancelled() for done in self._under_way)
         return given_up == self._limit
 
-    def _read(self, read: Callable[[], bytes], done: asyncio.Future[bytes]) -> None:
+    def _read(self, read: Callable[[], ReadT], done: asyncio.Future[ReadT]) -> None:
         try:
             answer = partial(done.set_result, read())
         except Exception as error:  # noqa: BLE001  it is raised where it is waited for
@@ -73,7 +76,7 @@ class ReaderThreads:
         with suppress(RuntimeError):  # the loop has ended, and with it who waited
             done.get_loop().call_soon_threadsafe(self._ended, done, answer)
 
-    def _ended(self, done: asyncio.Future[bytes], answer: Callable[[], None]) -> None:
+    def _ended(self, done: asyncio.Future[Any], answer: Callable[[], None]) -> None:
         self._under_way.remove(done)
         self._turns.release()
         if not done.cancelled():

@@ -1,5 +1,5 @@
 """
-Day-0 files of HTTP servers: bounded in size and number, and in where they may come from.
+Files of HTTP servers: bounded in size and number, and in where they may come from.
 
 The host is resolved once, each address is judged, and the connection goes to that address: a name
 that means another host a moment later leads nowhere else. Proxies of the environment are not used,
@@ -10,8 +10,8 @@ found out about one server (its certificate, its cookies) says nothing about ano
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Container
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Container
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import ip_address
@@ -64,19 +64,40 @@ class WebFiles:
             DayZeroUnknown: The server did not answer, or not well.
 
         """
-        async with self._turns:
+        async with self.opened(url, login) as body:
+            content = bytearray()
+            async for part in body.parts():
+                content += part
+                if len(content) > max_bytes:
+                    raise DayZeroRefused(f"{body.source}: {TOO_LONG}")
+            return bytes(content)
+
+    @asynccontextmanager
+    async def opened(self, url: str, login: Login | None = None) -> AsyncIterator["Body"]:
+        """
+        Yield what *url* answers, as `fetch`, to be read part by part; it may be of any length.
+
+        Raises:
+            DayZeroRefused: As `fetch`.
+            DayZeroUnknown: As `fetch`, also while it is read.
+
+        """
+        async with self._turns, AsyncExitStack() as stack:
             try:
-                return await self._fetched(httpx.URL(url), max_bytes, login)
+                body = await self._reached(stack, httpx.URL(url), login)
             except httpx.InvalidURL:  # its text may hold a password
                 raise DayZeroRefused("this is no URL that can be fetched") from None
+            yield body
 
-    async def _fetched(self, url: httpx.URL, max_bytes: int, login: Login | None) -> bytes:
+    async def _reached(self, stack: AsyncExitStack, url: httpx.URL, login: Login | None) -> "Body":
         if login is None and url.userinfo:
             login = Login(user=url.username, password=url.password)
         for _ in range(_REDIRECTS + 1):
-            answer = await self._answer(url, max_bytes, login)
-            if isinstance(answer, bytes):
-                return answer
+            response = await self._answer(stack, url, login)
+            if not response.has_redirect_location:
+                return _body(response, url)
+            answer = url.join(response.headers["Location"]).copy_with(userinfo=b"")
+            await stack.aclose()  # of this connection nothing more is wanted
             if answer.scheme != url.scheme:
                 raise DayZeroRefused(f"{shown(url)} leads to another scheme; name the right URL")
             if answer.netloc != url.netloc:
@@ -85,13 +106,12 @@ class WebFiles:
         raise DayZeroRefused(f"{shown(url)}: more than {_REDIRECTS} redirections")
 
     async def _answer(
-        self, url: httpx.URL, max_bytes: int, login: Login | None
-    ) -> bytes | httpx.URL:
-        """Return the file, or the URL that the server names in its place."""
+        self, stack: AsyncExitStack, url: httpx.URL, login: Login | None
+    ) -> httpx.Response:
+        """Return what the server says; the connection stays open as long as *stack*."""
         for address in await self._addresses(url):
             try:
-                async with self._asked(url, address, login) as response:
-                    return await _taken(response, url, max_bytes)
+                return await stack.enter_async_context(self._asked(url, address, login))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 _check_certificate(error, url)
             except httpx.HTTPError as error:
@@ -115,7 +135,7 @@ class WebFiles:
             and not (port in self._own_ports and _is_ours(plain(each)))
         ]
         if not allowed:
-            text = f"{shown(url)}: day-0 files are not fetched from {addresses[0]} port {port}"
+            text = f"{shown(url)}: files are not fetched from {addresses[0]} port {port}"
             raise DayZeroRefused(text)
         return allowed[:_ADDRESSES]
 
@@ -139,6 +159,24 @@ class WebFiles:
     def _trust(self) -> ssl.SSLContext:
         """The certificate authorities of this machine (or of SSL_CERT_FILE)."""
         return ssl.create_default_context()
+
+
+class Body:
+    """What a server answers; *source* names it, *length* is in bytes where it was told."""
+
+    def __init__(self, response: httpx.Response, url: httpx.URL) -> None:
+        self._response = response
+        self.source = shown(url)
+        length = response.headers.get("Content-Length", "")
+        self.length = int(length) if length.isascii() and length.isdigit() else None
+
+    async def parts(self) -> AsyncGenerator[bytes, None]:
+        """Iterate over it once, a few KiB at a time."""
+        try:
+            async for part in self._response.aiter_raw():
+                yield part
+        except httpx.HTTPError as error:
+            raise DayZeroUnknown(f"{self.source}: {type(error).__name__}") from None
 
 
 def _is_ours(address: Address) -> bool:
@@ -177,21 +215,14 @@ def _check_certificate(error: BaseException, url: httpx.URL) -> None:
         cause = cause.__cause__ or cause.__context__
 
 
-async def _taken(response: httpx.Response, url: httpx.URL, max_bytes: int) -> bytes | httpx.URL:
-    """Return what the *response* of *url* holds, or where it points."""
-    if response.has_redirect_location:
-        return url.join(response.headers["Location"]).copy_with(userinfo=b"")
+def _body(response: httpx.Response, url: httpx.URL) -> Body:
+    """Return the file that the *response* of *url* brings."""
     status = response.status_code
     if status >= 500 or status in _LATER:
         raise DayZeroUnknown(f"{shown(url)}: the server answers {status}")
     if status != httpx.codes.OK:
-        hint = "; put the file there and deploy anew" if status == httpx.codes.NOT_FOUND else ""
+        hint = "; put the file there and ask anew" if status == httpx.codes.NOT_FOUND else ""
         raise DayZeroRefused(f"{shown(url)}: the server answers {status}{hint}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise DayZeroRefused(f"{shown(url)}: the server packs the file although nobody asked it")
-    content = bytearray()
-    async for part in response.aiter_raw():
-        content += part
-        if len(content) > max_bytes:
-            raise DayZeroRefused(f"{shown(url)}: {TOO_LONG}")
-    return bytes(content)
+    return Body(response, url)

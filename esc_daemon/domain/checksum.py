@@ -26,10 +26,23 @@ class Checksum:
     algorithm: str
     digits: str
 
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.digits}"
+
     def fits(self, content: bytes) -> bool:
         """Tell whether *content* has this digest; md5 and sha1 tell accidents, not forgeries."""
-        found = hashlib.new(self.algorithm, content, usedforsecurity=False)
-        return compare_digest(found.hexdigest(), self.digits)
+        running = self.running()
+        running.update(content)
+        return self.found(running) is None
+
+    def running(self) -> "hashlib._Hash":
+        """Return what takes a content part by part."""
+        return hashlib.new(self.algorithm, usedforsecurity=False)
+
+    def found(self, running: "hashlib._Hash") -> str | None:
+        """Return the digest that *running* has come to if it is another one, else None."""
+        digits = running.hexdigest()
+        return None if compare_digest(digits, self.digits) else f"{self.algorithm}:{digits}"
 
 
 def checksum_of(text: str) -> Checksum:

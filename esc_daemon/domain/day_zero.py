@@ -44,9 +44,11 @@ class TooLong(Exception):
     """The variables let the files of a VM grow beyond what is allowed."""
 
 
-def source_of(text: str) -> Source:
+def source_of(text: str, what: str = "a day-0 file") -> Source:
     """
     Return where *text* points: a path, or a URI with the scheme file, http or https.
+
+    *what* it is that is there goes into the text of an error.
 
     ESC's guides print ``file://cisco/images/a.sh``: what stands where a host would be is the first
     part of a path that is not absolute (ruling 11).
@@ -58,7 +60,7 @@ def source_of(text: str) -> Source:
     if text == _NO_FILE:
         raise ValueError(f"{_NO_FILE} is no file; leave the whole configuration out")
     if not _SCHEME.match(text):
-        return _local(text)
+        return _local(text, what)
     if re.search(r"\s", text):
         raise ValueError("a URI has no white space; write %20")
     try:
@@ -67,10 +69,10 @@ def source_of(text: str) -> Source:
     except ValueError:  # its text may hold the password of a URI
         raise ValueError("this is no URI") from None
     if uri.scheme == "file":
-        return _local(unquote(_path_of(uri)))
+        return _local(unquote(_path_of(uri)), what)
     if uri.scheme in {"http", "https"} and names_a_host:
         return WebSource(url=text)
-    raise ValueError("a day-0 file is a path or a URI with the scheme file, http or https")
+    raise ValueError(f"{what} is a path or a URI with the scheme file, http or https")
 
 
 def _path_of(uri: SplitResult) -> str:
@@ -79,9 +81,9 @@ def _path_of(uri: SplitResult) -> str:
     return uri.path if uri.netloc.lower() in _HERE else uri.netloc + uri.path
 
 
-def _local(path: str) -> LocalSource:
+def _local(path: str, what: str) -> LocalSource:
     if ".." in path.split("/") or "\0" in path or not path.strip("/."):
-        raise ValueError("a day-0 file is the path of a file, without '..'")
+        raise ValueError(f"{what} is the path of a file, without '..'")
     return LocalSource(path=path)
 
 

@@ -50,10 +50,15 @@ class Network:
 
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Image:
-    """An image; *src* is where the VIM or we read it from."""
+    """
+    An image; its content is read from *src*, a path or a URI (`day_zero.source_of`).
+
+    *checksum* is the digest that it must have, as `checksum.checksum_of` takes it.
+    """
 
     name: str
     src: str | None = None
+    checksum: str | None = None
     disk_format: str | None = None
     container_format: str | None = None
     properties: tuple[tuple[str, str], ...] = ()

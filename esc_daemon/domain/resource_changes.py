@@ -79,6 +79,7 @@ TABLE: Final[Sequence[Rule]] = (
         kind=Kind.IMAGE,
         leaves={
             "src": "src",
+            "checksum": "checksum",
             "disk_format": "disk_format",
             "container_format": "container_format",
         },

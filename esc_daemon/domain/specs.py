@@ -24,6 +24,14 @@ class ResourceHandle:
     name: str = ""
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VimImage:
+    """An image in a VIM; until it is *ready* its content is still to be uploaded."""
+
+    handle: ResourceHandle
+    ready: bool = True
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Address:

@@ -1,10 +1,9 @@
 """Each command as the few idempotent verbs that it is made of."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -48,6 +47,8 @@ from esc_daemon.domain.triggers import (
     ServerUpdated,
     Trigger,
 )
+from esc_daemon.engine.asking import Asking
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.hooks import HookRunner
 from esc_daemon.vim.base import VimDriver, VimNotSupported, VimRefused, VimUnknown
 
@@ -58,9 +59,6 @@ LONGEST_LOOK_SECONDS: Final = 5.0
 LOOKING_SECONDS: Final = 30.0
 """After that a look answers BUILD again, so that the record can give up in time."""
 
-Asking: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
-"""Stands around each single verb, which it names: a turn at the VIM, a bound for its answer."""
-
 
 async def perform(
     driver: VimDriver,
@@ -69,6 +67,7 @@ async def perform(
     day_zero: DayZeroReader,
     *,
     hooks: HookRunner,
+    uploads: Uploads,
 ) -> Trigger:
     """
     Carry out *call*; between two verbs, and between two looks, others have their turn.
@@ -77,6 +76,7 @@ async def perform(
         VimError: As the driver says.
         DayZeroError: As the reader says; no server was asked for.
         HookFailed: As the runner says; all else was done.
+        ImageError: As the source of images says.
         TimeoutError: The VIM did not answer in time.
 
     """
@@ -96,6 +96,8 @@ async def perform(
             return await _switch_server(driver, call, asking)
         case UpdateServer():
             return await _update_server(driver, call, asking, hooks)
+        case EnsureResource(want=Image() as want):
+            return ResourceMade(id=call.id, handle=await uploads.made(driver, call, want, asking))
         case EnsureResource():
             async with asking(f"ensure_{call.key.kind}"):
                 return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
@@ -253,12 +255,10 @@ async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceH
             return await driver.ensure_subnet(
                 call.key, call.want, network_id=network_id, project=project
             )
-        case Image():
-            return await driver.ensure_image(call.key, call.want)
         case Flavor():
             return await driver.ensure_flavor(call.key, call.want)
-        case FileServer():
-            raise VimNotSupported("no VIM verb makes a file server")
+        case Image() | FileServer():
+            raise VimNotSupported(f"no single VIM verb makes a {call.key.kind}")
         case _:
             assert_never(call.want)
 

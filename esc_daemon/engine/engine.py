@@ -57,6 +57,7 @@ from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer, parts
 from esc_daemon.engine.timers import Timers
 from esc_daemon.engine.turns import MailboxTurn, in_order
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.engine.vims import Vims
 from esc_daemon.histogram import Histogram
 from esc_daemon.monitor.hooks import NO_HOOKS, HookRunner
@@ -85,6 +86,7 @@ class Engine:
         monitor: Callable[[OnCrossing], Monitor],
         day_zero: DayZeroReader,
         hooks: HookRunner = NO_HOOKS,
+        uploads: Uploads | None = None,
         policy: Policy = DEFAULT_POLICY,
         reachable: Reachable | None = None,
         new_id: Callable[[], RecordId] = lambda: RecordId(str(uuid4())),
@@ -110,6 +112,8 @@ class Engine:
         )
         self.guard = Guard(policy.guard, self._boxes, now, self.tell, self._task, reachable)
         self._drifts = Drifts(vims, policy, self._boxes, self._connectors.records, self.tell)
+        self._uploads = uploads or Uploads()
+        self.uploads = self._uploads.under_way
         self._performer = Performer(
             vims=vims,
             monitor=monitor,
@@ -117,6 +121,7 @@ class Engine:
             guard=self.guard,
             day_zero=day_zero,
             hooks=hooks,
+            uploads=self._uploads,
             tell=self.tell,
         )
         self._timers = Timers(asyncio.get_running_loop(), now, self._wake)
@@ -158,6 +163,8 @@ class Engine:
             samples=dict(monitor.samples),
             healing=self.guard.figures(),
             drifted=self._drifts.figures(),
+            uploads=len(self.uploads),
+            image_bytes=self._uploads.bytes,
         )
 
     @property

@@ -13,7 +13,7 @@ class EngineFigures:
 
     *triggers_waiting* and *deepest_mailbox* count what is not yet told to its record, *lag* is the
     most that waits for one listener, *samples* are by collector and result: ok, silent,
-    trouble. *drifted* are servers, by what was done to them.
+    trouble. *drifted* are servers, by what was done to them. *image_bytes* were taken by VIMs.
     """
 
     records: int
@@ -34,3 +34,5 @@ class EngineFigures:
     samples: Mapping[tuple[str, str], int]
     healing: GuardFigures
     drifted: Mapping[str, int]
+    uploads: int
+    image_bytes: int

@@ -16,6 +16,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from esc_daemon.dayzero.base import DayZeroError, DayZeroReader, DayZeroRefused
+from esc_daemon.dayzero.images import ImageError, ImageRefused
 from esc_daemon.domain.actions import Effect, effect_of
 from esc_daemon.domain.commands import (
     Await,
@@ -47,11 +48,13 @@ from esc_daemon.domain.ids import (
     parts_of,
     vm_ids,
 )
+from esc_daemon.domain.intent import Image
 from esc_daemon.domain.kpi import actions
 from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.hooks import HookFailed, HookRunner
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -85,6 +88,7 @@ class Performer:
         guard: Guard,
         day_zero: DayZeroReader,
         hooks: HookRunner,
+        uploads: Uploads,
         tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._vims = vims
@@ -93,6 +97,7 @@ class Performer:
         self._guard = guard
         self._day_zero = day_zero
         self._hooks = hooks
+        self._uploads = uploads
         self._tell = tell
         self._running: dict[Key, dict[str, _Running]] = {}
         self._watched: dict[VmId, Key] = {}
@@ -150,7 +155,7 @@ class Performer:
             case Permit(server=server):
                 self._guard.forget(server.vm)
                 return True
-            case AwaitServer() | CheckVim():  # it only looks
+            case _ if _may_be_cut(run.command):
                 if run.task is not None:
                     run.task.cancel()
                 return True
@@ -237,12 +242,22 @@ class Performer:
         try:
             with self._vims.using(call.vim) as connection:
                 driver, asking = connection.driver, connection.asking
-                return await perform(driver, call, asking, self._day_zero, hooks=self._hooks)
+                return await perform(
+                    driver,
+                    call,
+                    asking,
+                    self._day_zero,
+                    hooks=self._hooks,
+                    uploads=self._uploads,
+                )
         except HookFailed as error:
             return _told(call, _failure(call, str(error), final=True))
         except DayZeroError as error:
             final = isinstance(error, DayZeroRefused)
             return _told(call, _failure(call, str(error), final=final, reached=False))
+        except ImageError as error:
+            final = isinstance(error, ImageRefused)
+            return _told(call, _failure(call, str(error), final=final))
         except VimRefused as error:
             return _told(call, _failure(call, str(error), final=True))
         except VimUnreachable as error:
@@ -305,7 +320,8 @@ class Performer:
         running = [run for slots in self._running.values() for run in slots.values()]
         tasks = [run.task for run in running if run.task is not None]
         for run in running:
-            if run.task is not None and isinstance(run.command, CheckVim):
+            cut = isinstance(run.command, CheckVim | EnsureResource) and _may_be_cut(run.command)
+            if run.task is not None and cut:
                 run.task.cancel()
         self._running.clear()
         if tasks:
@@ -313,6 +329,18 @@ class Performer:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _may_be_cut(command: Command) -> bool:
+    """
+    Tell whether nobody needs the answer of *command* once it is wanted no more.
+
+    A look changes nothing. An upload may take hours, and what it leaves is looked for later: who
+    is to go waits until nothing can turn up any more, as after a restart.
+    """
+    if isinstance(command, EnsureResource):
+        return isinstance(command.want, Image)
+    return isinstance(command, AwaitServer | CheckVim)
 
 
 def _told(call: VimCall, failure: CallFailed) -> CallFailed:

@@ -37,6 +37,7 @@ from esc_daemon.datamodel.entries import (
 )
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
+from esc_daemon.datamodel.opdata import Upload
 from esc_daemon.datamodel.operational import Operational
 from esc_daemon.datamodel.rpc_input import (
     leftover_action,
@@ -48,7 +49,7 @@ from esc_daemon.datamodel.rpc_input import (
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Audience, Stream
-from esc_daemon.domain.ids import Kind, TenantName, VimId
+from esc_daemon.domain.ids import Key, Kind, TenantName, VimId
 from esc_daemon.domain.leftovers import LeftoverAction, LeftoverActionType
 from esc_daemon.domain.requests import Action, ServiceAction
 from esc_daemon.engine.broadcast import Listener, ListenerDropped
@@ -170,7 +171,10 @@ class Manager:
         self._engine = engine
         self._store = store
         self._operational = Operational(
-            engine, functools.partial(_stats, time.monotonic()), engine.guard.holds
+            engine,
+            functools.partial(_stats, time.monotonic()),
+            engine.guard.holds,
+            functools.partial(_uploads, engine),
         )
         self._access = access
         self._state = (*state, *_library(library), _rules(datastore, access))
@@ -387,6 +391,10 @@ def _rules(datastore: Datastore, access: AccessControl) -> StateTree:
 
 async def _unchanged(rendered: bytes) -> bytes:
     return rendered
+
+
+def _uploads(engine: Engine) -> Mapping[Key, Upload]:
+    return {at: Upload(each.taken, each.total) for at, each in engine.uploads.items()}
 
 
 def _stats(started: float) -> opdata.Stats:

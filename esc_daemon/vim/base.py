@@ -28,6 +28,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimImage,
     VimMetric,
 )
 
@@ -134,8 +135,21 @@ class VimDriver(Protocol):
         """Remove the subnet; VimRefused while ports have addresses of it."""
         ...
 
-    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+    async def ensure_image(self, key: Key, want: Image) -> VimImage:
         """Return the image; VimRefused where another one is in its place."""
+        ...
+
+    async def upload_image(self, key: Key, image_id: str, content: AsyncIterator[bytes]) -> None:
+        """
+        Give the image its content, in place of what an earlier try has left of it.
+
+        It is ready when *content* has ended by itself and not before; what *content* raises is
+        raised. This may take hours: whoever asks bounds it, and may stop it at any moment.
+
+        Raises:
+            VimRefused: The image is not there, or the VIM takes no such content.
+
+        """
         ...
 
     async def remove_image(self, key: Key) -> None:

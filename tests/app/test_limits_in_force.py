@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.users import Users
 from esc_daemon.app import daemon, netconf
-from esc_daemon.app.managing import policy_of
+from esc_daemon.app.managing import policy_of, upload_limits_of
 from esc_daemon.app.measuring import collectors
 from esc_daemon.app.netconf import services_of
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.policy import DEFAULT_POLICY, GuardPolicy
+from esc_daemon.engine.uploads import UploadLimits
 from esc_daemon.logs import Log
 from esc_daemon.monitor.catalogue import Measure
 from esc_daemon.netconf.monitoring import Counters
@@ -27,6 +28,7 @@ from esc_daemon.northbound.ssh.limits import Limits
 from esc_daemon.northbound.ssh.sessions import Sessions
 from esc_daemon.settings import (
     HealingSettings,
+    ImageSettings,
     LimitSettings,
     MonitorSettings,
     ScalingSettings,
@@ -203,3 +205,9 @@ async def test_a_trial_of_a_confirmed_commit_is_as_long_as_the_settings_say(
             await daemon._started(settings, stack, log, users, login, ())
 
     assert given["confirm_seconds"] == 777
+
+
+def test_the_settings_of_images_are_the_bounds_of_uploads():
+    wanted = UploadLimits(wait=7, longest=8, at_a_time=9)
+    assert upload_limits_of(ImageSettings(wait=7, timeout=8, at_a_time=9)) == wanted
+    assert upload_limits_of(ImageSettings()) == UploadLimits()

@@ -18,12 +18,14 @@ from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.dayzero.base import DayZeroReader
+from esc_daemon.dayzero.images import ImageSource
 from esc_daemon.domain.ids import Key, RecordId, VimId
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.catalogue import CORE, Catalogue
@@ -183,6 +185,7 @@ async def a_daemon(
     schema: Schema,
     simulator: dict[str, Any],
     day_zero: DayZeroReader,
+    images: ImageSource,
     hooks: HookRunner,
     own: OwnMapping,
 ) -> AsyncIterator[Daemon]:
@@ -211,6 +214,7 @@ async def a_daemon(
         ),
         day_zero=day_zero,
         hooks=hooks,
+        uploads=Uploads(images),
         policy=Policy(
             settle=timedelta(seconds=10),
             drift_pause=timedelta(seconds=simulator.get("drift_seconds", 0)),

@@ -11,6 +11,7 @@ from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.monitor.mapping import NOTHING_OWN, load_mapping
 from esc_daemon.netconf.xml import BASE_NS, serialise
+from tests.dayzero.gallery import Gallery
 from tests.dayzero.shelf import Shelf
 from tests.told_hooks import ToldHooks
 
@@ -27,6 +28,7 @@ class Played:
         self.steps = list(steps(folder))
         self.shelf = Shelf()
         self.hooks = ToldHooks()
+        self.gallery = Gallery()
         self.out: list[tuple[Path, str]] = []
         self._placeholders = Placeholders()
         self._read = 0
@@ -36,7 +38,9 @@ class Played:
         first = self.steps[0]
         file = first.files.get("mapping")
         own = NOTHING_OWN if file is None else load_mapping(file)
-        async with a_daemon(self.schema, first.simulator, self.shelf, self.hooks, own) as daemon:
+        async with a_daemon(
+            self.schema, first.simulator, self.shelf, self.gallery, self.hooks, own
+        ) as daemon:
             config, opdata = await self._config(daemon), await self._opdata(daemon)
             self._from_the_start = [serialise(part) for part in (*config, *opdata)]
             for step in self.steps:
@@ -47,6 +51,9 @@ class Played:
         play_rules(daemon.cloud, step.simulator)
         self.shelf.files.update(step.simulator.get("day0", {}))
         self.hooks.statuses.update(step.simulator.get("scripts", {}))
+        images = step.simulator.get("images", {})
+        self.gallery.contents.update({src: text.encode() for src, text in images.items()})
+        self.gallery.seconds = step.simulator.get("image_seconds", self.gallery.seconds)
         await daemon.passed(step.wait)
         if step.request is not None:
             rpc = enveloped(etree.parse(step.request).getroot())

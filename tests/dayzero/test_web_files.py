@@ -91,7 +91,7 @@ async def test_a_file_that_is_not_there_is_named_with_what_to_do(
 ) -> None:
     text = await refusal(files, web.url("/no"))
 
-    assert text == f"{web.url('/no')}: the server answers 404; put the file there and deploy anew"
+    assert text == f"{web.url('/no')}: the server answers 404; put the file there and ask anew"
 
 
 @pytest.mark.parametrize("status", ["500 x", "503 x", "429 x", "408 x"])
@@ -216,7 +216,7 @@ async def test_of_a_long_url_an_error_tells_the_beginning(web: WebServer, files:
     text = await refusal(files, web.url("/a"))
 
     assert text.startswith(web.url("/bbb"))
-    assert text.endswith("b…: the server answers 404; put the file there and deploy anew")
+    assert text.endswith("b…: the server answers 404; put the file there and ask anew")
     assert len(text) < 600
 
 
@@ -271,7 +271,7 @@ async def test_an_address_that_may_not_be_asked_is_named(files: WebFiles) -> Non
     with pytest.raises(DayZeroRefused) as refused:
         await files._addresses(httpx.URL("http://169.254.169.254/latest/meta-data"))
 
-    text = "day-0 files are not fetched from 169.254.169.254 port 80"
+    text = "files are not fetched from 169.254.169.254 port 80"
     assert text in str(refused.value)
 
 
@@ -282,7 +282,7 @@ async def test_a_scope_makes_no_address_another(
     # given: a resolver that keeps the scope
     resolved(monkeypatch, **{host: host})
     # when, then: by what decides, without a socket
-    with pytest.raises(DayZeroRefused, match="day-0 files are not fetched from"):
+    with pytest.raises(DayZeroRefused, match="files are not fetched from"):
         await files._addresses(httpx.URL(f"http://[{host}]/a"))
 
 

@@ -20,6 +20,7 @@ from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
 from esc_daemon.engine.guard import Reachable
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.base import Select, select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
@@ -133,6 +134,7 @@ async def an_engine(
     collectors: Select | None = None,
     *,
     reachable: Reachable | None = None,
+    uploads: Uploads | None = None,
     close: bool = True,
 ) -> AsyncIterator[Engine]:
     measuring = collectors or select(SimulatedGuests(lambda _: vim))
@@ -145,6 +147,7 @@ async def an_engine(
         day_zero=day_zero or Shelf(),
         policy=policy or Policy(settle=timedelta(seconds=10)),
         reachable=reachable,
+        uploads=uploads,
         new_id=lambda: RecordId(record_id(next(numbers))),
     )
     known(engine, VIM)

@@ -50,6 +50,7 @@ from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.hooks import NO_HOOKS
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
 from tests.connectors import connector, vims_of
@@ -85,6 +86,7 @@ class Bench:
             guard=self.guard,
             day_zero=Shelf(),
             hooks=NO_HOOKS,
+            uploads=Uploads(),
             tell=self._tell,
         )
 

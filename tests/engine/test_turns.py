@@ -14,6 +14,7 @@ from esc_daemon.domain.specs import ServerSpec
 from esc_daemon.domain.triggers import ResourceGone, ResourceMade
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.turns import SharedTurn
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.hooks import NO_HOOKS
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -44,7 +45,7 @@ def asking(vim, turns=1, seconds=30.0):
 
 
 async def performed(driver, call, turn):
-    return await perform(driver, call, turn, Shelf(), hooks=NO_HOOKS)
+    return await perform(driver, call, turn, Shelf(), hooks=NO_HOOKS, uploads=Uploads())
 
 
 async def test_a_server_that_is_long_in_build_holds_no_turn_between_two_looks(vim):

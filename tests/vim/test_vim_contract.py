@@ -3,6 +3,7 @@
 import pytest
 from vim_contract import Conditions, VimContract
 from vim_contract_changes import ChangeContract
+from vim_contract_images import ImageContract
 from vim_contract_networks import NetworkContract
 from vim_contract_ports import PortContract
 from vim_contract_resources import ResourceContract
@@ -23,6 +24,7 @@ def a_cloud(conditions: Conditions) -> Cloud:
             delete_seconds=conditions.delete,
             stale_seconds=conditions.stale,
             open_catalogue=conditions.open_catalogue,
+            image_content=conditions.image_content,
             quota=Quota(
                 servers=conditions.max_servers,
                 ports=conditions.max_ports,
@@ -33,7 +35,9 @@ def a_cloud(conditions: Conditions) -> Cloud:
 
 
 @pytest.mark.looptime
-class TestEmbedded(VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract):
+class TestEmbedded(
+    VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract, ImageContract
+):
     @pytest.fixture
     def start(self):
         async def begin(conditions: Conditions) -> SimulatorDriver:
@@ -43,7 +47,9 @@ class TestEmbedded(VimContract, NetworkContract, PortContract, ChangeContract, R
 
 
 @pytest.mark.looptime
-class TestRemote(VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract):
+class TestRemote(
+    VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract, ImageContract
+):
     @pytest.fixture
     async def start(self):
         opened = []

@@ -40,6 +40,7 @@ class Conditions:
     max_ports: int | None = None
     max_cores: int | None = None
     open_catalogue: bool = True
+    image_content: bool = False
 
 
 Start = Callable[[Conditions], Awaitable[VimDriver]]

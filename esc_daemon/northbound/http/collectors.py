@@ -144,6 +144,7 @@ class EngineMetrics(Collector):
         yield from _broadcast(figures)
         yield from _monitor(figures)
         yield from _healing(figures)
+        yield from _images(figures)
 
     def _calls(self) -> Iterator[Metric]:
         labels = _Labels()
@@ -236,6 +237,13 @@ def _healing(figures: EngineFigures) -> Iterator[Metric]:
     for drift, number in figures.drifted.items():
         family.add_metric([drift], number)
     yield family
+
+
+def _images(figures: EngineFigures) -> Iterator[Metric]:
+    text = "Images whose content is on its way to a VIM"
+    yield _gauge("esc_image_uploads", text, figures.uploads)
+    text = "Bytes of images that VIMs took"
+    yield _count("esc_image_bytes", text, figures.image_bytes)
 
 
 class StoreWriter(Protocol):

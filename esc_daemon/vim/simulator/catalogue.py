@@ -18,7 +18,7 @@ class Catalogue:
         self._settings = settings
         self._images: dict[Key, ImageRow] = {}
         self._flavors: dict[Key, FlavorRow] = {}
-        self._image_names: dict[str, int] = {}
+        self._image_names: dict[str, list[ImageRow]] = {}
         self._cores: dict[str, list[FlavorRow]] = {}
 
     def restore(self, row: Row) -> None:
@@ -30,7 +30,7 @@ class Catalogue:
 
     def _add_image(self, row: ImageRow) -> None:
         self._images[row.key] = row
-        self._image_names[row.name] = self._image_names.get(row.name, 0) + 1
+        self._image_names.setdefault(row.name, []).append(row)
 
     def _add_flavor(self, row: FlavorRow) -> None:
         self._flavors[row.key] = row
@@ -40,7 +40,10 @@ class Catalogue:
         """Return the image with *key*, made if need be; VimRefused for one of other content."""
         row = self._images.get(key)
         if row is None:
-            row = ImageRow(id=self._ledger.new_id(), key=key, name=want.name, want=want)
+            ready = not self._settings.image_content or want.src is None
+            row = ImageRow(
+                id=self._ledger.new_id(), key=key, name=want.name, want=want, ready=ready
+            )
             self._add_image(row)
             self._ledger.put(row)
         elif row.want != want:
@@ -49,12 +52,28 @@ class Catalogue:
             self._ledger.put(row)
         return row
 
+    def check_uploading(self, key: Key, image_id: str) -> None:
+        """VimRefused where the image that gets its content is not there any more."""
+        self._uploading(key, image_id)
+
+    def _uploading(self, key: Key, image_id: str) -> ImageRow:
+        row = self._images.get(key)
+        if row is None or row.id != image_id:
+            raise VimRefused(f"there is no image {image_id}")
+        return row
+
+    def uploaded(self, key: Key, image_id: str, size: int, sha256: str) -> None:
+        """Let the image have all of its content; VimRefused where it is not there any more."""
+        row = self._uploading(key, image_id)
+        row.ready, row.size, row.sha256 = True, size, sha256
+        self._ledger.put(row)
+
     def remove_image(self, key: Key) -> None:
         """Remove the image; servers made of it go on."""
         row = self._images.pop(key, None)
         if row is None:
             return
-        self._image_names[row.name] -= 1
+        self._image_names[row.name].remove(row)
         if not self._image_names[row.name]:
             del self._image_names[row.name]
         self._ledger.drop(row)
@@ -86,8 +105,13 @@ class Catalogue:
 
     def check_image(self, name: str | None) -> None:
         """VimRefused where a server cannot be made of *name*."""
-        if name is not None and name not in self._image_names:
+        if name is None:
+            return
+        rows = self._image_names.get(name)
+        if not rows:
             self._missing("image", name)
+        elif not any(row.ready for row in rows):
+            raise VimRefused(f"image {name} has no content yet")
 
     def cores(self, name: str | None) -> int:
         """Return the size of the flavor *name* (1 where nobody said); VimRefused if missing."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimImage,
     VimMetric,
     VimStatus,
 )
@@ -31,7 +33,7 @@ from esc_daemon.vim.base import (
     VimUnknown,
     VimUnreachable,
 )
-from esc_daemon.vim.simulator import wire
+from esc_daemon.vim.simulator import uploads, wire
 from esc_daemon.vim.simulator.driver import PAGE
 from esc_daemon.vim.simulator.wire import CANCEL, ERRORS, MAX_LINE, Reply, Request, WireVerb
 
@@ -233,9 +235,18 @@ class RemoteSimulator:
         """See VimDriver."""
         await self._call(wire.REMOVE_SUBNET, key)
 
-    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+    async def ensure_image(self, key: Key, want: Image) -> VimImage:
         """See VimDriver."""
-        return await self._handle(wire.ENSURE_IMAGE, key, want)
+        image = await self._call(wire.ENSURE_IMAGE, key, want)
+        return replace(image, handle=replace(image.handle, vim=self.vim))
+
+    async def upload_image(self, key: Key, image_id: str, content: AsyncIterator[bytes]) -> None:
+        """See VimDriver."""
+        await uploads.told(
+            content,
+            partial(self._call, wire.UPLOADING, key, image_id),
+            partial(self._call, wire.UPLOADED, key, image_id),
+        )
 
     async def remove_image(self, key: Key) -> None:
         """See VimDriver."""

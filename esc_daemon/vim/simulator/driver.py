@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId, parts_of
@@ -22,6 +23,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimImage,
     VimMetric,
     VimStatus,
 )
@@ -32,6 +34,7 @@ from esc_daemon.vim.base import (
     VimUnknown,
     VimUnreachable,
 )
+from esc_daemon.vim.simulator import uploads
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.ledger import MOMENT
@@ -223,12 +226,35 @@ class SimulatorDriver:
             lambda _: self.cloud.networks.remove_subnet(key),
         )
 
-    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+    async def ensure_image(self, key: Key, want: Image) -> VimImage:
         """See VimDriver."""
-        return await self._ask(
-            Verb.ENSURE_IMAGE,
-            want.name,
-            lambda _: self._handle(self.cloud.catalogue.ensure_image(key, want)),
+
+        def ensured(_: float) -> VimImage:
+            row = self.cloud.catalogue.ensure_image(key, want)
+            return VimImage(handle=self._handle(row), ready=row.ready)
+
+        return await self._ask(Verb.ENSURE_IMAGE, want.name, ensured)
+
+    async def upload_image(self, key: Key, image_id: str, content: AsyncIterator[bytes]) -> None:
+        """See VimDriver."""
+        await uploads.told(
+            content, partial(self.uploading, key, image_id), partial(self.uploaded, key, image_id)
+        )
+
+    async def uploading(self, key: Key, image_id: str, _size: int) -> None:
+        """Tell the cloud how many bytes of the image it has by now."""
+        await self._ask(
+            Verb.UPLOAD_IMAGE,
+            parts_of(key.name)[-1],
+            lambda _: self.cloud.catalogue.check_uploading(key, image_id),
+        )
+
+    async def uploaded(self, key: Key, image_id: str, size: int, sha256: str) -> None:
+        """Tell the cloud that it has all of the image."""
+        await self._ask(
+            Verb.UPLOAD_IMAGE,
+            parts_of(key.name)[-1],
+            lambda _: self.cloud.catalogue.uploaded(key, image_id, size, sha256),
         )
 
     async def remove_image(self, key: Key) -> None:

@@ -52,6 +52,7 @@ class Verb(StrEnum):
     ENSURE_SUBNET = "ensure_subnet"
     REMOVE_SUBNET = "remove_subnet"
     ENSURE_IMAGE = "ensure_image"
+    UPLOAD_IMAGE = "upload_image"
     REMOVE_IMAGE = "remove_image"
     ENSURE_FLAVOR = "ensure_flavor"
     REMOVE_FLAVOR = "remove_flavor"

@@ -51,13 +51,21 @@ class SubnetRow(Struct, tag="subnet", kw_only=True, omit_defaults=True):
 
 
 class ImageRow(Struct, tag="image", kw_only=True, omit_defaults=True):
-    """An image by its name: nothing here has content. *want* is what it was asked to be."""
+    """
+    An image by its name; *want* is what it was asked to be.
+
+    Of its content only the *size* in bytes and the *sha256* are kept. *ready*: it has all of it,
+    or needs none.
+    """
 
     id: str
     key: Key
     name: str
     project: str = ""
     want: Image | None = None
+    ready: bool = True
+    size: int | None = None
+    sha256: str = ""
 
 
 class FlavorRow(Struct, tag="flavor", kw_only=True, omit_defaults=True):

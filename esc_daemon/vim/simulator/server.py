@@ -37,7 +37,7 @@ MAX_IN_FLIGHT: Final = 1024
 """Requests of one connection; when they are all in flight no more is read from it."""
 MAX_CONNECTIONS: Final = 64
 """When there are so many, another one is closed at once."""
-_LOOKS: Final = ("find_", "check", "servers", "answers", "measured")
+_LOOKS: Final = ("find_", "check", "servers", "answers", "measured", "uploading")
 _LONGEST_ID: Final = 64
 _WRITE_SECONDS: Final = 30.0
 """A client that does not read its replies for so long is cut off."""

@@ -31,7 +31,8 @@ class CloudSettings:
     visible for *delete_seconds*. The list of servers may be *stale_seconds* old. *quotas* are by
     the project's name and take the place of *quota*. With *open_catalogue* any image, flavor,
     network or project that is named is found as if it stood there. Networks without a subnet
-    draw from the networks of length *default_prefix* inside *default_range*.
+    draw from the networks of length *default_prefix* inside *default_range*. With *image_content*
+    an image is ready when it was uploaded, else at once.
     """
 
     seed: int = 0
@@ -43,6 +44,7 @@ class CloudSettings:
     hosts: int = 4
     rtt_ms: float = 0.4
     open_catalogue: bool = True
+    image_content: bool = False
     quota: Quota = Quota()
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     default_range: str = "10.0.0.0/8"

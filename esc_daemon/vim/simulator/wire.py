@@ -23,6 +23,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimImage,
     VimMetric,
 )
 from esc_daemon.vim.base import (
@@ -111,9 +112,9 @@ ENSURE_SUBNET = WireVerb[ResourceHandle](
     "ensure_subnet", tuple[Key, Subnet, str, str], ResourceHandle, _ensure_subnet
 )
 REMOVE_SUBNET = WireVerb[None]("remove_subnet", tuple[Key], None, _Driver.remove_subnet)
-ENSURE_IMAGE = WireVerb[ResourceHandle](
-    "ensure_image", tuple[Key, Image], ResourceHandle, _Driver.ensure_image
-)
+ENSURE_IMAGE = WireVerb[VimImage]("ensure_image", tuple[Key, Image], VimImage, _Driver.ensure_image)
+UPLOADING = WireVerb[None]("uploading", tuple[Key, str, int], None, _Driver.uploading)
+UPLOADED = WireVerb[None]("uploaded", tuple[Key, str, int, str], None, _Driver.uploaded)
 REMOVE_IMAGE = WireVerb[None]("remove_image", tuple[Key], None, _Driver.remove_image)
 ENSURE_FLAVOR = WireVerb[ResourceHandle](
     "ensure_flavor", tuple[Key, Flavor], ResourceHandle, _Driver.ensure_flavor
@@ -158,6 +159,8 @@ VERBS: Final[dict[str, WireVerb[Any]]] = {
         ENSURE_SUBNET,
         REMOVE_SUBNET,
         ENSURE_IMAGE,
+        UPLOADING,
+        UPLOADED,
         REMOVE_IMAGE,
         ENSURE_FLAVOR,
         REMOVE_FLAVOR,

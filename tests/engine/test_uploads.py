@@ -1,0 +1,246 @@
+"""Images on their way from where they are read to the VIM."""
+
+import asyncio
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+from engine_world import BEGAN, VIM, ShakyStore, an_engine
+
+from esc_daemon.dayzero.images import NoImages
+from esc_daemon.domain.events import EventStatus, Stream
+from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.intent import Image
+from esc_daemon.domain.states import ResourceState
+from esc_daemon.engine.edit import Change, Edit
+from esc_daemon.engine.uploads import UploadLimits, Uploads
+from esc_daemon.vim.simulator.cloud import Cloud
+from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from esc_daemon.vim.simulator.rows import ImageRow
+from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.dayzero.gallery import Gallery
+
+pytestmark = pytest.mark.looptime(start=0, end=90_000)
+
+SRC = "http://192.0.2.9/linux.qcow2"
+CONTENT = b"an image of 24 bytes all"
+DIGEST = sha256(CONTENT).hexdigest()
+IMAGE = Image(name="linux", src=SRC, checksum=f"sha256:{DIGEST}")
+KEY = Key(Kind.IMAGE, None, "linux")
+UPLOAD = Verb.UPLOAD_IMAGE
+
+
+class World:
+    """An engine, a cloud that wants the content of images, and a gallery of them."""
+
+    def __init__(self) -> None:
+        self.cloud = Cloud(CloudSettings(image_content=True))
+        loop = asyncio.get_running_loop()
+        self.vim = SimulatorDriver(self.cloud, vim=VIM, now=lambda: BEGAN.timestamp() + loop.time())
+        self.store = ShakyStore()
+        self.gallery = Gallery({SRC: CONTENT})
+
+    def engine(self, limits: UploadLimits | None = None, **more):
+        uploads = Uploads(self.gallery, limits)
+        return an_engine(self.vim, self.store, uploads=uploads, **more)
+
+    def rows(self) -> list[ImageRow]:
+        return [row for row in self.cloud.rows() if isinstance(row, ImageRow)]
+
+    async def told(self) -> list[tuple[str, str]]:
+        logged = await self.store.store.events(after=0, limit=100, stream=Stream.ESC_EVENT)
+        return [
+            (
+                each.event.type + " FAILURE" * (each.event.status is EventStatus.FAILURE),
+                each.event.message,
+            )
+            for each in logged
+        ]
+
+
+@pytest.fixture
+async def world():
+    return World()
+
+
+async def have(engine, *images: Image) -> None:
+    keys = [Key(Kind.IMAGE, None, image.name) for image in images]
+    changes = (Change(key=key, intent=image) for key, image in zip(keys, images, strict=True))
+    await engine.apply(Edit(changes=tuple(changes)))
+
+
+async def rested(engine) -> None:
+    states = {ResourceState.ACTIVE, ResourceState.ERROR}
+    for _ in range(20_000):
+        await asyncio.sleep(1)
+        if engine.at_rest and all(
+            each.state in states for each in engine.records() if each.key.kind is Kind.IMAGE
+        ):
+            return
+    raise AssertionError("never at rest")
+
+
+async def test_an_image_is_there_when_its_vim_has_all_of_it(world):
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await rested(engine)
+        assert await world.told() == [("CREATE_IMAGE", "Image creation completed successfully.")]
+        (row,) = world.rows()
+        assert (row.ready, row.size, row.sha256) == (True, len(CONTENT), DIGEST)
+        assert engine.figures().image_bytes == len(CONTENT)
+        assert engine.uploads == {}
+
+
+async def test_how_far_it_is_can_be_seen_on_the_way(world):
+    world.gallery.seconds = 10
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await asyncio.sleep(35)
+        progress = engine.uploads[KEY]
+        assert (progress.source, progress.taken, progress.total) == (SRC, 12, len(CONTENT))
+        assert engine.figures().uploads == 1
+
+
+async def test_a_wrong_checksum_leaves_nothing_in_the_vim(world):
+    wrong = replace(IMAGE, checksum="sha256:" + "0" * 64)
+    async with world.engine() as engine:
+        await have(engine, wrong)
+        await rested(engine)
+        [(kind, text)] = await world.told()
+        assert kind == "CREATE_IMAGE FAILURE"
+        assert f"sha256:{DIGEST}, not sha256:{'0' * 64}" in text
+        assert world.rows() == []
+        assert world.gallery.opens == 1
+
+
+async def test_what_cannot_be_read_leaves_nothing_in_the_vim(world):
+    async with world.engine() as engine:
+        await have(engine, replace(IMAGE, src="http://192.0.2.9/no"))
+        await rested(engine)
+        [(kind, text)] = await world.told()
+        assert kind == "CREATE_IMAGE FAILURE"
+        assert text.endswith("http://192.0.2.9/no: the server answers 404")
+        assert world.rows() == []
+
+
+async def test_a_source_that_breaks_off_is_read_anew_into_one_image(world):
+    world.gallery.disturbed = 2
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await rested(engine)
+        assert world.gallery.opens == 3
+        (row,) = world.rows()
+        assert row.ready
+        assert [kind for kind, _ in await world.told()] == ["CREATE_IMAGE"]
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER])
+async def test_a_vim_that_stops_taking_it_is_asked_again(world, fault):
+    world.cloud.faults.replace([Rule(fault=fault, verb=UPLOAD, count=2)])
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await rested(engine)
+        (row,) = world.rows()
+        assert (row.ready, row.sha256) == (True, DIGEST)
+        assert [kind for kind, _ in await world.told()] == ["CREATE_IMAGE"]
+        assert world.gallery.open_now == 0
+
+
+async def test_content_that_the_vim_refuses_leaves_nothing_in_it(world):
+    rule = Rule(fault=Fault.REFUSE, verb=UPLOAD, skip=1, text="no such format")
+    world.cloud.faults.replace([rule])
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await rested(engine)
+        [(kind, text)] = await world.told()
+        assert kind == "CREATE_IMAGE FAILURE"
+        assert "no such format" in text
+        assert world.rows() == []
+
+
+async def test_half_an_image_that_stays_goes_with_its_record(world):
+    refused = Rule(fault=Fault.UNREACHABLE, verb=Verb.REMOVE_IMAGE, count=1)
+    world.cloud.faults.replace([refused])
+    async with world.engine() as engine:
+        await have(engine, replace(IMAGE, checksum="sha256:" + "0" * 64))
+        await rested(engine)
+        assert [row.ready for row in world.rows()] == [False]
+        await engine.apply(Edit(changes=(Change(key=KEY, intent=None),)))
+        await asyncio.sleep(60)
+        assert world.rows() == []
+        assert engine.record(KEY) is None
+
+
+async def test_an_image_that_is_wanted_no_more_is_not_read_to_its_end(world):
+    world.gallery.seconds = 600
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await asyncio.sleep(700)
+        await engine.apply(Edit(changes=(Change(key=KEY, intent=None),)))
+        await asyncio.sleep(60)
+        assert engine.record(KEY) is None
+        assert world.rows() == []
+        assert world.gallery.open_now == 0
+        assert [kind for kind, _ in await world.told()] == ["DELETE_IMAGE"]
+
+
+async def test_a_wrong_source_is_corrected_on_the_way(world):
+    world.gallery.contents["http://192.0.2.9/right"] = b"right"
+    world.gallery.seconds = 600
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await asyncio.sleep(700)
+        world.gallery.seconds = 0
+        await have(engine, Image(name="linux", src="http://192.0.2.9/right"))
+        await asyncio.sleep(60)
+        (row,) = world.rows()
+        assert (row.ready, row.size) == (True, 5)
+        assert [kind for kind, _ in await world.told()] == ["DELETE_IMAGE", "CREATE_IMAGE"]
+
+
+async def test_a_restart_on_the_way_begins_anew_and_doubles_nothing(world):
+    world.gallery.seconds = 100
+    async with world.engine(close=False) as engine:
+        await have(engine, IMAGE)
+        await asyncio.sleep(250)
+        assert engine.uploads[KEY].taken
+        before = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - before < 1  # a stop does not wait for it
+    assert world.gallery.open_now == 0
+    async with world.engine() as engine:
+        await engine.restore()
+        await rested(engine)
+        (row,) = world.rows()
+        assert (row.ready, row.sha256) == (True, DIGEST)
+        assert [kind for kind, _ in await world.told()] == ["CREATE_IMAGE"]
+
+
+async def test_so_many_are_on_their_way_and_the_next_one_waits(world):
+    world.gallery.seconds = 10
+    images = [replace(IMAGE, name=name) for name in ("a", "b", "c")]
+    async with world.engine(limits=UploadLimits(at_a_time=2)) as engine:
+        await have(engine, *images)
+        await asyncio.sleep(15)
+        assert [key.name for key in engine.uploads] == ["a", "b"]
+        await rested(engine)
+        assert [row.ready for row in world.rows()] == [True] * 3
+
+
+async def test_a_try_has_an_end(world):
+    world.gallery.seconds = 1000
+    async with world.engine(limits=UploadLimits(longest=3000)) as engine:
+        await have(engine, IMAGE)
+        await rested(engine)
+        [(kind, text)] = await world.told()
+        assert kind == "CREATE_IMAGE FAILURE"
+        assert "was not uploaded within 3000 s" in text
+
+
+async def test_a_manager_that_reads_no_images_says_so(world):
+    world.gallery = NoImages()
+    async with world.engine() as engine:
+        await have(engine, IMAGE)
+        await rested(engine)
+        [(_, text)] = await world.told()
+        assert "this manager reads no images" in text
