@@ -6,9 +6,18 @@ from typing import Any
 from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.domain.states import ServiceState
-from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
+from esc_daemon.vim.simulator.rows import (
+    FlavorRow,
+    ImageRow,
+    NetworkRow,
+    PortRow,
+    ProjectRow,
+    ServerRow,
+    SubnetRow,
+)
 from tests.simulation.clouds import Clouds
 from tests.simulation.day_zero import misfiled
+from tests.simulation.pictures import otherwise
 
 
 def wrong(
@@ -37,6 +46,7 @@ def wrong(
         yield f"left behind in the cloud: {stranger}"
     yield from _strangers(records, clouds, purged)
     yield from _missing(records, clouds, set(there))
+    yield from otherwise(records, clouds)
     for record in records.values():
         for vm in misfiled(record, clouds) if record.id not in updated else ():
             yield f"without its day-0 files: {vm}"
@@ -58,7 +68,7 @@ def _strangers(
     for vim, row in clouds.rows(PortRow):
         if row.key.vm not in vms:
             yield f"left behind in {vim}: {row}"
-    for vim, row in clouds.rows(NetworkRow | SubnetRow | ProjectRow):
+    for vim, row in clouds.rows(NetworkRow | SubnetRow | ProjectRow | ImageRow | FlavorRow):
         if row.key is not None and row.key not in records and (vim, row.key) not in purged:
             yield f"left behind in {vim}: {row}"
 

@@ -24,6 +24,7 @@ def any_settings(seed: int, random: Random) -> CloudSettings:
             servers=random.choice([None, None, 6]), ports=random.choice([None, None, None, 7])
         ),
         stale_seconds=random.choice([0.0, 5.0, 30.0]),
+        image_content=bool(seed % 2),
     )
 
 

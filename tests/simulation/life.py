@@ -18,6 +18,7 @@ from esc_daemon.engine.broadcast import Listener
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.edit import Edit
 from esc_daemon.engine.engine import Engine
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.northbound.configuration import Configuration
@@ -30,6 +31,7 @@ from tests.simulation.disk import FlakyStore
 from tests.simulation.homes import FIRST
 from tests.simulation.loop import INCARNATION, Incarnation
 from tests.simulation.papers import config_of, intents_in, new_datastore
+from tests.simulation.pictures import LossyGallery
 from tests.simulation.probes import Probes
 from tests.simulation.rights import USER, access
 from tests.simulation.trials import REFUSED, request_of
@@ -99,6 +101,7 @@ class Life:
             now=now,
             monitor=lambda crossed: Monitor(probes.select, probes.hears(crossed)),
             day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
+            uploads=Uploads(LossyGallery(lambda: world.weather, Random(f"gallery {world.seed}"))),
             policy=world.policy,
             reachable=world.outage.sees if world.outage else None,
             new_id=world.new_id,

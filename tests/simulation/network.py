@@ -24,6 +24,7 @@ from esc_daemon.domain.specs import (
     Server,
     ServerSpec,
     VimCheck,
+    VimImage,
     VimMetric,
     VimStatus,
 )
@@ -34,6 +35,7 @@ from esc_daemon.vim.base import (
     VimUnreachable,
 )
 from esc_daemon.vim.simulator.driver import SimulatorDriver
+from esc_daemon.vim.simulator.uploads import told
 
 
 @dataclass
@@ -162,8 +164,19 @@ class LossyVim:
     async def remove_subnet(self, key: Key) -> None:
         await self._send("remove_subnet", key, lambda: self.cloud.remove_subnet(key))
 
-    async def ensure_image(self, key: Key, want: Image) -> ResourceHandle:
+    async def ensure_image(self, key: Key, want: Image) -> VimImage:
         return await self._send("ensure_image", key, lambda: self.cloud.ensure_image(key, want))
+
+    async def upload_image(self, key: Key, image_id: str, content: AsyncIterator[bytes]) -> None:
+        async def uploading(size: int) -> None:
+            await self._send("uploading", key, lambda: self.cloud.uploading(key, image_id, size))
+
+        async def uploaded(size: int, sha256: str) -> None:
+            await self._send(
+                "uploaded", key, lambda: self.cloud.uploaded(key, image_id, size, sha256)
+            )
+
+        await told(content, uploading, uploaded)
 
     async def remove_image(self, key: Key) -> None:
         await self._send("remove_image", key, lambda: self.cloud.remove_image(key))

@@ -1,6 +1,6 @@
 """What the simulation draws, as the XML in which a client sends it, and back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -145,14 +145,22 @@ def _inside(intent: Any) -> str:
         case Tenant():
             return _leaves(name=intent.name)
         case Network():
-            return _leaves(name=intent.name) + "".join(map(_subnet, intent.subnets))
+            own = _leaves(
+                name=intent.name,
+                shared=None if intent.shared else False,
+                admin_state=None if intent.admin_state else False,
+            )
+            return own + "".join(map(_subnet, intent.subnets))
         case Image():
             formats = (intent.disk_format, intent.container_format)
-            return _leaves(name=intent.name, src=intent.src) + "".join(
-                map(_leaf, ("disk_format", "container_format"), formats)
+            return (
+                _leaves(name=intent.name, src=intent.src, checksum=intent.checksum)
+                + "".join(map(_leaf, ("disk_format", "container_format"), formats))
+                + _properties(intent.properties)
             )
         case Flavor():
-            return _leaves(name=intent.name, vcpus=intent.vcpus, memory_mb=intent.memory_mb)
+            sizes = _leaves(name=intent.name, vcpus=intent.vcpus, memory_mb=intent.memory_mb)
+            return sizes + _properties(intent.properties)
         case VimConnector():
             return _connector(intent)
         case DefaultVimConnector():
@@ -163,14 +171,18 @@ def _inside(intent: Any) -> str:
             raise NotImplementedError(type(intent).__name__)
 
 
-def _connector(connector: VimConnector) -> str:
-    properties = "".join(
-        _within("property", _leaves(name=name, value=value)) for name, value in connector.properties
+def _properties(properties: Iterable[tuple[str, str]]) -> str:
+    each = "".join(
+        _within("property", _leaves(name=name, value=value)) for name, value in properties
     )
+    return _within("properties", each) if each else ""
+
+
+def _connector(connector: VimConnector) -> str:
     users = "".join(_within("user", _leaves(id=user.name)) for user in connector.users)
     return (
         _leaves(id=connector.name, type=connector.type)
-        + (_within("properties", properties) if properties else "")
+        + _properties(connector.properties)
         + (_within("users", users) if users else "")
     )
 
@@ -182,6 +194,7 @@ def _subnet(subnet: Subnet) -> str:
         dhcp=subnet.dhcp,
         address=subnet.address,
         netmask=subnet.netmask,
+        gateway=subnet.gateway,
     )
     return _within("subnet", inside)
 

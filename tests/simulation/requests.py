@@ -56,6 +56,9 @@ _HEALED = Rule(
     actions=(*_RULE.actions, RuleAction(when=RuleWhen.FALSE, name="recover autohealing")),
 )
 _IMAGE = Image(name="img", src="http://127.0.0.1/img", disk_format="qcow2", container_format="bare")
+_SOURCES = ("http://127.0.0.1/img", "http://127.0.0.1/img", "http://127.0.0.1/other", "missing")
+_DIGESTS = (None, None, None, "0" * 64)
+_PROPERTIES = ((), (), (("os", "linux"),))
 CROWD = 6
 """VMs of the largest deployment there is; the smallest quota has room for it."""
 _LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
@@ -64,6 +67,9 @@ _LOGGED = (RuleAction(when=RuleWhen.ALWAYS, name="log"),)
 def any_deployment(name: str, random: Random) -> Deployment:
     own = _network(random) if random.random() < 0.4 else None
     names = [VmGroupName(each) for each in random.choice(["g", "g", "gh", "ghi"])]
+    if own is not None:  # what changes in place goes with the groups
+        subnets = tuple(replace(each, dhcp=len(names) != 3) for each in own.subnets)
+        own = replace(own, admin_state=len(names) != 2, subnets=subnets)
     spread = random.choice([None, 0, 10]) if own else None
     groups = tuple(
         _group(each, own, random, None if spread is None else 10 + spread * at)
@@ -224,11 +230,22 @@ def any_resource(random: Random) -> tuple[Key, Network | Image | Flavor]:
     roll = random.random()
     if roll < 0.5:
         subnets = _network(random).subnets if random.random() < 0.7 else ()
-        outside = tuple(replace(each, network="outside") for each in subnets)
-        return Key(Kind.NETWORK, None, "outside"), Network(name="outside", subnets=outside)
+        gateway = random.choice([None, None, "10.7.0.200"])
+        outside = tuple(
+            replace(each, network="outside", gateway=gateway if each.ip_version == "ipv4" else None)
+            for each in subnets
+        )
+        shared = random.random() < 0.7
+        network = Network(name="outside", shared=shared, subnets=outside)
+        return Key(Kind.NETWORK, None, "outside"), network
+    properties = random.choice(_PROPERTIES)
     if roll < 0.75:
-        return Key(Kind.IMAGE, None, "img"), _IMAGE
-    return Key(Kind.FLAVOR, None, "small"), Flavor(name="small", vcpus=1, memory_mb=512)
+        src, checksum = random.choice(_SOURCES), random.choice(_DIGESTS)
+        image = replace(_IMAGE, src=src, checksum=checksum, properties=properties)
+        return Key(Kind.IMAGE, None, "img"), image
+    vcpus = random.choice([1, 1, 2])
+    flavor = Flavor(name="small", vcpus=vcpus, memory_mb=512, properties=properties)
+    return Key(Kind.FLAVOR, None, "small"), flavor
 
 
 def any_edit(there: Iterable[Key], random: Random) -> Edit:
