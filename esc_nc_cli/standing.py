@@ -9,7 +9,8 @@ from esc_nc_cli.goals import Goal, Kind, Wish
 from esc_nc_cli.xmltree import BASE, ESC, child, leaf, qname
 
 _ACTIVE = "SERVICE_ACTIVE_STATE"
-_BROKEN = "ERROR"  # a network's status
+_BROKEN = "ERROR"  # the status of a network, an image or a flavor
+_THERE = "ACTIVE"
 _VIM_ID = {
     Kind.TENANT: "tenant_id",
     Kind.NETWORK: "netid",
@@ -31,7 +32,7 @@ class Standing:
     entries: Mapping[tuple[str, ...], bytes] = field(default_factory=dict)
     states: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     made: Collection[tuple[str, ...]] = frozenset()
-    """What the VIM has given an id: operational data shows entries that are still on their way."""
+    """What the VIM has given an id, and is not changing: not all that is shown is there."""
 
     def of(self, goal: Goal) -> bytes | None:
         """Return the canonical XML of *goal*'s entry; None if it is not there."""
@@ -160,7 +161,7 @@ def standing(reply: etree._Element) -> Standing:
             if state := leaf(entry, "state_machine", "state") or leaf(entry, "status"):
                 states[key] = state
             vim_id = _VIM_ID.get(Kind(key[0]))
-            if vim_id is not None and leaf(entry, vim_id):
+            if vim_id and leaf(entry, vim_id) and leaf(entry, "status") in {None, _THERE}:
                 made.add(key)
     return Standing(entries=entries, states=states, made=made)
 

@@ -79,6 +79,7 @@ def image(record: ResourceRecord[Image], upload: Upload | None = None) -> str:
         leaf("name", record.key.name),
         leaf("image_id", handle and handle.resource_id),
         leaf("public", True) if handle else "",
+        leaf("status", _STATUS[record.state]),
         _upload(upload) if upload else "",
     )
 
@@ -93,7 +94,10 @@ def flavor(record: ResourceRecord[Flavor]) -> str:
     """Return one entry of ``flavors``."""
     handle = record.handle
     return inner(
-        "flavor", leaf("name", record.key.name), leaf("flavor_id", handle and handle.resource_id)
+        "flavor",
+        leaf("name", record.key.name),
+        leaf("flavor_id", handle and handle.resource_id),
+        leaf("status", _STATUS[record.state]),
     )
 
 

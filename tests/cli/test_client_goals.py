@@ -130,6 +130,11 @@ def test_only_the_last_event_of_the_named_thing_decides(
     assert goal.outcome(event) is outcome
 
 
+def an_image(status: str) -> str:
+    inside = f"<name>i</name><image_id>1</image_id><status>{status}</status>"
+    return f"<images><image>{inside}</image></images>"
+
+
 @pytest.mark.parametrize("tenant", ["t", None])
 @pytest.mark.parametrize("joined", [True, False])
 def test_networks_are_known_by_both_forms_of_their_name(
@@ -174,7 +179,11 @@ def test_images_and_flavors_are_known_by_their_leaf() -> None:
         (NETWORK, False, in_opdata(a_network("<status>ERROR</status>")), False),
         (NETWORK, False, in_opdata(a_network("<status>BUILD</status>")), None),
         (NETWORK, False, in_opdata(a_network("<netid>1</netid><status>ACTIVE</status>")), True),
+        (NETWORK, True, in_opdata(a_network("<netid>1</netid><status>BUILD</status>")), None),
         (IMAGE, True, in_opdata("<images><image><name>i</name></image></images>"), None),
+        (IMAGE, True, in_opdata(an_image("DELETING")), None),
+        (IMAGE, True, in_opdata(an_image("ACTIVE")), True),
+        (IMAGE, False, in_opdata(an_image("ERROR")), False),
         (CONNECTOR, True, in_opdata(a_connector("CONNECTION_SUCCESSFUL")), None),
         (CONNECTOR, False, in_opdata(a_connector("CONNECTION_SUCCESSFUL")), True),
         (CONNECTOR, False, in_opdata(a_connector("AUTHENTICATION_FAILED")), False),

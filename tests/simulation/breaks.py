@@ -39,6 +39,7 @@ from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.timers import Timers
+from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.northbound.configuration import Configuration
 from tests.simulation import world
@@ -231,6 +232,8 @@ BREAKS: Final = (
     Break(neighbours, "released", lambda *_: True, "went on before", 5),
     Break(scale, "active_in", enough, "has . VMs", 21),
     Break(placing, "Pools", whole, "given twice", 51),
+    Break(LossyVim, "remove_image", nothing, "left behind in .* ImageRow", 22),
+    Break(Uploads, "_uploaded", nothing, "not as it was asked to be", 31),
     Break(LossyVim, "remove_server", nothing, "left behind in the cloud", 1),
     Break(guard, "judged", lambda *_: {}, "the guard was on", 3),
     Break(guard, "turns", lambda *_: ([], None), "was not healed|never came to rest", 3),
