@@ -1,5 +1,7 @@
 """Before a recovery begins: it is held, without a trace, until the guard lets it go (ruling 18)."""
 
+import pytest
+
 from esc_daemon.domain.ids import OperationId, ServerKey, VmId
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType
 from esc_daemon.domain.record import ActionType, RecoveryPhase, VmRecord
@@ -11,6 +13,8 @@ from esc_daemon.domain.triggers import (
     ServiceActed,
     VmActed,
 )
+from tests.domain.elastic import cross as kpi_of
+from tests.domain.elastic import elastic, the_vms
 from tests.domain.pure_world import Luck, World
 from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group, after
 
@@ -141,6 +145,25 @@ def test_an_action_takes_the_place_of_a_recovery_that_is_held() -> None:
         assert the_vm(world).recovery is None
         assert world.permits() == []
         assert INIT not in world.types()
+
+
+@pytest.mark.parametrize("crossed", ["OVERLOADED", "UNDERLOADED"])
+def test_a_vm_whose_recovery_is_held_does_not_scale_its_group(crossed: str) -> None:
+    # given
+    world = World(guarded=True)
+    world.apply({SHOP: a_deployment(elastic(least=3, most=4, recovery=AUTO))})
+    world.rest()
+    world.apply({SHOP: a_deployment(elastic(least=1, most=4, recovery=AUTO))})
+    world.rest()
+    cross(world, holds=False)
+    world.log.clear()
+    # when
+    kpi_of(world, crossed)
+    # then
+    held = the_vm(world)
+    assert (held.state, held.recovery.phase) == (VmState.ALIVE, RecoveryPhase.HELD)
+    assert len(the_vms(world)) == 3
+    assert world.types() == []
 
 
 def test_an_undeploy_drops_a_recovery_that_is_held() -> None:

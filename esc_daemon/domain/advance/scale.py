@@ -62,7 +62,7 @@ def asked(
 
     Nothing comes of it while the group may not be scaled or is as large, or as small, as it may be.
     """
-    if vm.state is not VmState.ALIVE or vm.scale is not None:
+    if vm.state is not VmState.ALIVE or vm.scale is not None or vm.recovery is not None:
         return unmoved(record)
     group = group_of(record, vm)
     if Effect.SCALE_OUT in effects and _may(record, group, Request.SCALE_OUT, now, p):
