@@ -95,6 +95,19 @@ async def test_closing_the_driver_answers_what_hangs():
         await call
 
 
+async def test_a_removal_that_comes_late_leaves_what_was_made_of_the_same_key_meanwhile():
+    driver = a_driver(Rule(fault=Fault.LATENCY, seconds=6, verb=Verb.REMOVE_NETWORK, count=1))
+    key, want = a_key(Kind.NETWORK, "net"), Network(name="net")
+    first = await driver.ensure_network(key, want, project="")
+    late = asyncio.create_task(driver.remove_network(key))
+    await asyncio.sleep(1)
+    await driver.remove_network(key)
+    second = await driver.ensure_network(key, want, project="")
+    await late
+    assert first.resource_id != second.resource_id
+    assert await driver.ensure_network(key, want, project="") == second
+
+
 async def test_latencies_add_up_and_do_not_hide_the_next_rule():
     driver = a_driver(
         Rule(fault=Fault.LATENCY, seconds=5),

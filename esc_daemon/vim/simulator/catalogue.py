@@ -36,6 +36,10 @@ class Catalogue:
         self._flavors[row.key] = row
         self._cores.setdefault(row.name, []).append(row)
 
+    def at(self, key: Key) -> ImageRow | FlavorRow | None:
+        """Return the image or the flavor with *key*."""
+        return self._images.get(key) or self._flavors.get(key)
+
     def ensure_image(self, key: Key, want: Image) -> ImageRow:
         """Return the image with *key*, made if need be; VimRefused for one of other content."""
         row = self._images.get(key)

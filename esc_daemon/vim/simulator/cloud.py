@@ -7,7 +7,7 @@ moment has brought about is worked out when somebody looks.
 
 from collections.abc import Iterable, Sequence
 
-from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.ids import Key, ServerKey, VmId
 from esc_daemon.domain.specs import Power, ServerFile
 from esc_daemon.vim.simulator.catalogue import Catalogue
 from esc_daemon.vim.simulator.fates import Fates
@@ -101,6 +101,10 @@ class Cloud:
     def row(self, row_id: str) -> Row | None:
         """Return what has this id."""
         return self._ledger.rows.get(row_id)
+
+    def row_of(self, key: Key) -> Row | None:
+        """Return the project, network, subnet, image or flavor that was made of *key*."""
+        return self.projects.at(key) or self.networks.at(key) or self.catalogue.at(key)
 
     def settle(self, now: float) -> None:
         """Let come true what time has brought since the last call: the first thing of any call."""

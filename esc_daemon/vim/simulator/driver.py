@@ -102,6 +102,20 @@ class SimulatorDriver:
             self._arrive(effect, verdict.rule, what, answer)
         return await answer
 
+    async def _remove(self, verb: Verb, key: Key, remove: Callable[[Key], None]) -> None:
+        """
+        Ask for the removal of what has *key* now, as a VIM removes what it knows by an id.
+
+        However late it takes effect, what was made of that key meanwhile stays.
+        """
+        there = self.cloud.row_of(key)
+
+        def effect(_: float) -> None:
+            if self.cloud.row_of(key) is there:
+                remove(key)
+
+        await self._ask(verb, parts_of(key.name)[-1], effect)
+
     def by_hand(self, effect: Callable[[float], ResultT]) -> ResultT:
         """
         Do in the cloud what *effect* does, given the time, as its operator: no fault befalls it.
@@ -188,9 +202,7 @@ class SimulatorDriver:
 
     async def remove_tenant(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(
-            Verb.REMOVE_TENANT, parts_of(key.name)[-1], lambda _: self.cloud.projects.remove(key)
-        )
+        await self._remove(Verb.REMOVE_TENANT, key, self.cloud.projects.remove)
 
     async def ensure_network(self, key: Key, want: Network, *, project: str) -> ResourceHandle:
         """See VimDriver."""
@@ -202,9 +214,7 @@ class SimulatorDriver:
 
     async def remove_network(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(
-            Verb.REMOVE_NETWORK, parts_of(key.name)[-1], lambda _: self.cloud.networks.remove(key)
-        )
+        await self._remove(Verb.REMOVE_NETWORK, key, self.cloud.networks.remove)
 
     async def ensure_subnet(
         self, key: Key, want: Subnet, *, network_id: str, project: str
@@ -220,11 +230,7 @@ class SimulatorDriver:
 
     async def remove_subnet(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(
-            Verb.REMOVE_SUBNET,
-            parts_of(key.name)[-1],
-            lambda _: self.cloud.networks.remove_subnet(key),
-        )
+        await self._remove(Verb.REMOVE_SUBNET, key, self.cloud.networks.remove_subnet)
 
     async def ensure_image(self, key: Key, want: Image) -> VimImage:
         """See VimDriver."""
@@ -259,11 +265,7 @@ class SimulatorDriver:
 
     async def remove_image(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(
-            Verb.REMOVE_IMAGE,
-            parts_of(key.name)[-1],
-            lambda _: self.cloud.catalogue.remove_image(key),
-        )
+        await self._remove(Verb.REMOVE_IMAGE, key, self.cloud.catalogue.remove_image)
 
     async def ensure_flavor(self, key: Key, want: Flavor) -> ResourceHandle:
         """See VimDriver."""
@@ -275,11 +277,7 @@ class SimulatorDriver:
 
     async def remove_flavor(self, key: Key) -> None:
         """See VimDriver."""
-        await self._ask(
-            Verb.REMOVE_FLAVOR,
-            parts_of(key.name)[-1],
-            lambda _: self.cloud.catalogue.remove_flavor(key),
-        )
+        await self._remove(Verb.REMOVE_FLAVOR, key, self.cloud.catalogue.remove_flavor)
 
     async def ensure_port(self, want: PortSpec) -> Port:
         """See VimDriver."""

@@ -50,6 +50,10 @@ class Networks:
         self._subnets[row.network_id][row.id] = row
         self._pools[row.id] = Pool(ip_network(row.cidr), row.gateway)
 
+    def at(self, key: Key) -> NetworkRow | SubnetRow | None:
+        """Return the network or the subnet with *key*."""
+        return self._by_key.get(key) or self._subnet_by_key.get(key)
+
     def ensure(self, key: Key, want: Network, project: str) -> NetworkRow:
         """Return the network with *key* as it is wanted, made if need be."""
         row = self._by_key.get(key)

@@ -64,6 +64,10 @@ class Projects:
         """Return the name of the project with this id."""
         return self._names[project]
 
+    def at(self, key: Key) -> ProjectRow | None:
+        """Return the project that was made of *key*."""
+        return self._by_key.get(key)
+
     def ensure(self, key: Key, want: Tenant) -> tuple[str, str]:
         """Return id and name of the tenant's project; both empty where it shall have none."""
         if not want.mapped:
