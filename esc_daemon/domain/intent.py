@@ -128,11 +128,13 @@ class Interface:
         Empty: whatever the network has, one address of each IP version.
         """
         listed = tuple(sorted(self.addresses, key=lambda each: each.address_id))
-        own = FixedAddress(subnet=self.subnet, ip_address=self.ip_address)
-        again = any(each.ip_address == self.ip_address for each in listed)
-        if own == FixedAddress() or (again and self.ip_address is not None):
+        if self.subnet is None and self.ip_address is None:
             return listed
-        return (own, *listed)
+        if self.ip_address is not None and any(
+            each.ip_address == self.ip_address for each in listed
+        ):
+            return listed
+        return (FixedAddress(subnet=self.subnet, ip_address=self.ip_address), *listed)
 
 
 class Condition(StrEnum):
