@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import asyncssh
@@ -69,9 +69,10 @@ class Programs:
     def __init__(self, seed: int, settings: CloudSettings) -> None:
         """*seed* and the quota have no meaning here: this VIM has none to set."""
         del seed
-        self._folder = Path(mkdtemp(prefix="esc-model-"))
         self._loop = asyncio.new_event_loop()
         self._programs = ExitStack()
+        folder = TemporaryDirectory(prefix="esc-model-")
+        self._folder = Path(self._programs.enter_context(folder))
         self._began = datetime.now(UTC) - timedelta(days=1)
         options = ["--port", "0", "--http-port", "0"]
         options += ["--build-seconds", str(settings.build_seconds)]
