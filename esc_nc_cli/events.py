@@ -43,6 +43,7 @@ class Event:
     subnet: str | None = None
     image: str | None = None
     flavor: str | None = None
+    volume: str | None = None
     connector: str | None = None
     vms: tuple[str, ...] = ()
     """The names of the VM that it tells of: its own, and the one that was made for it."""
@@ -50,7 +51,7 @@ class Event:
     @property
     def resource(self) -> str | None:
         """What is told of where it is no service: the innermost that has a name."""
-        return self.subnet or self.network or self._without_tenant
+        return self.subnet or self.network or self.volume or self._without_tenant
 
     @property
     def subject(self) -> str:
@@ -93,6 +94,7 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
         subnet=leaf(body, "subnet"),
         image=leaf(body, "image"),
         flavor=leaf(body, "flavor"),
+        volume=leaf(body, "volume"),
         connector=leaf(body, "vim_connector_id"),
         vms=tuple(
             name

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SUBNET = "SUBNET"
     IMAGE = "IMAGE"
     FLAVOR = "FLAVOR"
+    VOLUME = "VOLUME"
     VIM_CONNECTOR = "VIM_CONNECTOR"
     DEFAULT_VIM_CONNECTOR = "DEFAULT_VIM_CONNECTOR"
 
@@ -112,6 +113,8 @@ class Goal:
                 return event.image == self.name
             case Kind.FLAVOR:
                 return event.flavor == self.name
+            case Kind.VOLUME:
+                return (event.tenant, event.volume) == (self.tenant, self.name)
             case Kind.VIM_CONNECTOR:
                 return event.connector == self.name
             case Kind.DEFAULT_VIM_CONNECTOR:  # who takes the choice back need not say which it was
@@ -161,6 +164,9 @@ def _tenant_goals(tenant: etree._Element, operation: str, name: str) -> Iterator
         return
     if operation != "none":
         yield Goal(kind=Kind.TENANT, wish=Wish.CREATE, name=name)
+    for entry, own, volume in _entries(tenant, operation, "volumes", "volume"):
+        if (wish := _wish(entry, own)) is not None:
+            yield Goal(kind=Kind.VOLUME, wish=wish, name=volume, tenant=name)
     yield from _network_goals(tenant, operation, name)
     for entry, own, deployment in _entries(tenant, operation, "deployments", "deployment"):
         if (wish := _wish(entry, own)) is not None:

@@ -17,6 +17,7 @@ _VIM_ID = {
     Kind.SUBNET: "subnetid",
     Kind.IMAGE: "image_id",
     Kind.FLAVOR: "flavor_id",
+    Kind.VOLUME: "volume_id",
 }
 _FAILED = "SERVICE_ERROR_STATE"
 _CONNECTED = "CONNECTION_SUCCESSFUL"
@@ -175,6 +176,8 @@ def _standing_entries(root: etree._Element) -> Iterator[tuple[tuple[str, ...], e
     for tenant in root.iterfind(f"{qname(ESC, 'tenants')}/{qname(ESC, 'tenant')}"):
         name = leaf(tenant, "name") or ""
         yield (Kind.TENANT, "", "", name), tenant
+        for volume in tenant.iterfind(f"{qname(ESC, 'volumes')}/{qname(ESC, 'volume')}"):
+            yield (Kind.VOLUME, name, "", leaf(volume, "name") or ""), volume
         yield from _standing_networks(tenant, name)
         for holder in tenant.iterfind(qname(ESC, "deployments")):
             # A container in the configuration, the list itself in the operational data.

@@ -13,6 +13,7 @@ from lxml import etree
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.objection import Objection
 from esc_daemon.datamodel.shape import steps, text_at
+from esc_daemon.datamodel.volumes import check_volumes
 from esc_daemon.domain import hooks
 from esc_daemon.domain.actions import unknown_actions
 from esc_daemon.domain.checksum import checksum_of
@@ -100,7 +101,8 @@ def check(deployment: Deployment, element: etree._Element) -> None:
     Raises:
         Objection: As `check_network`; more VMs than a deployment may have, a threshold that is no
             number, a pool whose mask has holes, a day-0 source that is neither a path nor a URI,
-            a hook whose script could never run, or groups that wait for each other.
+            a hook whose script could never run, volumes that no server can have together, or groups
+            that wait for each other.
 
     """
     most = sum(
@@ -119,6 +121,8 @@ def check(deployment: Deployment, element: etree._Element) -> None:
             _check_pools(at)
         _check_sources(at)
         _check_hooks(group, at)
+        if group.volumes:
+            check_volumes(group, at)
     if deployment.startup:
         _check_startup(deployment, element)
 

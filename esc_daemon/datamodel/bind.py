@@ -37,6 +37,7 @@ from esc_daemon.datamodel.shape import (
     text_at,
 )
 from esc_daemon.datamodel.tree import Node
+from esc_daemon.datamodel.volumes import GROUP_VOLUME, TENANT_VOLUME, check_tenant_volume
 from esc_daemon.domain.actions import with_own
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.intent import (
@@ -318,6 +319,7 @@ _GROUP: Final = Shape(
         "rules": Alike("rules", Many(("rules/admin_rules/rule", "rules/user_rules/rule"), _RULE)),
         "scaling": One("scaling", _SCALING),
         "recovery": One("recovery_policy", _RECOVERY),
+        "volumes": Many(("volumes/volume",), GROUP_VOLUME),
         "day_zero": Made(tuple(Many((_DAY_ZERO_FILE,), _DAY_ZERO).leaves()), _day_zero, absent=()),
         "software_version": Leaf("software_version"),
         "hooks": Made(HOOK_LEAVES, _hooks, absent=()),
@@ -341,6 +343,7 @@ _DEPLOYMENT: Final = Shape(
 )
 SHAPES: Final[Mapping[Kind, Shape[Any]]] = {
     Kind.TENANT: _TENANT,
+    Kind.VOLUME: TENANT_VOLUME,
     Kind.NETWORK: _NETWORK,
     Kind.IMAGE: _IMAGE,
     Kind.FLAVOR: _FLAVOR,
@@ -386,6 +389,7 @@ def bind(
 
     """
     try:
+        check_tenant_volume(path.kind, element)
         intent: Intent = SHAPES[path.kind].read(element)
         match intent:
             case Deployment():

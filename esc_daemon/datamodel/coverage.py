@@ -5,7 +5,7 @@ CoverageError   a leaf of the YANG is neither bound nor listed, or the tables na
 """
 
 from esc_daemon.datamodel.bind import INHERITED, SHAPES
-from esc_daemon.datamodel.entries import INSIDE_TENANT, PLACES, WHOLE
+from esc_daemon.datamodel.entries import INSIDE_TENANT, ONLY_INSIDE_TENANT, PLACES, WHOLE
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
@@ -56,7 +56,7 @@ def entry_node(schema: Schema, kind: Kind) -> Node:
 
 def _path_of(kind: Kind) -> str:
     place = PLACES[kind]
-    inside = "tenants/tenant/" if kind is Kind.DEPLOYMENT else ""
+    inside = "tenants/tenant/" if kind in ONLY_INSIDE_TENANT else ""
     return f"{place.root}/{inside}{place.container}/{place.name}"
 
 

@@ -33,6 +33,7 @@ class Place(NamedTuple):
 
 
 PLACES: Final[Mapping[Kind, Place]] = {
+    Kind.VOLUME: Place(DATAMODEL, "volumes", "volume"),
     Kind.NETWORK: Place(DATAMODEL, "networks", "network"),
     Kind.IMAGE: Place(DATAMODEL, "images", "image"),
     Kind.FLAVOR: Place(DATAMODEL, "flavors", "flavor"),
@@ -45,11 +46,15 @@ PLACES: Final[Mapping[Kind, Place]] = {
     Kind.VIM_CONNECTOR: Place(SYSTEM_CONFIG, "vim_connectors", "vim_connector", "id"),
 }
 """In the order of the schema."""
-INSIDE_TENANT: Final = (Kind.NETWORK, Kind.DEPLOYMENT)
+INSIDE_TENANT: Final = (Kind.VOLUME, Kind.NETWORK, Kind.DEPLOYMENT)
 """What stands inside a tenant and is an entry of its own."""
+ONLY_INSIDE_TENANT: Final = frozenset({Kind.VOLUME, Kind.DEPLOYMENT})
+"""Of these, what stands nowhere else."""
 TOP: Final[Mapping[str, tuple[Kind, ...]]] = {
     root: tuple(
-        kind for kind, place in PLACES.items() if place.root == root and kind is not Kind.DEPLOYMENT
+        kind
+        for kind, place in PLACES.items()
+        if place.root == root and kind not in ONLY_INSIDE_TENANT
     )
     for root in ROOTS
 }

@@ -26,6 +26,7 @@ def esc_event(event: Event) -> bytes:
         leaf("subnet", event.subnet),
         leaf("image", event.image),
         leaf("flavor", event.flavor),
+        leaf("volume", event.volume),
         leaf("vim_connector_id", event.vim_connector_id),
         leaf("depname", event.deployment),
         leaf("tenant", event.tenant),

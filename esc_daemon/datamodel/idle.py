@@ -27,7 +27,7 @@ class Waits(StrEnum):
     POLICIES = "policies on lifecycle stages: scripts and pre-defined actions"
     FILES = "copies of fetched files that the manager keeps; they are fetched anew each time"
     SECRETS = "encrypted data: a key of the manager that clients encrypt for"
-    VOLUMES = "volumes as resources, attached to VMs"
+    STORAGE = "where a VIM that keeps disks as files keeps them, and in which format"
     STANDBY = "standby VMs"
     LICENCES = "a pool of licences, drawn from as addresses are"
     SHARED_ADDRESS = "one address that moves between the VMs of a group: no VIM makes one by itself"
@@ -87,18 +87,13 @@ def _policies(parent: str) -> tuple[str, ...]:
     )
 
 
-_VOLUME: Final = ("name", "size", "sizeunit", "bus", "type", "image")
 _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
     Waits.CLIENT: _extensions(),
     Waits.PLACEMENT: _below("placement", "type", "enforcement", "host", "zone"),
     Waits.POLICIES: _file_locators("policies/policy/actions/action/"),
     Waits.FILES: _copies("config_data/configuration/"),
     Waits.SECRETS: ("config_data/configuration/encrypted_data",),
-    Waits.VOLUMES: _below(
-        "volumes/volume",
-        *_VOLUME,
-        *("volid", "boot_index", "format", "device_type", "storage_location"),
-    ),
+    Waits.STORAGE: _below("volumes/volume", "format", "storage_location"),
     Waits.STANDBY: _below("scaling", "min_standby", "max_standby", "standby_ratio"),
     Waits.LICENCES: _below(
         "scaling/static_license_pool/license",
@@ -154,9 +149,8 @@ ACCEPTED_NO_EFFECT: Final[Mapping[Kind, Mapping[str, Waits]]] = {
     ),
     Kind.FLAVOR: {"description": Waits.DESCRIPTION},
     Kind.FILE_SERVER: {"encrypted_data": Waits.SECRETS},
-    Kind.TENANT: _by_leaf(
-        {Waits.CLIENT: _extensions(), Waits.VOLUMES: _below("volumes/volume", *_VOLUME)}
-    ),
+    Kind.TENANT: _by_leaf({Waits.CLIENT: _extensions()}),
+    Kind.VOLUME: {"bus": Waits.DRIVERS},
     Kind.DEPLOYMENT: _by_leaf(_DEPLOYMENT) | _by_leaf(_GROUP, "vm_group/"),
     Kind.DEFAULT_VIM_CONNECTOR: {},
     Kind.VIM_CONNECTOR: {},

@@ -12,9 +12,10 @@ from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.escevent import interfaces
 from esc_daemon.datamodel.life import life
 from esc_daemon.datamodel.markup import inner, leaf
+from esc_daemon.datamodel.volumes import volumes
 from esc_daemon.domain.guard import Hold, Scope, Why
 from esc_daemon.domain.ids import parts_of
-from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, TenantVolume
 from esc_daemon.domain.record import (
     AnyResourceRecord,
     ConnectorRecord,
@@ -36,7 +37,7 @@ _STATUS: Final[Mapping[ResourceState, str]] = {
     ResourceState.LEFTOVER: "ERROR",
     ResourceState.ERROR: "ERROR",
 }
-"""A network's status in Neutron's words."""
+"""The status of a network or a volume, in Neutron's words."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -143,6 +144,20 @@ def network(record: NetworkRecord, subnets: Iterable[SubnetRecord] = ()) -> str:
     )
 
 
+def volume(record: ResourceRecord[TenantVolume]) -> str:
+    """Return one entry of a tenant's ``volumes``."""
+    handle, made = record.handle, record.made
+    return inner(
+        "volume",
+        leaf("name", made.name),
+        leaf("volume_id", handle and handle.resource_id),
+        leaf("size", made.size_gib),
+        leaf("sizeunit", "GiB"),
+        leaf("type", made.type),
+        leaf("status", _STATUS[record.state]),
+    )
+
+
 def _subnet(record: SubnetRecord) -> str:
     handle, made = record.handle, record.made
     return inner(
@@ -228,6 +243,7 @@ def _vm_instance(vm: VmRecord) -> str:
         leaf("vim_id", vm.vim),
         leaf("vim_project", vm.project),
         interfaces(vm.interfaces, options=True),
+        volumes(vm),
     )
 
 

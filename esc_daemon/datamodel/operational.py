@@ -18,7 +18,7 @@ from esc_daemon.datamodel.selection import Step
 from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.guard import Holds
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
-from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, TenantVolume
 from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.states import ResourceState
@@ -174,6 +174,8 @@ class Operational:
         else:
             under = list(self._records.records_under(name))
         own = (each for each in under if is_network(each) and each.owner is None)
+        stored = (partial(opdata.volume, each) for each in under if is_volume(each))
+        yield from _contained("volumes", stored)
         yield from _contained("networks", map(self._network, own))
         for each in under:
             if isinstance(each, DeploymentRecord):
@@ -231,6 +233,11 @@ def is_tenant(record: Record) -> TypeGuard[ResourceRecord[Tenant]]:
 def is_network(record: Record) -> TypeGuard[ResourceRecord[Network]]:
     """As `is_tenant`."""
     return record.key.kind is Kind.NETWORK
+
+
+def is_volume(record: Record) -> TypeGuard[ResourceRecord[TenantVolume]]:
+    """As `is_tenant`."""
+    return record.key.kind is Kind.VOLUME
 
 
 def is_subnet(record: Record) -> TypeGuard[ResourceRecord[Subnet]]:

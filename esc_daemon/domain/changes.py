@@ -47,6 +47,10 @@ class ChangeKind(StrEnum):
     INTERFACE_REMOVED = "an interface removed"
     INTERFACE_REPLACED = "network, type, model or addresses of an interface"
     INTERFACE_OPTIONS = "port security, security groups, allowed addresses, admin state"
+    VOLUME_ADDED = "a volume added"
+    VOLUME_REMOVED = "a volume removed"
+    VOLUME = "anything of a volume but its name"
+    ROOT_VOLUME = "the volume that guests boot from added, or removed"
     NETWORK_ADDED = "an ephemeral network added"
     NETWORK_REMOVED = "an ephemeral network removed"
     NETWORK = "shared or admin_state of an ephemeral network"
@@ -148,6 +152,24 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         how=How.AT_ONCE,
         does="its ports change in place",
         update_type="INTERFACE_UPDATED",
+    ),
+    _K.VOLUME_ADDED: Rule(
+        how=How.AT_ONCE,
+        does="each of its servers gets one more; with a size it is made first",
+        update_type="VOLUME_UPDATED",
+    ),
+    _K.VOLUME_REMOVED: Rule(
+        how=How.AT_ONCE,
+        does="its servers lose it; what was made for a VM is deleted, what is out-of-band stays",
+        update_type="VOLUME_UPDATED",
+    ),
+    _K.VOLUME: Rule(
+        how=How.REFUSED, does="add a volume of another name and remove this one: what it holds goes"
+    ),
+    _K.ROOT_VOLUME: Rule(
+        how=How.REFUSED,
+        does="no VIM here takes the disk from a server that boots from it; add a vm_group with the"
+        " other volume and remove this one",
     ),
     _K.NETWORK_ADDED: Rule(
         how=How.AT_ONCE,
@@ -299,6 +321,7 @@ def _group(old: VmGroup, new: VmGroup) -> Iterator[Change]:
         if _by_network(was) != _by_network(now):
             yield Change(kind=_K.POOLS, path=(*scaling, Node(node)), group=new.name)
     yield from _interfaces(old, new)
+    yield from _volumes(old, new)
 
 
 def _by_network(pools: Sequence[AddressPool]) -> Mapping[str, AddressPool]:
@@ -323,6 +346,22 @@ def _interfaces(old: VmGroup, new: VmGroup) -> Iterator[Change]:
             kind = _K.INTERFACE_REPLACED
         else:
             kind = _K.INTERFACE_OPTIONS
+        yield Change(kind=kind, path=path, group=new.name)
+
+
+def _volumes(old: VmGroup, new: VmGroup) -> Iterator[Change]:
+    before, after = ({each.name: each for each in group.volumes} for group in (old, new))
+    for name in dict.fromkeys((*before, *after)):
+        was, now = before.get(name), after.get(name)
+        if was == now:
+            continue
+        if was is not None and now is not None:
+            kind = _K.VOLUME
+        elif any(each is not None and each.is_root for each in (was, now)):
+            kind = _K.ROOT_VOLUME
+        else:
+            kind = _K.VOLUME_ADDED if was is None else _K.VOLUME_REMOVED
+        path = Node("vm_group", new.name), Node("volumes"), Node("volume", name)
         yield Change(kind=kind, path=path, group=new.name)
 
 

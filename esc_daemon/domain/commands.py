@@ -12,7 +12,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from esc_daemon.domain.changed import quick
-from esc_daemon.domain.ids import EditId, Key, PortKey, RecordId, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import (
+    EditId,
+    Key,
+    PortKey,
+    RecordId,
+    ServerKey,
+    VimId,
+    VmId,
+    VolumeKey,
+)
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import HookScript, Power, ResourceHandle, ServerSpec
 
@@ -59,9 +68,10 @@ class Await:
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureServer:
     """
-    Day-0 files, ports, then the server; answered by ServerSeen or CallFailed.
+    Day-0 files, ports and volumes, then the server; answered by ServerSeen or CallFailed.
 
-    *removed* are ports of the generation before that go first, as in `UpdateServer`.
+    *removed* are ports of the generation before that go first, as in `UpdateServer`; so are
+    *deleted* volumes that were made for it.
     *day_zero* is read anew each time. *index* is the VM's number in its group, which chooses the
     values of its variables; *given* are variables besides these (`day_zero.configured`).
     """
@@ -73,6 +83,7 @@ class EnsureServer:
     index: int = field(default=0, compare=False)
     given: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     removed: tuple[tuple[PortKey, str | None], ...] = field(default=(), compare=False)
+    deleted: tuple[VolumeKey, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -110,13 +121,15 @@ class RemoveServer:
     """
     The server, then its VM's ports; answered by ServerGone or CallFailed. *name* is the VM's.
 
-    *ports* False: these stay, for the next generation of the server.
+    *ports* False: these stay, for the next generation of the server. *volumes* were made for the
+    VM and go with it.
     """
 
     vim: VimId
     key: ServerKey
     name: str = field(default="", compare=False)
     ports: bool = True
+    volumes: tuple[VolumeKey, ...] = field(default=(), compare=False)
 
     @property
     def slot(self) -> str:
@@ -184,11 +197,12 @@ class RemoveResource:
 @dataclass(kw_only=True, slots=True, frozen=True)
 class UpdateServer:
     """
-    Remove the ports of *removed*, plug in what is missing of *spec*, resize, then look.
+    Remove what it loses, plug in what is missing of *spec*, resize, then look.
 
     Answered by ServerUpdated, ServerGone with *looked*, or CallFailed. *removed* are ports with
-    their ids in the VIM, where these are known. Of *spec* the ports and, if *resized*, the flavor
-    count. *scripts* run last; if nobody hears of their end, they run again.
+    their ids in the VIM, where these are known; so are *detached* volumes, of which *deleted* were
+    made for the VM. Of *spec* the ports, the volumes and, if *resized*, the flavor count. *scripts*
+    run last; if nobody hears of their end, they run again.
     """
 
     vim: VimId
@@ -197,6 +211,8 @@ class UpdateServer:
     removed: tuple[tuple[PortKey, str | None], ...] = ()
     resized: bool = False
     scripts: tuple[HookScript, ...] = ()
+    detached: tuple[tuple[VolumeKey, str | None], ...] = ()
+    deleted: tuple[VolumeKey, ...] = ()
 
     @property
     def name(self) -> str:

@@ -27,12 +27,12 @@ def decompose_edit(
     *find* returns the record of a key, *new_id* an id not used before; *vim* as in `decompose`.
 
     What an edit brings or takes away goes kind by kind, also where nothing names the other
-    (ESC-WORKFLOWS section 0). What needs what is known without the edit; only networks of their
-    own can come beside what does not name them. So without these, or alone, nothing is told of
-    the edit.
+    (ESC-WORKFLOWS section 0). What needs what is known without the edit; only networks and
+    volumes of their own can come beside what does not name them. So without these, or alone,
+    nothing is told of the edit.
     """
     ids = [new_id() for _ in changes]
-    ordered = len(changes) > 1 and any(key.kind is Kind.NETWORK for key, _ in changes)
+    ordered = len(changes) > 1 and any(key.kind in _BESIDE for key, _ in changes)
     told: list[Told] = []
     for (key, intent), id_ in zip(changes, ids, strict=True):
         edit = EditId(ids[0]) if ordered and key.kind in _IN_ORDER else None
@@ -40,7 +40,8 @@ def decompose_edit(
     return told
 
 
-_IN_ORDER = frozenset({Kind.TENANT, Kind.NETWORK, Kind.DEPLOYMENT})
+_BESIDE = frozenset({Kind.NETWORK, Kind.VOLUME})
+_IN_ORDER = frozenset({Kind.TENANT, Kind.DEPLOYMENT}) | _BESIDE
 
 
 def decompose(

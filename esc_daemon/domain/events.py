@@ -48,6 +48,8 @@ class EventType(StrEnum):
     DELETE_IMAGE = "DELETE_IMAGE"
     CREATE_FLAVOR = "CREATE_FLAVOR"
     DELETE_FLAVOR = "DELETE_FLAVOR"
+    CREATE_VOLUME = "CREATE_VOLUME"
+    DELETE_VOLUME = "DELETE_VOLUME"
     VM_DEPLOYED = "VM_DEPLOYED"
     VM_ALIVE = "VM_ALIVE"
     VM_UNDEPLOYED = "VM_UNDEPLOYED"
@@ -132,6 +134,7 @@ class Event:
     subnet: str | None = None
     image: str | None = None
     flavor: str | None = None
+    volume: str | None = None
     vim_connector_id: VimId | None = None
     source: VmRef | None = None
     target: VmRef | None = None

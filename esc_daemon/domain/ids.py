@@ -75,6 +75,19 @@ class PortKey(NamedTuple):
     nicid: int
 
 
+class VolumeKey(NamedTuple):
+    """
+    What has a volume in a VIM: kept over a redeploy, as a port.
+
+    *owner* is the id of its VM. *number* tells it from a volume of the same name that the VM had
+    before and that may still be there: what was made for another wish is never taken for it.
+    """
+
+    owner: str
+    name: str
+    number: int = 0
+
+
 def vm_ids(name: str, vm: VmId) -> dict[str, str]:
     """Return what every line of the log calls a VM: *vm* by its name, *vm_id* by ours."""
     return {"vm": name, "vm_id": vm}

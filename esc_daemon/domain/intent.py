@@ -137,6 +137,47 @@ class Interface:
         return (FixedAddress(subnet=self.subnet, ip_address=self.ip_address), *listed)
 
 
+@dataclass(kw_only=True, slots=True, frozen=True)
+class TenantVolume:
+    """A volume of a tenant: it is there before the VMs that name it, and stays after them."""
+
+    name: str
+    size_gib: int
+    type: str | None = None
+    image: str | None = None
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class GroupVolume:
+    """
+    A volume that each VM of a group gets.
+
+    With *size_gib* it is made for the VM and goes with it (ephemeral); without, it is there already
+    and stays (out-of-band): then *name* is its name or its id in the VIM. *volid* is its place in
+    the order in which volumes are attached. The guest boots from the one whose *boot_index* is 0.
+    """
+
+    name: str
+    volid: int | None = None
+    size_gib: int | None = None
+    bus: str | None = None
+    type: str | None = None
+    image: str | None = None
+    boot_index: int | None = None
+    device_type: str | None = None
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Tell whether it is made for the VM, and goes with it."""
+        return self.size_gib is not None
+
+    @property
+    def is_root(self) -> bool:
+        """Tell whether the guest boots from it."""
+        return self.boot_index == 0
+
+
 class Condition(StrEnum):
     """How a sample is held against the threshold (metric_cond)."""
 
@@ -320,6 +361,7 @@ class VmGroup:
     day_zero: tuple[DayZero, ...] = ()
     software_version: str | None = None
     hooks: tuple[Hook, ...] = ()
+    volumes: tuple[GroupVolume, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -399,5 +441,5 @@ class DefaultVimConnector:
     vim_id: str
 
 
-Resource = Tenant | Network | Subnet | Image | Flavor | FileServer
+Resource = Tenant | Network | Subnet | Image | Flavor | TenantVolume | FileServer
 Intent = Resource | Deployment | VimConnector | DefaultVimConnector

@@ -76,6 +76,7 @@ _OF_EDIT: Final[Mapping[tuple[Kind, Until], tuple[Kind, ...]]] = {
     (Kind.DEPLOYMENT, Until.READY): (Kind.NETWORK, Kind.SUBNET),
     (Kind.SUBNET, Until.GONE): (Kind.DEPLOYMENT,),
     (Kind.NETWORK, Until.GONE): (Kind.DEPLOYMENT, Kind.SUBNET),
+    (Kind.VOLUME, Until.GONE): (Kind.DEPLOYMENT,),
 }
 """The kinds before the one that waits, of those that take part in the order of an edit."""
 

@@ -35,6 +35,7 @@ from esc_daemon.domain.record import (
 )
 from esc_daemon.domain.specs import Address, NetworkRef, PortSpec, ResourceHandle, ServerSpec
 from esc_daemon.domain.states import VmState
+from esc_daemon.domain.volumes import volume_specs, volumes_of
 
 MAX_VMS: Final = 500
 """A deployment has at most that many VMs (ruling 15c)."""
@@ -168,6 +169,7 @@ def _vm(
         project=group.locator.vim_project,
         interfaces=tuple(interface_of(each, number, pools) for each in group.interfaces),
         place=None if number == index else number,
+        volumes=volumes_of(group),
     )
 
 
@@ -248,7 +250,7 @@ def subnets_of(at: Key, id_: RecordId, network: Network) -> list[tuple[Key, Reco
 
 def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ...]:
     """
-    Return the neighbours that must be ready before the first VM: tenant, networks, catalogue.
+    Return the neighbours that must be ready before the first VM: what it stands in and is made of.
 
     In an update what its new or changed VMs need: nobody else waits for what is theirs.
     What a group elsewhere than in the default VIM names is there or not: resources of their own
@@ -268,6 +270,11 @@ def needed_by(record: DeploymentRecord) -> tuple[tuple[Key, RecordId | None], ..
             if network not in own:
                 needed.setdefault(Key(Kind.NETWORK, key.tenant, joined(network)), None)
                 needed.setdefault(Key(Kind.NETWORK, None, joined(network)), None)
+        for volume in group.volumes:
+            if not volume.is_ephemeral:
+                needed.setdefault(Key(Kind.VOLUME, key.tenant, volume.name), None)
+            elif volume.image:
+                needed.setdefault(Key(Kind.IMAGE, None, volume.image), None)
         if group.image:
             needed.setdefault(Key(Kind.IMAGE, None, group.image), None)
         if group.flavor:
@@ -306,6 +313,7 @@ def server_spec(record: DeploymentRecord, vm: VmRecord) -> ServerSpec:
         image=group.image,
         flavor=group.flavor,
         ports=tuple(_port_spec(record, vm, each, wanted[each.nicid]) for each in vm.interfaces),
+        volumes=volume_specs(vm),
     )
 
 

@@ -32,7 +32,7 @@ from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.guard import window
 from esc_daemon.domain.hooks import Stage, scripts_at
 from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
-from esc_daemon.domain.intent import Network, VmGroup
+from esc_daemon.domain.intent import Network, Resource, TenantVolume, VmGroup
 from esc_daemon.domain.interruption import Request, takes, watched
 from esc_daemon.domain.kpi import decides_life
 from esc_daemon.domain.placing import (
@@ -63,6 +63,7 @@ from esc_daemon.domain.states import (
     VmState,
 )
 from esc_daemon.domain.step import Plan
+from esc_daemon.domain.volumes import deleted_with, detached_from, made_for
 
 _Due = tuple[Command | None, datetime | None]
 """A command that is due now, or the moment at which to look again."""
@@ -181,9 +182,7 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
     elif record.leaving and record.update and record.update.phase is UpdatePhase.CLEARING:
         yield _await(record, Until.GONE, record.leaving), None
     for leftover in record.leftovers:
-        key = ServerKey(leftover.vm.id, leftover.vm.generation)
-        removal = RemoveServer(vim=leftover.vm.vim, key=key, name=leftover.vm.name)
-        yield _when(leftover.attempt, removal, now)
+        yield _when(leftover.attempt, _removal(leftover.vm), now)
 
 
 def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime, *, heals: bool) -> Iterator[_Due]:
@@ -191,14 +190,25 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime, *, heals: bool) -
     if vm.state is VmState.DEPLOYING:
         yield _making(record, vm, key, now)
     elif vm.state is VmState.UNDEPLOYING:
-        ports = vm.recovery is None  # the next generation takes them over
-        yield _when_sure(vm, RemoveServer(vim=vm.vim, key=key, name=vm.name, ports=ports), now)
+        yield _when_sure(vm, _removal(vm), now)
     elif updating.is_changing(vm):
         yield _changing(record, vm, key, now)
     elif vm.power is not None:
         yield _switching(vm, key, vm.power, now)
     elif watched(vm):
         yield _watch(record, vm, key, heals=heals), vm.deadline
+
+
+def _removal(vm: VmRecord) -> RemoveServer:
+    """What is redeployed leaves its ports and volumes to the next generation."""
+    goes = vm.recovery is None
+    return RemoveServer(
+        vim=vm.vim,
+        key=ServerKey(vm.id, vm.generation),
+        name=vm.name,
+        ports=goes,
+        volumes=made_for(vm) if goes else (),
+    )
 
 
 def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
@@ -252,6 +262,8 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
         scripts=scripts_at(record, vm, Stage.SOFTWARE_VERSION_UPDATED)
         if vm.change.upgraded
         else (),
+        detached=detached_from(vm),
+        deleted=deleted_with(vm),
     )
     return _when(vm.attempt, command, now)
 
@@ -291,6 +303,7 @@ def _making(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetim
         index=vm.seat,
         given=configured(vm) if group.day_zero else {},
         removed=_unplugged(vm),
+        deleted=deleted_with(vm),
     )
     return _when(vm.attempt, command, now)
 
@@ -345,7 +358,7 @@ def _resource(record: AnyResourceRecord, now: datetime) -> Iterator[_Due]:
 
 def _creating(record: AnyResourceRecord, now: datetime) -> _Due:
     if waits(record):
-        return _await(record, Until.READY, _above(record.key)), None
+        return _await(record, Until.READY, (*_above(record.key), *_source(record.made))), None
     command = EnsureResource(
         vim=record.vim, key=record.key, id=record.id, want=record.made, parent=record.parent
     )
@@ -365,12 +378,19 @@ def _removing(record: AnyResourceRecord, now: datetime) -> _Due:
 
 
 def _above(key: Key) -> tuple[tuple[Key, None], ...]:
-    """A subnet stands in its network, a network in its tenant."""
+    """A subnet stands in its network, a network or a volume in its tenant."""
     if key.kind is Kind.SUBNET:
         network = key.name.rpartition("/")[0]
         return ((Key(Kind.NETWORK, key.tenant, network), None),)
-    if key.kind is Kind.NETWORK and key.tenant is not None:
+    if key.kind in {Kind.NETWORK, Kind.VOLUME} and key.tenant is not None:
         return ((Key(Kind.TENANT, None, key.tenant), None),)
+    return ()
+
+
+def _source(made: Resource) -> tuple[tuple[Key, None], ...]:
+    """What a volume of a tenant is filled from; its parent is what it stands in, which is first."""
+    if isinstance(made, TenantVolume) and made.image:
+        return ((Key(Kind.IMAGE, None, made.image), None),)
     return ()
 
 

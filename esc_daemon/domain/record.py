@@ -28,11 +28,13 @@ from esc_daemon.domain.intent import (
     Resource,
     Subnet,
     Tenant,
+    TenantVolume,
     VimConnector,
 )
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.specs import NO_ADDRESS, Address, Power, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
+from esc_daemon.domain.volume_record import VolumeRecord
 
 
 @quick
@@ -181,12 +183,13 @@ class VmChange:
     What an update has yet to do to a VM in the VIM; under way while the VM has an attempt.
 
     *removed* are interfaces whose ports go, *resized*: the server gets another flavor, *upgraded*:
-    the hooks of a changed software_version are to run.
+    the hooks of a changed software_version are to run. *detached* are volumes that it loses.
     """
 
     removed: tuple[InterfaceRecord, ...] = ()
     resized: bool = False
     upgraded: bool = False
+    detached: tuple[VolumeRecord, ...] = ()
 
 
 @quick
@@ -238,6 +241,7 @@ class VmRecord:
     place: int | None = None
     change: VmChange | None = None
     operation: OperationId | None = None
+    volumes: tuple[VolumeRecord, ...] = ()
 
     @property
     def ports(self) -> tuple[InterfaceRecord, ...]:
@@ -396,7 +400,7 @@ class ResourceSuccessor(Generic[ResourceT]):
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceRecord(Generic[ResourceT]):
     """
-    A tenant, network, subnet, image, flavor or file server.
+    A tenant, network, subnet, image, flavor, volume or file server.
 
     *vim* is where it lives, fixed when it was accepted. *made* is what was last asked of the VIM:
     a removal needs it after *intent* is None. *owner* is the deployment whose ephemeral network it
@@ -460,6 +464,7 @@ AnyResourceRecord = (
     | ResourceRecord[Subnet]
     | ResourceRecord[Image]
     | ResourceRecord[Flavor]
+    | ResourceRecord[TenantVolume]
     | ResourceRecord[FileServer]
 )
 Record = DeploymentRecord | AnyResourceRecord | ConnectorRecord | DefaultConnectorRecord

@@ -110,6 +110,12 @@ TABLE: Final[Sequence[Rule]] = (
         way=Way.IN_PLACE,
         does="they count for servers that are made from now on",
     ),
+    Rule(
+        kind=Kind.VOLUME,
+        leaves={"size_gib": "size", "type": "type", "image": "image"},
+        way=Way.REFUSED,
+        does="create a volume of another name, and delete this one when nobody needs what is on it",
+    ),
 )
 """Each kind of change; what is in no row (names, a network's list of subnets) is no change here."""
 

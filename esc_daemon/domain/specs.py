@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from esc_daemon.domain.changed import quick
-from esc_daemon.domain.ids import PortKey, ServerKey, VimId
+from esc_daemon.domain.ids import PortKey, ServerKey, VimId, VolumeKey
 
 
 @quick
@@ -110,6 +110,41 @@ class Port:
         return self.addresses[0].ip_address if self.addresses else None
 
 
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class VolumeSpec:
+    """
+    A volume that is wanted: to be made where *size_gib* says how large, else to be there already.
+
+    *name* is the one that it gets in the VIM, or the name or id by which it is found there.
+    *volume_id* is what it was last known to be: of one that is to be there already, that one alone
+    will do; one that was made for the VM is made anew where it is gone. *boot_index* 0: the guest
+    boots from it; *image* is what it is filled from.
+    """
+
+    key: VolumeKey
+    project: str
+    name: str
+    volume_id: str | None = None
+    size_gib: int | None = None
+    type: str | None = None
+    image: str | None = None
+    bus: str | None = None
+    boot_index: int | None = None
+    device_type: str | None = None
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Volume:
+    """A volume that exists; *key* is what was asked for by whoever found or made it."""
+
+    key: VolumeKey
+    volume_id: str
+    name: str
+    size_gib: int = 0
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ServerFile:
     """A file that the guest finds under *dst* at its first boot; *text* may hold secrets."""
@@ -125,6 +160,7 @@ class ServerSpec:
     A server that is wanted: its name in the VIM, what it is made of, its ports by nicid.
 
     *files* are its day-0 files as this VM gets them: nothing is left to be read or replaced.
+    *volumes* are attached in this order.
     """
 
     name: str
@@ -133,6 +169,7 @@ class ServerSpec:
     flavor: str | None
     ports: tuple[PortSpec, ...] = ()
     files: tuple[ServerFile, ...] = ()
+    volumes: tuple[VolumeSpec, ...] = ()
 
 
 class ServerStatus(StrEnum):
@@ -166,6 +203,7 @@ class Server:
     hostname: str = ""
     fault: str = ""
     ports: tuple[Port, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 class VimMetric(StrEnum):

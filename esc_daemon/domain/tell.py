@@ -32,6 +32,7 @@ _CREATED: Final[Mapping[Kind, tuple[EventType, str]]] = {
     Kind.SUBNET: (EventType.CREATE_SUBNET, "Subnet creation completed successfully"),
     Kind.IMAGE: (EventType.CREATE_IMAGE, "Image creation completed successfully."),
     Kind.FLAVOR: (EventType.CREATE_FLAVOR, "Flavor creation completed successfully."),
+    Kind.VOLUME: (EventType.CREATE_VOLUME, "Volume creation completed successfully."),
 }
 _DELETED: Final[Mapping[Kind, tuple[EventType, str]]] = {
     Kind.TENANT: (EventType.DELETE_TENANT, "Tenant successfully deleted"),
@@ -39,6 +40,7 @@ _DELETED: Final[Mapping[Kind, tuple[EventType, str]]] = {
     Kind.SUBNET: (EventType.DELETE_SUBNET, "VIM Driver: Subnet successfully deleted"),
     Kind.IMAGE: (EventType.DELETE_IMAGE, "Image deletion completed successfully."),
     Kind.FLAVOR: (EventType.DELETE_FLAVOR, "Flavor deletion completed successfully."),
+    Kind.VOLUME: (EventType.DELETE_VOLUME, "Volume deletion completed successfully."),
 }
 _VIM_STATUS: Final[Mapping[VimStatus, str]] = {
     VimStatus.CONNECTION_SUCCESSFUL: "Successfully connected to VIM",
@@ -99,6 +101,7 @@ def _of_resource(record: AnyResourceRecord, kind: EventType, text: str, error: s
         subnet=_subnet_id(key, owner),
         image=key.name if key.kind is Kind.IMAGE else None,
         flavor=key.name if key.kind is Kind.FLAVOR else None,
+        volume=key.name if key.kind is Kind.VOLUME else None,
         deployment=DeploymentName(record.owner[0].name) if record.owner else None,
         deployment_id=record.owner[1] if record.owner else None,
         operation=operation_of(record),

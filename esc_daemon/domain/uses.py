@@ -1,5 +1,5 @@
 """
-Who uses what stands alone: networks, subnets, images and flavors, by the names in deployments.
+Who uses what stands alone: networks, subnets, images, flavors, volumes, by deployments' names.
 
 An edit that would take such a thing from under a deployment is refused. What a deployment that is
 on its way out still holds is the VIM's to say, and its removal is tried again.
@@ -51,6 +51,11 @@ def _named_by_group(key: Key, intent: Deployment, group: VmGroup, vim: VimId) ->
         if network not in own:
             yield Key(Kind.NETWORK, key.tenant, joined(network))
             yield Key(Kind.NETWORK, None, joined(network))
+    for volume in group.volumes:
+        if not volume.is_ephemeral:
+            yield Key(Kind.VOLUME, key.tenant, volume.name)
+        elif volume.image:
+            yield Key(Kind.IMAGE, None, volume.image)
     if group.image:
         yield Key(Kind.IMAGE, None, group.image)
     if group.flavor:

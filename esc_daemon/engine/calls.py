@@ -27,7 +27,16 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
 from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Kind, PortKey, ServerKey
-from esc_daemon.domain.intent import DayZero, FileServer, Flavor, Image, Network, Subnet, Tenant
+from esc_daemon.domain.intent import (
+    DayZero,
+    FileServer,
+    Flavor,
+    Image,
+    Network,
+    Subnet,
+    Tenant,
+    TenantVolume,
+)
 from esc_daemon.domain.placing import lives_in
 from esc_daemon.domain.specs import (
     HookScript,
@@ -49,6 +58,14 @@ from esc_daemon.domain.triggers import (
 )
 from esc_daemon.engine.asking import Asking
 from esc_daemon.engine.uploads import Uploads
+from esc_daemon.engine.volumes import (
+    attached,
+    detached,
+    ensured,
+    key_of_tenant,
+    made_for_tenant,
+    removed,
+)
 from esc_daemon.monitor.hooks import HookRunner
 from esc_daemon.vim.base import VimDriver, VimNotSupported, VimRefused, VimUnknown
 
@@ -88,6 +105,7 @@ async def perform(
         case RemoveServer():
             async with asking("remove_server"):
                 await driver.remove_server(call.key)
+            await removed(driver, call.volumes, asking)
             if call.ports:
                 async with asking("remove_ports"):
                     await driver.remove_ports(call.key.vm)
@@ -114,11 +132,12 @@ async def _ensure_server(
 ) -> Trigger:
     texts = await _texts(day_zero, call.day_zero) if call.day_zero else ()
     await _without(driver, call.key, call.removed, asking)
+    await removed(driver, call.deleted, asking)
     ports = []
     for port in call.spec.ports:
         async with asking("ensure_port"):
             ports.append(await driver.ensure_port(port))
-    spec = call.spec
+    spec = await ensured(driver, call.spec, asking)
     if call.day_zero:
         spec = replace(spec, files=_files(call, texts, ports, day_zero.max_bytes))
     async with asking("ensure_server"):
@@ -191,12 +210,15 @@ async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) 
 async def _update_server(
     driver: VimDriver, call: UpdateServer, asking: Asking, hooks: HookRunner
 ) -> Trigger:
+    await detached(driver, call.key, call.detached, asking)
+    await removed(driver, call.deleted, asking)
     await _without(driver, call.key, call.removed, asking)
     for spec in call.spec.ports:
         async with asking("ensure_port"):
             port = await driver.ensure_port(spec)
         async with asking("attach_port"):
             await driver.attach_port(call.key, port)
+    await attached(driver, call.key, call.spec, asking)
     if call.resized:
         async with asking("resize_server"):
             await driver.resize_server(call.key, call.spec.flavor)
@@ -257,6 +279,8 @@ async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceH
             )
         case Flavor():
             return await driver.ensure_flavor(call.key, call.want)
+        case TenantVolume():
+            return await made_for_tenant(driver, call, call.want, project)
         case Image() | FileServer():
             raise VimNotSupported(f"no single VIM verb makes a {call.key.kind}")
         case _:
@@ -264,6 +288,9 @@ async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceH
 
 
 async def _remove_resource(driver: VimDriver, call: RemoveResource) -> None:
+    if call.key.kind is Kind.VOLUME:
+        await driver.remove_volume(key_of_tenant(call.key))
+        return
     remove = {
         Kind.TENANT: driver.remove_tenant,
         Kind.NETWORK: driver.remove_network,

@@ -24,6 +24,7 @@ from esc_daemon.domain.intent import (
     Network,
     Subnet,
     Tenant,
+    TenantVolume,
     VimConnector,
 )
 from esc_daemon.domain.record import (
@@ -51,6 +52,7 @@ _RECORDS: Final[Mapping[Kind, msgspec.json.Decoder[Any]]] = {
     Kind.SUBNET: msgspec.json.Decoder(ResourceRecord[Subnet]),
     Kind.IMAGE: msgspec.json.Decoder(ResourceRecord[Image]),
     Kind.FLAVOR: msgspec.json.Decoder(ResourceRecord[Flavor]),
+    Kind.VOLUME: msgspec.json.Decoder(ResourceRecord[TenantVolume]),
     Kind.FILE_SERVER: msgspec.json.Decoder(ResourceRecord[FileServer]),
     Kind.VIM_CONNECTOR: msgspec.json.Decoder(ConnectorRecord),
     Kind.DEFAULT_VIM_CONNECTOR: msgspec.json.Decoder(DefaultConnectorRecord),
@@ -62,6 +64,7 @@ _INTENTS: Final[Mapping[Kind, msgspec.json.Decoder[Any]]] = {
     Kind.SUBNET: msgspec.json.Decoder(Subnet),
     Kind.IMAGE: msgspec.json.Decoder(Image),
     Kind.FLAVOR: msgspec.json.Decoder(Flavor),
+    Kind.VOLUME: msgspec.json.Decoder(TenantVolume),
     Kind.FILE_SERVER: msgspec.json.Decoder(FileServer),
     Kind.VIM_CONNECTOR: msgspec.json.Decoder(VimConnector),
     Kind.DEFAULT_VIM_CONNECTOR: msgspec.json.Decoder(DefaultVimConnector),

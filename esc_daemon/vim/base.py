@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
-from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId, VolumeKey
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, VimConnector
 from esc_daemon.domain.specs import (
     Port,
@@ -30,6 +30,8 @@ from esc_daemon.domain.specs import (
     VimCheck,
     VimImage,
     VimMetric,
+    Volume,
+    VolumeSpec,
 )
 
 OPERATION: Final = ContextVar("OPERATION", default="")
@@ -181,10 +183,63 @@ class VimDriver(Protocol):
         """Remove every port of the VM."""
         ...
 
+    async def ensure_volume(self, want: VolumeSpec) -> Volume:
+        """
+        Return the volume: the one made for the key, made if need be, or the one that was named.
+
+        Without a size nothing is made. What was made before for the same key and is of another
+        make is replaced, unless a server has it.
+
+        Raises:
+            VimRefused: The quota is used up, or what is named is not there, or several are; the
+                text names the volume.
+            VimUnknown: It is being made.
+            VimNotSupported: Without `Capability.VOLUMES`; so do the three below.
+
+        """
+        ...
+
+    async def remove_volume(self, key: VolumeKey) -> None:
+        """
+        Delete what `ensure_volume` made for *key*; what was there before is not touched.
+
+        Raises:
+            VimRefused: A server has it.
+
+        """
+        ...
+
+    async def attach_volume(self, key: ServerKey, volume: VolumeSpec) -> None:
+        """
+        Attach *volume*, whose id is set, to the server while it is there; no error where it is.
+
+        Raises:
+            VimRefused: There is no such server or volume, or another server has the volume.
+            VimUnknown: The server is being built.
+
+        """
+        ...
+
+    async def detach_volume(self, key: ServerKey, volume: VolumeKey, volume_id: str | None) -> None:
+        """
+        Take the volume from the server, if it has it; it stays in the VIM.
+
+        *volume_id*: that one alone, and not what has taken its place since.
+
+        Raises:
+            VimRefused: The guest boots from it.
+
+        """
+        ...
+
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]
     ) -> Server:
-        """Return the server, made or adopted; it may still be in status BUILD."""
+        """
+        Return the server, made or adopted; it may still be in status BUILD.
+
+        Its volumes are there: their ids are set.
+        """
         ...
 
     async def find_server(self, key: ServerKey) -> Server | None:

@@ -159,6 +159,25 @@ def test_images_and_flavors_are_known_by_their_leaf() -> None:
     assert flavor.outcome(an_event("CREATE_FLAVOR", flavor="g")) is None
 
 
+def test_a_volume_of_a_tenant_is_waited_for_until_the_vim_has_it() -> None:
+    # given
+    volumes = "<volumes><volume{}><name>v</name>{}</volume></volumes>"
+    made = Goal(kind=Kind.VOLUME, wish=Wish.CREATE, name="v", tenant="t")
+    # then
+    assert goals(f"<tenants><tenant><name>t</name>{volumes.format('', '')}</tenant></tenants>") == [
+        "CREATE tenant t",
+        "CREATE volume t/v",
+    ]
+    assert made.outcome(an_event("CREATE_VOLUME", tenant="t", volume="v")) is True
+    assert made.outcome(an_event("CREATE_VOLUME", tenant="u", volume="v")) is None
+    for leaves, outcome in (("", None), ("<volume_id>7</volume_id>", True)):
+        tenant = f"<tenants><tenant><name>t</name>{volumes.format('', leaves)}</tenant></tenants>"
+        found = outcome_now(
+            made, changed=True, opdata=standing(parse(reply(in_opdata(tenant)).encode()))
+        )
+        assert (found and found[0]) is outcome
+
+
 @pytest.mark.parametrize(
     ("goal", "changed", "body", "outcome"),
     [

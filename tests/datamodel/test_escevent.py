@@ -52,6 +52,7 @@ def full() -> Event:
         subnet="sub",
         image="img",
         flavor="fla",
+        volume="vol",
         vim_connector_id=VimId("CSP-2"),
         source=vm,
         target=VmRef(vmid=None, vmname=NAME, generated_vmname=NAME),
@@ -69,7 +70,7 @@ def test_fields_stand_in_the_order_that_clients_know(schema: Schema) -> None:
     assert event.tag == f"{{{ESC}}}escEvent"
     assert names(event) == [
         *("status", "status_code", "status_message", "vm_update_type"),
-        *("network", "subnet", "image", "flavor"),
+        *("network", "subnet", "image", "flavor", "volume"),
         *(
             "vim_connector_id",
             "depname",

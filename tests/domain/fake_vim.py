@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from esc_daemon.domain.commands import SwitchServer, UpdateServer
+from esc_daemon.domain.commands import RemoveServer, SwitchServer, UpdateServer
 from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.intent import Resource
 from esc_daemon.domain.specs import (
@@ -23,6 +23,7 @@ from esc_daemon.domain.triggers import (
     ServerSwitched,
     ServerUpdated,
 )
+from tests.domain.fake_volumes import FakeVolumes
 
 
 @dataclass
@@ -60,7 +61,15 @@ class FakeVim:
     resources: dict[str, Key] = field(default_factory=dict)
     wants: dict[Key, Resource] = field(default_factory=dict)
     """What each resource was last asked to be like, as it came or since."""
+    volumes: FakeVolumes = field(default_factory=FakeVolumes)
     made: int = 0
+
+    @property
+    def stored(self) -> FakeVolumes:
+        """The volumes; a server that was taken away has none."""
+        keys = {server.key for server in self.servers.values()}
+        self.volumes.had = {key: had for key, had in self.volumes.had.items() if key in keys}
+        return self.volumes
 
     def found(self, key: ServerKey) -> FakeServer | None:
         return next((s for s in self.servers.values() if s.key == key), None)
@@ -73,6 +82,7 @@ class FakeVim:
         server = FakeServer(id=f"server-{self.made}", key=key, spec=spec)
         self.servers[server.id] = server
         self.have_ports(key.vm, spec)
+        self.stored.attach(key, spec.volumes)
         return server
 
     def have_ports(self, vm: VmId, spec: ServerSpec) -> None:
@@ -119,7 +129,7 @@ class FakeVim:
             return ServerGone(key=command.key, looked=True)
         server.switch(command.power)
         return ServerSwitched(
-            server=seen(server).server, power=command.power, number=command.number
+            server=self.seen(server).server, power=command.power, number=command.number
         )
 
     def update(self, command: UpdateServer) -> CallFailed | ServerGone | ServerUpdated:
@@ -128,6 +138,8 @@ class FakeVim:
             self.remove_ports(command.removed)
             text = "this VIM does not resize servers"
             return CallFailed(subject=key, removal=False, error=text, final=True)
+        there = self.found(key) is not None
+        self.stored.update(command, there=there)
         updated = self.update_server(key, command.spec, command.removed, resized=command.resized)
         if updated is None:
             return ServerGone(key=key, looked=True)
@@ -135,7 +147,18 @@ class FakeVim:
             if script.path in self.bad_scripts:
                 return CallFailed(subject=key, removal=False, error="it failed", final=True)
             self.ran.append(script)
-        return ServerUpdated(server=seen(updated).server)
+        return ServerUpdated(server=self.seen(updated).server)
+
+    def remove(self, command: RemoveServer) -> ServerGone:
+        self.servers = {i: s for i, s in self.servers.items() if s.key != command.key}
+        self.stored.remove(command)
+        if command.ports:
+            self.ports.pop(command.key.vm, None)
+        return ServerGone(key=command.key, ports=command.ports)
+
+    def seen(self, server: FakeServer) -> ServerSeen:
+        told = seen(server).server
+        return ServerSeen(server=replace(told, volumes=self.stored.of(server.key)))
 
     def create_resource(self, key: Key, want: Resource) -> str:
         self.made += 1

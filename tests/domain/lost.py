@@ -1,18 +1,18 @@
 """What must never be in the VIM of a `World`."""
 
-from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.record import DeploymentRecord
 from tests.domain.pure_world import World
 
 
 def in_vim_but_unknown(world: World) -> list[str]:
     """Return what the VIM has and no record and no leftover knows (ruling 8)."""
-    vms: set[VmId] = set()
+    vms: set[str] = set()
     for record in world.records.values():
         if isinstance(record, DeploymentRecord):
             vms |= {*record.vms, *(left.vm.id for left in record.leftovers)}
     lost = [s.id for s in world.vim.servers.values() if s.key.vm not in vms]
     lost += [f"ports of {vm}" for vm in world.vim.ports if vm not in vms]
+    lost += [f"volume {id_}" for key, id_ in world.vim.volumes.made.items() if key.owner not in vms]
     lost += [i for i, key in world.vim.resources.items() if key not in world.records]
     return lost
 

@@ -58,7 +58,7 @@ from esc_daemon.domain.triggers import (
     Trigger,
     Woken,
 )
-from tests.domain.fake_vim import FakeServer, FakeVim, seen
+from tests.domain.fake_vim import FakeServer, FakeVim
 from tests.order_of_kinds import out_of_turn, took
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -251,7 +251,7 @@ class World:
         server = self.vim.found(key)
         if server is None:
             return ServerGone(key=key, looked=True)
-        return None if server.status is ServerStatus.BUILD else seen(server)
+        return None if server.status is ServerStatus.BUILD else self.vim.seen(server)
 
     def _call(self, command: VimCall, luck: Luck) -> Trigger:
         removal = isinstance(command, RemoveServer | RemoveResource)
@@ -296,8 +296,8 @@ class World:
             case SwitchServer(key=key, power=power):
                 if (server := self.vim.found(key)) is not None:
                     server.switch(power)
-            case UpdateServer(key=key, spec=spec, removed=removed, resized=resized):
-                self.vim.update_server(key, spec, removed, resized=resized)
+            case UpdateServer():
+                self.vim.update(ghost.command)
             case RemoveServer() | RemoveResource():
                 for target in ghost.targets:
                     self.vim.servers.pop(target, None)
@@ -310,12 +310,10 @@ class World:
         match command:
             case EnsureServer(key=key, spec=spec):
                 vim.remove_ports(command.removed)
-                return seen(vim.found(key) or vim.create_server(key, spec))
-            case RemoveServer(key=key):
-                vim.servers = {i: s for i, s in vim.servers.items() if s.key != key}
-                if command.ports:
-                    vim.ports.pop(key.vm, None)
-                return ServerGone(key=key, ports=command.ports)
+                vim.stored.before(command)
+                return vim.seen(vim.found(key) or vim.create_server(key, spec))
+            case RemoveServer():
+                return vim.remove(command)
             case SwitchServer():
                 return vim.switch(command)
             case UpdateServer():

@@ -14,6 +14,7 @@ from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.ids import Key, Kind, OperationId, RecordId, ServerKey, VmId
 from esc_daemon.domain.intent import (
     Deployment,
+    GroupVolume,
     Network,
     RecoveryAction,
     RecoveryPolicy,
@@ -48,6 +49,7 @@ from tests.domain.stories import (
 OP: Final = OperationId("33333333-3333-3333-3333-333333333333")
 REBOOTED: Final = RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY, max_retries=2)
 ASKED: Final = RecoveryPolicy(type=RecoveryType.MANUAL)
+VOLUMES: Final = (GroupVolume(name="a", size_gib=1), GroupVolume(name="b", size_gib=2))
 DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
     a_deployment(a_group("web", "net", vms=2)),
     a_deployment(a_group("web", watched=False), a_group("db")),
@@ -70,6 +72,8 @@ DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
         a_group("db", recovery=ASKED),
         startup=(after("web", "db"),),
     ),
+    a_deployment(replace(a_group("web", vms=2), volumes=VOLUMES)),
+    a_deployment(replace(a_group("web", vms=2), volumes=(VOLUMES[1],))),
 )
 NETWORKS: Final[tuple[Network, ...]] = (
     a_network("net"),
@@ -381,6 +385,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert not world.records
         assert not world.vim.servers
         assert not world.vim.ports
+        assert not world.vim.volumes.made
         assert not world.vim.resources
         self.events_told_the_story()
         failures = [event for event in world.log if event.status is EventStatus.FAILURE]

@@ -12,6 +12,7 @@ from esc_daemon.domain.intent import (
     DayZero,
     Deployment,
     FixedAddress,
+    GroupVolume,
     Hook,
     Interface,
     Locator,
@@ -41,6 +42,7 @@ GROUP = {
     "day_zero": (DayZero(dst="a.txt", data="a"),),
     "software_version": "2",
     "hooks": (Hook(condition="LCS::PRE_DEPLOY", action="say"),),
+    "volumes": (GroupVolume(name="data"),),
 }
 SCALING = {
     "min_active": 0,

@@ -190,6 +190,8 @@ BREAKS: Final = (
     Break(deploy, "turns", lambda _: {}, "out of order", 2),
     Break(connectors, "check_connectors", nobody, "lives in no VIM", 42),
     Break(LossyVim, "remove_ports", nothing, "left behind in", 2),
+    Break(LossyVim, "remove_volume", nothing, "left behind in", 0),
+    Break(LossyVim, "attach_volume", nothing, "has lost VolumeKey", 0),
     Break(Boxes, "unused", nobody, "mailboxes of records that are no more", 0),
     Break(plan, "_when_sure", at_any_time, "asked without a pause", 9),
     Break(undeploy, "_without_successor", forgotten, "its end was not told", 18),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
-from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId, VolumeKey
 from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -18,13 +18,14 @@ from esc_daemon.vim.simulator.rows import (
     Row,
     ServerRow,
     SubnetRow,
+    VolumeRow,
 )
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.simulation.network import LossyVim, LossyVimAtHand, Weather
 
 NEAR, FAR = VimId("sim"), VimId("far")
 """The first connector, and one that comes and goes."""
-OURS = ServerRow | PortRow | SubnetRow | NetworkRow | ProjectRow
+OURS = ServerRow | PortRow | VolumeRow | SubnetRow | NetworkRow | ProjectRow
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -36,6 +37,8 @@ class Clouds:
         self.vims: dict[VimId, LossyVim] = {}
         self.lost: set[ServerKey] = set()
         """Servers that went though nobody removed them."""
+        self.vanished: set[str | VolumeKey | None] = set()
+        """The ids, and the keys, of volumes that went so."""
         self.switched: set[ServerKey] = set()
         """Servers that somebody switched off or on by hand."""
         self._rules: Sequence[Rule] = ()
@@ -55,6 +58,23 @@ class Clouds:
             drop(row)
 
         cloud.servers.drop = noted  # type: ignore[method-assign]
+        let_go, remove = cloud.volumes.drop, cloud.volumes.remove
+        asked: list[VolumeKey] = []
+
+        def noted_volume(row: VolumeRow) -> None:
+            if row.key not in asked:
+                self.vanished |= {row.id, row.key}
+            let_go(row)
+
+        def noted_removal(key: VolumeKey) -> None:
+            asked.append(key)
+            try:
+                remove(key)
+            finally:
+                asked.clear()
+
+        cloud.volumes.drop = noted_volume  # type: ignore[method-assign]
+        cloud.volumes.remove = noted_removal  # type: ignore[method-assign]
 
     def play(self, rules: Sequence[Rule]) -> None:
         """Put *rules* in force in all of them, and no others; their loads stay."""
@@ -115,8 +135,8 @@ class Clouds:
         with suppress(VimError):  # it is being built, or has vanished just now
             driver.by_hand(act)
 
-    def doubled(self) -> list[ServerKey]:
-        """Return the servers that were made twice."""
+    def doubled(self) -> list[ServerKey | VolumeKey]:
+        """Return the servers and the volumes that were made twice."""
         return [key for vim in self.vims.values() for key in vim.doubled]
 
     def hurried(self) -> list[str]:
@@ -137,11 +157,13 @@ class Clouds:
         return self.vims[vim].asked_last(verb, about)
 
     def tidy(self, purged: Collection[tuple[VimId, ServerKey | Key]]) -> None:
-        """Let the operator take away by hand what nobody knows of any more, with its ports."""
+        """Let the operator take away by hand what nobody knows of, with its ports and volumes."""
         vms = {(vim, about.vm) for vim, about in purged if isinstance(about, ServerKey)}
         for vim, row in list(self.rows(OURS)):
             driver = self.vims[vim].cloud
-            of_a_vm = isinstance(row, PortRow) and (vim, row.key.vm) in vms
+            of_a_vm = (isinstance(row, PortRow) and (vim, row.key.vm) in vms) or (
+                isinstance(row, VolumeRow) and row.key and (vim, row.key.owner) in vms
+            )
             there = driver.cloud.row(row.id) is not None  # not gone with another
             if there and (of_a_vm or (vim, row.key) in purged):
                 driver.by_hand(lambda _, d=driver, r=row: d.cloud.vanish(r.id))
@@ -167,6 +189,6 @@ class Clouds:
             (name, use)
             for usage in usages
             for name, use in usage.items()
-            if use.servers or use.ports or use.cores
+            if use.servers or use.ports or use.cores or use.volumes or use.gigabytes
         ]
         return [*rows, *used]

@@ -68,7 +68,7 @@ def any_rules(random: Random) -> tuple[Rule, ...]:
         Rule(fault=Fault.POWER_OFF, seconds=random.choice([2, 90]), probability=0.2),
         Rule(
             fault=Fault.VANISH,
-            verb=random.choice(MAKERS),
+            verb=random.choice([verb for verb in MAKERS if verb is not Verb.ENSURE_VOLUME]),
             seconds=random.choice([0, 1, 20, 120]),
             probability=0.3,
         ),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId, VolumeKey
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -27,6 +27,8 @@ from esc_daemon.domain.specs import (
     VimImage,
     VimMetric,
     VimStatus,
+    Volume,
+    VolumeSpec,
 )
 from esc_daemon.vim.base import (
     Capability,
@@ -62,12 +64,15 @@ PACE_SECONDS = 5.0
 class LossyVim:
     """A `VimDriver` in front of the simulator's."""
 
-    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS})
+    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS, Capability.VOLUMES})
 
     def __init__(self, cloud: SimulatorDriver, random: Random) -> None:
         self.cloud = cloud
         self.weather = CALM
-        self.doubled: list[ServerKey] = []
+        self.doubled: list[ServerKey | VolumeKey] = []
+        self.robbed: list[VolumeKey] = []
+        """Volumes that were to be deleted though nobody here made them."""
+        self._found: set[VolumeKey] = set()
         self.made: dict[VmId, float] = {}
         """When (loop time) the cloud made a server for the VM."""
         self.hurried: list[str] = []
@@ -192,6 +197,37 @@ class LossyVim:
 
     async def remove_ports(self, vm: VmId) -> None:
         await self._send("remove_ports", vm, lambda: self.cloud.remove_ports(vm))
+
+    async def ensure_volume(self, want: VolumeSpec) -> Volume:
+        made = self.cloud.cloud.volumes.made
+        if want.size_gib is None:
+            self._found.add(want.key)
+            return await self._send("find_volume", want.key, lambda: self.cloud.ensure_volume(want))
+
+        async def look() -> bool:
+            return made(want.key)
+
+        async def make() -> Volume:
+            if made(want.key) and not there:
+                self.doubled.append(want.key)
+            return await self.cloud.ensure_volume(want)
+
+        there = await self._send("look_for_volume", want.key, look)
+        return await self._send("ensure_volume", want.key, make)
+
+    async def remove_volume(self, key: VolumeKey) -> None:
+        if key in self._found:
+            self.robbed.append(key)
+        await self._send("remove_volume", key, lambda: self.cloud.remove_volume(key))
+
+    async def attach_volume(self, key: ServerKey, volume: VolumeSpec) -> None:
+        about = volume.key
+        await self._send("attach_volume", about, lambda: self.cloud.attach_volume(key, volume))
+
+    async def detach_volume(self, key: ServerKey, volume: VolumeKey, volume_id: str | None) -> None:
+        await self._send(
+            "detach_volume", volume, lambda: self.cloud.detach_volume(key, volume, volume_id)
+        )
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]

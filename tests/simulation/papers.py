@@ -21,6 +21,7 @@ from esc_daemon.domain.intent import (
     DefaultVimConnector,
     Deployment,
     Flavor,
+    GroupVolume,
     Image,
     Interface,
     Kpi,
@@ -249,6 +250,7 @@ def _group(group: VmGroup) -> str:
             reboot_time=group.reboot_time,
         )
         + _recovery(group.recovery)
+        + (_within("volumes", "".join(map(_volume, group.volumes))) if group.volumes else "")
         + _within("interfaces", "".join(map(_interface, group.interfaces)))
         + _within("kpi_data", "".join(map(_kpi, group.kpis)))
         + _within("rules", _within("admin_rules", rules))
@@ -266,6 +268,19 @@ def _recovery(policy: RecoveryPolicy) -> str:
         max_retries=policy.max_retries,
     )
     return _within("recovery_policy", leaves)
+
+
+def _volume(volume: GroupVolume) -> str:
+    leaves = _leaves(
+        name=volume.name,
+        volid=volume.volid,
+        size=volume.size_gib,
+        bus=volume.bus,
+        type=volume.type,
+        image=volume.image,
+        boot_index=volume.boot_index,
+    )
+    return _within("volume", leaves)
 
 
 def _interface(interface: Interface) -> str:

@@ -17,7 +17,7 @@ from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
-from tests.simulation import belongings, memory, resting
+from tests.simulation import belongings, memory, resting, volumes
 from tests.simulation.acts import Acts
 from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.deeds import Deeds
@@ -45,6 +45,7 @@ from tests.simulation.requests import Edit, any_edit, changed_minds, without
 from tests.simulation.rights import Rights
 from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
+from tests.simulation.volumes import any_volume_rules, rearranged, stored
 from tests.simulation.wishes import Wish
 
 POLICY = Policy(
@@ -102,6 +103,9 @@ class World:
         self._guarded = Random(f"guarded {seed}")
         self.outage = Outage(self, self._guarded) if self._guarded.random() < 0.08 else None
         """What the world begins with, if the guard is to be looked at alone."""
+        self._volumes = Random(f"volumes {seed}")
+        self.stores = self._volumes.random() < 0.4
+        """Whether VMs have volumes."""
 
     @property
     def alive(self) -> Life:
@@ -171,6 +175,8 @@ class World:
         if self.random.random() < 0.5:
             await self.asks({connector_key(FAR): connector(FAR)})
         self._rules = any_rules(self.random)
+        if self.stores:
+            self._rules += any_volume_rules(self._volumes)
         self._turns(any_weather(self.random))
         self.clouds.play(self._rules)
         self.harmless = self.weather is CALM and not self._rules
@@ -178,6 +184,7 @@ class World:
         for _ in range(things // 2 if self.lively else things):
             await self._one_thing()
             await self.deeds.do_some(self._living.choice([0, 1, 2]))
+            await self._swap_volumes()
         if self._living.random() < 0.5:
             await self.deeds.live()
         self._turns(CALM)
@@ -249,8 +256,19 @@ class World:
         else:
             await self._change_something()
 
+    async def _swap_volumes(self) -> None:
+        """Change what is attached to VMs that are perhaps there by now."""
+        for _ in range(self._volumes.choice([0, 0, 1, 2]) if self.stores else 0):
+            await asyncio.sleep(self._volumes.choice([2.0, 20.0, 60.0]))
+            await self.asks(rearranged(self._wanted(), self._volumes) or {})
+
     def _any_edit(self) -> Edit:
-        return self.deeds.enlivened(any_edit(self.wishes, self.random))
+        if self.stores and self._volumes.random() < 0.2:
+            edit = rearranged(self._wanted(), self._volumes)
+            if edit is not None:
+                return edit
+        drawn = self.deeds.enlivened(any_edit(self.wishes, self.random))
+        return stored(drawn, self._volumes) if self.stores else drawn
 
     async def _change_something(self) -> None:
         edit = self._any_edit()
@@ -410,6 +428,7 @@ class World:
         wrong = (
             *(unprovoked(self.events) if self.harmless else ()),
             *belongings.wrong(records, self.clouds, self.operator.purged, updated(self.events)),
+            *volumes.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.operator.problems,
             *self.trials.problems,

@@ -7,6 +7,7 @@ from vim_contract_images import ImageContract
 from vim_contract_networks import NetworkContract
 from vim_contract_ports import PortContract
 from vim_contract_resources import ResourceContract
+from vim_contract_volumes import VolumeContract
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -29,6 +30,8 @@ def a_cloud(conditions: Conditions) -> Cloud:
                 servers=conditions.max_servers,
                 ports=conditions.max_ports,
                 cores=conditions.max_cores,
+                volumes=conditions.max_volumes,
+                gigabytes=conditions.max_gigabytes,
             ),
         )
     )
@@ -36,7 +39,13 @@ def a_cloud(conditions: Conditions) -> Cloud:
 
 @pytest.mark.looptime
 class TestEmbedded(
-    VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract, ImageContract
+    VimContract,
+    NetworkContract,
+    PortContract,
+    ChangeContract,
+    ResourceContract,
+    ImageContract,
+    VolumeContract,
 ):
     @pytest.fixture
     def start(self):
@@ -48,7 +57,13 @@ class TestEmbedded(
 
 @pytest.mark.looptime
 class TestRemote(
-    VimContract, NetworkContract, PortContract, ChangeContract, ResourceContract, ImageContract
+    VimContract,
+    NetworkContract,
+    PortContract,
+    ChangeContract,
+    ResourceContract,
+    ImageContract,
+    VolumeContract,
 ):
     @pytest.fixture
     async def start(self):

@@ -39,6 +39,8 @@ class Conditions:
     max_servers: int | None = None
     max_ports: int | None = None
     max_cores: int | None = None
+    max_volumes: int | None = None
+    max_gigabytes: int | None = None
     open_catalogue: bool = True
     image_content: bool = False
 

@@ -1,5 +1,5 @@
 """
-What an update changes of a VM that is there: its interfaces and its flavor.
+What an update changes of a VM that is there: its interfaces, its volumes and its flavor.
 
 The record says at once what is to be; `VmRecord.change` says what is still to be done in the VIM
 for it. What fails stays there: the next update tries it again, and a redeploy does without.
@@ -7,6 +7,7 @@ for it. What fails stays there: the next update tries it again, and a redeploy d
 
 from collections.abc import Container
 from datetime import datetime, timedelta
+from typing import Final
 
 from esc_daemon.domain import causes, tell_update
 from esc_daemon.domain.advance import updating
@@ -33,6 +34,7 @@ from esc_daemon.domain.specs import Server
 from esc_daemon.domain.states import VM_LIFECYCLE, VmMove, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
+from esc_daemon.domain.volumes import rearranged, with_volumes
 
 PORTS = frozenset(
     {
@@ -43,8 +45,9 @@ PORTS = frozenset(
     }
 )
 """What is done to the ports of a VM."""
-OF_SERVERS = PORTS | {ChangeKind.FLAVOR}
-"""What is done in the VIM to a VM that is there, with networks and a flavor that may be new."""
+OF_SERVERS = PORTS | {ChangeKind.FLAVOR, ChangeKind.VOLUME_ADDED}
+"""What is done in the VIM to a VM that is there, with resources that may be new."""
+_VOLUMES: Final = frozenset({ChangeKind.VOLUME_ADDED, ChangeKind.VOLUME_REMOVED})
 
 
 def reshaped(
@@ -62,18 +65,21 @@ def reshaped(
     upgraded = ChangeKind.SOFTWARE_VERSION in kinds and has_scripts(
         new, Stage.SOFTWARE_VERSION_UPDATED
     )
-    if not (moved or resized or upgraded):
+    stored = any(kind in kinds for kind in _VOLUMES)
+    if not (moved or resized or upgraded or stored):
         return vm
     before = vm.change or VmChange()
     interfaces, removed = _rewired(vm, old, new, pools) if moved else (vm.interfaces, ())
+    volumes, detached = rearranged(vm, new) if stored else (vm.volumes, before.detached)
     if vm.state is VmState.UNDEF:  # nothing was ever asked of the VIM for it
-        return replace(vm, interfaces=interfaces)
+        return replace(vm, interfaces=interfaces, volumes=volumes)
     change = VmChange(
         removed=(*before.removed, *removed),
         resized=before.resized or resized,
         upgraded=before.upgraded or upgraded,
+        detached=detached,
     )
-    return replace(vm, interfaces=interfaces, change=change)
+    return replace(vm, interfaces=interfaces, volumes=volumes, change=change)
 
 
 def _rewired(
@@ -107,6 +113,7 @@ def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: 
     done = replace(
         vm,
         interfaces=with_ports(vm.interfaces, server.ports),
+        volumes=with_volumes(vm.volumes, server.volumes),
         host_id=server.host_id,
         hostname=server.hostname,
         change=None,

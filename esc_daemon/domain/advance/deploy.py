@@ -48,6 +48,7 @@ from esc_daemon.domain.states import (
 )
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
+from esc_daemon.domain.volumes import with_volumes
 
 _BEGINNING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
 """Where a VM may get its turn: late, where one comes back that had failed for the others."""
@@ -244,6 +245,7 @@ def server_seen(
         host_id=server.host_id,
         hostname=server.hostname,
         interfaces=with_ports(vm.interfaces, server.ports),
+        volumes=with_volumes(vm.volumes, server.volumes),
         unsure_until=None,
     )
     if server.status is ServerStatus.BUILD:

@@ -1,5 +1,5 @@
 """
-Tenants, networks, subnets, images and flavors: created, changed, removed, or left behind.
+Tenants, networks, subnets, images, flavors and volumes: created, changed, removed, or left behind.
 
 What an edit asks of them is taken in `resource_intent`; here is what comes of it.
 """

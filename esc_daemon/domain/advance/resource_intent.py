@@ -23,6 +23,7 @@ from esc_daemon.domain.intent import (
     Resource,
     Subnet,
     Tenant,
+    TenantVolume,
 )
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Policy
@@ -34,7 +35,7 @@ from esc_daemon.domain.states import RESOURCE_LIFECYCLE, ResourceMove, ResourceS
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import IntentChanged, Trigger
 
-ResourceT = TypeVar("ResourceT", Tenant, Network, Subnet, Image, Flavor, FileServer)
+ResourceT = TypeVar("ResourceT", Tenant, Network, Subnet, Image, Flavor, TenantVolume, FileServer)
 Owner = tuple[Key, RecordId] | None
 
 _REPLACEABLE = frozenset({Kind.IMAGE, Kind.FLAVOR})
@@ -277,6 +278,8 @@ def _record_of(
         case Image():
             return _begun(key, id_, intent, owner, vim)
         case Flavor():
+            return _begun(key, id_, intent, owner, vim)
+        case TenantVolume():
             return _begun(key, id_, intent, owner, vim)
         case FileServer():
             return _begun(key, id_, intent, owner, vim)

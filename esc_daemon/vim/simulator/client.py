@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId
+from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId, VolumeKey
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -24,6 +24,8 @@ from esc_daemon.domain.specs import (
     VimImage,
     VimMetric,
     VimStatus,
+    Volume,
+    VolumeSpec,
 )
 from esc_daemon.vim.base import (
     OPERATION,
@@ -34,7 +36,7 @@ from esc_daemon.vim.base import (
     VimUnreachable,
 )
 from esc_daemon.vim.simulator import uploads, wire
-from esc_daemon.vim.simulator.driver import PAGE
+from esc_daemon.vim.simulator.driver import CAPABILITIES, PAGE
 from esc_daemon.vim.simulator.wire import CANCEL, ERRORS, MAX_LINE, Reply, Request, WireVerb
 
 ResultT = TypeVar("ResultT")
@@ -137,7 +139,7 @@ class RemoteSimulator:
     cannot be asked does not mean that a guest is silent.
     """
 
-    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS, Capability.RESIZE})
+    capabilities: frozenset[Capability] = CAPABILITIES
 
     def __init__(
         self,
@@ -267,6 +269,22 @@ class RemoteSimulator:
     async def remove_ports(self, vm: VmId) -> None:
         """See VimDriver."""
         await self._call(wire.REMOVE_PORTS, vm)
+
+    async def ensure_volume(self, want: VolumeSpec) -> Volume:
+        """See VimDriver."""
+        return await self._call(wire.ENSURE_VOLUME, want)
+
+    async def remove_volume(self, key: VolumeKey) -> None:
+        """See VimDriver."""
+        await self._call(wire.REMOVE_VOLUME, key)
+
+    async def attach_volume(self, key: ServerKey, volume: VolumeSpec) -> None:
+        """See VimDriver."""
+        await self._call(wire.ATTACH_VOLUME, key, volume)
+
+    async def detach_volume(self, key: ServerKey, volume: VolumeKey, volume_id: str | None) -> None:
+        """See VimDriver."""
+        await self._call(wire.DETACH_VOLUME, key, volume, volume_id)
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]

@@ -25,13 +25,15 @@ from esc_daemon.vim.simulator.rows import (
     Row,
     ServerRow,
     SubnetRow,
+    VolumeRow,
 )
 from esc_daemon.vim.simulator.servers import Servers
 from esc_daemon.vim.simulator.settings import CloudSettings
 from esc_daemon.vim.simulator.vanishing import Vanishing
+from esc_daemon.vim.simulator.volumes import Volumes
 
 # A row may name only rows of a kind to the left of its own.
-_ORDER = (ProjectRow, ImageRow, FlavorRow, NetworkRow, SubnetRow, PortRow, ServerRow)
+_ORDER = (ProjectRow, ImageRow, FlavorRow, NetworkRow, SubnetRow, PortRow, VolumeRow, ServerRow)
 
 
 class Cloud:
@@ -58,6 +60,7 @@ class Cloud:
         self.catalogue = Catalogue(self._ledger, settings)
         self.networks = Networks(self._ledger, settings, self.projects)
         self.ports = Ports(self._ledger, self.projects, self.networks)
+        self.volumes = Volumes(self._ledger, settings, self.projects, self.catalogue)
         fates = Fates(self.faults, self._ledger)
         self.servers = Servers(
             ledger=self._ledger,
@@ -65,6 +68,7 @@ class Cloud:
             projects=self.projects,
             catalogue=self.catalogue,
             ports=self.ports,
+            volumes=self.volumes,
             fates=fates,
         )
         self._vanishing = Vanishing(
@@ -73,6 +77,7 @@ class Cloud:
             projects=self.projects,
             networks=self.networks,
             ports=self.ports,
+            volumes=self.volumes,
             servers=self.servers,
         )
         self._restore(list(rows))
@@ -91,6 +96,7 @@ class Cloud:
         self.catalogue.restore(row)
         self.networks.restore(row)
         self.ports.restore(row)
+        self.volumes.restore(row)
         self.servers.restore(row)
         self._vanishing.restore(row)
 
@@ -152,9 +158,9 @@ class Cloud:
 
     def vanish(self, row_id: str) -> None:
         """
-        Let a server, port, subnet, network or project vanish, with what cannot be without it.
+        Let a server, port, volume, subnet, network or project vanish, with what needs it.
 
-        A server's ports stay. VimRefused where there is nothing with this id.
+        A server's ports and volumes stay. VimRefused where there is nothing with this id.
         """
         self._vanishing.at_once(row_id)
 

@@ -23,6 +23,7 @@ from esc_daemon.vim.simulator.rows import (
     Row,
     ServerRow,
     SubnetRow,
+    VolumeRow,
 )
 
 ResultT = TypeVar("ResultT")
@@ -64,6 +65,23 @@ class PortView(Struct, kw_only=True, frozen=True):
     server: str
 
 
+class VolumeView(Struct, kw_only=True, frozen=True):
+    """
+    A volume; *server* is the id of the server that has it, or empty.
+
+    *ours*: somebody made it for a *vm*, and it was not merely named. *content* says what is on it.
+    """
+
+    id: str
+    name: str
+    project: str
+    vm: str
+    ours: bool
+    size_gib: int
+    content: str
+    server: str
+
+
 class SubnetView(Struct, kw_only=True, frozen=True):
     """A subnet of a network."""
 
@@ -92,6 +110,7 @@ class ProjectView(Struct, kw_only=True, frozen=True):
     servers: int
     ports: int
     networks: int
+    volumes: int
 
 
 class HostView(Struct, kw_only=True, frozen=True):
@@ -106,6 +125,7 @@ class CloudView(Struct, kw_only=True, frozen=True):
 
     servers: tuple[ServerView, ...]
     ports: tuple[PortView, ...]
+    volumes: tuple[VolumeView, ...]
     networks: tuple[NetworkView, ...]
     projects: tuple[ProjectView, ...]
     hosts: tuple[HostView, ...]
@@ -185,6 +205,7 @@ class Control:
         return CloudView(
             servers=tuple(self._server(row, now) for row in _of(rows, ServerRow)),
             ports=tuple(self._port(row) for row in _of(rows, PortRow)),
+            volumes=tuple(self._volume(row) for row in _of(rows, VolumeRow)),
             networks=tuple(self._network(row) for row in _of(rows, NetworkRow)),
             projects=tuple(self._project(row) for row in _of(rows, ProjectRow)),
             hosts=tuple(
@@ -219,6 +240,18 @@ class Control:
             server=self._cloud.ports.bound.get(row.id, ""),
         )
 
+    def _volume(self, row: VolumeRow) -> VolumeView:
+        return VolumeView(
+            id=row.id,
+            name=row.name,
+            project=self._cloud.projects.name_of(row.project),
+            vm=row.key.owner if row.key else "",
+            ours=row.key is not None,
+            size_gib=row.size_gib,
+            content=row.content,
+            server=self._cloud.volumes.bound.get(row.id, ""),
+        )
+
     def _network(self, row: NetworkRow) -> NetworkView:
         return NetworkView(
             id=row.id,
@@ -241,6 +274,7 @@ class Control:
             servers=usage.servers,
             ports=usage.ports,
             networks=usage.networks,
+            volumes=usage.volumes,
         )
 
 
@@ -300,6 +334,7 @@ _ACTIONS: Final[dict[tuple[str, str], _Action]] = {
     ("servers", "power-on"): _to_server(lambda cloud, key, now: cloud.power_on(key, now)),
     ("servers", "vanish"): _vanish(ServerRow),
     ("ports", "vanish"): _vanish(PortRow),
+    ("volumes", "vanish"): _vanish(VolumeRow),
     ("subnets", "vanish"): _vanish(SubnetRow),
     ("networks", "vanish"): _vanish(NetworkRow),
     ("projects", "silence"): _to_project(Cloud.silence),

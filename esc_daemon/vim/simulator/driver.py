@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId, parts_of
+from esc_daemon.domain.ids import NO_VIM, Key, PortKey, ServerKey, VimId, VmId, VolumeKey, parts_of
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -26,6 +26,8 @@ from esc_daemon.domain.specs import (
     VimImage,
     VimMetric,
     VimStatus,
+    Volume,
+    VolumeSpec,
 )
 from esc_daemon.vim.base import (
     Capability,
@@ -46,6 +48,9 @@ PAGE: Final = 200
 """Servers of the list between two looks at the rest of the world."""
 
 
+CAPABILITIES: Final = frozenset({Capability.TENANTS, Capability.RESIZE, Capability.VOLUMES})
+
+
 class SimulatorDriver:
     """
     One connector (VimDriver, GuestProbe, GuestsAtHand, ServerMetrics) to *cloud*, which is shared.
@@ -56,7 +61,7 @@ class SimulatorDriver:
     from its state file under virtual time.
     """
 
-    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS, Capability.RESIZE})
+    capabilities: frozenset[Capability] = CAPABILITIES
 
     def __init__(
         self, cloud: Cloud, *, vim: VimId = NO_VIM, now: Callable[[], float] | None = None
@@ -291,6 +296,42 @@ class SimulatorDriver:
     async def remove_ports(self, vm: VmId) -> None:
         """See VimDriver."""
         await self._ask(Verb.REMOVE_PORTS, "", lambda _: self.cloud.ports.remove(vm), vm=vm)
+
+    async def ensure_volume(self, want: VolumeSpec) -> Volume:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.ENSURE_VOLUME,
+            want.name,
+            lambda _: self.cloud.volumes.ensure(want),
+            vm=VmId(want.key.owner),
+        )
+
+    async def remove_volume(self, key: VolumeKey) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.REMOVE_VOLUME,
+            key.name,
+            lambda _: self.cloud.volumes.remove(key),
+            vm=VmId(key.owner),
+        )
+
+    async def attach_volume(self, key: ServerKey, volume: VolumeSpec) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.ATTACH_VOLUME,
+            volume.name,
+            lambda now: self.cloud.servers.attach_volume(key, volume, now),
+            vm=key.vm,
+        )
+
+    async def detach_volume(self, key: ServerKey, volume: VolumeKey, volume_id: str | None) -> None:
+        """See VimDriver."""
+        await self._ask(
+            Verb.DETACH_VOLUME,
+            volume.name,
+            lambda _: self.cloud.servers.detach_volume(key, volume, volume_id),
+            vm=key.vm,
+        )
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]

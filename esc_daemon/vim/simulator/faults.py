@@ -58,11 +58,15 @@ class Verb(StrEnum):
     REMOVE_FLAVOR = "remove_flavor"
     ENSURE_PORT = "ensure_port"
     REMOVE_PORTS = "remove_ports"
+    ENSURE_VOLUME = "ensure_volume"
+    REMOVE_VOLUME = "remove_volume"
     ENSURE_SERVER = "ensure_server"
     FIND_SERVER = "find_server"
     REMOVE_SERVER = "remove_server"
     ATTACH_PORT = "attach_port"
     DETACH_PORT = "detach_port"
+    ATTACH_VOLUME = "attach_volume"
+    DETACH_VOLUME = "detach_volume"
     RESIZE_SERVER = "resize_server"
     SET_POWER = "set_power"
     SERVERS = "servers"
@@ -110,6 +114,7 @@ MAKERS: Final = (
     Verb.ENSURE_NETWORK,
     Verb.ENSURE_SUBNET,
     Verb.ENSURE_PORT,
+    Verb.ENSURE_VOLUME,
     Verb.ENSURE_SERVER,
 )
 """The calls whose work may vanish."""

@@ -20,6 +20,7 @@ from esc_daemon.vim.simulator.control import (
     PortView,
     ProjectView,
     ServerView,
+    VolumeView,
 )
 from esc_daemon.vim.simulator.faults import Fault, Rule, Standing, Verb
 
@@ -70,7 +71,8 @@ def _header(cloud: CloudView, find: str, *, refresh: bool) -> etree._Element:
     alive = sum(server.guest == "answers" for server in cloud.servers)
     counts = (
         f"{len(cloud.servers)} servers, {alive} of their guests answer; "
-        f"{len(cloud.ports)} ports, {len(cloud.networks)} networks, {len(cloud.projects)} projects"
+        f"{len(cloud.ports)} ports, {len(cloud.volumes)} volumes, {len(cloud.networks)} networks, "
+        f"{len(cloud.projects)} projects"
     )
     search = E.form(
         E.input(
@@ -196,13 +198,24 @@ def _cloud(cloud: CloudView, find: str) -> list[etree._Element]:
             find,
         ),
         _section(
-            "Projects", ("Name", "Servers", "Ports", "Networks", ""), cloud.projects, _project, find
+            "Volumes",
+            ("Name", "Project", "GiB", "Content", "Server", ""),
+            cloud.volumes,
+            _volume,
+            find,
+        ),
+        _section(
+            "Projects",
+            ("Name", "Servers", "Ports", "Volumes", "Networks", ""),
+            cloud.projects,
+            _project,
+            find,
         ),
         _section("Hosts", ("Name", "State", ""), cloud.hosts, _host, find),
     ]
 
 
-_Thing = ServerView | NetworkView | PortView | ProjectView | HostView
+_Thing = ServerView | NetworkView | PortView | VolumeView | ProjectView | HostView
 
 
 def _section(
@@ -277,11 +290,23 @@ def _port(port: PortView) -> etree._Element:
     )
 
 
+def _volume(volume: VolumeView) -> etree._Element:
+    return E.tr(
+        _named(volume.name, f"{volume.id}, VM {volume.vm}" if volume.ours else volume.id),
+        E.td(_clean(volume.project)),
+        E.td(str(volume.size_gib)),
+        E.td(_clean(volume.content)),
+        E.td(volume.server),
+        _actions("volumes", volume.id, "vanish"),
+    )
+
+
 def _project(project: ProjectView) -> etree._Element:
     return E.tr(
         _named(project.name, project.id),
         E.td(str(project.servers)),
         E.td(str(project.ports)),
+        E.td(str(project.volumes)),
         E.td(str(project.networks)),
         _actions("projects", project.id, "silence", "answer", "vanish"),
     )

@@ -24,9 +24,13 @@ class Usage:
     cores: int = 0
     ports: int = 0
     networks: int = 0
+    volumes: int = 0
+    gigabytes: int = 0
+    """Of these volumes together."""
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Tell whether *text* is written as ids are: a name that nobody knows may not be."""
     try:
         return str(UUID(text)) == text
     except ValueError:
@@ -94,8 +98,8 @@ class Projects:
         usage = self.usage[row.id]
         if usage != Usage():
             raise VimRefused(
-                f"project {row.name} still holds {usage.servers} servers, {usage.ports} ports "
-                f"and {usage.networks} networks: remove them first"
+                f"project {row.name} still holds {usage.servers} servers, {usage.ports} ports, "
+                f"{usage.volumes} volumes and {usage.networks} networks: remove them first"
             )
         self.drop(row)
 
@@ -115,7 +119,7 @@ class Projects:
         if known is not None:
             return known
         # An id that we do not know was once ours: it must not become a name.
-        if not self._settings.open_catalogue or _is_id(project):
+        if not self._settings.open_catalogue or is_id(project):
             raise VimRefused(f"there is no project {project}")
         row = ProjectRow(id=self._ledger.named_id("project " + project), key=None, name=project)
         self._name(row.id, row.name)
@@ -130,7 +134,16 @@ class Projects:
                 f"project {self._names.get(project, project)} has no security group {unknown[0]}"
             )
 
-    def allow(self, project: str, *, servers: int = 0, cores: int = 0, ports: int = 0) -> None:
+    def allow(
+        self,
+        project: str,
+        *,
+        servers: int = 0,
+        cores: int = 0,
+        ports: int = 0,
+        volumes: int = 0,
+        gigabytes: int = 0,
+    ) -> None:
         """Raise VimRefused where the quota does not allow so much more."""
         name = self._names.get(project, project)
         quota = self._settings.quotas.get(name, self._settings.quota)
@@ -139,6 +152,8 @@ class Projects:
             ("servers", usage.servers, servers, quota.servers),
             ("cores", usage.cores, cores, quota.cores),
             ("ports", usage.ports, ports, quota.ports),
+            ("volumes", usage.volumes, volumes, quota.volumes),
+            ("gigabytes", usage.gigabytes, gigabytes, quota.gigabytes),
         ):
             if limit is not None and more and used + more > limit:
                 raise VimRefused(

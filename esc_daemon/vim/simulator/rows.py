@@ -6,7 +6,7 @@ What a simulated cloud remembers, row by row, as it stands in the state file.
 
 from msgspec import Struct
 
-from esc_daemon.domain.ids import Key, PortKey, ServerKey
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VolumeKey
 from esc_daemon.domain.intent import Flavor, Image
 from esc_daemon.domain.specs import ServerFile
 
@@ -106,6 +106,24 @@ class PortRow(Struct, tag="port", kw_only=True, omit_defaults=True):
         return ((self.subnet_id, self.ip_address), *self.more_addresses)
 
 
+class VolumeRow(Struct, tag="volume", kw_only=True, omit_defaults=True):
+    """
+    A volume; *key* is None where nobody here made it. *content* says what is on it.
+
+    Nothing here has content: it is told from others by that, wherever it goes.
+    """
+
+    id: str
+    key: VolumeKey | None
+    name: str
+    project: str
+    size_gib: int
+    content: str
+    volume_type: str | None = None
+    image: str | None = None
+    vanishes_at: float | None = None
+
+
 class ServerRow(Struct, tag="server", kw_only=True, omit_defaults=True):
     """
     A server; its status follows from the moments (seconds since 1970), the switch and the fault.
@@ -113,7 +131,8 @@ class ServerRow(Struct, tag="server", kw_only=True, omit_defaults=True):
     *gone_at* is set while it is being deleted. *silent*: the guest says nothing until it boots;
     from *quiet_from* to *quiet_until* it is silent by itself. *off_at* is when it goes off by
     itself. *console* may hold lines of the near future. *files* are its day-0 files as its
-    guest finds them.
+    guest finds them. *volumes* are what it has, by the ids, with the keys that they were asked for
+    by; it boots from *root*, the id of one, or from its image.
     """
 
     id: str
@@ -136,6 +155,8 @@ class ServerRow(Struct, tag="server", kw_only=True, omit_defaults=True):
     gone_at: float | None = None
     console: list[tuple[float, str]] = []
     files: tuple[ServerFile, ...] = ()
+    volumes: dict[str, VolumeKey] = {}
+    root: str = ""
     vanishes_at: float | None = None
 
 
@@ -159,7 +180,7 @@ class Gone(Struct, tag="gone", kw_only=True):
     id: str
 
 
-Mortal = ProjectRow | NetworkRow | SubnetRow | PortRow | ServerRow
+Mortal = ProjectRow | NetworkRow | SubnetRow | PortRow | VolumeRow | ServerRow
 """What may vanish."""
-Row = ProjectRow | NetworkRow | SubnetRow | ImageRow | FlavorRow | PortRow | ServerRow | CountersRow
+Row = Mortal | ImageRow | FlavorRow | CountersRow
 Change = Row | Gone

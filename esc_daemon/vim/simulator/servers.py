@@ -1,12 +1,13 @@
 """Servers: where they run, how they boot, what their guests say."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from hashlib import sha224
 from heapq import heappop, heappush
 from typing import Final
 
-from esc_daemon.domain.ids import PortKey, ServerKey, VmId
+from esc_daemon.domain.ids import PortKey, ServerKey, VmId, VolumeKey
 from esc_daemon.domain.specs import (
     Port,
     Power,
@@ -15,6 +16,7 @@ from esc_daemon.domain.specs import (
     ServerSpec,
     ServerStatus,
     VimMetric,
+    VolumeSpec,
 )
 from esc_daemon.vim.base import VimRefused, VimUnknown
 from esc_daemon.vim.simulator.catalogue import Catalogue
@@ -24,6 +26,7 @@ from esc_daemon.vim.simulator.ports import Ports
 from esc_daemon.vim.simulator.projects import Projects
 from esc_daemon.vim.simulator.rows import Row, ServerRow
 from esc_daemon.vim.simulator.settings import CloudSettings
+from esc_daemon.vim.simulator.volumes import Volumes, view
 
 _CONSOLE_LINES: Final = 200
 DELETING: Final = "deleting"
@@ -58,6 +61,7 @@ class Servers:
         projects: Projects,
         catalogue: Catalogue,
         ports: Ports,
+        volumes: Volumes,
         fates: Fates,
     ) -> None:
         self._ledger = ledger
@@ -65,6 +69,7 @@ class Servers:
         self._projects = projects
         self._catalogue = catalogue
         self._ports = ports
+        self._volumes = volumes
         self._fates = fates
         self._by_key: dict[ServerKey, ServerRow] = {}
         self._rows: dict[str, ServerRow] = {}
@@ -94,6 +99,7 @@ class Servers:
         self._loads[row.host] += 1
         for port_id in row.ports:
             self._ports.bound[port_id] = row.id
+        self._volumes.bound |= {each: row.id for each in row.volumes if each in self._volumes.rows}
         usage = self._projects.usage[row.project]
         usage.servers += 1
         usage.cores += row.cores
@@ -114,6 +120,9 @@ class Servers:
         for port_id in row.ports:
             if self._ports.bound.get(port_id) == row.id:
                 del self._ports.bound[port_id]
+        for volume_id in row.volumes:
+            if self._volumes.bound.get(volume_id) == row.id:
+                del self._volumes.bound[volume_id]
         usage = self._projects.usage[row.project]
         usage.servers -= 1
         usage.cores -= row.cores
@@ -143,6 +152,7 @@ class Servers:
             return self.view(row, now)
         self._check_ports(key, ports)
         _check_files(want)
+        volumes = {self._volumes.check_free(each): each for each in want.volumes}
         self._catalogue.check_image(want.image)
         cores = self._catalogue.cores(want.flavor)
         project = self._projects.resolve(want.project)
@@ -165,6 +175,8 @@ class Servers:
             fault=fate.error,
             console=[(now, f"building {want.name} on {self.hosts[host][1]}")],
             files=want.files,
+            volumes={volume_id: each.key for volume_id, each in volumes.items()},
+            root=next((id_ for id_, each in volumes.items() if each.boot_index == 0), ""),
         )
         row.console.extend((built_at, f"day-0 file {file.dst}") for file in want.files)
         if not row.fault:
@@ -193,9 +205,12 @@ class Servers:
     def _boot(self, row: ServerRow, at: float) -> None:
         row.boots_at = at + self._settings.boot_seconds
         fate = self._fates.of_boot(row.name, row.key.vm, row.boots_at)
+        root = self._volumes.rows.get(row.root)
+        if row.root and root is None:  # it has vanished
+            fate = replace(fate, silent=True)
         row.silent, row.off_at = fate.silent, fate.off_at
         row.quiet_from, row.quiet_until = fate.quiet_from, fate.quiet_until
-        _say(row, at, "booting")
+        _say(row, at, f"booting from {root.content}" if root else "booting")
         if not row.silent:
             _say(row, row.boots_at, f"{row.name} login:")
 
@@ -224,6 +239,11 @@ class Servers:
             hostname=hostname,
             fault=fault if row.gone_at is None else DELETING,
             ports=tuple([port for port in views if port is not None]),
+            volumes=tuple(
+                view(volume, key)
+                for volume_id, key in row.volumes.items()
+                if (volume := self._volumes.rows.get(volume_id)) is not None
+            ),
         )
 
     def find(self, key: ServerKey, now: float) -> Server | None:
@@ -263,6 +283,34 @@ class Servers:
             row.ports = [each for each in row.ports if each != there]
             self._ledger.put(row)
         self._ports.remove_one(port)
+
+    def attach_volume(self, key: ServerKey, volume: VolumeSpec, now: float) -> None:
+        """Attach the volume; VimRefused and VimUnknown as VimDriver says."""
+        row = self._built(key, now)
+        if volume.volume_id and self._volumes.bound.get(volume.volume_id) == row.id:
+            return
+        volume_id = self._volumes.check_free(volume)
+        self._volumes.bound[volume_id] = row.id
+        row.volumes = {**row.volumes, volume_id: volume.key}
+        self._ledger.put(row)
+
+    def detach_volume(self, key: ServerKey, volume: VolumeKey, volume_id: str | None) -> None:
+        """Detach the volume, *volume_id* alone where that is given; VimRefused for the root."""
+        row = self._by_key.get(key)
+        if row is None:
+            return
+        gone = [
+            each
+            for each, held in row.volumes.items()
+            if held == volume and volume_id in {None, each}
+        ]
+        for each in gone:
+            if each == row.root:
+                raise VimRefused(f"server {row.name} ({row.id}) boots from volume {each}")
+            if self._volumes.bound.get(each) == row.id:
+                del self._volumes.bound[each]
+            row.volumes = {id_: held for id_, held in row.volumes.items() if id_ != each}
+            self._ledger.put(row)
 
     def resize(self, key: ServerKey, flavor: str | None, now: float) -> None:
         """Give the server another flavor and boot it; VimRefused, VimUnknown as VimDriver says."""

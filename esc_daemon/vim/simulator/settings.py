@@ -19,6 +19,8 @@ class Quota:
     servers: int | None = None
     cores: int | None = None
     ports: int | None = None
+    volumes: int | None = None
+    gigabytes: int | None = None
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -30,9 +32,9 @@ class CloudSettings:
     *boot_seconds* until the guest answers; a reboot takes *boot_seconds*. A deleted server stays
     visible for *delete_seconds*. The list of servers may be *stale_seconds* old. *quotas* are by
     the project's name and take the place of *quota*. With *open_catalogue* any image, flavor,
-    network or project that is named is found as if it stood there. Networks without a subnet
-    draw from the networks of length *default_prefix* inside *default_range*. With *image_content*
-    an image is ready when it was uploaded, else at once.
+    network, volume or project that is named is found as if it stood there. Networks without a
+    subnet draw from the networks of length *default_prefix* inside *default_range*. With
+    *image_content* an image is ready when it was uploaded, else at once.
     """
 
     seed: int = 0

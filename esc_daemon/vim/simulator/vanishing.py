@@ -18,8 +18,10 @@ from esc_daemon.vim.simulator.rows import (
     Row,
     ServerRow,
     SubnetRow,
+    VolumeRow,
 )
 from esc_daemon.vim.simulator.servers import Servers
+from esc_daemon.vim.simulator.volumes import Volumes
 
 
 class Vanishing:
@@ -33,6 +35,7 @@ class Vanishing:
         projects: Projects,
         networks: Networks,
         ports: Ports,
+        volumes: Volumes,
         servers: Servers,
     ) -> None:
         self._ledger = ledger
@@ -40,6 +43,7 @@ class Vanishing:
         self._projects = projects
         self._networks = networks
         self._ports = ports
+        self._volumes = volumes
         self._servers = servers
         self._waiting: list[tuple[float, str]] = []
 
@@ -66,6 +70,8 @@ class Vanishing:
                 network = self._networks.rows[row.network_id].name
                 names = (network, row.key.vm, self._servers.name_of(row.key.vm))
                 return Verb.ENSURE_PORT, names
+            case VolumeRow():
+                return Verb.ENSURE_VOLUME, (row.name, row.key.owner if row.key else "")
             case SubnetRow():
                 return Verb.ENSURE_SUBNET, (row.name,)
             case NetworkRow():
@@ -93,6 +99,8 @@ class Vanishing:
                 self._servers.drop(row)
             case PortRow():
                 self._ports.drop(row)
+            case VolumeRow():
+                self._volumes.drop(row)
             case SubnetRow():
                 self._take_all(self._ports_of_subnet(row))
                 self._networks.drop_subnet(row)
@@ -104,7 +112,7 @@ class Vanishing:
                 )
                 self._networks.drop(row)
             case ProjectRow():
-                for kind in (ServerRow, PortRow, SubnetRow, NetworkRow):
+                for kind in (ServerRow, PortRow, VolumeRow, SubnetRow, NetworkRow):
                     self._take_all(
                         each
                         for each in self._ledger.rows.values()

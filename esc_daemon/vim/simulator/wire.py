@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
+from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId, VolumeKey
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
 from esc_daemon.domain.specs import (
     Port,
@@ -25,6 +25,8 @@ from esc_daemon.domain.specs import (
     VimCheck,
     VimImage,
     VimMetric,
+    Volume,
+    VolumeSpec,
 )
 from esc_daemon.vim.base import (
     VimError,
@@ -122,6 +124,14 @@ ENSURE_FLAVOR = WireVerb[ResourceHandle](
 REMOVE_FLAVOR = WireVerb[None]("remove_flavor", tuple[Key], None, _Driver.remove_flavor)
 ENSURE_PORT = WireVerb[Port]("ensure_port", tuple[PortSpec], Port, _Driver.ensure_port)
 REMOVE_PORTS = WireVerb[None]("remove_ports", tuple[VmId], None, _Driver.remove_ports)
+ENSURE_VOLUME = WireVerb[Volume]("ensure_volume", tuple[VolumeSpec], Volume, _Driver.ensure_volume)
+REMOVE_VOLUME = WireVerb[None]("remove_volume", tuple[VolumeKey], None, _Driver.remove_volume)
+ATTACH_VOLUME = WireVerb[None](
+    "attach_volume", tuple[ServerKey, VolumeSpec], None, _Driver.attach_volume
+)
+DETACH_VOLUME = WireVerb[None](
+    "detach_volume", tuple[ServerKey, VolumeKey, str | None], None, _Driver.detach_volume
+)
 ENSURE_SERVER = WireVerb[Server](
     "ensure_server",
     tuple[ServerKey, ServerSpec, tuple[Port, ...]],
@@ -166,6 +176,10 @@ VERBS: Final[dict[str, WireVerb[Any]]] = {
         REMOVE_FLAVOR,
         ENSURE_PORT,
         REMOVE_PORTS,
+        ENSURE_VOLUME,
+        REMOVE_VOLUME,
+        ATTACH_VOLUME,
+        DETACH_VOLUME,
         ENSURE_SERVER,
         FIND_SERVER,
         REMOVE_SERVER,

@@ -1,0 +1,86 @@
+"""The volumes of servers, and of tenants, as the few idempotent verbs that they are made of."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from esc_daemon.domain.commands import EnsureResource
+from esc_daemon.domain.ids import Key, ServerKey, VolumeKey, joined
+from esc_daemon.domain.intent import TenantVolume
+from esc_daemon.domain.specs import ResourceHandle, ServerSpec, VolumeSpec
+from esc_daemon.vim.base import VimDriver
+
+log = structlog.get_logger()
+
+
+class _Asking(Protocol):
+    def __call__(self, verb: str, /) -> AbstractAsyncContextManager[None]: ...
+
+
+async def ensured(driver: VimDriver, spec: ServerSpec, asking: _Asking) -> ServerSpec:
+    """Return *spec* once its volumes are there, with their ids."""
+    if not spec.volumes:
+        return spec
+    found = [await _ensured(driver, each, asking) for each in spec.volumes]
+    return replace(spec, volumes=tuple(found))
+
+
+async def _ensured(driver: VimDriver, want: VolumeSpec, asking: _Asking) -> VolumeSpec:
+    async with asking("ensure_volume"):
+        volume = await driver.ensure_volume(want)
+    if want.volume_id not in {None, volume.volume_id}:
+        # made anew: what it held is lost
+        log.warning("volume.was_gone", volume=want.name, lost=want.volume_id, new=volume.volume_id)
+    return replace(want, volume_id=volume.volume_id)
+
+
+def key_of_tenant(key: Key) -> VolumeKey:
+    """Return the key in the VIM of the volume of a tenant; no VM's id is written like its owner."""
+    return VolumeKey(joined("tenant", key.tenant or ""), key.name)
+
+
+async def made_for_tenant(
+    driver: VimDriver, call: EnsureResource, want: TenantVolume, project: str
+) -> ResourceHandle:
+    """Return the volume of a tenant, made if need be."""
+    spec = VolumeSpec(
+        key=key_of_tenant(call.key),
+        project=project,
+        name=want.name,
+        size_gib=want.size_gib,
+        type=want.type,
+        image=want.image,
+    )
+    volume = await driver.ensure_volume(spec)
+    return ResourceHandle(
+        vim=call.vim, resource_id=volume.volume_id, project=project, name=volume.name
+    )
+
+
+async def attached(driver: VimDriver, key: ServerKey, spec: ServerSpec, asking: _Asking) -> None:
+    """Let the server have the volumes of *spec*."""
+    for each in (await ensured(driver, spec, asking)).volumes:
+        async with asking("attach_volume"):
+            await driver.attach_volume(key, each)
+
+
+async def detached(
+    driver: VimDriver,
+    key: ServerKey,
+    volumes: Iterable[tuple[VolumeKey, str | None]],
+    asking: _Asking,
+) -> None:
+    """Let the server lose *volumes*, each with its id where that is known."""
+    for volume, volume_id in volumes:
+        async with asking("detach_volume"):
+            await driver.detach_volume(key, volume, volume_id)
+
+
+async def removed(driver: VimDriver, volumes: Iterable[VolumeKey], asking: _Asking) -> None:
+    """Delete *volumes*, which were made for a VM and which no server has any more."""
+    for volume in volumes:
+        async with asking("remove_volume"):
+            await driver.remove_volume(volume)
