@@ -286,7 +286,7 @@ def show_states(machine: str | None, drawing: str) -> None:
 @click.option("--latency-seconds", type=click.FloatRange(0), default=0, show_default=True)
 @click.option(
     "--image-content/--no-image-content",
-    default=True,
+    default=False,
     show_default=True,
     help="Whether an image is ready when its content was uploaded, or at once.",
 )

@@ -206,8 +206,8 @@ class VimSettings(_Section):
         default=0.2, description="time the embedded simulator takes to make a server, seconds"
     )
     image_content: bool = Field(
-        default=True,
-        description="the embedded simulator takes the content of images; false: any is as it is",
+        default=False,
+        description="the embedded simulator wants the content of images; false: any is as it is",
     )
     boot_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         default=0.5, description="time a simulated server takes until it answers, seconds"

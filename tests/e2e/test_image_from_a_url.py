@@ -78,7 +78,7 @@ def images(data: Path) -> list[ImageRow]:
 
 def test_an_image_of_a_url_is_seen_on_its_way_and_held_to_its_checksum(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with an_image_server() as port, a_daemon(data) as daemon:
+    with an_image_server() as port, a_daemon(data, ESC_VIM__IMAGE_CONTENT="true") as daemon:
         # given: half of an image is here
         client(daemon, "edit-config", document(tmp_path, port, DIGEST))
 
