@@ -31,8 +31,8 @@ from esc_daemon.monitor.base import select
 from esc_daemon.monitor.catalogue import CORE, Catalogue
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.vim import VimMetrics
-from esc_daemon.monitor.hooks import HookRunner
-from esc_daemon.monitor.mapping import OwnMapping
+from esc_daemon.monitor.hooks import NO_HOOKS, HookRunner
+from esc_daemon.monitor.mapping import NOTHING_OWN, OwnMapping
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Failure, Reply, parse_rpc, render
@@ -185,9 +185,10 @@ async def a_daemon(
     schema: Schema,
     simulator: dict[str, Any],
     day_zero: DayZeroReader,
-    images: ImageSource,
-    hooks: HookRunner,
-    own: OwnMapping,
+    *,
+    images: ImageSource | None = None,
+    hooks: HookRunner = NO_HOOKS,
+    own: OwnMapping = NOTHING_OWN,
 ) -> AsyncIterator[Daemon]:
     """Run a daemon, from its first start, on a cloud with the *settings* of *simulator*."""
     loop = asyncio.get_running_loop()

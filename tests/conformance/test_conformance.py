@@ -39,7 +39,12 @@ class Played:
         file = first.files.get("mapping")
         own = NOTHING_OWN if file is None else load_mapping(file)
         async with a_daemon(
-            self.schema, first.simulator, self.shelf, self.gallery, self.hooks, own
+            self.schema,
+            first.simulator,
+            self.shelf,
+            images=self.gallery,
+            hooks=self.hooks,
+            own=own,
         ) as daemon:
             config, opdata = await self._config(daemon), await self._opdata(daemon)
             self._from_the_start = [serialise(part) for part in (*config, *opdata)]
