@@ -56,7 +56,7 @@ def _some(group: VmGroup, deployment: str, random: Random) -> list[GroupVolume]:
 
 
 def rearranged(wanted: Mapping[Key, Any], random: Random) -> Edit | None:
-    """Return an edit that changes nothing but the volumes of one of the deployments *wanted*."""
+    """Return an edit that changes nothing but the volumes of a deployment, if it changes any."""
     there = [key for key, intent in wanted.items() if isinstance(intent, Deployment)]
     there = [key for key in there if wanted.get(Key(Kind.TENANT, None, key.tenant or ""))]
     if not there:
@@ -67,7 +67,11 @@ def rearranged(wanted: Mapping[Key, Any], random: Random) -> Edit | None:
         kept = tuple(each for each in group.volumes if each.is_root)
         some = _some(group, key.name, random)
         groups.append(replace(group, volumes=(*some, *kept)))
-    return {key: replace(wanted[key], groups=tuple(groups))}
+    same = all(
+        set(now.volumes) == set(was.volumes)
+        for now, was in zip(groups, wanted[key].groups, strict=True)
+    )
+    return None if same else {key: replace(wanted[key], groups=tuple(groups))}
 
 
 def any_volume_rules(random: Random) -> tuple[Rule, ...]:
