@@ -17,8 +17,16 @@ _UP: Final = frozenset(
     {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF}
 )
 
-_MADE_BY: Final = {EventType.VM_RECOVERY_DEPLOYED: EventType.VM_DEPLOYED}
-"""A VM that could not be made, and is by a recovery, tells so in other words."""
+_MADE_BY: Final = dict.fromkeys(
+    (
+        EventType.VM_RECOVERY_DEPLOYED,
+        EventType.VM_RECOVERY_REBOOT,
+        EventType.VM_STARTED,
+        EventType.VM_REBOOTED,
+    ),
+    EventType.VM_DEPLOYED,
+)
+"""A VM that could not be made, and comes up late by something else, tells so in other words."""
 
 
 class _Wait(NamedTuple):
