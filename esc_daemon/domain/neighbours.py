@@ -147,9 +147,12 @@ def ready_already(record: Record | None, find: Find) -> ResourcesReady | None:
     """
     Return what a deployment would be told at once if it waited for its neighbours.
 
-    None: it waits for none, or must wait, or would fail. *find* as in `answer`.
+    None: it waits for none, or must wait, or would fail, or takes part in the order of an edit that
+    moved others too. *find* as in `answer`.
     """
     if not isinstance(record, DeploymentRecord) or not waits_for_neighbours(record):
+        return None
+    if record.edit is not None:
         return None
     wait = Await(until=Until.READY, waiter=record.id, neighbours=needed_by(record))
     found = answer(record.key, wait, find, lambda _: ())

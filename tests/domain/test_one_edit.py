@@ -4,9 +4,11 @@ from typing import Final
 
 import pytest
 
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.commands import EnsureResource, RemoveResource
 from esc_daemon.domain.ids import Key, Kind, TenantName, joined
 from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.neighbours import ready_already
 from esc_daemon.domain.policy import DEFAULT_POLICY
 from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
@@ -282,6 +284,15 @@ def test_the_order_outlives_a_restart() -> None:
 
     assert state(world, SHOP) is ServiceState.ERROR
     assert not world.vim.servers
+
+
+def test_an_edit_again_lets_no_deployment_go_on_before_what_its_first_edit_brings() -> None:
+    # given: all that it names is there, and networks of the same edit are on their way
+    world = begun(ALL)
+    waiting = world.records[SHOP]
+
+    assert ready_already(waiting, world.records.get) is None
+    assert ready_already(replace(waiting, edit=None), world.records.get) is not None
 
 
 def test_only_an_edit_with_a_network_beside_something_else_leaves_a_note() -> None:
