@@ -306,6 +306,23 @@ def test_what_failed_is_done_by_a_redeploy() -> None:
     assert nics(world) == [{0: "net"}]
     assert list(world.vim.ports.values()) == [{0}]
     assert the_vms(world)[0].change is None
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+def test_a_service_is_not_well_while_a_vm_is_not_what_its_group_wants() -> None:
+    # given: web has not got its second port
+    world = standing(ONE, a_group("db", "net"))
+    change(world, a_deployment(TWO, a_group("db", "net")), rest=False)
+    refuse(world)
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    # when: another VM is lost and comes back
+    cross(world, holds=False, group="db")
+    world.rest()
+    # then
+    assert world.types()[-1] == "VM_RECOVERY_COMPLETE"
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    change(world, a_deployment(ONE, a_group("db", "net")))
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
 
 
 def a_stuck_port() -> World:

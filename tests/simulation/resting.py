@@ -71,7 +71,8 @@ def _unwell(record: DeploymentRecord) -> Iterator[str]:
         yield f"it is active with VMs in {states}"
     if record.state is ServiceState.STOPPED and states - {VmState.SHUTOFF}:
         yield f"it is stopped with VMs in {states}"
-    well = record.vms and states <= _ON | {VmState.SHUTOFF}
+    as_wanted = all(vm.change is None for vm in record.vms.values())
+    well = record.vms and states <= _ON | {VmState.SHUTOFF} and as_wanted
     if record.state is ServiceState.ERROR and well and not _update_failed(record):
         yield f"it is in error with VMs in {states}"
     if record.intent is None or record.state is not ServiceState.ACTIVE:

@@ -203,11 +203,13 @@ def _moved(record: DeploymentRecord, move: ServiceMove) -> ServiceState:
 
 
 def _well(record: DeploymentRecord) -> bool:
+    """Tell whether every VM is there, and is what its group wants."""
     return (
         record.intent is not None
         and bool(record.vms)
         and all(
-            vm.scale is not None or (vm.state in _AT_REST and vm.server is not None)
+            vm.scale is not None
+            or (vm.state in _AT_REST and vm.server is not None and vm.change is None)
             for vm in record.vms.values()
         )
     )
