@@ -103,6 +103,10 @@ def flavor(name: str, vcpus: int) -> str:
     return f"<flavor><name>{name}</name><vcpus>{vcpus}</vcpus><memory_mb>64</memory_mb></flavor>"
 
 
+def network(name: str, vlan: int) -> str:
+    return f"<network><name>{name}</name><vlanid>{vlan}</vlanid></network>"
+
+
 def a_deployment(vim: str) -> str:
     return (
         "<tenants><tenant><name>t</name><deployments><deployment><name>d</name>"
@@ -118,14 +122,16 @@ def a_deployment(vim: str) -> str:
 async def test_the_entry_that_was_refused_is_told_whatever_stands_beside_it(
     doors: Doors,
 ) -> None:
-    await edit(doors, an_edit(f"<flavors>{flavor('a', 1)}</flavors>"))
-    both = f"<flavors>{flavor('a', 2)}{flavor('b', 1)}</flavors>"
+    await edit(doors, an_edit(f"<networks>{network('a', 1)}</networks>"))
+    both = f"<networks>{network('a', 2)}{network('b', 1)}</networks>"
 
     with pytest.raises(RpcError) as refused:
         await edit(doors, an_edit(both))
 
     assert refused.value.tag is ErrorTag.OPERATION_NOT_SUPPORTED
-    assert refused.value.path == "/esc:esc_datamodel/esc:flavors/esc:flavor[esc:name='a']"
+    assert (
+        refused.value.path == "/esc:esc_datamodel/esc:networks/esc:network[esc:name='a']/esc:vlanid"
+    )
     assert refused.value.namespaces == {"esc": NAMESPACE}
     kept = etree.fromstring(b"".join(await doors.manager.get_config(None, "admin")))
     assert [leaf.text for leaf in kept.iter(f"{{{NAMESPACE}}}name")] == ["a"]
