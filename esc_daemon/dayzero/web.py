@@ -30,6 +30,7 @@ _ADDRESSES: Final = 4
 """Addresses of one host that are tried."""
 _LONGEST_SHOWN: Final = 500
 """Characters of a URL in an error's text, so that what is said about it has its place too."""
+_PORTS: Final = range(1, 0x10000)
 _LATER: Final = frozenset({408, 425, 429})
 """Answers below 500 that mean: not now."""
 
@@ -121,6 +122,8 @@ class WebFiles:
     async def _addresses(self, url: httpx.URL) -> list[Address]:
         """Return where the server of *url* is, as far as it may be asked."""
         port = _port(url)
+        if port not in _PORTS:  # the system would take its last 16 bits
+            raise DayZeroRefused(f"{shown(url)}: there is no port {port}")
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
                 url.raw_host.decode(), port, type=socket.SOCK_STREAM
@@ -191,7 +194,9 @@ def _is_ours(address: Address) -> bool:
 
 
 def _port(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+    if url.port is not None:
+        return url.port
+    return 443 if url.scheme == "https" else 80
 
 
 def shown(url: httpx.URL) -> str:

@@ -248,6 +248,22 @@ async def test_a_redirection_to_what_may_not_be_asked_is_refused(web: WebServer)
     assert other.asked == []
 
 
+@pytest.mark.parametrize("turns", [1, -1])
+async def test_a_redirection_to_a_port_that_there_is_not_is_refused(
+    web: WebServer, turns: int
+) -> None:
+    # given: a port that the system would cut to 16 bits, which are those of an own listener
+    async with a_web_server() as other:
+        files = WebFiles(timeout=10, own_ports=[other.port])
+        port = other.port + turns * 0x10000
+        web.put("/a", b"", f"Location: http://127.0.0.1:{port}/b", status="302 Found")
+
+        text = await refusal(files, web.url("/a"))
+
+    assert f"there is no port {port}" in text
+    assert other.asked == []
+
+
 @pytest.mark.parametrize(
     ("address", "allowed"),
     [
