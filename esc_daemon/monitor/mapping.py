@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, TypeVar
 
 from lxml import etree
@@ -61,12 +62,18 @@ def load_mapping(path: Path) -> OwnMapping:
 
     """
     try:
-        with path.open("rb") as file:
-            return mapping_of(file.read(LARGEST_FILE + 1))
+        return mapping_of(_read(path))
     except OSError as error:
         raise MappingFileError(f"{path}: {error.strerror}") from None
     except (MalformedMessage, _Wrong) as error:
         raise MappingFileError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    if not S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise _Wrong("it is not a regular file")
+    with path.open("rb") as file:
+        return file.read(LARGEST_FILE + 1)
 
 
 def mapping_of(data: bytes) -> OwnMapping:

@@ -1,5 +1,6 @@
 """The operator's own metrics and actions: ESC's XML in a file, refused with the place of a flaw."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,11 @@ def test_an_action_of_ones_own_is_for_what_it_posts(posts: PostedEvent, effect: 
     assert [effect_of(each) for each in found.rules[0].actions] == [effect, None, Effect.ALIVE]
     assert list(unknown_actions(found)) == [("E", "FALSE my own.sh")]
     assert with_own(asked, {}) is asked
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    # a named pipe that nobody writes to would hold the start up for ever
+    pipe = tmp_path / "mapping.xml"
+    os.mkfifo(pipe)
+    with pytest.raises(MappingFileError, match="not a regular file"):
+        load_mapping(pipe)
