@@ -67,7 +67,9 @@ class Goal:
         if self.outcome(event) is not None:
             return True
         if self.wish is not Wish.DELETE:
-            return self._is_a_new_connector() and self._is_named_by(event)
+            # What changes may be deleted and created anew: why that failed is told by the first.
+            gone_first = event.type == f"{Wish.DELETE}_{self.kind}"
+            return (gone_first or self._is_a_new_connector()) and self._is_named_by(event)
         match self.kind:
             case Kind.TENANT:
                 return event.tenant == self.name

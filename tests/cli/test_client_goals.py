@@ -309,6 +309,20 @@ def test_only_what_belongs_to_the_edit_is_shown(event: Event, *, shown: bool) ->
     assert Waiting([TENANT, SERVICE]).concerns(event) is shown
 
 
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
+def test_what_is_deleted_to_be_created_anew_is_shown_and_decides_nothing(status: str) -> None:
+    # given
+    waiting = Waiting([IMAGE, FLAVOR])
+    gone = an_event("DELETE_IMAGE", image="i", status=status)
+    # when
+    waiting.observe(gone)
+    # then
+    assert waiting.concerns(gone)
+    assert waiting.open == [IMAGE, FLAVOR]
+    assert not waiting.failures
+    assert not waiting.concerns(an_event("DELETE_FLAVOR", flavor="other"))
+
+
 TENANT_GOING = Goal(kind=Kind.TENANT, wish=Wish.DELETE, name="t")
 NETWORK_GOING = Goal(kind=Kind.NETWORK, wish=Wish.DELETE, name="n", tenant="t")
 
