@@ -136,6 +136,8 @@ _LACKS: Final[Mapping[ActionType, str]] = {
     ActionType.DISABLE_MONITOR: "is monitored",
 }
 
+_WAITS: Final = "it waits for its manual recovery; ask for recoveryVmAction"
+
 
 def _can(vm: VmRecord, action: ActionType) -> bool:
     """Tell whether *action* has something to do to *vm*."""
@@ -209,8 +211,8 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
     if vm.scale is not None:
         raise Refused("in-use", f"{acted.action} of VM [{vm.name}]: {SCALES[vm.scale.direction]}")
     if not _can(vm, acted.action):
-        text = f"{acted.action} of VM [{vm.name}]: it is in {vm.state}"
-        raise Refused("operation-failed", text)
+        why = _WAITS if _is_left_to_the_operator(vm, acted.action) else f"it is in {vm.state}"
+        raise Refused("operation-failed", f"{acted.action} of VM [{vm.name}]: {why}")
     if acted.action is ActionType.STOP and not acted.force:
         _check_least(record, vm)
     operating = _operating(record, acted.id, now)
@@ -277,11 +279,18 @@ def _service_unmonitored(record: DeploymentRecord, id_: OperationId, now: dateti
 def _concerned(record: DeploymentRecord, action: ActionType) -> list[VmRecord]:
     concerned = [vm for vm in record.vms.values() if _can(vm, action)]
     if not concerned:
+        waits = any(_is_left_to_the_operator(vm, action) for vm in record.vms.values())
         raise Refused(
             "operation-failed",
-            f"{action} of deployment {record.key.name}: none of its VMs {_LACKS[action]}",
+            f"{action} of deployment {record.key.name}: none of its VMs {_LACKS[action]}"
+            + ("; what waits for its manual recovery wants recoveryVmAction" if waits else ""),
         )
     return concerned
+
+
+def _is_left_to_the_operator(vm: VmRecord, action: ActionType) -> bool:
+    """Tell whether monitors are wanted on that are off until *vm* is recovered by hand."""
+    return action is ActionType.ENABLE_MONITOR and vm.recovery is not None
 
 
 def _watched(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
