@@ -25,10 +25,13 @@ from esc_daemon.datamodel.tree import (
     search_path,
     yang_directory,
 )
+from esc_daemon.netconf.errors import ErrorTag
 from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.schema import Guard
 from esc_daemon.netconf.xml import name_of, qualified, serialise
 
+MOST_WAITS: Final = 500_000
+"""vm_groups of a deployment times what they wait for; libyang takes up to 9 us for each."""
 _SHADOW_MODULE: Final = "esc_validation"
 _SHADOW_NAMESPACE: Final = "urn:esc_daemon:validation"
 _Parse: Final = libyang.ParseOptions
@@ -129,6 +132,8 @@ class Schema:
 
         *document* comes from `netconf.xml` or from our own store: well-formed UTF-8.
         """
+        if found := _too_many_waits(document):
+            return found
         return self._validate(document, self._tree.roots, NAMESPACE)
 
     def validate_rules(self, document: bytes) -> list[SchemaError]:
@@ -190,6 +195,19 @@ class Schema:
         finally:
             self._context.clean_all_errors()
         return []
+
+
+def _too_many_waits(document: bytes) -> list[SchemaError]:
+    """Return the fault of an order of start that libyang would look at for too long."""
+    if b"depends_on>" not in document:
+        return []
+    tree = etree.fromstring(document)
+    groups = sum(1 for _ in tree.iter(qualified(NAMESPACE, "vm_group")))
+    waits = sum(1 for _ in tree.iter(qualified(NAMESPACE, "depends_on")))
+    if groups * waits <= MOST_WAITS:
+        return []
+    text = f"{waits} depends_on among {groups} vm_groups: their product may be {MOST_WAITS}"
+    return [SchemaError(tag=ErrorTag.TOO_BIG, message=text, path="")]
 
 
 def _shadow(element: etree._Element) -> etree._Element:
