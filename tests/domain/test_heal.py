@@ -12,7 +12,7 @@ from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryTyp
 from esc_daemon.domain.record import ActionType, VmRecord, VmTask
 from esc_daemon.domain.specs import ServerStatus
 from esc_daemon.domain.states import ServiceState, VmState
-from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServiceActed, VmActed
+from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServiceActed
 from tests.domain.pure_world import START, Luck, World
 from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group, after
 
@@ -264,18 +264,6 @@ def test_manual_recovery_is_asked_for_and_done_on_request() -> None:
     # then
     assert needed == ["VM_MANUAL_RECOVERY_NEEDED"]
     assert world.types()[1:] == [INIT, GONE, MADE, DONE]
-
-
-def test_monitors_are_not_switched_on_in_place_of_a_manual_recovery() -> None:
-    world = alive(policy(kind="MANUAL"))
-    cross(world, holds=False)
-    text = "it waits for its manual recovery; ask for recoveryVmAction"
-    vm, enable = the_vm(world), ActionType.ENABLE_MONITOR
-    assert vm.state is VmState.MONITOR_DISABLED
-    with pytest.raises(Refused, match=text):
-        world.tell(SHOP, VmActed(id=OP, vm=vm.id, action=enable, force=False))
-    with pytest.raises(Refused, match="disabled; what waits for its manual recovery wants"):
-        world.tell(SHOP, ServiceActed(id=OP, action=enable))
 
 
 def test_manual_recovery_is_not_needed_for_a_vm_that_comes_back() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import OperationId, ServerKey
+from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryType
 from esc_daemon.domain.record import ActionType, VmRecord
 from esc_daemon.domain.specs import Power, ServerStatus
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
@@ -207,6 +208,26 @@ def test_monitoring_that_is_on_cannot_be_switched_on() -> None:
         act(deployed(), ActionType.ENABLE_MONITOR)
     with pytest.raises(Refused, match="it is in VM_ALIVE_STATE"):
         act_on_vm(deployed(), ActionType.ENABLE_MONITOR)
+
+
+def test_monitors_are_not_switched_on_in_place_of_a_manual_recovery() -> None:
+    # given
+    world = World()
+    manual = RecoveryPolicy(
+        type=RecoveryType.MANUAL, action=RecoveryAction.REBOOT_THEN_REDEPLOY, max_retries=3
+    )
+    world.apply({SHOP: a_deployment(a_group("web", recovery=manual))})
+    world.rest()
+    (vm,) = the_vms(world)
+    lost = KpiCrossed(server=ServerKey(vm.id, vm.generation), event_name="VM_ALIVE", holds=False)
+    # when
+    world.tell(SHOP, lost)
+    # then
+    assert the_vms(world)[0].state is VmState.MONITOR_DISABLED
+    with pytest.raises(Refused, match="it waits for its manual recovery; ask for recoveryVmAct"):
+        act_on_vm(world, ActionType.ENABLE_MONITOR)
+    with pytest.raises(Refused, match="disabled; what waits for its manual recovery wants"):
+        act(world, ActionType.ENABLE_MONITOR)
 
 
 def test_one_vm_is_stopped_and_started_while_its_service_stays_active() -> None:
