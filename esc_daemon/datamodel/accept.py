@@ -20,7 +20,7 @@ from esc_daemon.domain.checksum import checksum_of
 from esc_daemon.domain.day_zero import source_of
 from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.intent import Deployment, FileServer, Image, Network, VmGroup
-from esc_daemon.domain.kpi import unreadable
+from esc_daemon.domain.kpi import decides_life, monitored, unreadable
 from esc_daemon.domain.placing import MAX_VMS
 from esc_daemon.netconf.errors import ErrorTag
 
@@ -180,6 +180,8 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
     for group in deployment.groups:
         yield from _short_variables(group)
         yield from _without_effect(group)
+        if monitored(group) and decides_life(group) is None:
+            yield f"vm_group {group.name}: no KPI says that its VMs are alive: none will ever be"
         yield from _hooks_without_effect(group)
         yield from _not_beside_their_gateway(group)
         fixed = [

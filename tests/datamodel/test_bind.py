@@ -478,3 +478,12 @@ def test_an_action_that_nothing_is_known_of_is_taken_with_a_warning(datastore: D
         "rules with actions that have no effect: TRUE admin own.sh (rule VM_ALIVE);"
         " TRUE user own.sh (rule VM_ALIVE)"
     )
+
+
+def test_kpis_none_of_which_speaks_for_life_are_taken_with_a_warning(datastore: Datastore) -> None:
+    start, end = GROUP.index("<rules>"), GROUP.index("</rules>") + len("</rules>")
+    body = f"{GROUP[:start]}{GROUP[end:]}".replace("VM_ALIVE", "VM_UP")
+
+    (warning,) = datastore.edit(config(service(body))).warnings
+
+    assert warning.endswith("no KPI says that its VMs are alive: none will ever be")
