@@ -130,7 +130,8 @@ def _of_a_vm(record: DeploymentRecord, vm: VmRecord, clouds: Clouds) -> Iterator
     if vm.state is VmState.SHUTOFF and status is not ServerStatus.SHUTOFF:
         yield f"its server is {status}"
     answers = driver.cloud.servers.guest_state(row, now) is GuestState.ANSWERS
-    if vm.state is VmState.ALIVE and not answers and _heals(record, vm):
+    reached = vm.change is None or not vm.change.removed  # docs/limits.md: where is its port?
+    if vm.state is VmState.ALIVE and not answers and reached and _heals(record, vm):
         yield "nobody noticed that its guest is silent"
 
 
