@@ -29,6 +29,9 @@ _LASTS: Final = frozenset(
 _ON: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED})
 _OPEN: Final = frozenset({OperationState.STARTING, OperationState.PROCESSING})
 
+NOTICED_SECONDS = 60.0
+"""So long it may take until a guest that falls silent is taken for lost."""
+
 
 def vms_rest(record: DeploymentRecord) -> bool:
     """Tell whether nothing is under way with any VM of *record*."""
@@ -131,7 +134,9 @@ def _of_a_vm(record: DeploymentRecord, vm: VmRecord, clouds: Clouds) -> Iterator
         yield f"its server is {status}"
     answers = driver.cloud.servers.guest_state(row, now) is GuestState.ANSWERS
     reached = vm.change is None or not vm.change.removed  # docs/limits.md: where is its port?
-    if vm.state is VmState.ALIVE and not answers and reached and _heals(record, vm):
+    lately = row.quiet_from is not None and now - row.quiet_from < NOTICED_SECONDS
+    silent = not answers and not lately
+    if vm.state is VmState.ALIVE and silent and reached and _heals(record, vm):
         yield "nobody noticed that its guest is silent"
 
 
