@@ -6,13 +6,13 @@ import pytest
 
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType, VmGroup
-from esc_daemon.domain.record import ActionType, RecoveryPhase
+from esc_daemon.domain.record import ActionType, RecoveryPhase, VmChange
 from esc_daemon.domain.specs import ServerStatus
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServerDrifted, VmActed
 from tests.domain.pure_world import World
 from tests.domain.stories import LIFE, LIFE_RULE, SHOP, a_deployment, a_group
-from tests.domain.updates import BEGUN, CHANGED, DONE, LIVES, change, cross, standing, the_vms
+from tests.domain.updates import BEGUN, CHANGED, DONE, LIVES, change, cross, of, standing, the_vms
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 ONE, TWO = a_group("web", "net"), a_group("web", "net", "more")
@@ -144,3 +144,21 @@ def test_a_vm_whose_monitors_the_operator_disabled_stays_unwatched(changes: dict
     assert world.types() == [BEGUN, CHANGED, DONE]
     assert the_vms(world)[0].state is VmState.MONITOR_DISABLED
     assert not world.watches()
+
+
+def test_an_update_that_ends_as_it_begins_leaves_a_held_recovery_alone() -> None:
+    # given: of two VMs one is lost and held; the other broke, with a change that it has yet to take
+    world = standing(of(2))
+    world.guarded = True
+    cross(world, holds=False, index=0)
+    late = VmChange(resized=True)
+    broken = replace(the_vms(world)[1], state=VmState.ERROR, server=None, change=late)
+    record = world.deployment(SHOP)
+    world.records[SHOP] = replace(record, vms={**record.vms, broken.id: broken})
+    # when
+    change(world, a_deployment(of(2, image="newer")), rest=False)
+    # then
+    assert world.types() == [BEGUN, CHANGED, DONE]
+    recovery = the_vms(world)[0].recovery
+    assert recovery
+    assert recovery.phase is RecoveryPhase.HELD

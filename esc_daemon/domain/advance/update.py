@@ -46,7 +46,7 @@ from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import IntentChanged, NeighboursGone
 
 Kinds = Mapping[VmGroupName, AbstractSet[ChangeKind]]
-_K = ChangeKind
+_KPIS = frozenset({ChangeKind.KPIS, ChangeKind.RULES})
 _IN_PLACE = frozenset({ChangeKind.NETWORK, ChangeKind.SUBNET})
 _UP = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.SHUTOFF})
 
@@ -74,7 +74,27 @@ def begin(record: DeploymentRecord, told: IntentChanged, now: datetime, policy: 
     events = (tell_update.service_updating(after),)
     if after.update.phase is UpdatePhase.PREPARING:
         return Step(key=record.key, before=record, record=after, events=events)
-    return _changing(record, after, events, now, policy)
+    step = _changing(record, after, events, now, policy)
+    assert isinstance(step.record, DeploymentRecord)
+    if step.record.update is not None:
+        return step
+    return replace(step, record=_unarmed(record, step.record, _by_group(changes)))
+
+
+def _unarmed(before: DeploymentRecord, after: DeploymentRecord, kinds: Kinds) -> DeploymentRecord:
+    """
+    Return *after*, where the update that began has ended, with the recoveries of *before* it.
+
+    Where the KPIs are the same too no monitor is armed anew, so that none tells of a loss again.
+    """
+    kept = {
+        vm.id: replace(vm, recovery=there.recovery)
+        for vm in after.vms.values()
+        if (there := before.vms.get(vm.id)) is not None
+        and there.recovery is not vm.recovery
+        and _KPIS.isdisjoint(kinds.get(vm.group, ()))
+    }
+    return replace(after, vms={**after.vms, **kept}) if kept else after
 
 
 def _check_still(record: DeploymentRecord) -> None:
@@ -253,7 +273,7 @@ def _remembered(
         if vm.id in added:
             vms[vm.id] = vm
         elif vm.id not in gone:
-            rearms = works or not {_K.KPIS, _K.RULES}.isdisjoint(kinds.get(vm.group, ()))
+            rearms = works or not _KPIS.isdisjoint(kinds.get(vm.group, ()))
             vms[vm.id] = _standing(held.rearmed(vm, grown) if rearms else vm, new, pause=works)
         elif vm.state is not VmState.UNDEF:  # nothing was ever asked of the VIM for it
             vms[vm.id] = going(vm, attempt, now, policy)
