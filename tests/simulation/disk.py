@@ -1,7 +1,8 @@
 """The store of the simulation: its disk may be full or broken, and what it takes is looked at."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event
@@ -37,6 +38,10 @@ def _share_compiled(connection: Connection) -> None:
 event.listen(Engine, "engine_connect", _share_compiled)
 
 
+BEGAN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""The world's time at the beginning."""
+
+
 class SharedStore(SqlStore):
     """A store in memory: what is compiled for one is not compiled again for the next."""
 
@@ -51,8 +56,6 @@ class FlakyStore(SharedStore):
     lives: Lives
     acts: Acts
     probes: Probes
-    ahead: timedelta
-    """By how much the daemon's clock is before the world's."""
 
     async def commit(
         self,
@@ -65,7 +68,8 @@ class FlakyStore(SharedStore):
         if trouble := self.trouble():
             raise trouble
         self.probes.stored(steps)
-        self.order.note(steps, time, self.ahead)
+        world_time = BEGAN + timedelta(seconds=asyncio.get_running_loop().time())
+        self.order.note(steps, time, world_time)
         logged = await super().commit(steps, entries, time=time, undo=undo)
         self.kinds.note(steps)
         self.acts.note(steps)

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,7 @@ from esc_daemon.store.base import Entry as StoredEntry
 from esc_daemon.store.base import StoreError
 from tests.connectors import vims_of
 from tests.simulation.day_zero import LossyShelf
-from tests.simulation.disk import FlakyStore
+from tests.simulation.disk import BEGAN, FlakyStore
 from tests.simulation.homes import FIRST
 from tests.simulation.loop import INCARNATION, Incarnation
 from tests.simulation.papers import config_of, intents_in, new_datastore
@@ -40,7 +40,6 @@ from tests.simulation.wishes import edit_of, text_of
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-BEGAN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 CALL_TIMEOUT: Final = 10.0
 
 
@@ -77,13 +76,12 @@ class Life:
     async def start(self) -> None:
         world = self.world
         loop = asyncio.get_running_loop()
-        ahead = world.ahead
-        now = Clock(loop, BEGAN + timedelta(seconds=loop.time()) + ahead).now
+        now = Clock(loop, BEGAN + timedelta(seconds=loop.time()) + world.ahead).now
         self.store = FlakyStore.from_image(self.image, on_synced=world.synced)
         self.store.trouble = world.disk_trouble
         self.store.order, self.store.homes = world.order, world.homes
-        self.store.lives, self.store.ahead = world.lives, ahead
-        self.store.kinds, self.store.acts = world.kinds, world.acts
+        self.store.lives, self.store.kinds = world.lives, world.kinds
+        self.store.acts = world.acts
         found = [record async for record in self.store.load()]
         world.homes.begin(found)
         world.kinds.begin(found)

@@ -58,12 +58,12 @@ class Order:
         """Who was up when the last update of an incarnation began."""
         self._scaled: set[VmId] = set()
         self._seen: dict[tuple[VmId, str], datetime] = {}
-        self._ahead: dict[datetime, timedelta] = {}
+        self._at: dict[datetime, datetime] = {}
+        """The world's time by the daemon's, which may stand still."""
 
-    def note(self, steps: Sequence[Step], told: datetime, ahead: timedelta) -> None:
-        """Learn from a commit at *told* by the daemon's clock, which is *ahead* of the world's."""
-        self._ahead[told] = ahead
-        time = told - ahead
+    def note(self, steps: Sequence[Step], told: datetime, time: datetime) -> None:
+        """Learn from a commit at *time*, *told* as of a time of the daemon's clock."""
+        self._at.setdefault(told, time)
         for step in steps:
             record = step.record
             if isinstance(record, DeploymentRecord) and record.intent is not None:
@@ -108,7 +108,7 @@ class Order:
         for logged in events:
             event = logged.event
             if event.source is not None and event.status is EventStatus.SUCCESS:
-                at = logged.time - self._ahead[logged.time]
+                at = self._at[logged.time]
                 what = _MADE_BY.get(event.type, event.type)
                 told.setdefault((event.source.vmname, what), at)  # the first, of several
         return [

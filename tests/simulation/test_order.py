@@ -1,7 +1,6 @@
 """The order of start is held against those that were made while it was asked for."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from esc_daemon.domain.events import Event, EventType, VmRef
 from esc_daemon.domain.ids import VmGroupName, VmId
@@ -50,7 +49,7 @@ def test_a_vm_that_only_a_recovery_made_holds_nobody_up_any_more() -> None:
     unwatched = a_deployment(a_group("db", watched=False), IN_TURN.groups[1], startup=ORDER)
     order = Order()
     begun = shop(unwatched, db=VmState.MONITOR_UNSET, web=VmState.DEPLOYING)
-    order.note([Step(key=SHOP, before=None, record=begun)], START, timedelta(0))
+    order.note([Step(key=SHOP, before=None, record=begun)], START, START)
     source = VmRef(vmid="db", vmname="shop_db", generated_vmname="shop_db", vim_id=VIM)
     recovered = Event(type=EventType.VM_RECOVERY_DEPLOYED, message="", source=source)
 
@@ -66,7 +65,7 @@ def early(*records: DeploymentRecord) -> list[str]:
     order = Order()
     befores = [None, *records]
     for before, record in zip(befores, records, strict=False):
-        order.note([Step(key=SHOP, before=before, record=record)], START, timedelta(0))
+        order.note([Step(key=SHOP, before=before, record=record)], START, START)
     return order.too_early(MADE, [])
 
 

@@ -16,6 +16,7 @@ from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Deployment, Tenant, VmGroup
 from esc_daemon.domain.placing import addresses_of, pooled
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
+from esc_daemon.domain.states import ServiceState
 from esc_daemon.domain.uses import named_by
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
@@ -243,7 +244,8 @@ class Trials:
         """
         Yield what should be back as it was.
 
-        Connectors, static pools and what deployments name may be in use meanwhile.
+        Connectors, static pools and what deployments name may be in use meanwhile, and a service
+        that was stopped meanwhile takes no update before it is started.
         """
         if self._trial is not None and self._trial.ending:
             for key, old in self._trial.undo.items():
@@ -302,7 +304,9 @@ class Trials:
 def _in_use(key: Key, old: Any, records: Mapping[Key, Any]) -> bool:
     """Tell whether others stand in the way of making *key* what it was."""
     named = (each for record in records.values() for each in named_by(record))
-    return key.kind in CONNECTOR_KINDS or key in named or in_a_pool(records.get(key), old)
+    record = records.get(key)
+    off = isinstance(record, DeploymentRecord) and record.state is ServiceState.STOPPED
+    return key.kind in CONNECTOR_KINDS or key in named or (off and old) or in_a_pool(record, old)
 
 
 def in_a_pool(record: Record | None, old: Any) -> bool:

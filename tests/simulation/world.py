@@ -21,6 +21,7 @@ from tests.simulation import belongings, memory, resting, volumes
 from tests.simulation.acts import Acts
 from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.deeds import Deeds
+from tests.simulation.disk import BEGAN
 from tests.simulation.draws import (
     STUBBORN,
     any_guard,
@@ -33,7 +34,7 @@ from tests.simulation.draws import (
 from tests.simulation.goals import at_rest, lives_of, unmet
 from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes
 from tests.simulation.kinds import Kinds
-from tests.simulation.life import BEGAN, Life
+from tests.simulation.life import Life
 from tests.simulation.loop import SimulationLoop, unhandled
 from tests.simulation.network import CALM, Weather
 from tests.simulation.operators import Operator
