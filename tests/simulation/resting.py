@@ -134,7 +134,7 @@ def _of_a_vm(record: DeploymentRecord, vm: VmRecord, clouds: Clouds) -> Iterator
         yield f"its server is {status}"
     answers = driver.cloud.servers.guest_state(row, now) is GuestState.ANSWERS
     reached = vm.change is None or not vm.change.removed  # docs/limits.md: where is its port?
-    lately = row.quiet_from is not None and now - row.quiet_from < NOTICED_SECONDS
+    lately = any(at and now - at < NOTICED_SECONDS for at in (row.quiet_from, row.off_at))
     silent = not answers and not lately
     if vm.state is VmState.ALIVE and silent and reached and _heals(record, vm):
         yield "nobody noticed that its guest is silent"
