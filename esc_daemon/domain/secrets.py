@@ -1,5 +1,5 @@
 """
-What of a VIM connector or a file server is a secret, and the place that it is sealed for.
+What is a secret of a VIM connector, a file server or an image, and the place it is sealed for.
 
 Sealed text opens only at its place (`esc_daemon.vault`), so whoever seals and whoever opens have
 to name the place alike: both do it here.
@@ -8,10 +8,11 @@ to name the place alike: both do it here.
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import Kind, joined
-from esc_daemon.domain.intent import FileServer, VimConnector
+from esc_daemon.domain.intent import FileServer, Image, VimConnector
 
 FILE_SERVER_PASSWORD: Final = "file_server_password"  # noqa: S105  the name of a leaf
 _WORDS: Final = ("password", "secret", "token", "key")
@@ -63,6 +64,25 @@ def opened_file_server(server: FileServer, unseal: Unseal) -> FileServer:
         password = unseal(password, place)
     properties = _opened(server.properties, unseal, Kind.FILE_SERVER, server.name)
     return replace(server, password=password, properties=properties)
+
+
+def without_login(image: Image) -> Image:
+    """
+    Return *image* as others may know it: the URL of its source without login, query and fragment.
+
+    Its content is read here (`dayzero.images`), so that no VIM has to get in there.
+    """
+    src = image.src
+    if src is None:
+        return image
+    try:
+        parts = urlsplit(src)
+    except ValueError:  # where the login ends cannot be told
+        return replace(image, src="")
+    if parts.scheme not in {"http", "https"}:
+        return image
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    return replace(image, src=urlunsplit(bare))
 
 
 def _opened(

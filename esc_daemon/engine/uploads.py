@@ -19,6 +19,7 @@ from esc_daemon.dayzero.images import ImageError, ImageSource, ImageUnknown, NoI
 from esc_daemon.domain.commands import EnsureResource
 from esc_daemon.domain.ids import Key
 from esc_daemon.domain.intent import Image
+from esc_daemon.domain.secrets import without_login
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.engine.asking import Asking
 from esc_daemon.vim.base import VimDriver, VimError, VimRefused, VimUnknown
@@ -83,7 +84,7 @@ class Uploads:
 
         """
         async with asking("ensure_image"):
-            image = await driver.ensure_image(call.key, want)
+            image = await driver.ensure_image(call.key, without_login(want))
         if image.ready:
             return image.handle
         async with self._turns:

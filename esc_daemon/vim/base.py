@@ -138,7 +138,11 @@ class VimDriver(Protocol):
         ...
 
     async def ensure_image(self, key: Key, want: Image) -> VimImage:
-        """Return the image; VimRefused where another one is in its place."""
+        """
+        Return the image; VimRefused where another one is in its place.
+
+        The source in *want* has neither login nor query: the content comes by `upload_image`.
+        """
         ...
 
     async def upload_image(self, key: Key, image_id: str, content: AsyncIterator[bytes]) -> None:

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from esc_daemon.domain.ids import Kind
-from esc_daemon.domain.intent import FileServer, VimConnector, VimUser
+from esc_daemon.domain.intent import FileServer, Image, VimConnector, VimUser
 from esc_daemon.domain.secrets import (
     is_secret,
     opened_connector,
     opened_file_server,
     secret_place,
+    without_login,
 )
 from esc_daemon.vault import Vault, VaultError
 
@@ -118,3 +119,24 @@ def test_what_was_opened_is_not_shown() -> None:
     )
 
     assert "s3cret" not in f"{connector!r} {server!r}"
+
+
+@pytest.mark.parametrize(
+    ("src", "told"),
+    [
+        ("http://me:swordfish@192.0.2.9:81/a%20b.img", "http://192.0.2.9:81/a%20b.img"),
+        ("https://h.example/a.img?token=swordfish#swordfish", "https://h.example/a.img"),
+        ("HTTP://me@x:swordfish@[2001:db8::1]/a.img", "http://[2001:db8::1]/a.img"),
+        ("http://me:swordfish@[2001:db8::1/a.img", ""),
+        ("http://h.example/a@b.img", "http://h.example/a@b.img"),
+        ("file:///var/tmp/a.img", "file:///var/tmp/a.img"),
+        ("linux?.img", "linux?.img"),
+        (None, None),
+    ],
+)
+def test_the_source_of_an_image_is_told_without_login_and_query(
+    src: str | None, told: str | None
+) -> None:
+    image = Image(name="linux", src=src, disk_format="qcow2")
+
+    assert without_login(image) == replace(image, src=told)

@@ -9,8 +9,9 @@ from engine_world import BEGAN, VIM, ShakyStore, an_engine
 
 from esc_daemon.dayzero.images import NoImages
 from esc_daemon.domain.events import EventStatus, Stream
-from esc_daemon.domain.ids import Key, Kind
+from esc_daemon.domain.ids import Key, Kind, VimId
 from esc_daemon.domain.intent import Image
+from esc_daemon.domain.specs import VimImage
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.uploads import UploadLimits, Uploads
@@ -57,6 +58,18 @@ class World:
             )
             for each in logged
         ]
+
+
+class Listening(SimulatorDriver):
+    """It remembers what images it was asked for."""
+
+    def __init__(self, cloud: Cloud, *, vim: VimId) -> None:
+        super().__init__(cloud, vim=vim)
+        self.told: list[Image] = []
+
+    async def ensure_image(self, key: Key, want: Image) -> VimImage:
+        self.told.append(want)
+        return await super().ensure_image(key, want)
 
 
 @pytest.fixture
@@ -235,6 +248,18 @@ async def test_a_try_has_an_end(world):
         [(kind, text)] = await world.told()
         assert kind == "CREATE_IMAGE FAILURE"
         assert "was not uploaded within 3000 s" in text
+
+
+async def test_no_vim_is_told_the_login_of_an_image_server(world):
+    src = "http://me:swordfish@192.0.2.9/linux.qcow2?token=swordfish"
+    world.gallery.contents[src] = CONTENT
+    world.vim = Listening(world.cloud, vim=VIM)
+    async with world.engine() as engine:
+        await have(engine, replace(IMAGE, src=src))
+        await rested(engine)
+        assert world.vim.told == [IMAGE]
+        (row,) = world.rows()
+        assert (row.ready, row.want) == (True, IMAGE)
 
 
 async def test_a_manager_that_reads_no_images_says_so(world):

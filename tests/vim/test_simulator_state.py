@@ -195,6 +195,28 @@ async def test_a_plain_file_is_sealed_whole_when_a_vault_opens_it(tmp_path):
     assert set(map(repr, rows)) == set(map(repr, cloud.rows()))
 
 
+async def test_the_login_of_an_image_server_stays_in_no_file(tmp_path):
+    path = tmp_path / "state"
+    with StateFile(path) as state:
+        driver = a_driver(state)
+        for name in ("kept", "gone"):
+            image = Image(name=name, src="http://192.0.2.9/linux.img")
+            await driver.ensure_image(a_key(Kind.IMAGE, name), image)
+        await driver.remove_image(a_key(Kind.IMAGE, "gone"))
+    bare = b"//192.0.2.9/linux.img"
+    full = b"//me:swordfish@192.0.2.9/linux.img?token=swordfish"
+    path.write_bytes(path.read_bytes().replace(bare, full))
+    with StateFile(path) as state:
+        assert b"swordfish" not in path.read_bytes()
+        driver = a_driver(state)
+        asked = Image(name="kept", src=f"http:{full.decode()}")
+        again = await driver.ensure_image(a_key(Kind.IMAGE, "kept"), asked)
+        assert again.ready
+        renewed = replace(asked, properties=(("os", "linux"),))
+        await driver.ensure_image(a_key(Kind.IMAGE, "kept"), renewed)
+    assert b"swordfish" not in path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("vault", "message"),
     [

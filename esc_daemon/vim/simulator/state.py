@@ -14,6 +14,7 @@ StateError    the file cannot be used; names the file, the line and what to do
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -24,12 +25,15 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from esc_daemon.domain.ids import ServerKey
+from esc_daemon.domain.secrets import without_login
 from esc_daemon.vault import Vault, VaultError
-from esc_daemon.vim.simulator.rows import Change, Gone, Row, ServerRow
+from esc_daemon.vim.simulator.rows import Change, Gone, ImageRow, Row, ServerRow
 
 _HEAD: Final = b'{"simulator":1}\n'
 _SEALED_HEAD: Final = b'{"simulator":1,"sealed":true}\n'
 _NEWLINE: Final = b"\n"
+_LOGIN: Final = re.compile(rb'"src":"https?://[^"]*[@?#]', re.IGNORECASE)
+"""Where earlier versions kept the source of an image with its login or its query."""
 
 _ChangeT = TypeVar("_ChangeT", bound=Change)
 
@@ -92,8 +96,9 @@ class StateFile:
         content = self.path.read_bytes() if self.path.exists() else b""
         rows, length = read_rows(content, self.path, self._vault)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        if length and not content.startswith(self._head):
-            self.rewrite(rows)  # whole: servers that are gone have plain lines too
+        if length and (not content.startswith(self._head) or _LOGIN.search(content)):
+            rows = tuple(map(_without_login, rows))
+            self.rewrite(rows)  # whole: what is gone has plain lines too
             return rows
         if length == 0:
             os.ftruncate(self._file, 0)
@@ -230,6 +235,13 @@ def _with_texts(row: _ChangeT, changed: Callable[[str, str], str]) -> _ChangeT:
         replace(file, text=changed(file.text, _place(row.key, file.dst))) for file in row.files
     )
     return msgspec.structs.replace(row, files=files)
+
+
+def _without_login(row: Row) -> Row:
+    """Return *row* without the login that earlier versions kept with the source of an image."""
+    if not isinstance(row, ImageRow) or row.want is None:
+        return row
+    return msgspec.structs.replace(row, want=without_login(row.want))
 
 
 def _place(key: ServerKey, dst: str) -> str:
