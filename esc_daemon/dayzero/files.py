@@ -42,14 +42,21 @@ class LocalFiles:
 
     What is not absolute stands below the first of them. Nothing inside *private*, the manager's
     own directory, is given away but through a directory of *directories* that is inside it.
+    *setting* is where they come from, *again* what to do once a file is where it should be.
     """
 
     def __init__(
-        self, directories: Sequence[Path], *, private: Path, setting: str = "day0.directories"
+        self,
+        directories: Sequence[Path],
+        *,
+        private: Path,
+        setting: str = "day0.directories",
+        again: str = "deploy anew",
     ) -> None:
         self._directories = [each.absolute() for each in directories]
         self._private = private.stat()
         self._setting = setting
+        self._again = again
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """
@@ -78,7 +85,7 @@ class LocalFiles:
             with self._opened(directory, below) as file:
                 return taken(file, directory / below)
         except FileNotFoundError:
-            text = f"there is no file {directory / below}; put it there and ask anew"
+            text = f"there is no file {directory / below}; put it there, then {self._again}"
             raise DayZeroRefused(text) from None
         except OSError as error:
             text = f"{directory / below} cannot be read: {error.strerror}"

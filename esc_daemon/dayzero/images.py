@@ -27,6 +27,10 @@ from esc_daemon.domain.intent import Image
 _PART: Final = 4 << 20
 """Bytes of a file of this machine that are read at once."""
 _OWNER_ONLY: Final = 0o700
+_AGAIN: Final = "delete the image and create it anew"
+"""What to do once a fault of the source is mended: the same edit again changes nothing."""
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
+"""What servers send in place of a file: a login, a list of files, an error."""
 
 
 class ImageError(Exception):
@@ -101,8 +105,9 @@ def image_source(
             [data_dir / each for each in directories],
             private=data_dir,
             setting="images.directories",
+            again=_AGAIN,
         ),
-        web=WebFiles(timeout=wait, own_ports=own_ports),
+        web=WebFiles(timeout=wait, own_ports=own_ports, again=_AGAIN),
         max_bytes=max_bytes,
     )
 
@@ -128,6 +133,9 @@ class FetchedImages:
             match source:
                 case WebSource(url=url):
                     async with self._web.opened(url) as body:
+                        if body.media_type in _PAGES:
+                            text = f"{body.source}: the server answers 200 with a web page"
+                            raise ImageRefused(f"{text}; correct the URL")
                         yield self._content(body.source, body.length, body.parts(), checksum)
                 case LocalSource(path=path):
                     first = await self._part(path, 0)
@@ -179,10 +187,11 @@ class FetchedImages:
         except DayZeroError as error:
             raise _translated(error) from None
         if not size:
-            raise ImageRefused(f"{source} is empty")
+            raise ImageRefused(f"{source} is empty; put the right file there, then {_AGAIN}")
         if checksum is not None and running is not None and (found := checksum.found(running)):
             raise ImageRefused(
-                f"{source} has the checksum {found}, not {checksum}; correct the one that is wrong"
+                f"{source} has the checksum {found}, not {checksum}; correct the one that is wrong,"
+                f" or {_AGAIN} where it is the file"
             )
 
 

@@ -19,7 +19,7 @@ from typing import Final
 
 import httpx
 
-from esc_daemon.dayzero.base import TOO_LONG, DayZeroRefused, DayZeroUnknown
+from esc_daemon.dayzero.base import TOO_LONG, DayZeroError, DayZeroRefused, DayZeroUnknown
 from esc_daemon.domain.addresses import Address, may_be_asked, plain, without_scope
 from esc_daemon.domain.errors import excerpt
 
@@ -33,6 +33,16 @@ _LONGEST_SHOWN: Final = 500
 _PORTS: Final = range(1, 0x10000)
 _LATER: Final = frozenset({408, 425, 429})
 """Answers below 500 that mean: not now."""
+_BROKE_OFF: Final = ("Server disconnected", "peer closed connection")
+"""How httpx begins the texts by which it tells a connection that was lost from nonsense."""
+_REMEDIES: Final = {
+    401: "give the URL the right login",
+    403: "let it be read, then {again}, or give the URL the right login",
+    404: "put the file there, then {again}",
+    410: "put the file there, then {again}",
+}
+"""What to do about an answer; *again* what comes after that."""
+_ANOTHER_URL: Final = "correct the URL"
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -48,10 +58,14 @@ class WebFiles:
     Fetches from HTTP servers.
 
     *own_ports* are those of the manager's own listeners, which are not asked; they may still
-    become known. *timeout* bounds each wait for the network, in seconds.
+    become known. *timeout* bounds each wait for the network, in seconds. *again* is what to do once
+    a fault that a refusal names is mended.
     """
 
-    def __init__(self, *, timeout: float, own_ports: Container[int] = ()) -> None:
+    def __init__(
+        self, *, timeout: float, own_ports: Container[int] = (), again: str = "deploy anew"
+    ) -> None:
+        self._again = again
         self._timeout = httpx.Timeout(timeout, connect=timeout / _ADDRESSES)
         self._own_ports = own_ports
         self._turns = asyncio.Semaphore(AT_A_TIME)
@@ -96,7 +110,7 @@ class WebFiles:
         for _ in range(_REDIRECTS + 1):
             response = await self._answer(stack, url, login)
             if not response.has_redirect_location:
-                return _body(response, url)
+                return self._body(response, url)
             answer = url.join(response.headers["Location"]).copy_with(userinfo=b"")
             await stack.aclose()  # of this connection nothing more is wanted
             if answer.scheme != url.scheme:
@@ -114,10 +128,23 @@ class WebFiles:
             try:
                 return await stack.enter_async_context(self._asked(url, address, login))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                _check_certificate(error, url)
+                _check_tls(error, url)
             except httpx.HTTPError as error:
-                raise DayZeroUnknown(f"{shown(url)}: {type(error).__name__}") from None
+                raise _told(error, shown(url)) from None
         raise DayZeroUnknown(f"{shown(url)}: no connection")
+
+    def _body(self, response: httpx.Response, url: httpx.URL) -> "Body":
+        """Return the file that the *response* of *url* brings."""
+        status = response.status_code
+        if status >= 500 or status in _LATER:
+            raise DayZeroUnknown(f"{shown(url)}: the server answers {status}")
+        if status != httpx.codes.OK:
+            remedy = _REMEDIES.get(status, _ANOTHER_URL).format(again=self._again)
+            raise DayZeroRefused(f"{shown(url)}: the server answers {status}; {remedy}")
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            text = "the server packs the file although nobody asked it"
+            raise DayZeroRefused(f"{shown(url)}: {text}")
+        return Body(response, url)
 
     async def _addresses(self, url: httpx.URL) -> list[Address]:
         """Return where the server of *url* is, as far as it may be asked."""
@@ -165,13 +192,19 @@ class WebFiles:
 
 
 class Body:
-    """What a server answers; *source* names it, *length* is in bytes where it was told."""
+    """
+    What a server answers; *source* names it.
+
+    *length* is in bytes where it was told, *media_type* in small letters, "" where it was not.
+    """
 
     def __init__(self, response: httpx.Response, url: httpx.URL) -> None:
         self._response = response
         self.source = shown(url)
         length = response.headers.get("Content-Length", "")
         self.length = int(length) if length.isascii() and length.isdigit() else None
+        media_type = response.headers.get("Content-Type", "").partition(";")[0]
+        self.media_type = media_type.strip().lower()
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
         """Iterate over it once, a few KiB at a time."""
@@ -179,7 +212,7 @@ class Body:
             async for part in self._response.aiter_raw():
                 yield part
         except httpx.HTTPError as error:
-            raise DayZeroUnknown(f"{self.source}: {type(error).__name__}") from None
+            raise _told(error, self.source) from None
 
 
 def _is_ours(address: Address) -> bool:
@@ -204,9 +237,9 @@ def shown(url: httpx.URL) -> str:
     return excerpt(f"{url.scheme}://{url.netloc.decode()}{url.path}", _LONGEST_SHOWN)
 
 
-def _check_certificate(error: BaseException, url: httpx.URL) -> None:
+def _check_tls(error: BaseException, url: httpx.URL) -> None:
     """
-    Look whether it was the server's certificate that kept us from connecting.
+    Look whether it was TLS that kept us from connecting: the certificate, or there is none.
 
     Raises:
         DayZeroRefused: It was; asking again would not make it better.
@@ -217,17 +250,16 @@ def _check_certificate(error: BaseException, url: httpx.URL) -> None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             text = f"{shown(url)}: the server's certificate is not valid: {cause.verify_message}"
             raise DayZeroRefused(text) from None
+        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+            text = f"{shown(url)}: no TLS is spoken there; {_ANOTHER_URL}"
+            raise DayZeroRefused(text) from None
         cause = cause.__cause__ or cause.__context__
 
 
-def _body(response: httpx.Response, url: httpx.URL) -> Body:
-    """Return the file that the *response* of *url* brings."""
-    status = response.status_code
-    if status >= 500 or status in _LATER:
-        raise DayZeroUnknown(f"{shown(url)}: the server answers {status}")
-    if status != httpx.codes.OK:
-        hint = "; put the file there and ask anew" if status == httpx.codes.NOT_FOUND else ""
-        raise DayZeroRefused(f"{shown(url)}: the server answers {status}{hint}")
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise DayZeroRefused(f"{shown(url)}: the server packs the file although nobody asked it")
-    return Body(response, url)
+def _told(error: httpx.HTTPError, source: str) -> DayZeroError:
+    """Return what *error*, met after a connection was there, says of *source*."""
+    if isinstance(error, httpx.TimeoutException):
+        return DayZeroUnknown(f"{source}: the server sent nothing for too long")
+    if isinstance(error, httpx.ProtocolError) and not str(error).startswith(_BROKE_OFF):
+        return DayZeroRefused(f"{source}: the answer is no valid HTTP; {_ANOTHER_URL}")
+    return DayZeroUnknown(f"{source}: the connection broke off")

@@ -46,11 +46,16 @@ class UploadLimits:
 
     *wait* is for the VIM to take one part more, *longest* for one try, *at_a_time* for how many
     are under way; the others wait for their turn.
+
+    *least_rate* is the bytes a second that a source brings at least, as seen over each *wait*. No
+    setting: by it *longest*, two hours, brings 118 MB, and few images of VMs are shorter. A source
+    that is slower would hold its turn to that end, and have brought nothing.
     """
 
     wait: float = 60.0
     longest: float = 7200.0
     at_a_time: int = 2
+    least_rate: int = 16 << 10
 
 
 class Uploads:
@@ -127,8 +132,8 @@ class Uploads:
         loop = asyncio.get_running_loop()
         logged = loop.time()
         bound.reschedule(None)
-        async with aclosing(parts):
-            async for part in parts:
+        async with aclosing(self._fast_enough(parts, progress.source)) as brought:
+            async for part in brought:
                 bound.reschedule(loop.time() + self._limits.wait)
                 yield part
                 bound.reschedule(None)
@@ -143,6 +148,26 @@ class Uploads:
                         total=progress.total,
                     )
         bound.reschedule(loop.time() + self._limits.wait)
+
+    async def _fast_enough(
+        self, parts: AsyncGenerator[bytes, None], source: str
+    ) -> AsyncGenerator[bytes, None]:
+        """Iterate over *parts*; ImageUnknown where *source* drips, whatever time the VIM takes."""
+        loop = asyncio.get_running_loop()
+        waited, brought = 0.0, 0
+        async with aclosing(parts):
+            asked = loop.time()
+            async for part in parts:
+                waited += loop.time() - asked
+                brought += len(part)
+                if waited >= self._limits.wait:
+                    if brought < self._limits.least_rate * waited:
+                        least = f"fewer than {self._limits.least_rate} bytes a second"
+                        text = f"{source} brings {least}: {brought} in {waited:.0f} s"
+                        raise ImageUnknown(text)
+                    waited, brought = 0.0, 0
+                yield part
+                asked = loop.time()
 
 
 async def _taken_back(driver: VimDriver, key: Key, asking: Asking) -> None:

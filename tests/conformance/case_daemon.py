@@ -25,7 +25,7 @@ from esc_daemon.domain.record import DeploymentRecord, ResourceRecord
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
-from esc_daemon.engine.uploads import Uploads
+from esc_daemon.engine.uploads import UploadLimits, Uploads
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.catalogue import CORE, Catalogue
@@ -215,7 +215,7 @@ async def a_daemon(
         ),
         day_zero=day_zero,
         hooks=hooks,
-        uploads=Uploads(images),
+        uploads=Uploads(images, UploadLimits(least_rate=0)),
         policy=Policy(
             settle=timedelta(seconds=10),
             drift_pause=timedelta(seconds=simulator.get("drift_seconds", 0)),

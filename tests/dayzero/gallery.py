@@ -13,13 +13,14 @@ class Gallery:
     """
     *contents* by their source; *disturbed* readings to come break off after their first part.
 
-    Each part has *part* bytes and comes *seconds* after the one before.
+    Each part has *part* bytes and comes *seconds* after the one before, but those of *at_once*.
     """
 
     def __init__(
         self, contents: Mapping[str, bytes] | None = None, *, part: int = 4, seconds: float = 0.0
     ) -> None:
         self.contents = dict(contents or {})
+        self.at_once: set[str] = set()
         self.disturbed = 0
         self.opens = self.open_now = 0
         self._part = part
@@ -43,7 +44,7 @@ class Gallery:
         self, image: Image, source: str, content: bytes
     ) -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), self._part):
-            if self.seconds:
+            if self.seconds and source not in self.at_once:
                 await asyncio.sleep(self.seconds)
             if at and self.disturbed:
                 self.disturbed -= 1

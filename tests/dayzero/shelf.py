@@ -30,6 +30,6 @@ class Shelf:
             return file.data
         name = file.remote.path if file.remote is not None else file.file
         if name not in self.files:
-            text = f"day-0 file {file.dst}: there is no file {name}; put it there and ask anew"
+            text = f"day-0 file {file.dst}: there is no file {name}; put it there, then deploy anew"
             raise DayZeroRefused(text)
         return self.files[name]

@@ -55,7 +55,7 @@ class ReaderContract:
         text = await refusal(start({}), INLINE, a_file("a/b.sh"))
 
         assert text.startswith("day-0 file file: there is no file ")
-        assert text.endswith("a/b.sh; put it there and ask anew")
+        assert text.endswith("a/b.sh; put it there, then deploy anew")
 
     @pytest.mark.parametrize("inline", [True, False])
     async def test_the_files_of_a_vm_are_bounded_together(

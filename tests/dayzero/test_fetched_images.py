@@ -105,7 +105,23 @@ async def test_too_long_an_image_is_refused_before_or_while_it_is_read(
 
 async def test_an_empty_image_is_none(web: WebServer, source: FetchedImages):
     web.put("/linux.qcow2", b"")
-    assert (await refusal(source, web.url("/linux.qcow2"))).endswith("is empty")
+    assert "is empty; put the right file" in await refusal(source, web.url("/linux.qcow2"))
+
+
+@pytest.mark.parametrize("type_", ["text/html", "Text/HTML; charset=utf-8"])
+async def test_a_web_page_is_no_image(web: WebServer, source: FetchedImages, type_: str):
+    web.put("/login", b"<html>Who are you?</html>", f"Content-Type: {type_}")
+    assert await refusal(source, web.url("/login")) == (
+        f"{web.url('/login')}: the server answers 200 with a web page; correct the URL"
+    )
+
+
+async def test_a_file_that_was_missing_is_asked_for_by_another_creation(
+    web: WebServer, source: FetchedImages
+):
+    for missing in (web.url("/no"), "missing.qcow2"):
+        text = await refusal(source, missing)
+        assert text.endswith(" there, then delete the image and create it anew")
 
 
 @pytest.mark.parametrize(

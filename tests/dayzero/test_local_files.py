@@ -91,7 +91,7 @@ def test_what_is_not_there_is_named_with_its_whole_path(files: LocalFiles, data_
 
     text = refusal(files, "cisco/images/csr_config.sh")
 
-    assert text == f"there is no file {path}; put it there and ask anew"
+    assert text == f"there is no file {path}; put it there, then deploy anew"
 
 
 def test_the_managers_own_files_are_not_given_away(files: LocalFiles, data_dir: Path) -> None:

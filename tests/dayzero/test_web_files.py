@@ -77,13 +77,25 @@ async def test_a_chunked_file_is_fetched_whole(web: WebServer, files: WebFiles) 
     assert await files.fetch(web.url("/a"), LIMIT) == b"abc"
 
 
-@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "204 No Content", "304 x"])
-async def test_a_no_is_final(web: WebServer, files: WebFiles, status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("401 Unauthorized", "give the URL the right login"),
+        ("403 Forbidden", "let it be read, then deploy anew, or give the URL the right login"),
+        ("410 Gone", "put the file there, then deploy anew"),
+        ("204 No Content", "correct the URL"),
+        ("304 x", "correct the URL"),
+        ("400 x", "correct the URL"),
+    ],
+)
+async def test_a_no_is_final_and_says_what_to_do(
+    web: WebServer, files: WebFiles, status: str, remedy: str
+) -> None:
     web.put("/a", b"", status=status)
 
-    assert (
-        await refusal(files, web.url("/a")) == f"{web.url('/a')}: the server answers {status[:3]}"
-    )
+    text = await refusal(files, web.url("/a").replace("//", "//u:secret@"))
+
+    assert text == f"{web.url('/a')}: the server answers {status[:3]}; {remedy}"
 
 
 async def test_a_file_that_is_not_there_is_named_with_what_to_do(
@@ -91,7 +103,7 @@ async def test_a_file_that_is_not_there_is_named_with_what_to_do(
 ) -> None:
     text = await refusal(files, web.url("/no"))
 
-    assert text == f"{web.url('/no')}: the server answers 404; put the file there and ask anew"
+    assert text == f"{web.url('/no')}: the server answers 404; put the file there, then deploy anew"
 
 
 @pytest.mark.parametrize("status", ["500 x", "503 x", "429 x", "408 x"])
@@ -107,18 +119,51 @@ async def test_what_may_pass_is_no_refusal(web: WebServer, files: WebFiles, stat
     "answer",
     [
         b"",
-        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
-        b"HTTP/1.1 302 x\r\nLocation: http://[::bad/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ],
-    ids=["nothing", "nonsense", "half", "nowhere"],
+    ids=["nothing", "cut", "half", "half-a-chunk"],
 )
-async def test_a_broken_answer_is_no_refusal(
+async def test_an_answer_that_breaks_off_is_no_refusal(
     web: WebServer, files: WebFiles, answer: bytes
 ) -> None:
     web.answers["/a"] = answer
 
-    assert await disturbance(files, web.url("/a"))
+    assert await disturbance(files, web.url("/a")) == f"{web.url('/a')}: the connection broke off"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsecret\r\n",
+        b"HTTP/1.1 302 x\r\nLocation: http://secret@[::bad/\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["nonsense", "length", "chunk", "nowhere"],
+)
+async def test_an_answer_that_is_none_is_final(
+    web: WebServer, files: WebFiles, answer: bytes
+) -> None:
+    web.answers["/a"] = answer
+
+    text = await refusal(files, web.url("/a"))
+
+    assert text == (f"{web.url('/a')}: the answer is no valid HTTP; correct the URL")
+
+
+async def test_https_where_none_is_spoken_is_final(files: WebFiles) -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/a"
+
+        text = await refusal(files, url)
+
+    assert text == f"{url}: no TLS is spoken there; correct the URL"
 
 
 async def test_nobody_there_is_no_refusal(files: WebFiles) -> None:
@@ -142,7 +187,7 @@ async def test_a_silent_server_is_given_up(web: WebServer, files: WebFiles) -> N
     # of the time-out only the part that shall pass is short: a busy machine connects slowly
     files._timeout = httpx.Timeout(10, read=0.2)
 
-    assert "ReadTimeout" in await disturbance(files, web.url("/a"))
+    assert "sent nothing for too long" in await disturbance(files, web.url("/a"))
 
 
 async def test_a_file_of_the_longest_size_is_fetched_and_one_more_is_too_long(
@@ -216,7 +261,7 @@ async def test_of_a_long_url_an_error_tells_the_beginning(web: WebServer, files:
     text = await refusal(files, web.url("/a"))
 
     assert text.startswith(web.url("/bbb"))
-    assert text.endswith("b…: the server answers 404; put the file there and ask anew")
+    assert text.endswith("b…: the server answers 404; put the file there, then deploy anew")
     assert len(text) < 600
 
 

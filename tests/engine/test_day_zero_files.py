@@ -116,7 +116,7 @@ async def test_a_file_that_is_not_there_fails_its_vm_at_once_with_its_path(engin
     assert failure.status is EventStatus.FAILURE
     assert failure.message.endswith(
         "day-0 file iosxe_config.txt: there is no file file:///var/tmp/csr_config.sh; put it"
-        " there and ask anew"
+        " there, then deploy anew"
     )
     assert events[EventType.SERVICE_ALIVE].status is EventStatus.FAILURE
     assert shelf.reads == 1

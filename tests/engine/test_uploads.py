@@ -30,6 +30,8 @@ DIGEST = sha256(CONTENT).hexdigest()
 IMAGE = Image(name="linux", src=SRC, checksum=f"sha256:{DIGEST}")
 KEY = Key(Kind.IMAGE, None, "linux")
 UPLOAD = Verb.UPLOAD_IMAGE
+PATIENT = UploadLimits(least_rate=0)
+"""What is seen on the way is so short here that any source brings too little."""
 
 
 class World:
@@ -43,7 +45,7 @@ class World:
         self.gallery = Gallery({SRC: CONTENT})
 
     def engine(self, limits: UploadLimits | None = None, **more):
-        uploads = Uploads(self.gallery, limits)
+        uploads = Uploads(self.gallery, limits or PATIENT)
         return an_engine(self.vim, self.store, uploads=uploads, **more)
 
     def rows(self) -> list[ImageRow]:
@@ -232,7 +234,7 @@ async def test_a_restart_on_the_way_begins_anew_and_doubles_nothing(world):
 async def test_so_many_are_on_their_way_and_the_next_one_waits(world):
     world.gallery.seconds = 10
     images = [replace(IMAGE, name=name) for name in ("a", "b", "c")]
-    async with world.engine(limits=UploadLimits(at_a_time=2)) as engine:
+    async with world.engine(limits=replace(PATIENT, at_a_time=2)) as engine:
         await have(engine, *images)
         await asyncio.sleep(15)
         assert [key.name for key in engine.uploads] == ["a", "b"]
@@ -242,7 +244,7 @@ async def test_so_many_are_on_their_way_and_the_next_one_waits(world):
 
 async def test_a_try_has_an_end(world):
     world.gallery.seconds = 1000
-    async with world.engine(limits=UploadLimits(longest=3000)) as engine:
+    async with world.engine(limits=replace(PATIENT, longest=3000)) as engine:
         await have(engine, IMAGE)
         await rested(engine)
         [(kind, text)] = await world.told()
@@ -260,6 +262,33 @@ async def test_no_vim_is_told_the_login_of_an_image_server(world):
         assert world.vim.told == [IMAGE]
         (row,) = world.rows()
         assert (row.ready, row.want) == (True, IMAGE)
+
+
+async def test_sources_that_drip_hold_no_turn_to_the_end(world):
+    world.gallery.contents |= {"http://192.0.2.9/drip": b"drip" * 100_000}
+    world.gallery.seconds = 10
+    world.gallery.at_once.add(SRC)
+    drips = [Image(name=name, src="http://192.0.2.9/drip") for name in ("a", "b")]
+    async with world.engine(limits=UploadLimits(at_a_time=2)) as engine:
+        await have(engine, *drips)
+        await asyncio.sleep(1)
+        await have(engine, IMAGE)
+        await asyncio.sleep(120)
+        assert [row.name for row in world.rows() if row.ready] == ["linux"]
+        await rested(engine)
+        told = dict(await world.told())
+        assert list(told) == ["CREATE_IMAGE", "CREATE_IMAGE FAILURE"]
+        assert "drip brings fewer than 16384 bytes a second: 24 in 60 s" in str(told)
+        assert world.gallery.open_now == 0
+
+
+async def test_a_source_that_is_just_fast_enough_is_read_to_its_end(world):
+    world.gallery = Gallery({SRC: b"x" * 3_000_000}, part=1_000_000, seconds=59)
+    async with world.engine(limits=UploadLimits()) as engine:
+        await have(engine, replace(IMAGE, checksum=None))
+        await rested(engine)
+        (row,) = world.rows()
+        assert (row.ready, world.gallery.opens) == (True, 1)
 
 
 async def test_a_manager_that_reads_no_images_says_so(world):
