@@ -81,6 +81,7 @@ def image(record: ResourceRecord[Image], upload: Upload | None = None) -> str:
         leaf("image_id", handle and handle.resource_id),
         leaf("public", True) if handle else "",
         leaf("status", _STATUS[record.state]),
+        leaf("error", record.error),
         _upload(upload) if upload else "",
     )
 
@@ -99,6 +100,7 @@ def flavor(record: ResourceRecord[Flavor]) -> str:
         leaf("name", record.key.name),
         leaf("flavor_id", handle and handle.resource_id),
         leaf("status", _STATUS[record.state]),
+        leaf("error", record.error),
     )
 
 
@@ -140,6 +142,7 @@ def network(record: NetworkRecord, subnets: Iterable[SubnetRecord] = ()) -> str:
         leaf("admin_state", made.admin_state),
         leaf("provider_network_type", made.provider_network_type),
         leaf("status", _STATUS[record.state]),
+        leaf("error", record.error),
         inner("subnets", *(_subnet(each) for each in subnets)),
     )
 
@@ -155,6 +158,7 @@ def volume(record: ResourceRecord[TenantVolume]) -> str:
         leaf("sizeunit", "GiB"),
         leaf("type", made.type),
         leaf("status", _STATUS[record.state]),
+        leaf("error", record.error),
     )
 
 
@@ -164,6 +168,7 @@ def _subnet(record: SubnetRecord) -> str:
         "subnet",
         leaf("name", made.name),
         leaf("subnetid", handle and handle.resource_id),
+        leaf("error", record.error),
         leaf("cidr", cidr(made)),
         leaf("gateway", made.gateway),
         leaf("no_gateway", made.no_gateway),

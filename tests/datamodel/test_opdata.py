@@ -9,7 +9,16 @@ from lxml import etree
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName, VimId, VmGroupName, VmId, joined
-from esc_daemon.domain.intent import Deployment, Flavor, Image, Network, Subnet, Tenant, VmGroup
+from esc_daemon.domain.intent import (
+    Deployment,
+    Flavor,
+    Image,
+    Network,
+    Subnet,
+    Tenant,
+    TenantVolume,
+    VmGroup,
+)
 from esc_daemon.domain.policy import DEFAULT_POLICY, begin
 from esc_daemon.domain.record import (
     DeploymentRecord,
@@ -84,6 +93,29 @@ TENANT = ResourceRecord(
     state=ResourceState.ACTIVE,
     handle=HANDLE,
 )
+IMAGE = ResourceRecord(
+    key=Key(Kind.IMAGE, None, "i"),
+    id=ID,
+    intent=None,
+    made=Image(name="i"),
+    state=ResourceState.ACTIVE,
+    handle=HANDLE,
+)
+FLAVOR = ResourceRecord(
+    key=Key(Kind.FLAVOR, None, "f"),
+    id=ID,
+    intent=None,
+    made=Flavor(name="f", vcpus=1, memory_mb=1),
+    state=ResourceState.ERROR,
+)
+VOLUME = ResourceRecord(
+    key=Key(Kind.VOLUME, T, "v"),
+    id=ID,
+    intent=None,
+    made=TenantVolume(name="v", size_gib=1),
+    state=ResourceState.ACTIVE,
+    handle=HANDLE,
+)
 
 
 def document(*content: str) -> bytes:
@@ -102,29 +134,14 @@ def test_a_whole_opdata_is_what_the_yang_says(schema: Schema) -> None:
     machine = opdata.Stats(
         hostname="h", os_name="Linux", os_release="6", arch="x86_64", uptime=1, cpu_num=2
     )
-    image = ResourceRecord(
-        key=Key(Kind.IMAGE, None, "i"),
-        id=ID,
-        intent=None,
-        made=Image(name="i"),
-        state=ResourceState.ACTIVE,
-        handle=HANDLE,
-    )
-    flavor = ResourceRecord(
-        key=Key(Kind.FLAVOR, None, "f"),
-        id=ID,
-        intent=None,
-        made=Flavor(name="f", vcpus=1, memory_mb=1),
-        state=ResourceState.ERROR,
-    )
     network = opdata.network(NETWORK, [SUBNET])
     attempt = begin(datetime(2026, 1, 1, tzinfo=UTC), DEFAULT_POLICY)
     left = replace(RECORD, leftovers=(Leftover(vm=VM, deployment=ID, attempt=attempt),))
     whole = document(
         "<status>OPER_UP</status>",
         opdata.stats(machine),
-        f"<images>{opdata.image(image)}</images>",
-        f"<flavors>{opdata.flavor(flavor)}</flavors>",
+        f"<images>{opdata.image(IMAGE)}</images>",
+        f"<flavors>{opdata.flavor(FLAVOR)}</flavors>",
         f"<networks>{network}</networks>",
         "<tenants>",
         opdata.tenant(TENANT, "t", f"<networks>{network}</networks>")[: -len("</tenant>")],
@@ -133,6 +150,28 @@ def test_a_whole_opdata_is_what_the_yang_says(schema: Schema) -> None:
         f"<leftovers>{opdata.leftovers(left)}</leftovers>",
     )
 
+    assert schema.validate_state(whole) == []
+
+
+def test_a_resource_that_is_broken_says_why(schema: Schema) -> None:
+    why = "x in VIM sim: it is <gone>"
+    image, flavor, network, volume = (
+        replace(each, state=ResourceState.ERROR, error=why)
+        for each in (IMAGE, FLAVOR, NETWORK, VOLUME)
+    )
+    subnet = replace(SUBNET, state=ResourceState.ERROR, error=why)
+    images, flavors = opdata.image(image), opdata.flavor(flavor)
+    networks, volumes = opdata.network(network, [subnet]), opdata.volume(volume)
+
+    for shown in (images, flavors, networks, volumes):
+        assert text(shown, "error") == why
+    assert text(networks, "subnets/subnet/error") == why
+    assert text(opdata.image(IMAGE), "error") is None
+    in_its_tenant = opdata.tenant(TENANT, "t", f"<volumes>{volumes}</volumes>")
+    whole = document(
+        f"<images>{images}</images><flavors>{flavors}</flavors><networks>{networks}</networks>",
+        f"<tenants>{in_its_tenant}</tenants>",
+    )
     assert schema.validate_state(whole) == []
 
 
