@@ -113,10 +113,16 @@ def departed(step: Step) -> Iterator[LeftoverRef]:
     if isinstance(before, DeploymentRecord):
         if not before.leftovers:
             return
-    elif record is not None:
+    elif record is not None and not _waited(before, record):
         return
     stays = {each.subject for each in leftovers_of(record)}
     yield from (each for each in leftovers_of(before) if each.subject not in stays)
+
+
+def _waited(before: Record | None, record: Record) -> bool:
+    """Tell whether *record* is what waited for the end of *before*."""
+    later = before.successor if isinstance(before, ResourceRecord) else None
+    return later is not None and record.id == later.id
 
 
 def trigger_of(action: LeftoverAction, found: Iterable[LeftoverRef]) -> LeftoverTrigger:

@@ -294,8 +294,8 @@ def _pends(
         return False
     if until is Until.GONE:
         return not _other(record, id_) and record.state is not ResourceState.LEFTOVER
-    if record.state in _LEAVING:
-        return record.successor is not None
+    if record.state in _LEAVING:  # what waits for a leftover to go may wait for ever
+        return record.successor is not None and record.state is ResourceState.DELETING
     if _other(record, id_):
         return True
     made = record.state is ResourceState.ACTIVE and record.handle is not None
@@ -316,7 +316,8 @@ def _failure(
         other = _other(record, id_)
         return None if other else record.error or of_resource(record, "it would not go")
     if record.state in _LEAVING:
-        return of_resource(record, "it is being removed")
+        left = record.error if record.successor is not None else None
+        return left or of_resource(record, "it is being removed")
     if record.state is ResourceState.ERROR:
         return record.error or of_resource(record, "it could not be created")
     return None

@@ -405,6 +405,7 @@ class ResourceRecord(Generic[ResourceT]):
     *vim* is where it lives, fixed when it was accepted. *made* is what was last asked of the VIM:
     a removal needs it after *intent* is None. *owner* is the deployment whose ephemeral network it
     is. *edit* is the edit by which it came or goes, None where it is waited for by need alone.
+    *successor* waits for its removal, of a leftover only where it cannot adopt that.
     """
 
     key: Key

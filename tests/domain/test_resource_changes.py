@@ -4,12 +4,16 @@ from dataclasses import fields, replace
 
 import pytest
 
+from esc_daemon.domain.advance.resource import advance_resource
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Flavor, Image, Network, Resource, Subnet, Tenant
-from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.leftovers import departed, leftovers_of
+from esc_daemon.domain.policy import DEFAULT_POLICY
+from esc_daemon.domain.record import AnyResourceRecord, DeploymentRecord
 from esc_daemon.domain.resource_changes import TABLE, Way, changed
-from esc_daemon.domain.states import ResourceState
+from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.domain.triggers import LeftoversPurged, ResourceGone
 from tests.domain.pure_world import Luck, World
 from tests.domain.stories import (
     ACME,
@@ -44,10 +48,14 @@ def made(key: Key, intent: Resource) -> World:
     return world
 
 
-def state(world: World, key: Key) -> ResourceState:
+def resource(world: World, key: Key) -> AnyResourceRecord:
     record = world.records[key]
     assert not isinstance(record, DeploymentRecord)
-    return record.state
+    return record
+
+
+def state(world: World, key: Key) -> ResourceState:
+    return resource(world, key).state
 
 
 @pytest.mark.parametrize(
@@ -211,6 +219,99 @@ def test_a_wrong_source_is_corrected_while_or_after_it_is_tried() -> None:
         assert state(world, IMAGE) is ResourceState.ACTIVE
         assert world.vim.wants[IMAGE] == OTHER_SRC
         assert world.types()[-2:] == ["DELETE_IMAGE", "CREATE_IMAGE"]
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"), [(IMAGE, an_image(), OTHER_SRC), (FLAVOR, a_flavor(), BIGGER)]
+)
+def test_a_refused_replacement_leaves_a_leftover_which_the_new_one_waits_for(
+    key: Key, old: Resource, new: Resource
+) -> None:
+    # given: a VIM that removes nothing
+    world = made(key, old)
+    before = world.vim.resource(key)
+    world.stuck = True
+    # when
+    world.apply({key: new})
+    world.rest()
+    # then: what is in the VIM is listed, and says why
+    (left,) = leftovers_of(world.records[key])
+    assert (left.kind, left.name, left.id) == (key.kind, key.name, before)
+    assert world.types() == [f"DELETE_{key.kind.upper()} FAILURE"]
+    assert "is left in VIM sim" in (resource(world, key).error or "")
+    assert world.vim.wants[key] == old
+    # when the VIM lets it go
+    world.stuck = False
+    world.rest()
+    # then
+    assert not list(leftovers_of(world.records[key]))
+    assert world.types()[1:] == [f"CREATE_{key.kind.upper()}"]
+    assert world.vim.wants[key] == new
+    assert world.vim.resource(key) not in {None, before}
+
+
+def stuck_replacement() -> World:
+    world = made(IMAGE, an_image())
+    world.stuck = True
+    world.apply({IMAGE: OTHER_SRC})
+    world.rest()
+    world.log.clear()
+    return world
+
+
+def test_an_edit_back_adopts_what_would_not_go() -> None:
+    world = stuck_replacement()
+    there = world.vim.resource(IMAGE)
+    world.apply({IMAGE: an_image()})
+    world.rest()
+    assert state(world, IMAGE) is ResourceState.ACTIVE
+    assert world.vim.resource(IMAGE) == there
+    assert world.types() == ["CREATE_IMAGE"]
+
+
+def test_what_is_wanted_no_more_does_not_follow_what_would_not_go() -> None:
+    world = stuck_replacement()
+    world.apply({IMAGE: None})
+    assert resource(world, IMAGE).successor is None
+    world.stuck = False
+    world.rest()
+    assert not world.records
+    assert not world.vim.resources
+    assert not world.log
+
+
+def test_another_content_under_the_name_of_a_leftover_waits_for_it() -> None:
+    world = stuck_replacement()
+    world.apply({IMAGE: None})
+    world.apply({IMAGE: OTHER_SRC})
+    assert [each.name for each in leftovers_of(world.records[IMAGE])] == ["linux"]
+    world.stuck = False
+    world.rest()
+    assert world.vim.wants[IMAGE] == OTHER_SRC
+    assert world.types() == ["CREATE_IMAGE"]
+
+
+def test_a_leftover_that_is_purged_lets_the_next_one_begin() -> None:
+    world = stuck_replacement()
+    world.tell(IMAGE, LeftoversPurged(subjects=frozenset({resource(world, IMAGE).id})))
+    assert state(world, IMAGE) is ResourceState.CREATING
+    assert resource(world, IMAGE).intent == OTHER_SRC
+
+
+def test_the_end_of_a_leftover_is_known_though_the_next_one_follows_at_once() -> None:
+    world = stuck_replacement()
+    left = resource(world, IMAGE)
+    step = advance_resource(IMAGE, left, ResourceGone(id=left.id), world.now, DEFAULT_POLICY)
+    assert step.record is not None
+    assert [each.name for each in departed(step)] == ["linux"]
+
+
+def test_a_deployment_does_not_wait_for_what_waits_for_a_leftover() -> None:
+    world = stuck_replacement()
+    world.apply({ACME: a_tenant(), SHOP: a_deployment(a_group("web"))})
+    world.rest()
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    assert "image linux is left in VIM sim" in (world.deployment(SHOP).error or "")
 
 
 def test_what_is_to_come_may_still_become_anything() -> None:

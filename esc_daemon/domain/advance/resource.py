@@ -9,6 +9,7 @@ from typing import assert_never
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance.resource_intent import (
+    adoptable,
     in_vim,
     succeeded,
     unmoved,
@@ -176,7 +177,7 @@ def _gone(record: AnyResourceRecord, id_: RecordId, now: datetime) -> Step:
     if id_ != record.id or record.attempt is None:
         return unmoved(record)
     if record.state is ResourceState.LEFTOVER:
-        return Step(key=record.key, before=record, record=None)
+        return succeeded(record, record, ())
     if record.state is not ResourceState.DELETING:
         return unmoved(record)
     if record.unsure_until is not None and now < record.unsure_until:
@@ -240,7 +241,8 @@ def _left_behind(
     record: AnyResourceRecord, attempt: Attempt, cause: str, now: datetime, policy: Policy
 ) -> Step:
     events = (tell.resource_deleted(record, causes.of_resource(record, cause)),)
-    if record.successor is not None:  # the next one adopts what would not go
+    later = record.successor
+    if later is not None and adoptable(record, later.intent):
         return succeeded(record, record, events)
     remaining = replace(
         record,
@@ -260,7 +262,7 @@ def _leftover_told(record: AnyResourceRecord, told: LeftoverTrigger, now: dateti
     if isinstance(told, LeftoversPurged):
         end = next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.PURGED)
         assert end is ResourceState.UNDEF  # which has no record
-        return Step(key=record.key, before=record, record=None)
+        return succeeded(record, record, ())
     if record.attempt is None or record.attempt.next <= now:
         return unmoved(record)
     due = replace(record, attempt=replace(record.attempt, next=now))

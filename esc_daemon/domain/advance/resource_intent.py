@@ -40,6 +40,7 @@ Owner = tuple[Key, RecordId] | None
 
 _REPLACEABLE = frozenset({Kind.IMAGE, Kind.FLAVOR})
 """What stands alone: nothing else is made in it."""
+_ON_THEIR_WAY_OUT = frozenset({ResourceState.DELETING, ResourceState.LEFTOVER})
 
 
 def advance_file_server(key: Key, record: AnyResourceRecord | None, trigger: Trigger) -> Step:
@@ -75,6 +76,18 @@ def waits(record: AnyResourceRecord) -> bool:
     }
 
 
+def adoptable(record: AnyResourceRecord, intent: Resource) -> bool:
+    """
+    Tell whether what *record* leaves in its VIM will do for *intent*, or can be made to.
+
+    What cannot is a leftover until it is gone: *intent* waits, as the VIM would refuse it, and a
+    record of *intent* would hide what is there (ruling 8).
+    """
+    if record.key.kind not in _REPLACEABLE:
+        return True
+    return way_of(record.key, record.made, intent) is not Way.REPLACED
+
+
 def unmoved(record: AnyResourceRecord) -> Step:
     """Return the step of a record that has nothing to do with what happened."""
     return Step(key=record.key, before=record, record=record)
@@ -104,9 +117,9 @@ def wanted(
         again: Any = intent
         kept = replace(record, state=state, intent=again, made=again, error=None, edit=None)
         return Step(key=key, before=record, record=kept)
-    if record.state is ResourceState.LEFTOVER:
+    if record.state is ResourceState.LEFTOVER and adoptable(record, intent):
         return started(key, record, _told(key, told, intent), ())
-    if record.state is ResourceState.DELETING:
+    if record.state in _ON_THEIR_WAY_OUT:
         return _after_removal(record, told, intent)
     assert record.intent is not None
     if record.intent == intent:
@@ -118,10 +131,8 @@ def unwanted(
     record: AnyResourceRecord, edit: EditId | None, now: datetime, policy: Policy
 ) -> AnyResourceRecord:
     """Return *record* on its way out; the next incarnation under its name is wanted no more."""
-    if record.state is ResourceState.DELETING:
+    if record.state in _ON_THEIR_WAY_OUT:
         return replace(record, successor=None) if record.successor is not None else record
-    if record.state is ResourceState.LEFTOVER:
-        return record
     in_flight = record.state is ResourceState.CREATING and record.attempt is not None
     return replace(
         record,
