@@ -12,7 +12,7 @@ from esc_daemon.domain.specs import Power, ServerStatus
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServiceActed, VmActed
 from tests.domain.pure_world import Luck, World
-from tests.domain.stories import SHOP, UNHEALED, a_deployment, a_group, after
+from tests.domain.stories import ACME, SHOP, UNHEALED, a_deployment, a_group, a_tenant, after
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 
@@ -335,6 +335,23 @@ _PAST = {
     ActionType.START: "STARTED",
     ActionType.REBOOT: "REBOOTED",
 }
+
+
+def test_a_service_that_nobody_watches_is_unwatched_at_once() -> None:
+    # given: a service without KPIs
+    world = World()
+    world.apply({ACME: a_tenant(), SHOP: a_deployment(a_group(watched=False))})
+    world.rest()
+    world.log.clear()
+    # when
+    act(world, ActionType.DISABLE_MONITOR)
+    # then: as asked, though there was nothing to do
+    assert world.types() == ["SERVICE_MONITOR_UNSET"]
+    assert the_vms(world)[0].state is VmState.MONITOR_UNSET
+    with pytest.raises(Refused, match="it is in VM_MONITOR_UNSET_STATE"):
+        act_on_vm(world, ActionType.DISABLE_MONITOR)
+    with pytest.raises(Refused, match="none of its VMs has monitoring disabled"):
+        act(world, ActionType.ENABLE_MONITOR)
 
 
 def test_a_monitor_that_is_switched_on_again_does_not_make_the_vm_younger() -> None:
