@@ -8,7 +8,8 @@ from esc_nc_cli.events import printable
 from esc_nc_cli.xmltree import ESC, leaf, local_name, qname
 
 VM_HEAD = (
-    *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP", "VIM", "HOST", "ERROR"),
+    *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "RECOVERY"),
+    *("IP", "VIM", "HOST", "ERROR"),
 )
 LEFTOVER_HEAD = (
     *("KIND", "NAME", "ID", "TENANT", "DEPLOYMENT", "VIM", "TRIES", "NEXT_TRY", "ERROR"),
@@ -31,14 +32,14 @@ def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
             continue
         service = (leaf(tenant, "name"), name, leaf(deployment, "state_machine", "state"))
         error = leaf(deployment, "error")
-        for vm in tuple(_vms(deployment, name)) or ((None,) * 6,):
+        for vm in tuple(_vms(deployment, name)) or ((None,) * 7,):
             yield _row(*service, *vm, error)
     for leftover in data.iter(qname(ESC, "leftover")):
         kind, name = leaf(leftover, "kind"), leaf(leftover, "name")
         what = name if kind == "vm" else f"{kind}/{name}"
         place = (leaf(leftover, "tenant"), leaf(leftover, "deployment_name"))
         vim, error = leaf(leftover, "vim_id"), leaf(leftover, "error")
-        yield _row(*place, None, None, what, "LEFTOVER", None, vim, None, error)
+        yield _row(*place, None, None, what, "LEFTOVER", None, None, vim, None, error)
 
 
 def leftover_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
@@ -53,9 +54,16 @@ def leftover_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
 
 
 def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:
-    """Yield group, VM, state, addresses, VIM and host; the VIM may not have made it yet."""
+    """
+    Yield group, VM, state, recovery, addresses, VIM and host; the VIM may not have made it yet.
+
+    The recovery "needed" is the operator's: nothing heals the VM before that.
+    """
     states = {
-        leaf(machine, "vm_name"): leaf(machine, "state")
+        leaf(machine, "vm_name"): (
+            leaf(machine, "state"),
+            leaf(machine, "life", "recovery", "phase"),
+        )
         for machine in deployment.iter(qname(ESC, "vm_state_machine"))
     }
     groups = []
@@ -64,10 +72,10 @@ def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ..
         for instance in group.iterfind(qname(ESC, "vm_instance")):
             vm = leaf(instance, "name")
             host = leaf(instance, "hostname") or leaf(instance, "host_id")
-            state = states.pop(vm, None)
-            yield groups[-1], vm, state, _addresses(instance), leaf(instance, "vim_id"), host
+            state = states.pop(vm, (None, None))
+            yield groups[-1], vm, *state, _addresses(instance), leaf(instance, "vim_id"), host
     for vm, state in states.items():
-        yield _group_of(vm or "", name, groups), vm, state, None, None, None
+        yield _group_of(vm or "", name, groups), vm, *state, None, None, None
 
 
 def _group_of(vm: str, deployment: str, groups: list[str]) -> str | None:

@@ -64,7 +64,7 @@ def test_other_data_are_a_table_of_paths() -> None:
 def test_a_deployment_without_vms_has_a_row_too() -> None:
     inside = """<opdata><tenants><tenant><name>t</name><deployments>
       <deployment_name>d</deployment_name></deployments></tenant></tenants></opdata>"""
-    assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", *"--------"]
+    assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", *"---------"]
 
 
 def test_a_vm_that_the_vim_has_not_made_has_a_row_with_the_error_of_its_deployment() -> None:
@@ -84,9 +84,27 @@ def test_a_vm_that_the_vim_has_not_made_has_a_row_with_the_error_of_its_deployme
     service = ["t", "d", "SERVICE_ERROR_STATE"]
     error = ["no", "such", "image"]
     assert made.split() == [
-        *(*service, "g", "d_g_0_x", "VM_ALIVE_STATE", "-", "lab", "h1", *error),
+        *(*service, "g", "d_g_0_x", "VM_ALIVE_STATE", "-", "-", "lab", "h1", *error),
     ]
-    assert missing.split() == [*service, "g_0", "d_g_0_0_y", "VM_UNDEF_STATE", *"---", *error]
+    assert missing.split() == [*service, "g_0", "d_g_0_0_y", "VM_UNDEF_STATE", *"----", *error]
+
+
+def test_a_vm_that_waits_for_the_operator_is_told_from_one_that_is_well() -> None:
+    # given: the state of the one that waits says nothing of it
+    inside = """<opdata><tenants><tenant><name>t</name><deployments>
+      <deployment_name>d</deployment_name>
+      <vm_group><name>g</name><vm_instance><vm_id>1</vm_id><name>d_g_0_x</name></vm_instance>
+      </vm_group><state_machine><state>SERVICE_ACTIVE_STATE</state><vm_state_machines>
+        <vm_state_machine><vm_name>d_g_0_x</vm_name><state>VM_MONITOR_DISABLED_STATE</state>
+          <life><recovery><phase>needed</phase></recovery></life></vm_state_machine>
+        <vm_state_machine><vm_name>d_g_1_y</vm_name><state>VM_MONITOR_DISABLED_STATE</state>
+          <life><monitor_state>disabled</monitor_state></life></vm_state_machine>
+      </vm_state_machines></state_machine></deployments></tenant></tenants></opdata>"""
+    # when
+    head, lost, well = as_table(data(inside)).splitlines()
+    # then
+    at = head.split().index("RECOVERY")
+    assert (lost.split()[at], well.split()[at]) == ("needed", "-")
 
 
 def test_an_address_is_told_once_and_all_of_a_port_are() -> None:
@@ -109,8 +127,8 @@ def test_leftovers_have_rows_too() -> None:
       <leftover><kind>network</kind><name>n</name><tenant>t</tenant></leftover>
       </leftovers></opdata>"""
     _, vm, network = as_table(data(inside)).splitlines()
-    assert vm.split() == ["t", "d", "-", "-", "v", "LEFTOVER", "-", "lab", "-", "refused"]
-    assert network.split() == ["t", "-", "-", "-", "network/n", "LEFTOVER", *"----"]
+    assert vm.split() == ["t", "d", "-", "-", "v", "LEFTOVER", *"--", "lab", "-", "refused"]
+    assert network.split() == ["t", "-", "-", "-", "network/n", "LEFTOVER", *"-----"]
 
 
 def test_who_asks_for_the_leftovers_alone_is_told_more_of_each() -> None:
@@ -154,7 +172,8 @@ def test_entries_in_a_table_of_paths_are_told_apart_by_their_own_keys() -> None:
 def test_all_data_without_deployments_are_a_table_of_no_vms() -> None:
     table = as_table(data("<opdata><status>OPER_UP</status></opdata>"))
     assert table.split() == [
-        *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "IP", "VIM", "HOST", "ERROR"),
+        *("TENANT", "DEPLOYMENT", "SERVICE", "GROUP", "VM", "STATE", "RECOVERY"),
+        *("IP", "VIM", "HOST", "ERROR"),
     ]
 
 

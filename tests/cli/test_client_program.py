@@ -297,8 +297,8 @@ def test_get_shows_a_table_of_vms(esc: Esc, server: FakeServer) -> None:
     result = esc("get", "-f", "table")
     # then
     head, row = (line.split() for line in result.stdout.splitlines())
-    assert head[-5:] == ["STATE", "IP", "VIM", "HOST", "ERROR"]
-    assert " ".join(row) == "t d SERVICE_ACTIVE_STATE g d_g_0_x VM_ALIVE_STATE 192.0.2.5 - - -"
+    assert head[-6:] == ["STATE", "RECOVERY", "IP", "VIM", "HOST", "ERROR"]
+    assert " ".join(row) == "t d SERVICE_ACTIVE_STATE g d_g_0_x VM_ALIVE_STATE - 192.0.2.5 - - -"
 
 
 def test_watch_replays_and_ends_after_the_asked_number(esc: Esc, server: FakeServer) -> None:
