@@ -49,7 +49,7 @@ class ChangeKind(StrEnum):
     INTERFACE_OPTIONS = "port security, security groups, allowed addresses, admin state"
     VOLUME_ADDED = "a volume added"
     VOLUME_REMOVED = "a volume removed"
-    VOLUME = "anything of a volume but its name"
+    VOLUME = "size, type, image or anything else of a volume"
     ROOT_VOLUME = "the volume that guests boot from added, or removed"
     NETWORK_ADDED = "an ephemeral network added"
     NETWORK_REMOVED = "an ephemeral network removed"
@@ -164,7 +164,9 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         update_type="VOLUME_UPDATED",
     ),
     _K.VOLUME: Rule(
-        how=How.REFUSED, does="add a volume of another name and remove this one: what it holds goes"
+        how=How.REFUSED,
+        does="remove it and add one of another name; what is on a volume that was made for its VM"
+        " is lost",
     ),
     _K.ROOT_VOLUME: Rule(
         how=How.REFUSED,

@@ -146,8 +146,8 @@ def test_volumes_are_swapped_on_the_same_server() -> None:
         ((ROOT,), (replace(ROOT, name="new"),), "boot from"),
         ((ROOT,), (), "boot from"),
         ((), (ROOT,), "boot from"),
-        ((DATA,), (replace(DATA, size_gib=3),), "but its name"),
-        ((DATA,), (replace(DATA, size_gib=None),), "but its name"),
+        ((DATA,), (replace(DATA, size_gib=3),), "anything else of a volume"),
+        ((DATA,), (replace(DATA, size_gib=None),), "anything else of a volume"),
     ],
 )
 def test_what_would_cost_what_is_on_a_volume_is_refused(
