@@ -251,7 +251,12 @@ class VimDriver(Protocol):
         ...
 
     async def remove_server(self, key: ServerKey) -> None:
-        """Remove the server and wait until it is gone; its ports stay."""
+        """
+        Remove the server and wait until it is gone; its ports stay.
+
+        It takes away the generation in *key* alone, however late it takes effect: never the next
+        one of the same VM, nor another server of the same name or with its ports.
+        """
         ...
 
     async def attach_port(self, key: ServerKey, port: Port) -> None:

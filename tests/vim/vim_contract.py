@@ -219,6 +219,25 @@ class VimContract:
         await driver.remove_server(ServerKey(vm, 1))
         assert await driver.find_server(ServerKey(vm, 2)) == new
 
+    async def test_a_late_removal_takes_the_generation_it_was_asked_for_alone(self, start: Start):
+        # given: a removal on its way while the next generation is made, of the same name
+        driver = await start(Conditions(latency=1, delete=10))
+        vm = a_vm()
+        old, new = ServerKey(vm, 1), ServerKey(vm, 2)
+        await driver.ensure_server(old, a_server(), ())
+        late = asyncio.create_task(driver.remove_server(old))
+        await asyncio.sleep(2)
+        made = await driver.ensure_server(new, a_server(), ())
+        # when: it ends, and another one for the same generation comes later still
+        await late
+        await driver.remove_server(old)
+        # then
+        assert await driver.find_server(old) is None
+        found = await driver.find_server(new)
+        assert found is not None
+        assert found.server_id == made.server_id
+        assert await listed(driver) == [new]
+
     async def test_a_port_is_in_one_server_at_a_time(self, start: Start):
         driver = await start(Conditions())
         vm = a_vm()
