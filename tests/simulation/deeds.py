@@ -11,6 +11,8 @@ from esc_daemon.store.base import StoreError
 from tests.simulation.acts import any_action
 from tests.simulation.living import any_load, lively
 from tests.simulation.requests import Edit, any_new_deployment
+from tests.simulation.sessions import Client
+from tests.simulation.trials import REFUSED
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -67,8 +69,20 @@ class Deeds:
         """Ask for an action, and do not wait for the answer."""
         action = any_action(self._world.engine.records(), self._random)
         if action is not None:
-            self._world.alive.run(self._operate(action))
+            self._world.alive.run(self.act(action))
 
-    async def _operate(self, action: Action) -> None:
+    async def act(self, action: Action, client: Client | None = None) -> None:
+        """Ask for *action*, through *client* or any session."""
+        world, answer = self._world, None
+        sessions = world.alive.sessions
         with suppress(Refused, StoreError):
-            await self._world.engine.operate(action)
+            if sessions is None:
+                await world.engine.operate(action)
+                return
+            key = world.engine.concerned(action)
+            asks = client or await sessions.free(world.rights.any_user())
+            try:
+                await asks.act(action)
+            except REFUSED as error:
+                answer = error
+            world.rights.acted(asks.user, key, answer)

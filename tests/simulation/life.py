@@ -34,7 +34,8 @@ from tests.simulation.papers import config_of, intents_in, new_datastore
 from tests.simulation.pictures import LossyGallery
 from tests.simulation.probes import Probes
 from tests.simulation.rights import USER, access
-from tests.simulation.trials import REFUSED, request_of
+from tests.simulation.sessions import Client, Sessions
+from tests.simulation.trials import REFUSED
 from tests.simulation.wishes import edit_of, text_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Life:
         self.datastore: Datastore | None = None
         self.configuration: Configuration | None = None
         """Where edits go, if they do not go to the engine at once."""
+        self.sessions: Sessions | None = None
+        """What stands before it."""
         self.tasks: list[asyncio.Task[Any]] = []
 
     @property
@@ -125,8 +128,18 @@ class Life:
             return replace(paper_edit(pending, lambda: _commit(datastore, pending)), told=False)
 
         await engine.restore(first)
-        self.configuration = Configuration(datastore=datastore, engine=engine, access=access())
+        judge = access()
+        self.configuration = Configuration(datastore=datastore, engine=engine, access=judge)
         await self.configuration.take_back(await store.undo())
+        self.sessions = Sessions(
+            datastore=datastore,
+            engine=engine,
+            store=store,
+            configuration=self.configuration,
+            access=judge,
+            on_trial=self.world.trials.waiting,
+        )
+        self.world.sessions.append(self.sessions)
 
     async def said(self) -> Mapping[Key, Any]:
         """Return what get-config tells of the configuration, in the words of `word_of`."""
@@ -144,14 +157,15 @@ class Life:
         """Return what `said` has for *intent*."""
         return intent if self.datastore is not None else text_of(intent)
 
-    async def edit(self, edit: Mapping[Key, Any]) -> bool:
-        """Send an edit-config; tell whether it was taken."""
+    async def edit(self, edit: Mapping[Key, Any], client: Client | None = None) -> bool:
+        """Send an edit-config, through *client* or any session; tell whether it was taken."""
         assert self.engine is not None
         rights = self.world.rights
-        user = rights.any_user() if self.configuration is not None else USER
+        user = USER
         try:
-            if self.configuration is not None:
-                await self.configuration.edit_config(request_of(edit), user)
+            if self.sessions is not None:
+                user = client.user if client else rights.any_user()
+                await (client or await self.sessions.free(user)).edit(edit)
             else:
                 await self.engine.apply(edit_of(edit))
         except (Refused, StoreError, *REFUSED) as error:
@@ -176,7 +190,8 @@ class Life:
         """Stop as a daemon does that is asked to."""
         assert self.engine is not None
         assert self.store is not None
-        if self.configuration is not None:
+        if self.configuration is not None and self.sessions is not None:
+            await self.run(self.sessions.stop())
             await self.run(self.configuration.close())
         await self.run(self.engine.close())
         await self.run(self.store.close())

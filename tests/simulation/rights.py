@@ -1,35 +1,70 @@
-"""A user who may change nothing of one tenant, and that the rules (RFC 8341) are kept."""
+"""Users who may not do or see everything, and that the rules (RFC 8341) are kept."""
 
 from collections.abc import Mapping
-from functools import cache
 from random import Random
 from typing import Any, Final
+
+from lxml import etree
 
 from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.domain.ids import Key, TenantName
 from esc_daemon.domain.intent import Deployment
 from esc_daemon.netconf.errors import ErrorTag, RpcError, RpcErrors
-from esc_daemon.netconf.xml import NACM_NS
+from esc_daemon.netconf.xml import BASE_NS, NACM_NS
 from tests.access_control import modules_of
 from tests.simulation.papers import schema
 
 USER: Final = "client"
 GUEST: Final = "guest"
+"""Changes nothing of one tenant."""
+READER: Final = "reader"
+"""Sees nothing of that tenant, nor when any VM was expected to be up, and acts upon none."""
 _BARRED: Final = TenantName("b")
+_OF_BARRED: Final = f"/e:esc_datamodel/e:tenants/e:tenant[e:name='{_BARRED}']"
+_HIDDEN: Final = (
+    _OF_BARRED,
+    f"/e:esc_datamodel/e:opdata/e:tenants/e:tenant[e:name='{_BARRED}']",
+    "/e:esc_datamodel/e:tenants/e:tenant/e:deployments/e:deployment/e:vm_group/e:bootup_time",
+)
+_EMPTY: Final = (
+    "//e:tenants[not(*)]",
+    "/e:esc_datamodel/e:opdata[not(*)]",
+    "/e:esc_datamodel[not(*)]",
+)
+FORBIDDEN: Final = ("serviceAction", "vmAction", "recoveryVmAction", "lock")
+"""What a reader may not call."""
+
+
+def _denied(name: str, what: str, accesses: str) -> str:
+    return (
+        f"<rule><name>{name}</name>{what}<access-operations>{accesses}</access-operations>"
+        "<action>deny</action></rule>"
+    )
+
+
+def _list(group: str, *rules: str) -> str:
+    return f"<rule-list><name>{group}</name><group>{group}</group>{''.join(rules)}</rule-list>"
+
+
 _RULES: Final = (
     f'<nacm xmlns="{NACM_NS}" xmlns:e="{NAMESPACE}"><write-default>permit</write-default>'
-    "<rule-list><name>guests</name><group>guests</group><rule><name>barred</name>"
-    f"<path>/e:esc_datamodel/e:tenants/e:tenant[e:name='{_BARRED}']</path>"
-    "<access-operations>create update delete</access-operations><action>deny</action></rule>"
-    "</rule-list><rule-list><name>all</name><group>*</group><rule><name>all</name>"
+    + _list("guests", _denied("barred", f"<path>{_OF_BARRED}</path>", "create update delete"))
+    + _list(
+        "readers",
+        *(_denied(f"h{at}", f"<path>{path}</path>", "read") for at, path in enumerate(_HIDDEN)),
+        *(
+            _denied(name, f"<module-name>*</module-name><rpc-name>{name}</rpc-name>", "exec")
+            for name in FORBIDDEN
+        ),
+    )
+    + "<rule-list><name>all</name><group>*</group><rule><name>all</name>"
     "<module-name>*</module-name><action>permit</action></rule></rule-list></nacm>"
 ).encode()
 
 
-@cache
 def access() -> AccessControl:
-    """Return what judges by these rules."""
+    """Return what judges by these rules, and has denied nothing yet."""
     return AccessControl(
         rules=lambda: _RULES,
         groups_of=lambda user: frozenset({f"{user}s"}),
@@ -39,8 +74,14 @@ def access() -> AccessControl:
     )
 
 
+def is_denied(error: Exception) -> bool:
+    """Tell whether something was refused for want of a right."""
+    errors = error.errors if isinstance(error, RpcErrors) else (error,)
+    return any(isinstance(each, RpcError) and each.tag is ErrorTag.ACCESS_DENIED for each in errors)
+
+
 class Rights:
-    """Who edits, and what must not have been answered to whom."""
+    """Who edits, acts and reads, and what must not have been answered to whom."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -64,10 +105,39 @@ class Rights:
 
     def refused(self, user: str, edit: Mapping[Key, Any], error: Exception) -> None:
         """Look at why an *edit* was refused."""
-        errors = error.errors if isinstance(error, RpcErrors) else (error,)
-        denied = any(
-            isinstance(each, RpcError) and each.tag is ErrorTag.ACCESS_DENIED for each in errors
-        )
         barred = any(_BARRED in {key.tenant, key.name} for key in edit)
-        if denied and not (user == GUEST and barred):
+        if is_denied(error) and not (user == GUEST and barred):
             self.problems.append(f"{user} was denied what everybody may: {edit}")
+
+    def acted(self, user: str, key: Key, error: Exception | None) -> None:
+        """Look at the answer to an action of *user* upon what stands at *key*."""
+        barred = user == READER or (user == GUEST and key.tenant == _BARRED)
+        denied = error is not None and is_denied(error)
+        if denied is not barred:
+            self.problems.append(f"{user} acted upon {key}, barred: {barred}, and got: {error}")
+
+    def shown(self, user: str, whole: etree._Element, seen: etree._Element) -> None:
+        """Look at what *user* has *seen* of the *whole*, two replies of the same moment."""
+        want = _data(whole)
+        for path in _HIDDEN if user == READER else ():
+            _remove(want, path)
+        want, have = (_canonical(each) for each in (want, _data(seen)))
+        if want != have:
+            self.problems.append(f"{user} was shown {have!r} and not {want!r}")
+
+
+def _data(reply: etree._Element) -> etree._Element:
+    found = reply.find(f"{{{BASE_NS}}}data")
+    return etree.Element("data") if found is None else found
+
+
+def _remove(data: etree._Element, path: str) -> None:
+    for node in data.xpath(f".{path}", namespaces={"e": NAMESPACE}):
+        node.getparent().remove(node)
+
+
+def _canonical(data: etree._Element) -> bytes:
+    """Return *data* as one text, without containers that nothing is left in: they tell nothing."""
+    for path in _EMPTY:
+        _remove(data, path)
+    return etree.tostring(data, method="c14n")

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.ids import Key, Kind
@@ -18,31 +18,22 @@ from esc_daemon.domain.placing import addresses_of, pooled
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.domain.states import ServiceState
 from esc_daemon.domain.uses import named_by
-from esc_daemon.netconf.edit import DefaultOperation
-from esc_daemon.netconf.errors import RpcError, RpcErrors
-from esc_daemon.netconf.messages import Commit, EditConfig, ErrorOption, TestOption
-from esc_daemon.netconf.messages import Datastore as Datastores
+from esc_daemon.netconf.errors import ErrorTag, RpcError, RpcErrors
+from esc_daemon.netconf.messages import Commit
 from esc_daemon.northbound.configuration import Configuration
 from tests.simulation.homes import CONNECTOR_KINDS
-from tests.simulation.papers import config_of, intents_in
+from tests.simulation.papers import intents_in
 from tests.simulation.requests import Edit, any_deployment
 from tests.simulation.rights import USER
+from tests.simulation.sessions import CANDIDATE, RUNNING, Client, Sessions
 from tests.simulation.wishes import Wish
+
+if TYPE_CHECKING:
+    from tests.simulation.life import Life
 
 REFUSED: Final = (RpcError, RpcErrors)
 CLOSE_SECONDS: Final = 1.0
 """So close to its end nobody can say which word came first."""
-
-
-def request_of(edit: Mapping[Key, Any], target: Datastores = Datastores.RUNNING) -> EditConfig:
-    """Return the edit-config that makes each key what it is in *edit*."""
-    return EditConfig(
-        target=target,
-        default_operation=DefaultOperation.NONE,
-        test_option=TestOption.TEST_THEN_SET,
-        error_option=ErrorOption.ROLLBACK_ON_ERROR,
-        config=config_of(edit),
-    )
 
 
 @dataclass
@@ -53,6 +44,8 @@ class Trial:
     """What was before of all that it made or changed, None for nothing."""
     made: dict[Key, Any] = field(default_factory=dict)
     persist: str | None = None
+    session: int = 0
+    """The session-id of the client, 0 where it outlives its session."""
     ends: float = 0.0
     ending: bool = False
     """Nobody can confirm it any more: it is being taken back, or was."""
@@ -76,12 +69,14 @@ class Trials:
     def __init__(self, wishes: dict[Key, Wish], random: Random) -> None:
         self._wishes = wishes
         self._random = random
-        self._session = 1
+        self._client: Client | None = None
         self._draft: dict[Key, Any] = {}
         """
         What the candidate holds that running does not: what a commit on trial is to remove, and
         what a commit that was refused left there. The next commit takes all of it.
         """
+        self._held: dict[Key, Any] = {}
+        """What of it goes once the commit on trial is confirmed, whoever discards the rest."""
         self._trial: Trial | None = None
         self._asked: Trial | None = None
         """A confirmed commit that was not answered yet."""
@@ -94,14 +89,23 @@ class Trials:
 
     # ------------------------------------------------------------------ what it does
 
-    async def go_on(self, configuration: Configuration, datastore: Datastore, edit: Edit) -> None:
+    async def go_on(self, life: "Life", edit: Edit) -> None:
         """Commit *edit*, or go on with the commit that waits."""
-        self.look(configuration, datastore)
+        sessions = life.sessions
+        assert life.configuration is not None
+        assert life.datastore is not None
+        assert sessions is not None
+        self.look(life.configuration, life.datastore)
         trial = self._trial
+        if self._client is None or not self._client.open:
+            self._client = await sessions.connected(USER)
+        client = self._client
+        if self._random.random() < 0.5:
+            await self._unlock(client)
         if trial is None:
-            await self._begin(configuration, edit)
+            await self._begin(client, edit)
         elif trial.waits:
-            await self._decide(configuration, trial, edit)
+            await self._decide(sessions, client, trial, edit)
 
     def any_meddling(self) -> Edit | None:
         """Return now and then what others ask of a deployment that is on trial; None: nothing."""
@@ -118,35 +122,46 @@ class Trials:
             key: any_deployment(key.name, self._random),
         }
 
-    async def _begin(self, configuration: Configuration, edit: Edit) -> None:
-        configuration.discard_changes()
-        self._draft = {}
-        if not await self._prepared(configuration, edit):
+    async def _begin(self, client: Client, edit: Edit) -> None:
+        if not await _done(client.discard_changes()):
             return
+        self._draft, self._held = {}, {}
         if self._random.random() < 0.3:
-            await self._commit_for_good(configuration, self._draft)
-        else:
-            fresh = Trial(persist=self._random.choice([None, "word"]))
-            await self._try(configuration, fresh)
+            for target in (CANDIDATE, RUNNING):
+                await _done(client.lock(target))
+        if await self._prepared(client, edit):
+            if self._random.random() < 0.3:
+                await self._commit_for_good(client, self._draft)
+            else:
+                fresh = Trial(persist=self._random.choice([None, "word"]))
+                await self._try(client, fresh)
+        if self._random.random() < 0.7:
+            await self._unlock(client)
 
-    async def _prepared(self, configuration: Configuration, edit: Edit) -> bool:
+    async def _unlock(self, client: Client) -> None:
+        for target in client.locks:
+            await client.unlock(target)
+            if target is CANDIDATE:
+                self.discarded()
+
+    async def _prepared(self, client: Client, edit: Edit) -> bool:
         """Put *edit* into the candidate; tell whether it was taken."""
-        if not await _done(configuration.edit_config(request_of(edit, Datastores.CANDIDATE), USER)):
+        if not await _done(client.edit(edit, CANDIDATE)):
             return False
         draft = self._draft | edit
         self._draft = {key: each for key, each in draft.items() if each != self._wanted(key)}
         return True
 
-    async def _commit_for_good(self, configuration: Configuration, changed: Edit) -> None:
+    async def _commit_for_good(self, client: Client, changed: Edit) -> None:
         for key, intent in changed.items():
             self._wishes.setdefault(key, Wish(None)).unsure.append(intent)
-        taken = await _done(configuration.commit(Commit(), self._session, USER))
+        taken = await _done(client.commit(Commit()))
         for key, intent in changed.items():
             self._wishes[key].unsure.remove(intent)
             if taken:
                 self._wishes[key].intent = intent
 
-    async def _try(self, configuration: Configuration, before: Trial) -> None:
+    async def _try(self, client: Client, before: Trial) -> None:
         """Commit the candidate on trial, which prolongs *before* if that waits."""
         seconds = self._random.choice([2, 20, 100])
         made = {key: intent for key, intent in self._draft.items() if intent is not None}
@@ -154,40 +169,51 @@ class Trials:
             undo={key: self._wanted(key) for key in made} | before.undo,
             made=before.made | made,
             persist=before.persist,
+            session=0 if before.persist else client.id,
             ends=asyncio.get_running_loop().time() + seconds,
         )
         for key in made:
             self._wishes.setdefault(key, Wish(None))
         known = before.persist if before is self._trial else None
         request = Commit(confirm_timeout=seconds, persist=before.persist, persist_id=known)
-        if await _done(configuration.commit(request, self._session, USER)):
+        if await _done(client.commit(request)):
             for key, intent in made.items():
                 self._wishes[key].intent = intent
             self._trial = asked if self._draft or before is self._trial else None
             self._draft = {key: None for key in self._draft if key not in made}
+            self._held = dict(self._draft)
         self._asked = None
 
-    async def _decide(self, configuration: Configuration, trial: Trial, edit: Edit) -> None:
+    async def _decide(self, sessions: Sessions, client: Client, trial: Trial, edit: Edit) -> None:
         """Confirm, prolong or cancel what waits, end its session, or let it be."""
         roll = self._random.random()
         if roll < 0.4:
             self._confirming = True
-            request = Commit(persist_id=trial.persist)
-            if await _done(configuration.commit(request, self._session, USER)):
+            if await _done(client.commit(Commit(persist_id=trial.persist))):
                 self._is_confirmed()
             self._confirming = False
         elif roll < 0.6:
-            if await self._prepared(configuration, edit):
-                await self._try(configuration, trial)
+            if await self._prepared(client, edit):
+                await self._try(client, trial)
         elif roll < 0.8:
-            trial.ending = True
-            word = trial.persist
-            if await _done(configuration.cancel_commit(word, self._session, USER)):
-                self._is_back(trial)
+            await self._cancel(client, trial)
         elif roll < 0.9:
             trial.ending = trial.persist is None
-            configuration.session_ended(self._session)
-            self._session += 1
+            locked = client.locks
+            await sessions.end(client, self._random)
+            if CANDIDATE in locked:
+                self.discarded()
+        elif RUNNING not in client.locks:  # its own commit does not stand in its way
+            await _done(client.lock(RUNNING))
+
+    async def _cancel(self, client: Client, trial: Trial) -> None:
+        trial.ending = True
+        try:
+            await client.cancel_commit(trial.persist)
+        except RpcError as error:
+            trial.ending = error.tag is not ErrorTag.IN_USE or trial.left <= CLOSE_SECONDS
+        else:
+            self._is_back(trial)
 
     # ------------------------------------------------------------------ what must hold
 
@@ -201,6 +227,20 @@ class Trials:
             self._wishes[key].intent = old
         self._trial = None
 
+    def discarded(self) -> None:
+        """Note that the candidate is what running is, but for what goes with a confirmation."""
+        gone = set(self._held) if self._trial is not None else set()
+        inside = {key.name for key in gone if key.kind is Kind.TENANT}
+        gone |= {key for key in self._wishes if key.tenant in inside}
+        self._held = {key: None for key in self._wishes if key in gone and self._wanted(key)}
+        self._draft = dict(self._held)
+
+    def waiting(self) -> int | None:
+        """Return whose commit certainly waits, 0 for one that outlives its session; None: none."""
+        trial = self._trial
+        sure = trial is not None and trial.waits and not self._confirming and self._asked is None
+        return trial.session if trial is not None and sure else None
+
     def edited(self, key: Key, intent: Any, before: Any) -> None:
         """Note that *key* became *intent* by an edit of running that was acknowledged."""
         trial = self._trial
@@ -209,6 +249,7 @@ class Trials:
         if intent != before:  # the candidate has the same now, or cannot be committed any more
             self._draft.pop(key, None)
         if intent is None:  # what others remove is not brought back
+            self._held.pop(key, None)
             trial.undo.pop(key, None)
             trial.since.pop(key, None)
         elif not trial.waits:
@@ -270,7 +311,7 @@ class Trials:
         since = {key: new for trial in trials for key, new in trial.since.items()}
         self._trial = Trial(undo=undo, since=since, ending=True) if broken_off else None
         self._asked, self._confirming = None, False
-        self._session += 1
+        self._client = None
 
     def _choices(self, key: Key, wish: Wish, *, broken_off: bool) -> Iterator[Any]:
         """Yield what *key* may be after a start: a trial that nobody confirmed was taken back."""

@@ -44,6 +44,8 @@ from tests.simulation.papers import intents_in
 from tests.simulation.probes import Probes
 from tests.simulation.requests import Edit, any_edit, changed_minds, without
 from tests.simulation.rights import Rights
+from tests.simulation.rivals import Rivals
+from tests.simulation.sessions import Client, Sessions
 from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
 from tests.simulation.volumes import any_volume_rules, rearranged, stored
@@ -96,11 +98,13 @@ class World:
         self.by_configuration = self.random.random() < 0.25
         """Whether edits come through the datastores of the daemon, candidate and all."""
         self.rights = Rights(Random(f"rights {seed}"))
+        self.sessions: list[Sessions] = []
         self._ids = Random(f"ids {seed}")
         self._living = Random(f"living {seed}")
         self.lively = self._living.random() < 0.5
         """Whether groups heal and operators act upon what they have deployed."""
         self.deeds = Deeds(self, self._living, lively=self.lively)
+        self.rivals = Rivals(self, Random(f"rivals {seed}"))
         self._guarded = Random(f"guarded {seed}")
         self.outage = Outage(self, self._guarded) if self._guarded.random() < 0.08 else None
         """What the world begins with, if the guard is to be looked at alone."""
@@ -186,6 +190,7 @@ class World:
             await self._one_thing()
             await self.deeds.do_some(self._living.choice([0, 1, 2]))
             await self._swap_volumes()
+            await self.rivals.do_some()
         if self._living.random() < 0.5:
             await self.deeds.live()
         self._turns(CALM)
@@ -263,7 +268,8 @@ class World:
             await asyncio.sleep(self._volumes.choice([2.0, 20.0, 60.0]))
             await self.asks(rearranged(self._wanted(), self._volumes) or {})
 
-    def _any_edit(self) -> Edit:
+    def any_edit(self) -> Edit:
+        """Return what a client asks for next."""
         if self.stores and self._volumes.random() < 0.2:
             edit = rearranged(self._wanted(), self._volumes)
             if edit is not None:
@@ -272,18 +278,13 @@ class World:
         return stored(drawn, self._volumes) if self.stores else drawn
 
     async def _change_something(self) -> None:
-        edit = self._any_edit()
+        edit = self.any_edit()
         if meddling := self.trials.any_meddling():
             await self.asks(meddling)
         elif self.by_configuration and self.random.random() < 0.6:
-            await self.alive.run(self._committed(edit))
+            await self.alive.run(self.trials.go_on(self.alive, edit))
         else:
             await self.asks(edit)
-
-    async def _committed(self, edit: Edit) -> None:
-        assert self.alive.configuration is not None
-        assert self.alive.datastore is not None
-        await self.trials.go_on(self.alive.configuration, self.alive.datastore, edit)
 
     async def _outage(self) -> None:
         """One of the VIMs cannot be reached for a while, whatever is asked of it meanwhile."""
@@ -291,7 +292,7 @@ class World:
         vim = self.clouds.vims[self.random.choice([NEAR, FAR])]
         vim.weather = replace(self.weather, unreachable=1.0)
         await asyncio.sleep(self.random.choice([0.5, 20.0, 90.0]))
-        await self.asks(self._any_edit())
+        await self.asks(self.any_edit())
         vim.weather = self.weather
 
     async def _change_minds(self) -> None:
@@ -323,13 +324,14 @@ class World:
         """Kill at any await: after a random number of turns of the loop, edits under way."""
         if self.by_configuration and self.random.random() < 0.4:
             # alone: what a commit changes is known if nothing else is under way
-            self.alive.run(self._committed(self._any_edit()))
+            self.alive.run(self.trials.go_on(self.alive, self.any_edit()))
         else:
             self._send_some()
         if action := self.operator.any_action(self.engine.records(), self.random):
             self.alive.run(self._act(action))
         for _ in range(self._living.choice([0, 1, 3]) if self.lively else 0):
             self.deeds.act_upon_one()
+        self.rivals.do_perhaps_one()
         if self.random.random() < 0.6:  # so that it meets calls to the clouds, late ones too
             await asyncio.sleep(self.random.uniform(0, self.random.choice([0.5, 3.0, 12.0])))
         for _ in range(self.random.randint(0, 60)):
@@ -342,7 +344,7 @@ class World:
     def _send_some(self) -> None:
         """Send up to three edits that are perhaps never answered."""
         for _ in range(self.random.randint(0, 3)):
-            edit = self._any_edit()
+            edit = self.any_edit()
             if not self._outdated(edit):
                 self._send(edit)
 
@@ -361,18 +363,18 @@ class World:
             intent is not None and (key.tenant or key.name) in going for key, intent in edit.items()
         )
 
-    async def asks(self, edit: Edit) -> None:
-        """Send an edit-config, and wait for its answer."""
-        await self._send(edit)
+    async def asks(self, edit: Edit, client: Client | None = None) -> None:
+        """Send an edit-config, through *client* or any session, and wait for its answer."""
+        await self._send(edit, client)
 
-    def _send(self, edit: Edit) -> asyncio.Task[None]:
+    def _send(self, edit: Edit, client: Client | None = None) -> asyncio.Task[None]:
         """Send an edit-config; what it means is known once it is answered."""
         for key, intent in edit.items():
             self.wishes.setdefault(key, Wish(None)).unsure.append(intent)
-        return self.alive.run(self._answered(edit))
+        return self.alive.run(self._answered(edit, client))
 
-    async def _answered(self, edit: Edit) -> None:
-        taken = await self.alive.edit(edit)
+    async def _answered(self, edit: Edit, client: Client | None) -> None:
+        taken = await self.alive.edit(edit, client)
         for key, intent in edit.items():
             wish = self.wishes[key]
             wish.unsure.remove(intent)
@@ -434,6 +436,8 @@ class World:
             *self.operator.problems,
             *self.trials.problems,
             *self.rights.problems,
+            *self.rivals.problems,
+            *(problem for each in self.sessions for problem in each.problems),
             *self.trials.overdue(records),
             *self._misread(),
             *self.operator.remembered(records.values()),
@@ -459,6 +463,7 @@ class World:
         """Everything is undeployed on a good day: then nothing may be left anywhere."""
         self.clouds.tidy(self.operator.purged)
         self.rights.no_more_guests()
+        await self.rivals.no_more()
         there = [key for key, intent in self._wanted().items() if intent is not None]
         await self._send({key: None for key in there if key.kind not in CONNECTOR_KINDS})
         for _ in range(120):
