@@ -9,6 +9,7 @@ PROGRAMS ?= 0
 SECONDS ?= 300
 FUZZED ?=
 KILLS ?= 20
+WORLDS ?= 1
 # One more than the two processors of a small machine: many tests wait for a process or a clock.
 WORKERS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -96,8 +97,8 @@ bench: install  ## Measure
 bench-life: install  ## Measure 30,000 VMs under watch, and 1,000 of them lost at once
 	$(BIN)/python benchmarks/bench_life.py
 
-chaos: install  ## Kill the daemon KILLS times and look what is left (KILLS=20)
-	PYTHONPATH=. $(BIN)/python benchmarks/chaos.py --kills $(KILLS)
+chaos: install  ## Kill the daemon KILLS times (20), in WORLDS side by side (1), and look what is left
+	PYTHONPATH=. $(BIN)/python benchmarks/chaos.py --kills $(KILLS) --worlds $(WORLDS)
 
 demo: install  ## Deploy an example on a daemon of its own, show its events, undeploy
 	$(BIN)/python examples/demo.py

@@ -4,19 +4,22 @@ Kill the daemon again and again and look what is left: `make chaos`.
     operators (deploy, update, switch, recover, undeploy) --> daemon, killed --> simulator, never
     listener (reconnects with replay) --------------------->                  <-- weather
 
-Every other kill is at a boundary of a step (`fatal.py`): the daemon kills itself there, at its n-th
-coming. The others are at random instants, right after an <ok/>, and while it starts. Meanwhile
+Every other kill is at a boundary of a step (`fatal.py`): the daemon kills itself there, sooner in a
+step of a kind that was never cut there (`cuts.py`). The others are at random instants, right after
+an <ok/>, while it starts and while it stops. Meanwhile
 the simulator plays faults (`weather.py`): none; lost (answers lost, late or never, no connection,
 guests silent for a while: everything asked for must still come true); all (also refusals, broken
 builds, servers that vanish or go off: what was asked for may fail, once and told). Loads that
 scale groups come and go.
 
-After the last kill there is calm; then every acknowledged edit must have reached its goal, the
+After the last kill there is calm, and operators recover what waits for them; then every
+acknowledged edit must have reached its goal, the
 VIM must hold what opdata shows and nothing else, and every event must have been told once and
 in a legal order, each action and update as often as it was asked for. Last, all is undeployed and
 the VIM must be empty. Ends with 0 if all that holds, with 1 if not; a seed repeats the requests
-and the kinds of kills, not the instants. Run it with PYTHONPATH=., for a table of
-the tests.
+and the kinds of kills, not the instants. Kills wait more than they compute: --worlds shares them
+out among campaigns side by side, each with its own seed, daemon and simulator. Run it with
+PYTHONPATH=., for a table of the tests.
 """
 
 import argparse
@@ -30,11 +33,10 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from itertools import cycle
 from pathlib import Path
 
 from client import Refusal, Session, run
-from fatal import Boundary
+from cuts import Cuts
 from hearing import Ear, told_of, whole_log
 from lxml import etree
 from operating import TENANTS, Endpoint, Operator
@@ -74,6 +76,8 @@ UNANSWERED = (EventType.VIM_OPERATIONAL_STATE, EventType.VM_RECOVERY_REBOOT)
 """These are told as failures where an answer is lost; what is asked for comes true all the same."""
 MOST_EVENTS = 60
 """Events of one life that ends at an instant."""
+INSTANTS = ("at random", "at random", "after an ok", "while it starts", "while it stops")
+"""When a life ends that does not end at a boundary."""
 LONGEST_LIFE = 20.0
 """Seconds for that, at most."""
 
@@ -81,21 +85,23 @@ LONGEST_LIFE = 20.0
 class Campaign:
     """The daemon, the simulator, the operators, and what becomes of them."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self._random = random.Random(options.seed)
-        self._folder = folder
+    def __init__(self, seed: int, options: argparse.Namespace, cuts: Cuts) -> None:
+        self.seed = seed
+        self._random = random.Random(seed)
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="esc-chaos-"))
         self._options = options
         faults = folder / "faults.toml"
         faults.write_text(FAULTS[options.faults])
         more = ("--http-port", "0", "--faults-file", str(faults))
         self._simulator = simulator(folder, *SIMULATOR, *more)
         self._may_fail = options.faults == "all"
-        self._boundaries = cycle(Boundary)
+        self._cuts = cuts
+        self._told = folder / "cut"
         self._daemon: Program | None = None
         self._endpoint = Endpoint(folder)
         self._ear = Ear(self._endpoint)
         self._operators = [
-            Operator(number, options.seed, self._endpoint) for number in range(options.deployments)
+            Operator(number, seed, self._endpoint) for number in range(options.deployments)
         ]
         self._findings: dict[str, None] = {}
         self.starts: list[float] = []
@@ -114,15 +120,14 @@ class Campaign:
     async def run(self) -> None:
         await self._simulator.start()
         port = self._simulator.ports["simulator"]
-        preload()
-        self._daemon = daemon(self._folder, SETTINGS.format(port=port), WarmProgram)
-        weather = Weather(self._options.faults, self._options.seed, self._simulator.ports["http"])
+        self._daemon = daemon(self.folder, SETTINGS.format(port=port), WarmProgram)
+        weather = Weather(self._options.faults, self.seed, self._simulator.ports["http"])
         resting, calm = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(self._ear.run())
             blowing = tasks.create_task(weather.run(calm))
             working = [tasks.create_task(each.run(resting)) for each in self._operators]
-            for number in range(self._options.kills):
+            for number in range(-(-self._options.kills // self._options.worlds)):
                 await self._life(number)
             await self._serve()
             resting.set()
@@ -145,10 +150,13 @@ class Campaign:
             kind = await self._at_an_instant(self._daemon, number)
         self._endpoint.down()
         self.deaths[kind] += 1
-        print(f"kill {number + 1}: {kind}, {len(self._ear.heard)} events so far", flush=True)
+        self._say(f"kill {number + 1}: {kind}, {len(self._ear.heard)} events so far")
+
+    def _say(self, words: str) -> None:
+        print(f"{self.seed}: {words}", flush=True)
 
     async def _at_an_instant(self, program: Program, number: int) -> str:
-        kind = self._random.choice(("at random", "at random", "after an ok", "while it starts"))
+        kind = self._random.choice(INSTANTS)
         if kind == "while it starts" and number:
             starting = asyncio.create_task(program.start())
             await asyncio.sleep(self._random.uniform(0.02, 1.0))
@@ -163,6 +171,9 @@ class Campaign:
             self._endpoint.acknowledged.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._endpoint.acknowledged.wait(), LONGEST_LIFE)
+        if kind == "while it stops":
+            program.ask_to_stop()
+            await asyncio.sleep(self._random.uniform(0.0, 0.2))
         program.kill()
         return kind
 
@@ -175,18 +186,16 @@ class Campaign:
 
     async def _to_a_boundary(self, program: Program) -> str:
         """Let the daemon kill itself at the next boundary in turn."""
-        boundary = next(self._boundaries)
-        nth = self._random.randint(1, 8 if boundary is Boundary.RESTORING else 200)
-        fuse = {"CHAOS_BOUNDARY": boundary.value, "CHAOS_NTH": str(nth)}
+        boundary, fuse = self._cuts.next(self._random, self._told)
         with suppress(NotReady):  # it may die before it serves
             await program.start(**fuse)
             self._endpoint.up(program.ports["netconf"])
         ends = time.monotonic() + BOUNDARY_SECONDS
         while not program.is_over and time.monotonic() < ends:  # noqa: ASYNC110  of another process
             await asyncio.sleep(0.02)
-        came = program.is_over
         program.kill()
-        return boundary.value if came else "on the way to a boundary"
+        cut = self._cuts.cut(boundary, self._told)
+        return boundary.value if cut else "on the way to a boundary"
 
     async def _serve(self) -> None:
         assert self._daemon is not None
@@ -196,9 +205,9 @@ class Campaign:
     async def _judge(self, port: int, weather: Weather) -> None:
         vim = RemoteSimulator("127.0.0.1", port)
         try:
-            await self._until(lambda: self._standing(vim, weather))
+            await self._until(lambda: self._recovered(vim, weather))
             await self._history()
-            print(f"calm: {self._counts()}", flush=True)
+            self._say(f"calm: {self._counts()}")
             await asyncio.gather(*(operator.undeploy() for operator in self._operators))
             await self._until(lambda: self._standing(vim, weather))
             for number in range(TENANTS):
@@ -214,9 +223,23 @@ class Campaign:
         """Look until all is well; find what still is not when time is up."""
         ends = time.monotonic() + CALM_SECONDS
         while (faults := await look()) and time.monotonic() < ends:
-            print(f"waiting for {len(faults)} things, the first: {faults[0]}", flush=True)
+            self._say(f"waiting for {len(faults)} things, the first: {faults[0]}")
             await asyncio.sleep(2)
         self._find(faults)
+
+    async def _recovered(self, vim: RemoteSimulator, weather: Weather) -> list[str]:
+        """Look as `_standing` does, and let operators recover the VMs that wait for them."""
+        there = seen(await self._opdata())
+        waiting = [
+            operator.recover(vm)
+            for operator in self._operators
+            if operator.name in there
+            for vm in there[operator.name].waiting
+        ]
+        await asyncio.gather(*waiting)
+        return await self._standing(vim, weather) or ["a recovery that was asked for"] * len(
+            waiting
+        )
 
     async def _standing(self, vim: RemoteSimulator, weather: Weather) -> list[str]:
         opdata = await self._opdata()
@@ -274,7 +297,7 @@ class Campaign:
         with self._daemon.log.open(errors="replace") as log:
             self._find(complaints(log))
         await self._simulator.stop()
-        with StateFile(self._folder / "simulator.state") as state:
+        with StateFile(self.folder / "simulator.state") as state:
             self._find(nothing_left(state.rows))
 
     async def end(self) -> None:
@@ -309,13 +332,32 @@ def _listed(counts: Counter[str]) -> str:
 async def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[1])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--deployments", type=int, default=20)
+    parser.add_argument("--worlds", type=int, default=1)
+    parser.add_argument("--deployments", type=int, default=20, help="in each world")
     parser.add_argument("--faults", choices=tuple(FAULTS), default="all")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="that of the first world")
     options = parser.parse_args()
     began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="esc-chaos-"))
-    campaign = Campaign(folder, options)
+    preload()
+    cuts = Cuts()
+    seeds = range(options.seed, options.seed + options.worlds)
+    campaigns = [Campaign(seed, options, cuts) for seed in seeds]
+    async with asyncio.TaskGroup() as side_by_side:
+        for campaign in campaigns:
+            side_by_side.create_task(_one(campaign))
+    took = time.monotonic() - began
+    start = statistics.median(start for campaign in campaigns for start in campaign.starts)
+    deaths = sum((campaign.deaths for campaign in campaigns), Counter[str]())
+    for kind, number in sorted(deaths.items()):
+        print(f"{number:4} {kind}")
+    print(*cuts.lines(), sep="\n")
+    for campaign in campaigns:
+        print(f"{campaign.seed}: {campaign.summary}")
+    print(f"{deaths.total()} kills in {took:.0f} s; start until it serves: {start:.2f} s (median)")
+    return _verdict(campaigns)
+
+
+async def _one(campaign: Campaign) -> None:
     try:
         await campaign.run()
     except BaseException:
@@ -324,20 +366,21 @@ async def main() -> int:
     finally:
         await campaign.end()
         if campaign.summary and not campaign.findings:
-            shutil.rmtree(folder, ignore_errors=True)
-    start = statistics.median(campaign.starts)
-    took = time.monotonic() - began
-    for kind, number in sorted(campaign.deaths.items()):
-        print(f"{number:4} {kind}")
-    print(campaign.summary)
-    print(f"{options.kills} kills in {took:.0f} s; start until it serves: {start:.2f} s (median)")
-    for finding in campaign.findings:
-        print(f"VIOLATION, seed {options.seed}: {' '.join(finding.split())}")
-    if campaign.findings:
-        print(f"{len(campaign.findings)} violations; logs in {folder}")
-        return 1
-    print("nothing lost, nothing doubled, nothing out of order, nothing left behind")
-    return 0
+            shutil.rmtree(campaign.folder, ignore_errors=True)
+
+
+def _verdict(campaigns: Iterable[Campaign]) -> int:
+    """Print what was found; return the exit code."""
+    found = 0
+    for campaign in campaigns:
+        for finding in campaign.findings:
+            print(f"VIOLATION, seed {campaign.seed}: {' '.join(finding.split())}")
+        if campaign.findings:
+            print(f"{len(campaign.findings)} violations; logs in {campaign.folder}")
+        found += len(campaign.findings)
+    if not found:
+        print("nothing lost, nothing doubled, nothing out of order, nothing left behind")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

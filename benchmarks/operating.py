@@ -202,6 +202,16 @@ class Operator:
             self._endpoint.acknowledged.set()
             await self._learn_the_id()
 
+    async def recover(self, vm: str) -> None:
+        """Recover a VM that waits for it, unless something else goes on."""
+        try:
+            done = await self._endpoint.attempt(_asking("RECOVER", vm, self.tenant, self.name))
+        except Refusal as refusal:
+            await self._expect(refusal, OF_ACTIONS, "RECOVER")
+            return
+        life = self.lives[-1]
+        (life.asked if done else life.perhaps)["RECOVER", vm] += 1
+
     async def _learn_the_id(self) -> None:
         """Ask which incarnation it was that took something: the one that stands."""
         life = self.lives[-1]

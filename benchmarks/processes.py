@@ -93,12 +93,17 @@ class Program:
                 self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
+    def ask_to_stop(self) -> None:
+        """Ask it politely to end, and do not wait for that."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
     async def stop(self) -> int:
         """End it politely; return its exit code."""
         if self._process is None:
             return 0
+        self.ask_to_stop()
         if self._process.poll() is None:
-            self._process.terminate()
             ends = time.perf_counter() + STOP_SECONDS
             while self._process.poll() is None and time.perf_counter() < ends:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -52,6 +52,11 @@ class Seen:
     recovering: Mapping[str, str]
     sizes: Mapping[str, int]
 
+    @property
+    def waiting(self) -> list[str]:
+        """The VMs whose recovery waits for the operator."""
+        return [vm for vm, phase in self.recovering.items() if phase == OPERATORS]
+
 
 def seen(opdata: etree._Element) -> dict[str, Seen]:
     """Return the deployments of opdata by their names."""

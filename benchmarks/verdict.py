@@ -7,14 +7,14 @@ What may follow what is the table of the tests, `tests/domain/legal.py`.
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from client import Notification
 from operating import Life
 
 from esc_daemon.domain.events import Event, EventStatus, EventType
+from tests.domain.legal import At, life_of
 from tests.domain.legal import Life as Standing
-from tests.domain.legal import life_of
 
 LONGEST_STORY = 30
 """Events of a life that a finding shows, the last ones."""
@@ -79,11 +79,21 @@ class History:
                 self._failed.append(event)
 
     def failures(self, allowed: Container[EventType] = ()) -> Iterator[str]:
-        """Yield what failed, but for what is *allowed*: for when no VIM refuses anything."""
+        """
+        Yield what failed, but for what is *allowed*: for when no VIM refuses anything.
+
+        What fails by the name of a VM that waits for the operator is no finding: nothing waits for
+        people.
+        """
         for event in self._failed:
-            if event.type not in allowed:
+            if event.type not in allowed and not self._waits_for_people(event):
                 of = event.deployment or "a resource"
                 yield f"{of}: expected {event.type} SUCCESS, found FAILURE: {event.message}"
+
+    def _waits_for_people(self, failed: Event) -> bool:
+        story = self._stories.get(failed.deployment or "", {}).get(failed.deployment_id or "", [])
+        vms = life_of([*takewhile(lambda each: each is not failed, story)]).vms
+        return any(at is At.NEEDED and vm in failed.message for vm, at in vms.items())
 
     def strangers(self, names: Container[str]) -> Iterator[str]:
         """Yield the deployments that nobody asked for."""

@@ -160,6 +160,28 @@ def test_a_failure_needs_a_vim_that_refused() -> None:
     assert [*History([failed]).failures([E.VM_DEPLOYED])] == []
 
 
+@pytest.mark.parametrize(
+    ("before", "of", "found"),
+    [
+        ((E.VM_MANUAL_RECOVERY_NEEDED,), "d_web_0_a", False),
+        ((E.VM_MANUAL_RECOVERY_NEEDED,), "d_web_1_b", True),
+        ((E.VM_MANUAL_RECOVERY_NEEDED, E.VM_MANUAL_RECOVERY_NO_NEED), "d_web_0_a", True),
+        ((), "d_web_0_a", True),
+    ],
+    ids=["waits", "another", "waits no more", "never waited"],
+)
+def test_what_does_not_wait_for_people_fails_by_the_name_of_who_waits_for_them(
+    before: tuple[EventType, ...], of: str, *, found: bool
+) -> None:
+    vm = "d_web_0_a"
+    story = told((E.VM_DEPLOYED, vm), (E.VM_ALIVE, vm), *((each, vm) for each in before))
+    failed = replace(
+        event(E.SERVICE_ALIVE, "", "1"), status=EventStatus.FAILURE, message=f"VM [{of}]"
+    )
+
+    assert bool([*History([*story, failed]).failures()]) is found
+
+
 # ---------------------------------------------------------------- opdata and the VIM
 
 
