@@ -8,8 +8,8 @@ from random import Random
 
 from fatal import Boundary
 
-MOST_STEPS = {Boundary.RESTORING: 8, Boundary.AFTER_PUBLISH: 12}
-STEPS = 60
+MOST_STEPS = {Boundary.RESTORING: 8, Boundary.AFTER_PUBLISH: 24}
+STEPS = 160
 """So many steps, at most, come to a boundary where no step of a new kind does."""
 
 
