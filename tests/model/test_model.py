@@ -5,7 +5,7 @@ import os
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from esc_daemon.datamodel.candidate import Candidate
@@ -54,7 +54,9 @@ def test_whatever_is_asked_and_goes_wrong_a_client_sees_what_it_was_promised():
 
 @pytest.mark.skipif(not PROGRAMS, reason="ESC_TEST_PROGRAMS says how many examples; make model")
 def test_it_holds_of_programs_too():
-    some = settings(tries(1), max_examples=PROGRAMS, stateful_step_count=15)
+    # what fails is told as it is: to make it shorter takes a minute for each attempt
+    at_once = settings(tries(1), max_examples=PROGRAMS, phases=[Phase.generate])
+    some = settings(at_once, stateful_step_count=15)
 
     run_state_machine_as_test(OfPrograms, settings=some)
 

@@ -74,6 +74,9 @@ class Programs:
         folder = TemporaryDirectory(prefix="esc-model-")
         self._folder = Path(self._programs.enter_context(folder))
         self._began = datetime.now(UTC) - timedelta(days=1)
+        self._rests = False
+        """Whether nothing was done since all had come to rest: nothing is to be waited for."""
+        self._plays = False
         options = ["--port", "0", "--http-port", "0"]
         options += ["--build-seconds", str(settings.build_seconds)]
         options += ["--boot-seconds", str(settings.boot_seconds)]
@@ -115,12 +118,14 @@ class Programs:
         return made.peer
 
     def kill(self) -> None:
+        self._rests = False
         self._daemon.kill()
         self._life.close()
         self._connection.abort()
         self._start()
 
     def ask(self, operation: str) -> Any:
+        self._rests &= operation.startswith("<get")
         return self._do(self._asking.ask(operation))
 
     def ask_and_kill(self, operation: str, turns: int) -> Any:
@@ -140,10 +145,13 @@ class Programs:
         return self._hearing.told
 
     def wait(self, seconds: float) -> None:
+        self._rests &= not seconds
         self._do(asyncio.sleep(min(seconds, LONGEST_PAUSE)))
 
     def rest(self) -> None:
         """Wait until nothing that can be seen has moved for a while, and all of it may last."""
+        if self._rests:
+            return
         ends = time.monotonic() + LONGEST_STORY
         last, since = None, time.monotonic()
         while time.monotonic() < ends:
@@ -152,6 +160,7 @@ class Programs:
             if now != last or not all(map(seen.lasts, opdata.services.values())):
                 last, since = now, time.monotonic()
             elif time.monotonic() - since > QUIET_SECONDS:
+                self._rests = True
                 return
             self.wait(0.5)
         raise NeverAtRestError(f"still under way after {LONGEST_STORY} s: {last}")
@@ -160,9 +169,12 @@ class Programs:
         return msgspec.json.decode(self._vim_asked("GET", "/cloud"), type=CloudView)
 
     def act(self, kind: str, id_: str, action: str) -> None:
+        self._rests = False
         self._vim_asked("POST", f"/{kind}/{id_}/{action}", {})
 
     def play(self, rules: tuple[Rule, ...]) -> None:
+        self._rests &= not (rules or self._plays)
+        self._plays = bool(rules)
         self._vim_asked("POST", "/faults/remove", {})
         for rule in rules:
             self._vim_asked("POST", "/faults", json.loads(msgspec.json.encode(rule)))
@@ -189,7 +201,8 @@ class Programs:
         return [] if self.state() == before else ["running"]
 
     def end(self) -> None:
-        assert self._daemon.stop() == 0
+        # our sessions go on meanwhile: the daemon waits 10 s for those of a peer that is gone
+        assert self._do(asyncio.to_thread(self._daemon.stop)) == 0
         self.close()
 
     def close(self) -> None:
