@@ -13,8 +13,8 @@ from esc_daemon.vim.simulator.control import ControlError
 from esc_daemon.vim.simulator.faults import Rule
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.model import nonsense, sheets, trouble
+from tests.model.asking import OF_EDITS, Client, errors_of, places_in
 from tests.model.believed import edited, in_reply, same
-from tests.model.client import OF_EDITS, Client, errors_of, places_in
 from tests.model.one_loop import OneLoop
 from tests.model.sheets import Place
 
