@@ -42,7 +42,15 @@ from lxml import etree
 from operating import TENANTS, Endpoint, Operator
 from payloads import without_tenant
 from processes import NotReady, Program, daemon, simulator
-from standing import as_asked, complaints, nothing_left, same_ports, same_servers, seen
+from standing import (
+    as_asked,
+    complaints,
+    nothing_left,
+    same_ports,
+    same_servers,
+    seen,
+    unnoticed,
+)
 from verdict import History, same_history
 from warm import WarmProgram, preload
 from weather import FAULTS, Weather
@@ -250,6 +258,7 @@ class Campaign:
         there = seen(opdata)
         heard = History(event for each in self._ear.heard if (event := told_of(each)))
         faults = [*same_servers(opdata, servers, may_vanish=self._may_fail)]
+        faults += unnoticed(opdata, await weather.guests())
         for each in self._operators:
             found = there.pop(each.name, None)
             told = heard.last(each.name)

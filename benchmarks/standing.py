@@ -144,12 +144,7 @@ def same_servers(
     for vm, count in Counter(vm for _, vm in servers.values()).items():
         if count > 1:
             yield f"VM {vm}: expected one server, found {count}"
-    alive = {
-        vm
-        for each in seen(opdata).values()
-        for vm, state in each.vms.items()
-        if state == ALIVE and vm not in each.recovering
-    }
+    alive = _alive(opdata)
     known = {
         found.findtext(f"{ESC}vm_id", ""): found.findtext(f"{ESC}name", "")
         for what in ("vm_instance", "leftover")
@@ -161,6 +156,23 @@ def same_servers(
         name = known[server_id]
         if not may_vanish or name in alive:
             yield f"server {name} ({server_id}): found in opdata, not in the VIM"
+
+
+def _alive(opdata: etree._Element) -> set[str]:
+    """Return the VMs that are shown alive, and nobody thinks otherwise."""
+    return {
+        vm
+        for each in seen(opdata).values()
+        for vm, state in each.vms.items()
+        if state == ALIVE and vm not in each.recovering
+    }
+
+
+def unnoticed(opdata: etree._Element, guests: Mapping[str, str]) -> Iterator[str]:
+    """Yield the VMs that are shown alive while their guests do not answer."""
+    for vm in sorted(_alive(opdata) & guests.keys()):
+        if guests[vm] != "answers":
+            yield f"{vm}: expected it to be alive as it is shown, found its guest {guests[vm]}"
 
 
 def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str]:

@@ -136,6 +136,10 @@ class Weather:
             for port in cloud["ports"]
         ]
 
+    async def guests(self) -> dict[str, str]:
+        """Return how the guest of each server is, by its name: answers, silent or down."""
+        return {server["name"]: server["guest"] for server in await self._servers()}
+
     async def close(self) -> None:
         await self._http.aclose()
 

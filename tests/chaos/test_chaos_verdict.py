@@ -10,7 +10,7 @@ from lxml import etree
 from operating import Life
 from payloads import inside
 from shapes import another, any_shape, only_adds, shape_of
-from standing import Plug, as_asked, complaints, same_ports, same_servers, seen
+from standing import Plug, as_asked, complaints, same_ports, same_servers, seen, unnoticed
 from verdict import History
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
@@ -246,6 +246,21 @@ def test_only_a_recovery_that_waits_for_the_operator_rests(phase: str, *, rests:
     shown = etree.tostring(ALIVE).decode().replace("</vm_state_machine>", recovery)
 
     assert (unmet(etree.fromstring(shown), {"a"}) == []) is rests
+
+
+@pytest.mark.parametrize(
+    ("shown", "guest", "found"),
+    [
+        (ALIVE, "answers", False),
+        (ALIVE, "silent", True),
+        (ALIVE, "down", True),
+        (opdata("SERVICE_STOPPED_STATE", ("a", "VM_SHUTOFF_STATE")), "down", False),
+    ],
+)
+def test_a_guest_that_fell_silent_unnoticed_is_found(
+    shown: etree._Element, guest: str, *, found: bool
+) -> None:
+    assert bool([*unnoticed(shown, {"a": guest})]) is found
 
 
 NAME = "d_web_0_id"
