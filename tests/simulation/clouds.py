@@ -38,7 +38,7 @@ class Clouds:
         self.lost: set[ServerKey] = set()
         """Servers that went though nobody removed them."""
         self.vanished: set[str | VolumeKey | None] = set()
-        """The ids, and the keys, of volumes that went so."""
+        """The ids, and the keys, of volumes that went so; None: one of those not made by us."""
         self.switched: set[ServerKey] = set()
         """Servers that somebody switched off or on by hand."""
         self._rules: Sequence[Rule] = ()

@@ -128,6 +128,7 @@ def _misplaced(vm: VmRecord, row: ServerRow, clouds: Clouds) -> Iterator[str]:
             yield f"{vm.name} has {key} ({id_}), which nobody wants it to have"
         if volumes.bound.get(id_) != row.id:
             yield f"{vm.name} shares {key} ({id_})"
-    for id_, key in wanted.items():
-        if id_ not in there and (id_ or key) not in clouds.vanished:  # perhaps before it was seen
-            yield f"{vm.name} has lost {key} ({id_})"
+    for each in vm.volumes:
+        known = each.volume_id or (key_of(vm, each) if each.want.size_gib else None)
+        if each.volume_id not in there and known not in clouds.vanished:  # perhaps never seen
+            yield f"{vm.name} has lost {key_of(vm, each)} ({each.volume_id})"

@@ -1,10 +1,10 @@
 """What a simulated client asked for, and the edit that asks for it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from esc_daemon.domain.ids import Key
+from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Intent
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.store.base import EntryChange, EntryPath
@@ -16,6 +16,26 @@ class Wish:
 
     intent: Intent | None
     unsure: list[Intent | None] = field(default_factory=list)
+
+
+def crossing(edit: Mapping[Key, Any], wishes: Mapping[Key, Wish]) -> bool:
+    """
+    Tell whether of *edit* and one under way one fills a tenant that the other takes away.
+
+    Either may arrive first. The datastore would make the tenant anew; in a world without one
+    nobody does.
+    """
+    unsure = [(key, intent) for key, wish in wishes.items() for intent in wish.unsure]
+    new = list(edit.items())
+    return any(_filled(some) & _taken(others) for some, others in ((new, unsure), (unsure, new)))
+
+
+def _filled(edit: Iterable[tuple[Key, Any]]) -> set[str]:
+    return {key.tenant or key.name for key, intent in edit if intent is not None}
+
+
+def _taken(edit: Iterable[tuple[Key, Any]]) -> set[str]:
+    return {key.name for key, intent in edit if key.kind is Kind.TENANT and intent is None}
 
 
 def edit_of(edit: Mapping[Key, Any]) -> Edit:

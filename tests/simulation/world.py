@@ -11,7 +11,7 @@ from uuid import UUID
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId
+from esc_daemon.domain.ids import DEFAULT_VIM, Key, RecordId
 from esc_daemon.domain.leftovers import LeftoverAction
 from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.engine import Engine
@@ -49,7 +49,7 @@ from tests.simulation.sessions import Client, Sessions
 from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
 from tests.simulation.volumes import any_volume_rules, rearranged, stored
-from tests.simulation.wishes import Wish
+from tests.simulation.wishes import Wish, crossing
 
 POLICY = Policy(
     give_up_after=timedelta(seconds=300),
@@ -345,23 +345,8 @@ class World:
         """Send up to three edits that are perhaps never answered."""
         for _ in range(self.random.randint(0, 3)):
             edit = self.any_edit()
-            if not self._outdated(edit):
+            if not crossing(edit, self.wishes):
                 self._send(edit)
-
-    def _outdated(self, edit: Edit) -> bool:
-        """
-        Tell whether *edit* puts something into a tenant that an edit under way takes away.
-
-        The datastore would make the later one of the two anew; here nobody does.
-        """
-        going = {
-            key.name
-            for key, wish in self.wishes.items()
-            if key.kind is Kind.TENANT and None in wish.unsure
-        }
-        return any(
-            intent is not None and (key.tenant or key.name) in going for key, intent in edit.items()
-        )
 
     async def asks(self, edit: Edit, client: Client | None = None) -> None:
         """Send an edit-config, through *client* or any session, and wait for its answer."""
