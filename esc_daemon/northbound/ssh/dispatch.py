@@ -8,12 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import NoneType
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
+import structlog
 from lxml import etree
 
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
-from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import (
     CreateSubscription,
     Ok,
@@ -29,6 +31,7 @@ from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import Configuration, Guard, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
 
+_log = structlog.get_logger("esc_daemon.northbound.ssh")
 Name: TypeAlias = tuple[str, str]
 """(namespace, local name) of an operation."""
 R_co = TypeVar("R_co", bound=Request, covariant=True)
@@ -136,12 +139,22 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """
     Return what *work* returns; it is done even when the session that asked for it ends.
 
-    For what changes something: a commit is not to be torn by a client that hangs up.
+    For what changes something: a commit is not to be torn by a client that hangs up. What it is
+    refused for then is told nobody; what is no refusal is logged.
     """
     task = asyncio.ensure_future(work)
     _under_way.add(task)
-    task.add_done_callback(_under_way.discard)
-    return await asyncio.shield(task)
+    waiting = asyncio.shield(task)
+
+    def ended(_: "asyncio.Future[T]") -> None:
+        _under_way.discard(task)
+        if waiting.cancelled() and not task.cancelled():
+            error = task.exception()
+            if not isinstance(error, (RpcError, RpcErrors, NoneType)):
+                _log.error("rpc.failed", exc_info=error)
+
+    task.add_done_callback(ended)
+    return await waiting
 
 
 OTHER_OPERATION: Final = "other"
