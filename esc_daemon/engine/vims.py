@@ -218,6 +218,11 @@ class Vims:
         found = self._types.get(type_)
         return found is not None and found.needs_users
 
+    def migrates(self, type_: str) -> bool:
+        """Tell whether VMs may move from one VIM of this type to another."""
+        found = self._types.get(type_)
+        return found is not None and found.migrates
+
     def follow(self, there: Connectors) -> None:
         """Have a connection for each of the connectors *there*, as they are now."""
         for vim in [vim for vim in self._connections if vim not in there.intents]:

@@ -184,7 +184,7 @@ class VimDriver(Protocol):
         ...
 
     async def remove_ports(self, vm: VmId) -> None:
-        """Remove every port of the VM."""
+        """Remove every port that the VM has when it is asked for; not one that is made later."""
         ...
 
     async def ensure_volume(self, want: VolumeSpec) -> Volume:
@@ -304,6 +304,24 @@ class VimDriver(Protocol):
 
 
 @runtime_checkable
+class TakesServers(Protocol):
+    """A VIM that VMs move to from others of its type; see `VimType`."""
+
+    async def check_server(self, want: ServerSpec) -> None:
+        """
+        Look whether the server could be made, with its ports, as things stand; nothing is made.
+
+        What the VIM has of that VM already is not in its way.
+
+        Raises:
+            VimRefused: Something that is named is not there, an address is not to be had, or a
+                quota is used up.
+
+        """
+        ...
+
+
+@runtime_checkable
 class GuestProbe(Protocol):
     """A VIM that can tell by itself whether the guest in a server answers (the simulator)."""
 
@@ -339,6 +357,9 @@ class VimType(Protocol):
 
     needs_users: bool
     """Whether nobody gets in without a login."""
+
+    migrates: bool
+    """Whether a VM may move between its VIMs: all that it is can be made anew in another one."""
 
     def check(self, connector: VimConnector) -> None:
         """

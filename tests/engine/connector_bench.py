@@ -65,8 +65,9 @@ class CheckedVim(WatchedVim):
 class Type:
     """A type of connector that remembers the drivers it made, by connector."""
 
-    def __init__(self, *, needs_users: bool = False) -> None:
+    def __init__(self, *, needs_users: bool = False, migrates: bool = True) -> None:
         self.needs_users = needs_users
+        self.migrates = migrates
         self.made: dict[str, list[CheckedVim]] = {}
         self.found: dict[str, VimStatus | None] = {}
 

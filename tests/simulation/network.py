@@ -75,6 +75,8 @@ class LossyVim:
         self._found: set[VolumeKey] = set()
         self.made: dict[VmId, float] = {}
         """When (loop time) the cloud made a server for the VM."""
+        self.on_make: Callable[[ServerKey], None] = lambda _: None
+        """Called before it makes another server."""
         self.hurried: list[str] = []
         self.overtaken: list[str] = []
         self._asked: dict[tuple[str, Any], deque[float]] = {}
@@ -196,7 +198,8 @@ class LossyVim:
         return await self._send("ensure_port", want.key, lambda: self.cloud.ensure_port(want))
 
     async def remove_ports(self, vm: VmId) -> None:
-        await self._send("remove_ports", vm, lambda: self.cloud.remove_ports(vm))
+        there = self.cloud.cloud.ports.of(vm)  # a VIM knows them by their ids, however late
+        await self._send("remove_ports", vm, lambda: self.cloud.remove_ports(vm, there))
 
     async def ensure_volume(self, want: VolumeSpec) -> Volume:
         made = self.cloud.cloud.volumes.made
@@ -239,11 +242,17 @@ class LossyVim:
         async def make() -> Server:
             if await self.cloud.find_server(key) is not None:
                 self.doubled.append(key)
+            else:
+                self.on_make(key)
             server = await self.cloud.ensure_server(key, want, ports)
             self.made.setdefault(key.vm, asyncio.get_running_loop().time())
             return server
 
         return await self._send("make", key, make)
+
+    async def check_server(self, want: ServerSpec) -> None:
+        about = want.ports[0].key.vm if want.ports else want.name
+        await self._send("check_server", about, lambda: self.cloud.check_server(want))
 
     async def find_server(self, key: ServerKey) -> Server | None:
         return await self._send("find_server", key, lambda: self.cloud.find_server(key))

@@ -4,6 +4,7 @@ import pytest
 from vim_contract import Conditions, VimContract
 from vim_contract_changes import ChangeContract
 from vim_contract_images import ImageContract
+from vim_contract_moves import MoveContract
 from vim_contract_networks import NetworkContract
 from vim_contract_ports import PortContract
 from vim_contract_resources import ResourceContract
@@ -43,6 +44,7 @@ class TestEmbedded(
     NetworkContract,
     PortContract,
     ChangeContract,
+    MoveContract,
     ResourceContract,
     ImageContract,
     VolumeContract,
@@ -61,6 +63,7 @@ class TestRemote(
     NetworkContract,
     PortContract,
     ChangeContract,
+    MoveContract,
     ResourceContract,
     ImageContract,
     VolumeContract,

@@ -131,7 +131,9 @@ class _Link:
 
 class RemoteSimulator:
     """
-    One connector (VimDriver, GuestProbe, ServerMetrics) to a simulator at *host* and *port*.
+    One connector to a simulator at *host* and *port*.
+
+    It is a VimDriver, TakesServers, GuestProbe and ServerMetrics.
 
     It connects at the first call and again after a connection was lost. A call that is not
     answered within *timeout_seconds* raises VimUnknown; where no connection can be had within
@@ -291,6 +293,10 @@ class RemoteSimulator:
     ) -> Server:
         """See VimDriver; VimUnknown while a server with this key is being deleted."""
         return await self._call(wire.ENSURE_SERVER, key, want, ports)
+
+    async def check_server(self, want: ServerSpec) -> None:
+        """See TakesServers."""
+        await self._call(wire.CHECK_SERVER, want)
 
     async def find_server(self, key: ServerKey) -> Server | None:
         """See VimDriver; while it is being deleted its *fault* says so."""

@@ -33,6 +33,7 @@ class SimulatorType:
     """
 
     needs_users = False
+    migrates = True
 
     def __init__(self, home: Callable[[VimId], VimDriver], *, timeout_seconds: float) -> None:
         self._home = home

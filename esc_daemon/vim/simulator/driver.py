@@ -53,7 +53,9 @@ CAPABILITIES: Final = frozenset({Capability.TENANTS, Capability.RESIZE, Capabili
 
 class SimulatorDriver:
     """
-    One connector (VimDriver, GuestProbe, GuestsAtHand, ServerMetrics) to *cloud*, which is shared.
+    One connector to *cloud*, which is shared.
+
+    It is a VimDriver, TakesServers, GuestProbe, GuestsAtHand and ServerMetrics.
 
     *vim* stands in the handles and begins the texts of errors. *now* gives seconds since 1970
     and must follow the loop's time; by default it is the wall's time at the first call to the
@@ -293,9 +295,10 @@ class SimulatorDriver:
             vm=want.key.vm,
         )
 
-    async def remove_ports(self, vm: VmId) -> None:
-        """See VimDriver."""
-        await self._ask(Verb.REMOVE_PORTS, "", lambda _: self.cloud.ports.remove(vm), vm=vm)
+    async def remove_ports(self, vm: VmId, only: frozenset[str] | None = None) -> None:
+        """See VimDriver; *only*: those that whoever asks has found, by their ids."""
+        there = self.cloud.ports.of(vm) if only is None else only
+        await self._ask(Verb.REMOVE_PORTS, "", lambda _: self.cloud.ports.remove(vm, there), vm=vm)
 
     async def ensure_volume(self, want: VolumeSpec) -> Volume:
         """See VimDriver."""
@@ -342,6 +345,13 @@ class SimulatorDriver:
             want.name,
             lambda now: self.cloud.servers.ensure(key, want, ports, now),
             vm=key.vm,
+        )
+
+    async def check_server(self, want: ServerSpec) -> None:
+        """See TakesServers."""
+        vm = want.ports[0].key.vm if want.ports else None
+        await self._ask(
+            Verb.CHECK_SERVER, want.name, lambda _: self.cloud.servers.check(want, vm), vm=vm
         )
 
     async def find_server(self, key: ServerKey) -> Server | None:

@@ -60,6 +60,7 @@ class Verb(StrEnum):
     REMOVE_PORTS = "remove_ports"
     ENSURE_VOLUME = "ensure_volume"
     REMOVE_VOLUME = "remove_volume"
+    CHECK_SERVER = "check_server"
     ENSURE_SERVER = "ensure_server"
     FIND_SERVER = "find_server"
     REMOVE_SERVER = "remove_server"

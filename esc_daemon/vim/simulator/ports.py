@@ -1,6 +1,6 @@
 """Ports: their addresses, and which server they are plugged into."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from esc_daemon.domain.ids import PortKey, VmId
 from esc_daemon.domain.specs import Address, NetworkRef, Port, PortSpec
@@ -223,10 +223,26 @@ class Ports:
         """Remove the port with this key, plugged in or not."""
         self.drop(self._by_vm[key.vm][key.nicid])
 
-    def remove(self, vm: VmId) -> None:
-        """Remove every port of the VM, plugged in or not."""
+    def of(self, vm: VmId) -> frozenset[str]:
+        """Return the ids of the VM's ports."""
+        return frozenset(row.id for row in self._by_vm.get(vm, {}).values())
+
+    def remove(self, vm: VmId, only: Container[str] | None = None) -> None:
+        """Remove the VM's ports, plugged in or not, or those of them with the ids *only*."""
         for row in list(self._by_vm.get(vm, {}).values()):
-            self.drop(row)
+            if only is None or row.id in only:
+                self.drop(row)
+
+    def check(self, want: PortSpec) -> None:
+        """Look whether the port could be had; VimRefused as `ensure`. Those of its VM go first."""
+        project = self._projects.resolve(want.project)
+        network = self._networks.find(NetworkRef(name=want.network, id=want.network_id), project)
+        self._allowed(want, project)
+        if want.key.vm in self._by_vm:
+            return
+        if want.mac_address is not None:
+            self._mac(network, want.mac_address)
+        self._give_back(want.key.vm, network.id, self._taken(want, network))
 
     def drop(self, row: PortRow) -> None:
         """Let go of a port, plugged in or not."""

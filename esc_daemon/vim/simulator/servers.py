@@ -185,6 +185,17 @@ class Servers:
         self._ledger.put(row)
         return self.view(row, now)
 
+    def check(self, want: ServerSpec, vm: VmId | None) -> None:
+        """Look whether the server of *vm* could be made; VimRefused as `ensure`."""
+        for port in want.ports:
+            self._ports.check(port)
+        self._catalogue.check_image(want.image)
+        cores = self._catalogue.cores(want.flavor)
+        if vm not in self._latest:
+            project = self._projects.resolve(want.project)
+            self._projects.allow(project, servers=1, cores=cores, ports=len(want.ports))
+        self._place(want.name)
+
     def _check_ports(self, key: ServerKey, ports: tuple[Port, ...]) -> None:
         for port in ports:
             if self._ports.view(port.port_id) is None or port.key.vm != key.vm:

@@ -138,6 +138,7 @@ ENSURE_SERVER = WireVerb[Server](
     Server,
     _Driver.ensure_server,
 )
+CHECK_SERVER = WireVerb[None]("check_server", tuple[ServerSpec], None, _Driver.check_server)
 FIND_SERVER = WireVerb[Server | None](
     "find_server", tuple[ServerKey], Server | None, _Driver.find_server
 )
@@ -181,6 +182,7 @@ VERBS: Final[dict[str, WireVerb[Any]]] = {
         ATTACH_VOLUME,
         DETACH_VOLUME,
         ENSURE_SERVER,
+        CHECK_SERVER,
         FIND_SERVER,
         REMOVE_SERVER,
         ATTACH_PORT,
