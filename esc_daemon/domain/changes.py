@@ -26,6 +26,10 @@ class How(StrEnum):
     REFUSED = "refused"
 
 
+LOCATOR_UPDATED: Final = "LOCATOR_UPDATED"
+"""The vm_update_type of a VM that has moved, or was to (seed 003)."""
+
+
 class ChangeKind(StrEnum):
     """What may change."""
 
@@ -102,8 +106,10 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         update_type="FLAVOR_UPDATED",
     ),
     _K.LOCATOR: Rule(
-        how=How.REFUSED,
-        does="no VIM here can move a VM; add a vm_group with the new locator and remove this one",
+        how=How.AT_ONCE,
+        does="its VMs move to the other VIM, if both can: each server is removed where it is, and"
+        " made there under its name and with its addresses",
+        update_type=LOCATOR_UPDATED,
     ),
     _K.TIMES: Rule(
         how=How.LATER, does="the next wait is as long as it says", update_type="TIMES_UPDATED"

@@ -64,6 +64,11 @@ class Await:
         return "await"
 
 
+def call_slot(vim: VimId, vm: VmId) -> str:
+    """Return the slot of calls about *vm* in *vim*; another one may still have a leftover of it."""
+    return f"server {vm} {vim}"
+
+
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureServer:
@@ -92,8 +97,8 @@ class EnsureServer:
 
     @property
     def slot(self) -> str:
-        """One call about a VM at a time."""
-        return f"server {self.key.vm}"
+        """One call about a VM at a time in a VIM."""
+        return call_slot(self.vim, self.key.vm)
 
 
 @quick
@@ -111,8 +116,8 @@ class AwaitServer:
 
     @property
     def slot(self) -> str:
-        """One call about a VM at a time."""
-        return f"server {self.key.vm}"
+        """One call about a VM at a time in a VIM."""
+        return call_slot(self.vim, self.key.vm)
 
 
 @quick
@@ -133,8 +138,8 @@ class RemoveServer:
 
     @property
     def slot(self) -> str:
-        """One call about a VM at a time."""
-        return f"server {self.key.vm}"
+        """One call about a VM at a time in a VIM."""
+        return call_slot(self.vim, self.key.vm)
 
 
 @quick
@@ -155,8 +160,8 @@ class SwitchServer:
 
     @property
     def slot(self) -> str:
-        """One call about a VM at a time."""
-        return f"server {self.key.vm}"
+        """One call about a VM at a time in a VIM."""
+        return call_slot(self.vim, self.key.vm)
 
 
 @quick
@@ -221,8 +226,33 @@ class UpdateServer:
 
     @property
     def slot(self) -> str:
-        """One call about a VM at a time."""
-        return f"server {self.key.vm}"
+        """One call about a VM at a time in a VIM."""
+        return call_slot(self.vim, self.key.vm)
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ProveServer:
+    """
+    Look whether *vim* could have the server *key* as *spec* says; nothing is made.
+
+    Answered by ServerProven or CallFailed. Its *day_zero* files are read as for a server.
+    """
+
+    vim: VimId
+    key: ServerKey
+    spec: ServerSpec = field(compare=False, repr=False)
+    day_zero: tuple[DayZero, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The VM's name."""
+        return self.spec.name
+
+    @property
+    def slot(self) -> str:
+        """One call about a VM at a time in a VIM."""
+        return call_slot(self.vim, self.key.vm)
 
 
 def watch_slot(vm: VmId) -> str:
@@ -302,6 +332,6 @@ class CheckVim:
         return "check"
 
 
-ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer | UpdateServer
+ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer | UpdateServer | ProveServer
 VimCall = ServerCall | EnsureResource | RemoveResource
 Command = Await | VimCall | Watch | Permit | CheckVim

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from esc_daemon.domain.advance.resource_intent import in_vim
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of
 from esc_daemon.domain.intent import DefaultVimConnector, Intent, VimConnector
 from esc_daemon.domain.placing import home_of
@@ -58,11 +58,16 @@ class Connectors:
 
 
 class Home(NamedTuple):
-    """Where a part of a record lives: *id* is the part's, *what* its name within the record."""
+    """
+    Where a part of a record lives: *id* is the part's, *what* its name within the record.
+
+    *group* is the name of a vm_group, which may move.
+    """
 
     id: str
     what: str
     vim: VimId
+    group: str = ""
 
 
 def homes(record: Record | None) -> Iterator[Home]:
@@ -82,9 +87,12 @@ def _homes_of_deployment(record: DeploymentRecord) -> Iterator[Home]:
         if asked is not None and asked.intent is not None:
             for group in asked.intent.groups:
                 part = f"vm_group {group.name}"
-                yield Home(f"{asked.id} {group.name}", part, home_of(group, asked.vim))
+                home = home_of(group, asked.vim)
+                yield Home(f"{asked.id} {group.name}", part, home, group.name)
     for vm in record.vms.values():
         yield Home(vm.id, f"VM {vm.name}", vm.vim)
+        if vm.migration is not None and vm.migration.source is not None:  # it may have to go back
+            yield Home(vm.id, f"VM {vm.name}", vm.migration.source.vim)
     for leftover in record.leftovers:
         yield Home(leftover.vm.id, f"VM {leftover.vm.name}", leftover.vm.vim)
 
@@ -93,7 +101,7 @@ def check_creations(
     steps: Iterable[Step], after: Connectors, problem: Callable[[VimId], str]
 ) -> None:
     """
-    Refuse what cannot be made where it would be made (ruling 13).
+    Refuse what cannot be made where it would be made, or moved to (ruling 13).
 
     *problem* says what keeps a connector from working once the edit is taken, as far as is known:
     "" for one that works, and for one that was not checked yet.
@@ -103,13 +111,62 @@ def check_creations(
 
     """
     for step in steps:
-        there = {home.id for home in homes(step.before)}
+        there = set(homes(step.before))
+        known = {home.id for home in there}
         for home in homes(step.record):
-            if home.id not in there:
-                text = _objection(home.vim, after, problem)
-                if text is not None:
-                    place = f"{home.what}: " if home.what else ""
-                    raise Refused("operation-failed", place + text, key=step.key)
+            if home in there:
+                continue
+            text = _objection(home.vim, after, problem)
+            if text is not None:
+                place = f"{home.what}: " if home.what else ""
+                moves = home.group and home.id in known
+                below = _locator(home.group) if moves else ()
+                raise Refused("operation-failed", place + text, key=step.key, below=below)
+
+
+def _locator(group: str) -> tuple[Node, ...]:
+    return Node("vm_group", group), Node("locator")
+
+
+def check_migrations(
+    steps: Iterable[Step], after: Connectors, migrates: Callable[[str], bool]
+) -> None:
+    """
+    Refuse that VMs move between VIMs that cannot have them from one another.
+
+    *migrates* tells of a type of connector. Within one VIM they move from project to project.
+
+    Raises:
+        Refused: They do; *key* is the deployment's, *below* leads to the locator.
+
+    """
+    for step in steps:
+        for group, old, new in _migrations(step):
+            of = {
+                vim: each.type
+                for vim in (old, new)
+                if (each := after.intents.get(vim or after.default or vim))
+            }
+            if len(of) < len({old, new}):
+                continue  # there is no such connector: `check_creations`
+            if len(set(of.values())) == 1 and migrates(of[new]):
+                continue
+            text = (
+                f"vm_group {group}: VMs do not move from VIM {old} (type {of[old]}) to VIM {new} "
+                f"(type {of[new]}); add a vm_group with the new locator and remove this one"
+            )
+            raise Refused("operation-not-supported", text, key=step.key, below=_locator(group))
+
+
+def _migrations(step: Step) -> Iterator[tuple[str, VimId, VimId]]:
+    """Yield the groups whose VMs are to move by *step*, from where and to where."""
+    before, record = step.before, step.record
+    if not (isinstance(before, DeploymentRecord) and isinstance(record, DeploymentRecord)):
+        return
+    for vm in record.vms.values():
+        was = before.vms.get(vm.id)
+        if vm.migration is not None and (was is None or vm.migration != was.migration):
+            yield vm.group, vm.vim, vm.migration.vim
 
 
 def _objection(vim: VimId, after: Connectors, problem: Callable[[VimId], str]) -> str | None:

@@ -10,7 +10,8 @@ Drift: what somebody did to a server behind our back, as a look at its VIM shows
 
 What is lost is recovered, or asked for, as `advance.held` says. All other states are passed
 through: what is under way there will find out by itself. So is MONITOR_UNSET in an update, which
-may change the server, or begin to watch it. Nothing is believed of a list alone.
+may change the server, or begin to watch it, and whatever moves to another VIM in one. Nothing is
+believed of a list alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +62,8 @@ def drift_of(record: DeploymentRecord, vm: VmRecord, status: ServerStatus | None
     found = _drift(vm, status)
     if found is None or record.intent is None:
         return None
-    if record.update is not None and vm.state is VmState.MONITOR_UNSET:
+    moves = vm.state is VmState.MONITOR_UNSET or vm.migration is not None
+    if record.update is not None and moves:
         return None
     at_rest = record.state is ServiceState.STOPPED or takes(record, Request.HEAL)
     return found if at_rest else None
@@ -135,7 +137,7 @@ class Looked:
             if drift is not None:
                 self.suspects.append(Suspect(record.key, server, vm.name, drift))
         for leftover in record.leftovers:
-            self._known.setdefault(leftover.vm.id, None)
+            self._known[leftover.vm.id] = None
 
     def strangers(self) -> Iterator[ServerKey]:
         """Yield the servers with our mark that no record knows."""

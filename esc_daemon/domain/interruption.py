@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.migration import MigrationPhase
 from esc_daemon.domain.record import ActionType, DeploymentRecord, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import MONITORED_VM_STATES, SWITCHED_VM_STATES, ServiceState
 
@@ -83,6 +84,7 @@ REQUEST_OF: Final[Mapping[ActionType, Request]] = {
     ActionType.DISABLE_MONITOR: Request.MONITOR_OFF,
 }
 
+_ABOUT_TO_MOVE: Final = frozenset({MigrationPhase.PROVING, MigrationPhase.PROVEN})
 _LOOKING: Final = frozenset({RecoveryPhase.WAITING, RecoveryPhase.NEEDED})
 
 _OF_STATE: Final[Mapping[ServiceState, Activity]] = {
@@ -125,13 +127,19 @@ def recovering(vm: VmRecord) -> bool:
     return vm.recovery is not None and vm.recovery.phase not in _BEFORE
 
 
+def is_about_to_move(vm: VmRecord) -> bool:
+    """Tell whether *vm* will move if its new VIM can have it, and nothing else may begin."""
+    return vm.migration is not None and vm.migration.phase in _ABOUT_TO_MOVE
+
+
 def watched(vm: VmRecord) -> bool:
     """
     Tell whether the KPIs of *vm* are watched.
 
-    Also while its recovery waits: somebody looks whether it comes back by itself.
+    Also while its recovery waits: somebody looks whether it comes back by itself. Not of one that
+    is about to move.
     """
-    if vm.server is None:
+    if vm.server is None or is_about_to_move(vm):
         return False
     recovery = vm.recovery
     waits = recovery is not None and recovery.phase in _LOOKING

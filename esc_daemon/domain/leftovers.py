@@ -107,6 +107,14 @@ def _server(record: DeploymentRecord, leftover: Leftover) -> LeftoverRef:
     )
 
 
+def outlived(record: Record, vim: VimId) -> frozenset[ServerKey]:
+    """Return the servers that *vim* still has of VMs which live elsewhere: they may run twice."""
+    if not isinstance(record, DeploymentRecord):
+        return frozenset()
+    left = (each.vm for each in record.leftovers if each.vm.vim == vim)
+    return frozenset(ServerKey(vm.id, vm.generation) for vm in left if vm.id in record.vms)
+
+
 def departed(step: Step) -> Iterator[LeftoverRef]:
     """Yield each leftover that *step* ends, for the log; what is adopted does not end."""
     before, record = step.before, step.record

@@ -204,6 +204,20 @@ def home_of(group: VmGroup, default: VimId) -> VimId:
     return VimId(group.locator.vim_id) or default
 
 
+def project_in(named: str, tenant: ResourceHandle | None, vim: VimId) -> tuple[str, str]:
+    """
+    Return the name of the project of a VM in *vim*, and its id where that is the *tenant*'s.
+
+    *named* is what its locator says. In a VIM that the tenant does not live in its project is known
+    by its name alone.
+    """
+    if named or tenant is None:
+        return named, ""
+    project = tenant.project and (tenant.name or tenant.project)
+    known = tenant.project != project and lives_in(tenant, vim)
+    return project, tenant.project if known else ""
+
+
 def home_of_network(intent: Deployment, network: str, default: VimId) -> VimId:
     """
     Return the connector in which the ephemeral *network* is made: that of its first group.
@@ -288,7 +302,9 @@ def _beginning(record: DeploymentRecord) -> list[VmGroup]:
     if record.update is None:
         return list(record.intent.groups)
     names = {
-        vm.group for vm in record.vms.values() if vm.state is VmState.UNDEF or vm.change is not None
+        vm.group
+        for vm in record.vms.values()
+        if vm.state is VmState.UNDEF or vm.change is not None or vm.migration is not None
     }
     return [group for group in record.intent.groups if group.name in names]
 

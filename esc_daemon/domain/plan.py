@@ -12,6 +12,7 @@ from typing import Any
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
+from esc_daemon.domain.advance.migrate import moved_to
 from esc_daemon.domain.advance.resource_intent import waits
 from esc_daemon.domain.commands import (
     Await,
@@ -21,6 +22,7 @@ from esc_daemon.domain.commands import (
     EnsureResource,
     EnsureServer,
     Permit,
+    ProveServer,
     RemoveResource,
     RemoveServer,
     SwitchServer,
@@ -133,7 +135,8 @@ def keeper(record: DeploymentRecord, waiting: ResourceRecord[Any]) -> VmRecord |
 def _moves(record: DeploymentRecord) -> bool:
     """Tell whether VMs may still leave networks: ports of a change that failed stay in them."""
     update = record.update
-    return update is not None and update.phase in {UpdatePhase.PREPARING, UpdatePhase.CHANGING}
+    before = {UpdatePhase.PREPARING, UpdatePhase.PROVING, UpdatePhase.CHANGING}
+    return update is not None and update.phase in before
 
 
 def _when(attempt: Attempt | None, command: Command, now: datetime) -> _Due:
@@ -191,6 +194,8 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime, *, heals: bool) -
         yield _making(record, vm, key, now)
     elif vm.state is VmState.UNDEPLOYING:
         yield _when_sure(vm, _removal(vm), now)
+    elif updating.is_proving(vm):
+        yield _proving(record, vm, key, now)
     elif updating.is_changing(vm):
         yield _changing(record, vm, key, now)
     elif vm.power is not None:
@@ -266,6 +271,12 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
         deleted=deleted_with(vm),
     )
     return _when(vm.attempt, command, now)
+
+
+def _proving(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datetime) -> _Due:
+    there = moved_to(record, vm)
+    spec, files = server_spec(record, there), group_of(record, vm).day_zero
+    return _when(vm.attempt, ProveServer(vim=there.vim, key=key, spec=spec, day_zero=files), now)
 
 
 def _removed(vm: VmRecord) -> tuple[tuple[PortKey, str | None], ...]:

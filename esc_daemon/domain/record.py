@@ -31,6 +31,7 @@ from esc_daemon.domain.intent import (
     TenantVolume,
     VimConnector,
 )
+from esc_daemon.domain.migration import Migration
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.specs import NO_ADDRESS, Address, Power, ResourceHandle, VimStatus
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
@@ -210,7 +211,8 @@ class VmRecord:
 
     *index* is never that of another VM of its group again. *place* is the number by which the
     values that the group has for each of its VMs are dealt out; None: its index. *change* is what
-    an update has yet to do to it. *operation* is the last action that was asked of it alone.
+    an update has yet to do to it, *migration* where it is to live instead. *operation* is the last
+    action that was asked of it alone.
     """
 
     id: VmId
@@ -240,6 +242,7 @@ class VmRecord:
     scale: Scale | None = None
     place: int | None = None
     change: VmChange | None = None
+    migration: Migration | None = None
     operation: OperationId | None = None
     volumes: tuple[VolumeRecord, ...] = ()
 
@@ -311,6 +314,9 @@ class UpdatePhase(StrEnum):
 
     PREPARING = "preparing"
     """What new VMs need gets ready: networks, images, flavors."""
+
+    PROVING = "proving"
+    """VIMs are asked whether they could have the VMs that are to move there."""
 
     CHANGING = "changing"
     """VMs leave, then VMs are made."""

@@ -119,6 +119,15 @@ class ServerUpdated:
     server: Server
 
 
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ServerProven:
+    """The VIM *vim* could have the server that this one is to become, as far as it can tell."""
+
+    key: ServerKey
+    vim: VimId
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class ResourceMade:
     """The VIM has this resource."""
@@ -265,15 +274,13 @@ class RecoveryAsked:
 
 
 ActionTrigger = ServiceActed | VmActed | RecoveryAsked
+ServerTrigger = ServerSeen | ServerGone | ServerSwitched | ServerUpdated | ServerProven
 LeftoverTrigger = LeftoversPurged | LeftoversRetried
 NeighbourTrigger = ResourcesReady | ResourceFailed | NeighboursGone
 Trigger = (
     IntentChanged
     | NeighbourTrigger
-    | ServerSeen
-    | ServerGone
-    | ServerSwitched
-    | ServerUpdated
+    | ServerTrigger
     | KpiCrossed
     | RecoveryPermitted
     | ServerDrifted

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from esc_daemon.domain.errors import Node, Refused
-from esc_daemon.domain.ids import Key, Kind, VimId, joined, parts_of
+from esc_daemon.domain.ids import Key, Kind, joined, parts_of
 from esc_daemon.domain.intent import Deployment, Network, Subnet, VmGroup
 from esc_daemon.domain.placing import home_of, networks_of, ports_of, uses
 from esc_daemon.domain.record import AnyResourceRecord, DeploymentRecord, Record, ResourceRecord
@@ -32,20 +32,18 @@ def named_by(record: Record | None) -> Iterator[Key]:
     """
     Yield what *record* may use and does not bring along; a key may come twice.
 
-    A name of a network is that of its tenant's or of a shared one.
+    That it lives in another VIM than these is no matter here: it may move. A name of a network is
+    that of its tenant's or of a shared one.
     """
     if not isinstance(record, DeploymentRecord):
         return
     for asked in (record, record.successor):
         if asked is not None and asked.intent is not None:
             for group in asked.intent.groups:
-                yield from _named_by_group(record.key, asked.intent, group, asked.vim)
+                yield from _named_by_group(record.key, asked.intent, group)
 
 
-def _named_by_group(key: Key, intent: Deployment, group: VmGroup, vim: VimId) -> Iterator[Key]:
-    """Resources of their own are made in the default VIM only."""
-    if home_of(group, vim) != vim:
-        return
+def _named_by_group(key: Key, intent: Deployment, group: VmGroup) -> Iterator[Key]:
     own = {network.name for network in intent.networks}
     for network in networks_of([group]):
         if network not in own:
@@ -120,13 +118,23 @@ def _users(
         if asked is None or asked.intent is None:
             continue
         for group in asked.intent.groups:
-            if at not in _named_by_group(record.key, asked.intent, group, asked.vim):
+            there = home_of(group, asked.vim) == asked.vim or _is_still_there(record, group)
+            if not there or at not in _named_by_group(record.key, asked.intent, group):
                 continue
             if at.kind is Kind.NETWORK and not _meant(record, at, leaving, stands):
                 continue
             if isinstance(leaving.made, Subnet) and not _in_subnet(record, group, leaving.made):
                 continue
             yield _User(record.key, group.name)
+
+
+def _is_still_there(record: DeploymentRecord, group: VmGroup) -> bool:
+    """
+    Tell whether a VM of a group that is to be elsewhere is in the default VIM.
+
+    Resources of their own are made in that one only.
+    """
+    return any(vm.group == group.name and vm.vim == record.vim for vm in record.vms.values())
 
 
 def _meant(

@@ -18,6 +18,7 @@ from esc_daemon.domain.commands import (
     AwaitServer,
     EnsureResource,
     EnsureServer,
+    ProveServer,
     RemoveResource,
     RemoveServer,
     SwitchServer,
@@ -51,6 +52,7 @@ from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
     ServerGone,
+    ServerProven,
     ServerSeen,
     ServerSwitched,
     ServerUpdated,
@@ -67,7 +69,13 @@ from esc_daemon.engine.volumes import (
     removed,
 )
 from esc_daemon.monitor.hooks import HookRunner
-from esc_daemon.vim.base import VimDriver, VimNotSupported, VimRefused, VimUnknown
+from esc_daemon.vim.base import (
+    TakesServers,
+    VimDriver,
+    VimNotSupported,
+    VimRefused,
+    VimUnknown,
+)
 
 log = structlog.get_logger()
 
@@ -100,8 +108,6 @@ async def perform(
     match call:
         case EnsureServer():
             return await _ensure_server(driver, call, asking, day_zero)
-        case AwaitServer():
-            return await _await_server(driver, call, asking)
         case RemoveServer():
             async with asking("remove_server"):
                 await driver.remove_server(call.key)
@@ -114,6 +120,8 @@ async def perform(
             return await _switch_server(driver, call, asking)
         case UpdateServer():
             return await _update_server(driver, call, asking, hooks)
+        case AwaitServer() | ProveServer():
+            return await _looked(driver, call, asking, day_zero)
         case EnsureResource(want=Image() as want):
             return ResourceMade(id=call.id, handle=await uploads.made(driver, call, want, asking))
         case EnsureResource():
@@ -164,6 +172,20 @@ def _files(
         return rendered(call.day_zero, texts, index=call.index, given=given, max_bytes=max_bytes)
     except TooLong:
         raise DayZeroRefused(TOO_LONG) from None
+
+
+async def _looked(
+    driver: VimDriver, call: AwaitServer | ProveServer, asking: Asking, day_zero: DayZeroReader
+) -> Trigger:
+    if isinstance(call, AwaitServer):
+        return await _await_server(driver, call, asking)
+    if not isinstance(driver, TakesServers):
+        raise VimNotSupported("this VIM takes no VMs from others")
+    if call.day_zero:
+        await _texts(day_zero, call.day_zero)
+    async with asking("check_server"):
+        await driver.check_server(call.spec)
+    return ServerProven(key=call.key, vim=call.vim)
 
 
 async def _await_server(driver: VimDriver, call: AwaitServer, asking: Asking) -> Trigger:

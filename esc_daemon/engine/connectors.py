@@ -9,15 +9,18 @@ from esc_daemon.domain.connectors import (
     Connectors,
     check_connectors,
     check_creations,
+    check_migrations,
     connector_key,
     homes,
 )
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, VimId
 from esc_daemon.domain.intent import VimConnector
+from esc_daemon.domain.leftovers import outlived
 from esc_daemon.domain.record import ConnectorRecord, Record
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import LeftoversRetried, Trigger
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.turns import SharedTurn
 from esc_daemon.engine.vims import Vims
@@ -34,10 +37,12 @@ class ConnectorGuard:
         vims: Vims,
         record: Callable[[Key], Record | None],
         records: Callable[[], Iterable[Record]],
+        tell: Callable[[Key, Trigger], None],
     ) -> None:
         self._vims = vims
         self._record = record
         self._records = records
+        self._tell = tell
         self._there = Connectors()
         self._turn = SharedTurn()
 
@@ -58,9 +63,18 @@ class ConnectorGuard:
         unnamed = (home for record in records for home in homes(record) if not home.vim)
         return any(unnamed) or (fresh and not records)
 
-    def committed(self, steps: Iterable[Step]) -> None:
+    def committed(self, steps: Sequence[Step]) -> None:
         """Follow what was just committed."""
         self._moved((step.key, step.record) for step in steps)
+        for step in steps:
+            if _is_back(step):
+                self._fence(VimId(step.key.name))
+
+    def _fence(self, vim: VimId) -> None:
+        """Let what has moved away from *vim* while it was dead be removed there now."""
+        for record in self._records():
+            if servers := outlived(record, vim):
+                self._tell(record.key, LeftoversRetried(subjects=servers))
 
     def _moved(self, records: Iterable[tuple[Key, Record | None]]) -> None:
         there = self._there
@@ -94,6 +108,7 @@ class ConnectorGuard:
         if edit.moves_connectors:
             self._check_types(edit.changes)
         after = self.after(edit)
+        check_migrations(steps.values(), after, self._vims.migrates)
         check_creations(steps.values(), after, lambda vim: self._problem(vim, steps))
         if edit.moves_connectors:
             left = partial(self._left, steps)
@@ -126,6 +141,15 @@ class ConnectorGuard:
                     raise Refused(
                         "invalid-value", str(error), key=change.key, below=below
                     ) from error
+
+
+def _is_back(step: Step) -> bool:
+    """Tell whether *step* found a VIM that could not be used to work again."""
+    before, after = step.before, step.record
+    if not (isinstance(before, ConnectorRecord) and isinstance(after, ConnectorRecord)):
+        return False
+    well = VimStatus.CONNECTION_SUCCESSFUL
+    return before.status is not None and before.status is not well and after.status is well
 
 
 def _property(name: str) -> tuple[Node, ...]:

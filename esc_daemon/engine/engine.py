@@ -105,7 +105,7 @@ class Engine:
         self._closed = False
         # What a request binds to its log lines stays outside: what follows bears the operation.
         self._context = contextvars.copy_context()
-        self._connectors = ConnectorGuard(vims, self.record, self.records)
+        self._connectors = ConnectorGuard(vims, self.record, self.records, self.tell)
         self.broadcast = Broadcast(last_event)
         self._neighbours = Neighbours(
             self.record, self.records_under, self._boxes.index.took, self.tell

@@ -13,6 +13,7 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ServerDrifted,
     ServerGone,
+    ServerProven,
     ServerSeen,
     ServerSwitched,
     ServerUpdated,
@@ -66,14 +67,14 @@ class Mailbox:
 
 def _subject(trigger: Trigger) -> Hashable:
     match trigger:
-        case ServerSeen(server=server):
-            return ("seen", server.key)
+        case ServerSeen(server=server) | ServerUpdated(server=server):
+            return (type(trigger), server.key)
         case ServerGone(key=key, looked=looked, ports=ports):
             return ("gone", key, looked, ports)
         case ServerSwitched(server=server, number=number):
             return ("switched", server.key, number)
-        case ServerUpdated(server=server):
-            return ("updated", server.key)
+        case ServerProven(key=key, vim=vim):
+            return ("proven", key, vim)
         case KpiCrossed(server=server_key, event_name=event_name):
             return ("kpi", server_key, event_name)
         case RecoveryPermitted(server=server_key):

@@ -26,6 +26,7 @@ from esc_daemon.domain.commands import (
     EnsureResource,
     EnsureServer,
     Permit,
+    ProveServer,
     RemoveResource,
     RemoveServer,
     ServerCall,
@@ -183,7 +184,7 @@ class Performer:
                 self._guard.ask(key, command)
             case EnsureServer() | AwaitServer() | RemoveServer():
                 self._call(key, slot, command, running, under.context)
-            case SwitchServer() | UpdateServer():
+            case SwitchServer() | UpdateServer() | ProveServer():
                 self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():
                 self._call(key, slot, command, running, under.context)
@@ -340,7 +341,7 @@ def _may_be_cut(command: Command) -> bool:
     """
     if isinstance(command, EnsureResource):
         return isinstance(command.want, Image)
-    return isinstance(command, AwaitServer | CheckVim)
+    return isinstance(command, AwaitServer | ProveServer | CheckVim)
 
 
 def _told(call: VimCall, failure: CallFailed) -> CallFailed:
@@ -358,11 +359,11 @@ def _told(call: VimCall, failure: CallFailed) -> CallFailed:
 
 def _about(call: VimCall) -> dict[str, object]:
     match call:
-        case EnsureServer() | AwaitServer() | RemoveServer() | SwitchServer() | UpdateServer():
-            return {**vm_ids(call.name, call.key.vm), "generation": call.key.generation}
         case EnsureResource(key=key) | RemoveResource(key=key):
             name = "/".join(parts_of(key.name))
             return {"kind": key.kind.value, "tenant": key.tenant, "name": name}
+        case _:
+            return {**vm_ids(call.name, call.key.vm), "generation": call.key.generation}
 
 
 def parts(key: Key) -> dict[str, str | None]:
@@ -401,23 +402,17 @@ def _slot(command: Command) -> str:
 def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = True) -> CallFailed:
     subject: ServerKey | RecordId
     match call:
-        case (
-            EnsureServer(key=key)
-            | AwaitServer(key=key)
-            | RemoveServer(key=key)
-            | SwitchServer(key=key)
-            | UpdateServer(key=key)
-        ):
-            subject = key
         case EnsureResource(id=id_) | RemoveResource(id=id_):
             subject = id_
+        case _:
+            subject = call.key
     # looking changes nothing in the VIM, so it cannot leave anything there unknown
-    looked = isinstance(call, AwaitServer)
+    looked = isinstance(call, AwaitServer | ProveServer)
     return CallFailed(
         subject=subject,
         removal=isinstance(call, RemoveServer | RemoveResource),
         error=excerpt(error),
-        final=final and not looked,
+        final=final and not isinstance(call, AwaitServer),
         reached=reached and not looked,
         switch=call.number if isinstance(call, SwitchServer) else None,
     )

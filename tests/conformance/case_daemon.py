@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -111,20 +111,39 @@ class OneClient:
         raise AssertionError("a case has one session")
 
 
+class Clouds:
+    """One cloud behind all connectors but those *apart*, each of which has one of its own."""
+
+    def __init__(self, settings: CloudSettings, apart: Sequence[str]) -> None:
+        self._first = Cloud(settings)
+        numbers = enumerate(apart, settings.seed + 1)
+        self._apart = {VimId(vim): Cloud(replace(settings, seed=n)) for n, vim in numbers}
+
+    def of(self, vim: VimId) -> Cloud:
+        return self._apart.get(vim, self._first)
+
+    def play(self, rules: Sequence[dict[str, Any]]) -> None:
+        """Put *rules* in force: in the cloud of their *vim*, or in all of them."""
+        for vim, cloud in ((None, self._first), *self._apart.items()):
+            own = [rule for rule in rules if rule.get("vim", vim) == vim]
+            bare = [{name: it for name, it in rule.items() if name != "vim"} for rule in own]
+            cloud.faults.replace(convert(bare, list[Rule]))
+
+
 class Daemon:
     """Asked as a client asks, told as a client is told."""
 
     def __init__(
         self,
         schema: Schema,
-        cloud: Cloud,
+        clouds: Clouds,
         engine: Engine,
         manager: Manager,
         configuration: Configuration,
         access: AccessControl,
     ) -> None:
         self.schema = schema
-        self.cloud = cloud
+        self.clouds = clouds
         self.engine = engine
         self.manager = manager
         self.told: list[LoggedNotification] = []
@@ -193,9 +212,10 @@ async def a_daemon(
     """Run a daemon, from its first start, on a cloud with the *settings* of *simulator*."""
     loop = asyncio.get_running_loop()
     settings = convert(simulator.get("settings", {}), CloudSettings)
-    cloud = Cloud(settings)
+    clouds = Clouds(settings, simulator.get("clouds", ()))
 
     def driver(vim: VimId) -> SimulatorDriver:
+        cloud = clouds.of(vim)
         return SimulatorDriver(cloud, vim=vim, now=lambda: BEGAN.timestamp() + loop.time())
 
     simulators = SimulatorType(driver, timeout_seconds=CALL_TIMEOUT)
@@ -234,7 +254,7 @@ async def a_daemon(
         store=store,
         access=access,
     )
-    daemon = Daemon(schema, cloud, engine, manager, configuration, access)
+    daemon = Daemon(schema, clouds, engine, manager, configuration, access)
     listening = loop.create_task(daemon.listen())
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
     await daemon.passed(0.1)  # the first check of the first connector is no part of the story
@@ -249,10 +269,10 @@ async def a_daemon(
         await store.close()
 
 
-def play_rules(cloud: Cloud, simulator: dict[str, Any]) -> None:
+def play_rules(clouds: Clouds, simulator: dict[str, Any]) -> None:
     """Let what goes wrong from now on be the rules of *simulator*, where it has any."""
     if "rule" in simulator:
-        cloud.faults.replace(convert(simulator["rule"], list[Rule]))
+        clouds.play(simulator["rule"])
 
 
 def run(story: Any) -> None:

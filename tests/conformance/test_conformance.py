@@ -53,7 +53,7 @@ class Played:
             await self._check_log(daemon)
 
     async def _step(self, daemon: Daemon, step: Step) -> None:
-        play_rules(daemon.cloud, step.simulator)
+        play_rules(daemon.clouds, step.simulator)
         self.shelf.files.update(step.simulator.get("day0", {}))
         self.hooks.statuses.update(step.simulator.get("scripts", {}))
         images = step.simulator.get("images", {})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from esc_daemon.domain.commands import RemoveServer, SwitchServer, UpdateServer
+from esc_daemon.domain.commands import ProveServer, RemoveServer, SwitchServer, UpdateServer
 from esc_daemon.domain.ids import Key, PortKey, ServerKey, VmId
 from esc_daemon.domain.intent import Resource
 from esc_daemon.domain.specs import (
@@ -19,6 +19,7 @@ from esc_daemon.domain.specs import (
 from esc_daemon.domain.triggers import (
     CallFailed,
     ServerGone,
+    ServerProven,
     ServerSeen,
     ServerSwitched,
     ServerUpdated,
@@ -55,6 +56,10 @@ class FakeVim:
     ports: dict[VmId, set[int]] = field(default_factory=dict)
     """The interfaces that have ports, whatever these are plugged into."""
     port_ids: dict[PortKey, str] = field(default_factory=dict)
+    lacks: set[str | None] = field(default_factory=set)
+    """Images that it has not."""
+    full: bool = False
+    """It makes no server, though it says that it could."""
     no_resize: bool = False
     bad_scripts: set[str] = field(default_factory=set)
     ran: list[HookScript] = field(default_factory=list)
@@ -131,6 +136,12 @@ class FakeVim:
         return ServerSwitched(
             server=self.seen(server).server, power=command.power, number=command.number
         )
+
+    def prove(self, command: ProveServer) -> CallFailed | ServerProven:
+        if command.spec.image in self.lacks:
+            error = f"there is no image {command.spec.image}"
+            return CallFailed(subject=command.key, removal=False, error=error, final=True)
+        return ServerProven(key=command.key, vim=command.vim)
 
     def update(self, command: UpdateServer) -> CallFailed | ServerGone | ServerUpdated:
         key = command.key

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from esc_daemon.domain.changes import LOCATOR_UPDATED
 from esc_daemon.domain.events import Event, EventStatus, EventType
 
 E = EventType
@@ -25,6 +26,7 @@ class At(StrEnum):
     UNMADE = "its recovery got no server"
     STUCK = "its recovery could not remove the server"
     RECOVERED = "its recovery ended well"
+    MOVED = "it has moved to another VIM, or was to"
     LEAVING = "it leaves its group"
     GONE = "it is undeployed"
 
@@ -105,6 +107,16 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     At.STUCK: _FAILED | _END,
     # VM_ALIVE follows where it never lived before
     At.RECOVERED: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
+    # wherever it was: it may be as it was before, or up again
+    At.MOVED: {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
+    | _LIVES
+    | _SWITCHED
+    | _STARTED
+    | _MONITORED
+    | _HEALED
+    | _LEAVES
+    | _UPDATED
+    | _END,
     At.LEAVING: {
         _well(E.VM_SCALE_IN_COMPLETE): At.GONE,
         _badly(E.VM_SCALE_IN_COMPLETE): At.GONE,
@@ -292,6 +304,8 @@ def _move_a_vm(life: Life, event: Event) -> None:
     if said not in OF_A_VM[at]:
         life.faults.append(f"{_name(said)} of {name}: {at}")
     life.vms[name] = OF_A_VM[at].get(said, at)
+    if event.vm_update_type == LOCATOR_UPDATED and at is not At.OFF:
+        life.vms[name] = At.MOVED
 
 
 def _move_a_group(life: Life, event: Event) -> None:

@@ -17,7 +17,6 @@ from uuid import UUID, uuid5
 from esc_daemon.domain.actions import Effect, has_effect
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.held import is_held
-from esc_daemon.domain.advance.operate import waits_for_turn
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
@@ -25,6 +24,7 @@ from esc_daemon.domain.commands import (
     EnsureResource,
     EnsureServer,
     Permit,
+    ProveServer,
     RemoveResource,
     RemoveServer,
     SwitchServer,
@@ -41,7 +41,7 @@ from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.specs import ResourceHandle, ServerStatus
-from esc_daemon.domain.states import ResourceState, VmState
+from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
     CallFailed,
@@ -51,14 +51,13 @@ from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
     Restarted,
-    ServerDrifted,
     ServerGone,
-    ServerSeen,
-    ServerUpdated,
     Trigger,
     Woken,
 )
-from tests.domain.fake_vim import FakeServer, FakeVim
+from tests.domain.fake_vim import FakeServer
+from tests.domain.fake_vims import FakeVims
+from tests.domain.untouched import check_untouched
 from tests.order_of_kinds import out_of_turn, took
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,13 +105,12 @@ Slot = tuple[Key, str]
 
 
 @dataclass
-class World:
+class World(FakeVims):
     """Everything there is."""
 
     policy: Policy = DEFAULT_POLICY
     now: datetime = START
     records: dict[Key, Record] = field(default_factory=dict)
-    vim: FakeVim = field(default_factory=FakeVim)
     flights: dict[Slot, Flight] = field(default_factory=dict)
     strays: list[tuple[Key, Trigger]] = field(default_factory=list)
     """Answers that come although nobody waits: dropped after they were sent, or sent twice."""
@@ -155,7 +153,7 @@ class World:
 
     def tell(self, key: Key, trigger: Trigger) -> None:
         step = advance(key, self.records.get(key), trigger, self.now, self.policy)
-        _check_identity(step, trigger)
+        check_untouched(step, trigger)
         self._commit(step)
         self._replan(key)
         self._permit()
@@ -226,9 +224,10 @@ class World:
             case Await():
                 return self._neighbours(at, command)
             case AwaitServer(key=key):
-                return self._look(key, luck)
+                return self._look(command.vim, key, luck)
             case (
                 EnsureServer()
+                | ProveServer()
                 | RemoveServer()
                 | SwitchServer()
                 | UpdateServer()
@@ -243,21 +242,24 @@ class World:
             case _:
                 assert_never(command)
 
-    def _look(self, key: ServerKey, luck: Luck) -> Trigger | None:
+    def _look(self, vim: VimId, key: ServerKey, luck: Luck) -> Trigger | None:
+        luck = Luck.UNREACHED if vim in self.dead else luck
         if luck is not Luck.DONE:
             return CallFailed(
                 subject=key, removal=False, error="no look", reached=luck is not Luck.UNREACHED
             )
-        server = self.vim.found(key)
+        server = self.at(vim).found(key)
         if server is None:
             return ServerGone(key=key, looked=True)
-        return None if server.status is ServerStatus.BUILD else self.vim.seen(server)
+        return None if server.status is ServerStatus.BUILD else self.at(vim).seen(server)
 
     def _call(self, command: VimCall, luck: Luck) -> Trigger:
         removal = isinstance(command, RemoveServer | RemoveResource)
         subject = command.key if isinstance(command.key, ServerKey) else command.id
         if removal and self.stuck:
             luck = Luck.REFUSED
+        if command.vim in self.dead:
+            luck = Luck.UNREACHED
         switch = command.number if isinstance(command, SwitchServer) else None
         failed = CallFailed(subject=subject, removal=removal, error=f"call {luck}", switch=switch)
         if luck is Luck.REFUSED:
@@ -269,18 +271,23 @@ class World:
         if luck is Luck.LATE:
             self._haunt(command)
             return failed
+        if isinstance(command, EnsureServer) and self.at(command.vim).full:
+            return replace(failed, error="no host is up", final=True)
         answer = self._perform(command)
         return answer if luck is Luck.DONE else failed
 
     def _haunt(self, command: Command) -> None:
         """Send *command* after everybody stopped waiting: no look comes before it any more."""
         targets: tuple[str, ...] = ()
-        if isinstance(command, EnsureServer) and self.vim.found(command.key):
+        if isinstance(command, ProveServer):
+            return
+        if isinstance(command, EnsureServer) and self.at(command.vim).found(command.key):
             return
         if isinstance(command, EnsureResource) and self.vim.resource(command.key):
             return
         if isinstance(command, RemoveServer):
-            targets = tuple(i for i, s in self.vim.servers.items() if s.key == command.key)
+            servers = self.at(command.vim).servers
+            targets = tuple(i for i, s in servers.items() if s.key == command.key)
         if isinstance(command, RemoveResource):
             targets = tuple(i for i, at in self.vim.resources.items() if at == command.key)
         self.ghosts.append(Ghost(self.now + self.policy.settle, command, targets))
@@ -289,29 +296,36 @@ class World:
         """Let a request that nobody waits for take effect after all."""
         self.ghosts.remove(ghost)
         match ghost.command:
-            case EnsureServer(key=key, spec=spec):
-                self.vim.create_server(key, spec)
+            case EnsureServer():
+                self._create(ghost.command)
             case EnsureResource(key=key, want=want):
                 self.vim.create_resource(key, want)
             case SwitchServer(key=key, power=power):
-                if (server := self.vim.found(key)) is not None:
+                if (server := self.at(ghost.command.vim).found(key)) is not None:
                     server.switch(power)
             case UpdateServer():
-                self.vim.update(ghost.command)
+                self.at(ghost.command.vim).update(ghost.command)
             case RemoveServer() | RemoveResource():
                 for target in ghost.targets:
-                    self.vim.servers.pop(target, None)
-                    self.vim.resources.pop(target, None)
+                    self.at(ghost.command.vim).servers.pop(target, None)
+                    self.at(ghost.command.vim).resources.pop(target, None)
             case _:
                 raise AssertionError(ghost)
 
+    def _create(self, command: EnsureServer) -> FakeServer:
+        deployments = (r for r in self.records.values() if isinstance(r, DeploymentRecord))
+        self.note_beside(command, [left.vm for each in deployments for left in each.leftovers])
+        return self.at(command.vim).create_server(command.key, command.spec)
+
     def _perform(self, command: VimCall) -> Trigger:
-        vim = self.vim
+        vim = self.at(command.vim)
         match command:
-            case EnsureServer(key=key, spec=spec):
+            case EnsureServer(key=key):
                 vim.remove_ports(command.removed)
                 vim.stored.before(command)
-                return vim.seen(vim.found(key) or vim.create_server(key, spec))
+                return vim.seen(vim.found(key) or self._create(command))
+            case ProveServer():
+                return vim.prove(command)
             case RemoveServer():
                 return vim.remove(command)
             case SwitchServer():
@@ -365,7 +379,7 @@ class World:
 
     def speaks(self, watch: Watch) -> bool:
         """Tell whether the guest under *watch* is there to answer."""
-        server = self.vim.found(watch.server)
+        server = self.at(watch.vim).found(watch.server)
         return server is not None and server.is_on and watch.server.vm not in self.silent_vms
 
     # ---- time and restarts
@@ -413,9 +427,9 @@ class World:
         raise AssertionError("it never comes to rest", self.flights, self.wakes)
 
     def _deed(self, *, strays: bool) -> bool:
-        for server in self.vim.servers.values():
-            if server.status is ServerStatus.BUILD:
-                self.build(server)
+        for each in self.servers():
+            if each.status is ServerStatus.BUILD:
+                self.build(each)
         for key, watch in self.watches():
             if self.speaks(watch) and self._inert(key, watch):
                 self.cross(key, watch)
@@ -428,7 +442,7 @@ class World:
                 self.deliver(slot)
                 return True
         moments = [*self.wakes.values(), *(ghost.until for ghost in self.ghosts)]
-        if not moments or (self.stuck and not self._hurried()):
+        if not moments or ((self.stuck or self.dead) and not self._hurried()):
             return False
         self.sleep(max(0.0, (min(moments) - self.now).total_seconds()))
         return True
@@ -461,35 +475,3 @@ class World:
 
     def types(self) -> list[str]:
         return [event.type + " FAILURE" * (event.status != "SUCCESS") for event in self.log]
-
-
-def _check_identity(step: Step, trigger: Trigger) -> None:
-    """Law 8: a VM that the trigger does not touch stays the same object, so is not written."""
-    before, after = step.before, step.record
-    if not step.moved:
-        assert not step.events
-    if not isinstance(before, DeploymentRecord) or not isinstance(after, DeploymentRecord):
-        return
-    about = _vm_of(trigger)
-    if before.update != after.update:
-        about = None  # the phases of an update are about all its VMs
-    for id_, vm in after.vms.items():
-        old = before.vms.get(id_)
-        if old is None or id_ == about:
-            continue
-        made = old.state is VmState.UNDEF and vm.state is VmState.DEPLOYING
-        turn_came = made or waits_for_turn(old)
-        if vm == old or (about and not turn_came):
-            assert vm is old, "an untouched VM is written again"
-
-
-def _vm_of(trigger: Trigger) -> VmId | None:
-    match trigger:
-        case ServerSeen(server=server) | ServerUpdated(server=server):
-            return server.key.vm
-        case ServerGone(key=key) | KpiCrossed(server=key) | CallFailed(subject=ServerKey() as key):
-            return key.vm
-        case RecoveryPermitted(server=key) | ServerDrifted(key=key):
-            return key.vm
-        case _:
-            return None

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from esc_daemon.domain.commands import AwaitServer, EnsureServer, Watch
+from esc_daemon.domain.commands import AwaitServer, EnsureServer, Watch, call_slot
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import EventStatus, EventType
 from esc_daemon.domain.ids import Key, Kind, ServerKey
@@ -21,7 +21,7 @@ from esc_daemon.domain.triggers import (
     Woken,
 )
 from tests.domain.fake_vim import seen
-from tests.domain.pure_world import Luck, World
+from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import (
     ACME,
     BOOT_SECONDS,
@@ -44,7 +44,7 @@ def the_vm(world: World, index: int = 0) -> VmRecord:
 
 
 def server_slot(world: World, index: int = 0) -> tuple[Key, str]:
-    return SHOP, f"server {the_vm(world, index).id}"
+    return SHOP, call_slot(VIM, the_vm(world, index).id)
 
 
 def up_to_the_first_call(*groups: VmGroup) -> World:

@@ -9,7 +9,8 @@ from esc_daemon.domain.drift import Drift, Looked, Suspect, believable
 from esc_daemon.domain.ids import OperationId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryType
 from esc_daemon.domain.policy import GuardPolicy
-from esc_daemon.domain.record import ActionType, RecoveryPhase, VmRecord
+from esc_daemon.domain.policy import begin as begin_attempt
+from esc_daemon.domain.record import ActionType, Leftover, RecoveryPhase, VmRecord
 from esc_daemon.domain.specs import ServerStatus
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServerDrifted, ServiceActed
@@ -266,6 +267,11 @@ def test_a_list_is_held_against_the_records() -> None:
     # and strangers are those that no record knows
     old, other = ServerKey(vm.id, 7), ServerKey(VmId("other"), 1)
     assert list(look({key: ON, old: ON, other: ON}).strangers()) == [old, other]
+    # what its VM has left behind in a VIM is none
+    record, attempt = world.deployment(SHOP), begin_attempt(world.now, world.policy)
+    earlier = Leftover(vm=replace(vm, generation=7), deployment=record.id, attempt=attempt)
+    records[:] = [replace(record, leftovers=(earlier,))]
+    assert list(look({key: ON, old: ON, other: ON}).strangers()) == [other]
     # a VM that is on its way may have several
     world.apply({SHOP: None})
     records[:] = world.records.values()

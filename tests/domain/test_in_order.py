@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from esc_daemon.domain.advance.operate import waits_for_turn
+from esc_daemon.domain.commands import call_slot
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import Startup
 from esc_daemon.domain.record import ActionType, VmRecord
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServerGone, ServiceActed, VmActed
-from tests.domain.pure_world import Luck, World
+from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import LIFE, SHOP, UNHEALED, a_deployment, a_group, after
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
@@ -62,7 +63,7 @@ def cross(world: World, vm: VmRecord, event_name: str = "VM_ALIVE") -> None:
 
 
 def call(world: World, vm: VmRecord, luck: Luck = Luck.DONE) -> None:
-    slot = (SHOP, f"server {vm.id}")
+    slot = (SHOP, call_slot(VIM, vm.id))
     world.perform(slot, luck)
     world.deliver(slot)
 
@@ -96,7 +97,7 @@ def test_a_reboot_switches_all_off_and_on_group_by_group() -> None:
     call(world, web)
     # off, and not on again before its turn
     assert waits_for_turn(vms_of(world, "web")[0])
-    assert (SHOP, f"server {web.id}") not in world.flights
+    assert (SHOP, call_slot(VIM, web.id)) not in world.flights
 
     world.rest()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from esc_daemon.domain.advance import advance
-from esc_daemon.domain.commands import AwaitServer, RemoveServer
+from esc_daemon.domain.commands import AwaitServer, RemoveServer, call_slot
 from esc_daemon.domain.ids import OperationId, ServerKey, VmGroupName
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.record import ActionType
@@ -25,7 +25,7 @@ from esc_daemon.domain.triggers import (
     Woken,
 )
 from tests.domain.fake_vim import seen
-from tests.domain.pure_world import Luck, World
+from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import (
     ACME,
     SHOP,
@@ -145,7 +145,7 @@ def test_a_create_from_before_a_restart_is_still_expected_under_a_removal() -> N
     world = up_to_the_first_call()
     world.apply({SHOP: None})
     world.sleep(59)
-    world.restart({(SHOP, f"server {vm}"): Luck.LATE for vm in world.deployment(SHOP).vms})
+    world.restart({(SHOP, call_slot(VIM, vm)): Luck.LATE for vm in world.deployment(SHOP).vms})
     world.rest()
     assert not world.records
     assert not world.vim.servers
@@ -206,7 +206,7 @@ def test_an_answer_that_comes_twice_ends_no_later_switch_of_the_same_direction(l
     world.apply({SHOP: a_deployment(a_group("web"))})
     world.rest()
     (vm,) = world.deployment(SHOP).vms.values()
-    slot = (SHOP, f"server {vm.id}")
+    slot = (SHOP, call_slot(VIM, vm.id))
     world.tell(SHOP, ServiceActed(id=OP, action=ActionType.STOP))
     world.perform(slot, luck)
     late = world.flights[slot].answer

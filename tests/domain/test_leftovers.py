@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from esc_daemon.domain.commands import RemoveResource, RemoveServer
+from esc_daemon.domain.commands import RemoveResource, RemoveServer, call_slot
 from esc_daemon.domain.connectors import homes
 from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, joined
 from esc_daemon.domain.intent import Deployment
@@ -20,7 +20,7 @@ from esc_daemon.domain.leftovers import (
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import LeftoversPurged, LeftoversRetried
-from tests.domain.pure_world import Luck, Slot, World
+from tests.domain.pure_world import VIM, Luck, Slot, World
 from tests.domain.stories import (
     ACME,
     SHOP,
@@ -306,7 +306,7 @@ def test_a_retry_that_fails_counts_and_waits_again() -> None:
     before = world.deployment(SHOP).leftovers[0].attempt
     act(world, RETRY, kind="vm", deployment="shop")
 
-    slot = SHOP, f"server {world.deployment(SHOP).leftovers[0].vm.id}"
+    slot = SHOP, call_slot(VIM, world.deployment(SHOP).leftovers[0].vm.id)
     world.perform(slot, Luck.REFUSED)
     world.deliver(slot)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from esc_daemon.domain.commands import RemoveServer
+from esc_daemon.domain.commands import RemoveServer, call_slot
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, ServerKey
 from esc_daemon.domain.intent import Deployment
@@ -17,7 +17,7 @@ from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import CallFailed, NeighboursGone, ResourcesReady, ServerGone
 from tests.domain.fake_vim import seen
 from tests.domain.lost import in_vim_but_unknown
-from tests.domain.pure_world import Luck, World
+from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import (
     ACME,
     SHOP,
@@ -44,7 +44,7 @@ def the_vm(world: World) -> VmRecord:
 
 
 def slot(world: World) -> tuple[Key, str]:
-    return SHOP, f"server {the_vm(world).id}"
+    return SHOP, call_slot(VIM, the_vm(world).id)
 
 
 def until(world: World, state: VmState) -> None:

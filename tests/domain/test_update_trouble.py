@@ -7,7 +7,7 @@ import pytest
 
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import OperationId, VmGroupName
-from esc_daemon.domain.intent import Deployment, Locator, RecoveryPolicy, RecoveryType, VmGroup
+from esc_daemon.domain.intent import Deployment, RecoveryPolicy, RecoveryType, VmGroup
 from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.states import OperationState, ServiceState, VmState
 from esc_daemon.domain.triggers import RecoveryAsked, ServiceActed, VmActed
@@ -45,10 +45,6 @@ OP = OperationId("33333333-3333-3333-3333-333333333333")
 @pytest.mark.parametrize(
     ("new", "path"),
     [
-        (
-            a_deployment(replace(a_group("web"), locator=Locator(vim_id="far"))),
-            [Node("vm_group", "web"), Node("locator")],
-        ),
         (
             a_deployment(networks=(replace(a_network("own", "a"), vlan_id=7),)),
             [Node("networks"), Node("network", "own"), Node("vlanid")],

@@ -8,10 +8,11 @@ import pytest
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.decompose import decompose_edit
 from esc_daemon.domain.errors import Node, Refused
-from esc_daemon.domain.ids import Key, Kind, RecordId
+from esc_daemon.domain.ids import Key, Kind, RecordId, VimId
 from esc_daemon.domain.intent import Interface, Locator, Network
 from esc_daemon.domain.policy import DEFAULT_POLICY
 from esc_daemon.domain.uses import check_uses, named_by
+from tests.domain.fake_vim import FakeVim
 from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import (
     ACME,
@@ -30,6 +31,7 @@ from tests.domain.stories import (
 IMAGE = Key(Kind.IMAGE, None, "linux")
 FLAVOR = Key(Kind.FLAVOR, None, "small")
 SHARED = net_key(tenant=None)
+FAR = VimId("far")
 GROUP = a_group("web", "net", watched=False)
 
 
@@ -74,6 +76,25 @@ def test_an_edit_that_lets_the_group_use_another_is_taken() -> None:
     world = lived_in()
     other = a_deployment(replace(GROUP, image="other", flavor="big"))
     judge(world, {IMAGE: None, FLAVOR: None, SHOP: other})
+
+
+def test_a_group_that_is_to_move_uses_it_for_as_long_as_a_vm_of_it_is_there() -> None:
+    # given
+    world = lived_in()
+    world.others[FAR] = FakeVim(lacks={"linux"})
+    moves = a_deployment(replace(GROUP, locator=Locator(vim_id=FAR)))
+    # when: it cannot be had there
+    world.apply({SHOP: moves})
+    world.rest()
+    # then
+    with pytest.raises(Refused, match="vm_group web of deployment shop"):
+        judge(world, {IMAGE: None})
+    # and when: it can
+    world.others[FAR].lacks = set()
+    world.apply({SHOP: replace(moves, groups=(replace(moves.groups[0], bootup_time=7),))})
+    world.rest()
+    # then
+    judge(world, {IMAGE: None})
 
 
 def test_an_edit_does_not_deploy_with_what_it_takes_away() -> None:

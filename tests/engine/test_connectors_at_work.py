@@ -329,7 +329,7 @@ async def test_records_are_looked_through_only_for_what_might_cut_them_off(type_
     # given: one connector, which is the default
     vims = Vims({"SIMULATOR": type_, "OTHER": type_}, call_timeout=CALL_TIMEOUT)
     records = Counted()
-    guard = ConnectorGuard(vims, {}.get, records)
+    guard = ConnectorGuard(vims, {}.get, records, lambda *_: None)
     guard.take(records_of(LAB))
     # when
     guard.check(edit(*changes), {})

@@ -63,10 +63,10 @@ def _strangers(
     records: Mapping[Key, Any], clouds: Clouds, purged: Collection[tuple[VimId, ServerKey | Key]]
 ) -> Iterator[str]:
     """Yield ports of VMs, and networks, subnets and projects, of which no record knows."""
-    vms: set[VmId] = {key.vm for _, key in _known_servers(records)}
-    vms |= {key.vm for _, key in purged if isinstance(key, ServerKey)}
+    vms: set[tuple[VimId, VmId]] = {(vim, key.vm) for vim, key in _known_servers(records)}
+    vms |= {(vim, key.vm) for vim, key in purged if isinstance(key, ServerKey)}
     for vim, row in clouds.rows(PortRow):
-        if row.key.vm not in vms:
+        if (vim, row.key.vm) not in vms:
             yield f"left behind in {vim}: {row}"
     for vim, row in clouds.rows(NetworkRow | SubnetRow | ProjectRow | ImageRow | FlavorRow):
         if row.key is not None and row.key not in records and (vim, row.key) not in purged:

@@ -148,8 +148,11 @@ class Clouds:
         return [each for vim in self.vims.values() for each in vim.overtaken]
 
     def made(self) -> dict[VmId, float]:
-        """Return when (loop time) each VM got its server."""
-        return {vm: at for vim in self.vims.values() for vm, at in vim.made.items()}
+        """Return when (loop time) each VM got its first server, wherever that was."""
+        made: dict[VmId, float] = {}
+        for vim in self.vims.values():
+            made |= {vm: min(at, made.get(vm, at)) for vm, at in vim.made.items()}
+        return made
 
     def last_removal(self, vim: VimId, about: ServerKey | Key) -> float:
         """Return when (loop time) *vim* was asked last to remove it, and -1 for never."""

@@ -46,6 +46,11 @@ class Homes:
         self._there = Connectors()
         self.problems: list[str] = []
 
+    @property
+    def records(self) -> Iterable[Record]:
+        """Return all as they were committed last."""
+        return self._records.values()
+
     def begin(self, records: Iterable[Record]) -> None:
         """Take up what a start finds."""
         self._records = {record.key: record for record in records}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from esc_daemon.domain.changes import LOCATOR_UPDATED
 from esc_daemon.domain.events import EventStatus, EventType
 from esc_daemon.domain.ids import RecordId, VmId
 from esc_daemon.domain.kpi import decides_life, monitored
@@ -109,8 +110,11 @@ class Order:
             event = logged.event
             if event.source is not None and event.status is EventStatus.SUCCESS:
                 at = self._at[logged.time]
-                what = _MADE_BY.get(event.type, event.type)
-                told.setdefault((event.source.vmname, what), at)  # the first, of several
+                what = [_MADE_BY.get(event.type, event.type)]
+                if event.vm_update_type == LOCATOR_UPDATED:  # it lives where it has moved to
+                    what = [EventType.VM_DEPLOYED, EventType.VM_ALIVE]
+                for each in what:
+                    told.setdefault((event.source.vmname, each), at)  # the first, of several
         return [
             f"{self._names[vm]} was made before {wait.name} had told {wait.what}"
             for vm, at in made.items()

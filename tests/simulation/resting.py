@@ -74,7 +74,7 @@ def _unwell(record: DeploymentRecord) -> Iterator[str]:
         yield f"it is active with VMs in {states}"
     if record.state is ServiceState.STOPPED and states - {VmState.SHUTOFF}:
         yield f"it is stopped with VMs in {states}"
-    as_wanted = all(vm.change is None for vm in record.vms.values())
+    as_wanted = all(vm.change is None and vm.migration is None for vm in record.vms.values())
     well = record.vms and states <= _ON | {VmState.SHUTOFF} and as_wanted
     if record.state is ServiceState.ERROR and well and not _update_failed(record):
         yield f"it is in error with VMs in {states}"
@@ -96,7 +96,7 @@ def _update_failed(record: DeploymentRecord) -> bool:
 
 
 def _given_twice(record: DeploymentRecord) -> Iterator[str]:
-    """An address is that of one VM, or of a leftover."""
+    """An address is that of one VM, or of a leftover, which may be an earlier server of the VM."""
     if record.intent is None:
         return
     pools = {
@@ -106,13 +106,14 @@ def _given_twice(record: DeploymentRecord) -> Iterator[str]:
         for address in pool.addresses
     }
     left = (each.vm for each in record.leftovers)
-    given = Counter(
-        (interface.network, address)
+    held = {
+        (vm.id, interface.nicid, interface.network, address)
         for vm in (*record.vms.values(), *left)
         for interface in vm.interfaces
         for address in (*(a.ip_address for a in interface.addresses), interface.mac_address)
         if (interface.network, address) in pools
-    )
+    }
+    given = Counter((network, address) for _, _, network, address in held)
     if twice := [each for each, count in given.items() if count > 1]:
         yield f"given twice: {twice}"
 

@@ -36,6 +36,7 @@ from tests.simulation.homes import CONNECTOR_KINDS, FIRST, Homes
 from tests.simulation.kinds import Kinds
 from tests.simulation.life import Life
 from tests.simulation.loop import SimulationLoop, unhandled
+from tests.simulation.moves import Moves
 from tests.simulation.network import CALM, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.order import Order
@@ -111,6 +112,7 @@ class World:
         self._volumes = Random(f"volumes {seed}")
         self.stores = self._volumes.random() < 0.4
         """Whether VMs have volumes."""
+        self.moves = Moves(self, Random(f"moves {seed}"))
 
     @property
     def alive(self) -> Life:
@@ -173,6 +175,7 @@ class World:
         loop = asyncio.get_running_loop()
         start = BEGAN.timestamp()
         self.clouds = Clouds(settings, self.random, lambda: start + loop.time())
+        self.moves.watch()
         await self._begin()
         self.wishes.update((key, Wish(intent)) for key, intent in FIRST.items())
         for wrong in await self.outage.happens() if self.outage else ():
@@ -191,6 +194,7 @@ class World:
             await self.deeds.do_some(self._living.choice([0, 1, 2]))
             await self._swap_volumes()
             await self.rivals.do_some()
+            await self.moves.some()
         if self._living.random() < 0.5:
             await self.deeds.live()
         self._turns(CALM)
@@ -266,12 +270,12 @@ class World:
         """Change what is attached to VMs that are perhaps there by now."""
         for _ in range(self._volumes.choice([0, 0, 1, 2]) if self.stores else 0):
             await asyncio.sleep(self._volumes.choice([2.0, 20.0, 60.0]))
-            await self.asks(rearranged(self._wanted(), self._volumes) or {})
+            await self.asks(rearranged(self.wanted(), self._volumes) or {})
 
     def any_edit(self) -> Edit:
         """Return what a client asks for next."""
         if self.stores and self._volumes.random() < 0.2:
-            edit = rearranged(self._wanted(), self._volumes)
+            edit = rearranged(self.wanted(), self._volumes)
             if edit is not None:
                 return edit
         drawn = self.deeds.enlivened(any_edit(self.wishes, self.random))
@@ -304,7 +308,7 @@ class World:
         """Something goes that the clouds do not let go; the operator looks after what is left."""
         self.harmless = False
         self.clouds.play((*self.random.sample(STUBBORN, self.random.randint(1, 3)), *self._rules))
-        there = [key for key in self._wanted() if key.kind not in CONNECTOR_KINDS]
+        there = [key for key in self.wanted() if key.kind not in CONNECTOR_KINDS]
         if there:
             await self.asks(without(self.random.choice(there), there))
         for _ in range(self.random.randint(1, 3)):
@@ -398,13 +402,13 @@ class World:
     def _records(self) -> dict[Key, Any]:
         return {record.key: record for record in self.engine.records()}
 
-    def _wanted(self) -> dict[Key, Any]:
+    def wanted(self) -> dict[Key, Any]:
         return {key: wish.intent for key, wish in self.wishes.items()}
 
     def _check_goals(self) -> None:
         self._no_trials()
         records = self._records()
-        wishes = self._wanted()
+        wishes = self.wanted()
         for wrong in unmet(wishes, records):
             raise Broken(wrong)
         if misplaced := self.homes.wrong(self.events, records, wishes):
@@ -418,6 +422,7 @@ class World:
             *belongings.wrong(records, self.clouds, self.operator.purged, updated(self.events)),
             *volumes.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
+            *self.moves.problems,
             *self.operator.problems,
             *self.trials.problems,
             *self.rights.problems,
@@ -449,7 +454,7 @@ class World:
         self.clouds.tidy(self.operator.purged)
         self.rights.no_more_guests()
         await self.rivals.no_more()
-        there = [key for key, intent in self._wanted().items() if intent is not None]
+        there = [key for key, intent in self.wanted().items() if intent is not None]
         await self._send({key: None for key in there if key.kind not in CONNECTOR_KINDS})
         for _ in range(120):
             await asyncio.sleep(20)

@@ -45,7 +45,7 @@ PORTS = frozenset(
     }
 )
 """What is done to the ports of a VM."""
-OF_SERVERS = PORTS | {ChangeKind.FLAVOR, ChangeKind.VOLUME_ADDED}
+OF_SERVERS = PORTS | {ChangeKind.FLAVOR, ChangeKind.VOLUME_ADDED, ChangeKind.LOCATOR}
 """What is done in the VIM to a VM that is there, with resources that may be new."""
 _VOLUMES: Final = frozenset({ChangeKind.VOLUME_ADDED, ChangeKind.VOLUME_REMOVED})
 

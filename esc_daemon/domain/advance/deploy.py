@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell, tell_scaling
-from esc_daemon.domain.advance import heal
+from esc_daemon.domain.advance import heal, migrate
 from esc_daemon.domain.advance.settling import entered, operation, settled, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
@@ -17,10 +17,10 @@ from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import (
     given_back,
     group_of,
-    lives_in,
     network_candidates,
     networks_of,
     owned_by,
+    project_in,
     vms_of,
 )
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
@@ -170,10 +170,11 @@ def may_begin(record: DeploymentRecord) -> bool:
     update = record.update
     if update is None:
         return record.state in _BEGINNING
-    if update.phase is UpdatePhase.PREPARING or update.error is not None:
+    if update.phase in {UpdatePhase.PREPARING, UpdatePhase.PROVING} or update.error is not None:
         return False
     return not any(
-        vm.state is VmState.UNDEPLOYING and vm.recovery is None for vm in record.vms.values()
+        vm.state is VmState.UNDEPLOYING and vm.recovery is None and vm.migration is None
+        for vm in record.vms.values()
     )
 
 
@@ -194,16 +195,8 @@ def begun(
 
 
 def wanted(vm: VmRecord, tenant: ResourceHandle | None, move: VmMove, attempt: Attempt) -> VmRecord:
-    """
-    Return *vm*, which is to be made now, after *move*.
-
-    In a VIM that the tenant does not live in its project is known by its name alone.
-    """
-    project, project_id = vm.project, ""
-    if not project and tenant is not None:
-        project = tenant.project and (tenant.name or tenant.project)
-        if tenant.project != project and lives_in(tenant, vm.vim):
-            project_id = tenant.project
+    """Return *vm*, which is to be made now, after *move*."""
+    project, project_id = project_in(vm.project, tenant, vm.vim)
     return replace(
         vm,
         state=next_state(VM_LIFECYCLE, vm.state, move),
@@ -263,6 +256,9 @@ def server_seen(
         record = given_back(record, vm.change.removed)
     if vm.recovery is not None:
         return replace(heal.deployed(record, seen, now), before=before)
+    if migrate.is_under_way(vm):
+        after, events = migrate.made(record, seen, now)
+        return settled(before, begun(after, VmMove.TURN_COME, now, policy), events, now)
     watched = monitored(group)
     move = VmMove.CREATED_MONITORED if watched else VmMove.CREATED_UNMONITORED
     made = replace(
@@ -372,6 +368,8 @@ def _not_deployed(
 ) -> Step:
     if vm.recovery is not None:
         return heal.not_deployed(record, vm, cause, now, policy)
+    if migrate.is_under_way(vm):
+        return migrate.not_made(record, vm, cause, now, policy)
     broken = replace(
         vm,
         state=next_state(VM_LIFECYCLE, vm.state, VmMove.FAILED),

@@ -10,12 +10,13 @@ from esc_daemon.domain.advance import (
     held,
     in_order,
     life,
+    migrate,
     operate,
     scale,
     undeploy,
     update,
 )
-from esc_daemon.domain.advance.updating import is_changing
+from esc_daemon.domain.advance.updating import is_changing, is_proving
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import Key, ServerKey
@@ -44,8 +45,10 @@ from esc_daemon.domain.triggers import (
     Restarted,
     ServerDrifted,
     ServerGone,
+    ServerProven,
     ServerSeen,
     ServerSwitched,
+    ServerTrigger,
     ServerUpdated,
     ServiceActed,
     Trigger,
@@ -124,7 +127,9 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
     match trigger:
         case ResourcesReady() | ResourceFailed() | NeighboursGone():
             return _about_neighbours(record, trigger, now, policy)
-        case ServerSeen() | ServerGone() | (ServerSwitched() | ServerUpdated()) | CallFailed():
+        case ServerSeen() | ServerGone() | CallFailed():
+            return _about_a_server(record, trigger, now, policy)
+        case ServerSwitched() | ServerUpdated() | ServerProven():
             return _about_a_server(record, trigger, now, policy)
         case KpiCrossed() | ServerDrifted() | RecoveryPermitted() | Woken():
             return _about_life(record, trigger, now, policy)
@@ -168,7 +173,7 @@ def _about_leftovers(record: DeploymentRecord, trigger: LeftoverTrigger, now: da
 
 def _about_a_server(
     record: DeploymentRecord,
-    trigger: ServerSeen | ServerGone | ServerSwitched | ServerUpdated | CallFailed,
+    trigger: ServerTrigger | CallFailed,
     now: datetime,
     policy: Policy,
 ) -> Step:
@@ -181,6 +186,11 @@ def _about_a_server(
             return _server_switched(record, trigger, now, policy)
         case ServerUpdated(server=server):
             return _server_updated(record, server, now)
+        case ServerProven():
+            vm = vm_at(record, trigger.key)
+            return (
+                _unmoved(record) if vm is None else update.proven(record, vm, trigger, now, policy)
+            )
         case CallFailed():
             return _call_failed(record, trigger, now, policy)
         case _:
@@ -237,8 +247,11 @@ def _server_gone(record: DeploymentRecord, gone: ServerGone, now: datetime, poli
         return _unmoved(record)
     if vm.recovery is not None:
         return heal.undeployed(record, vm, now, policy)
-    # what a recovery removed has left its ports there: they are still to go
-    return undeploy.server_gone(record, vm, now, policy) if gone.ports else _unmoved(record)
+    if not gone.ports:  # what a recovery removed has left its ports there: they are still to go
+        return _unmoved(record)
+    if vm.migration is not None:
+        return migrate.removed(record, vm, now, policy)
+    return undeploy.server_gone(record, vm, now, policy)
 
 
 def _server_switched(
@@ -305,6 +318,8 @@ def _call_failed(
         return undeploy.call_failed(record, vm, failure, now, policy)
     if vm.state in SWITCHED_VM_STATES and not failure.removal:
         return _not_switched(record, vm, failure, now, policy)
+    if is_proving(vm) and not failure.removal:
+        return migrate.proof_failed(record, vm, failure, now, policy)
     if is_changing(vm) and not failure.removal:
         return change.failed_once(record, vm, failure, now, policy)
     return _unmoved(record)

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.actions import Effect, effect_of
-from esc_daemon.domain.advance import heal, held, scale
+from esc_daemon.domain.advance import heal, held, migrate, scale
 from esc_daemon.domain.advance.deploy import begun, too_late
 from esc_daemon.domain.advance.operate import alive_again, moved
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
-from esc_daemon.domain.interruption import Request, takes, watched
+from esc_daemon.domain.interruption import Request, is_about_to_move, takes, watched
 from esc_daemon.domain.kpi import actions, decides_life
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
@@ -40,8 +40,8 @@ def kpi_crossed(
     vm = record.vms.get(crossed.server.vm)
     if vm is None or vm.generation != crossed.server.generation or record.intent is None:
         return unmoved(record)
-    if vm.state is VmState.UNDEPLOYING:  # its group may have left the intent
-        return unmoved(record)
+    if vm.state is VmState.UNDEPLOYING or is_about_to_move(vm):
+        return unmoved(record)  # its group may have left the intent
     follows = {
         effect_of(action)
         for action in actions(group_of(record, vm).rules, crossed.event_name, holds=crossed.holds)
@@ -82,6 +82,8 @@ def _holds(
 def _lives(
     record: DeploymentRecord, vm: VmRecord, now: datetime
 ) -> tuple[DeploymentRecord, tuple[Event, ...]]:
+    if migrate.is_under_way(vm):
+        return migrate.lives(record, vm, now)
     history = replace(vm.history, up_since=now)
     lives = replace(vm, state=moved(vm, VmMove.ANSWERED), history=history)
     after = with_vm(record, lives)
@@ -120,9 +122,13 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
         return unmoved(record)
     cause = _not_booted(record, vm)
     if vm.state is VmState.INERT and takes(record, Request.HEAL):
+        before, events = record, tuple[Event, ...]()
+        if migrate.is_under_way(vm):  # it is where it is now, and is healed as any other
+            record, events = migrate.silent(record, vm, cause, now)
+            vm = record.vms[vm.id]
         event_name = decides_life(group_of(record, vm)) or ""
         after, told = held.hold(record, vm, cause, event_name, now, policy)
-        return settled(record, after, told, now)
+        return settled(before, after, (*events, *told), now)
     broken = replace(
         vm, state=moved(vm, VmMove.FAILED), deadline=None, error=causes.of_vm(vm, cause)
     )

@@ -44,6 +44,7 @@ from esc_daemon.domain.triggers import (
     Restarted,
     ServerDrifted,
     ServerGone,
+    ServerProven,
     ServerSeen,
     ServerSwitched,
     ServerUpdated,
@@ -95,7 +96,7 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             IntentChanged()
             | ServerSeen()
             | ServerGone()
-            | (ServerSwitched() | ServerUpdated())
+            | (ServerSwitched() | ServerUpdated() | ServerProven())
             | (KpiCrossed() | RecoveryPermitted() | ServerDrifted())
             | (ServiceActed() | VmActed() | RecoveryAsked())
             | Woken()

@@ -209,10 +209,14 @@ def _well(record: DeploymentRecord) -> bool:
         and bool(record.vms)
         and all(
             vm.scale is not None
-            or (vm.state in _AT_REST and vm.server is not None and vm.change is None)
+            or (vm.state in _AT_REST and vm.server is not None and _is_as_wanted(vm))
             for vm in record.vms.values()
         )
     )
+
+
+def _is_as_wanted(vm: VmRecord) -> bool:
+    return vm.change is None and vm.migration is None
 
 
 def _action_ended(record: DeploymentRecord) -> bool:

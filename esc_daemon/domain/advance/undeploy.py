@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from esc_daemon.domain import causes, tell
-from esc_daemon.domain.advance import deploy, heal, scale, updating
+from esc_daemon.domain.advance import deploy, heal, migrate, scale, updating
 from esc_daemon.domain.advance.settling import entered, operation, settled, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
@@ -76,6 +76,7 @@ def going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmRe
         power=None,
         recovery=None,
         scale=None,
+        migration=None,
         unsure_until=now + policy.settle if in_flight else vm.unsure_until,
     )
 
@@ -145,6 +146,8 @@ def call_failed(
     cause = causes.given_up(vm.vim, attempt, failure.error, now)
     if vm.recovery is not None:
         return heal.not_undeployed(record, vm, cause, now)
+    if vm.migration is not None:
+        return migrate.not_removed(record, vm, cause, attempt, now, policy)
     later = left(attempt, now, policy, subject=vm.id)
     leftover = Leftover(vm=replace(vm, scale=None), deployment=record.id, attempt=later)
     remaining = replace(_without(record, vm), leftovers=(*record.leftovers, leftover))

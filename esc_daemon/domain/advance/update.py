@@ -2,6 +2,7 @@
 An update of a deployment that stands, from the edit to SERVICE_UPDATED (ESC-WORKFLOWS section 3).
 
     PREPARING   what is new is awaited: networks, images, flavors; VMs that are to leave leave
+       PROVING  VIMs are asked whether they could have the VMs that are to move there
       CHANGING  the others are told to be updated; VMs are made once those that leave have left
       CLEARING  networks leave that no VM is in any more
         ARMING  the monitors are on again; who was not watched before has yet to live
@@ -10,13 +11,13 @@ The service stays in its state until the end (ruling 10a). A failure ends it: wh
 comes to its end, nothing more begins, and the monitors are on again all the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
 from esc_daemon.domain import causes, members, tell_update
-from esc_daemon.domain.advance import change, held, updating
+from esc_daemon.domain.advance import change, held, migrate, updating
 from esc_daemon.domain.advance.deploy import begun, networks_among
 from esc_daemon.domain.advance.settling import entered, operation, settled, unmoved, with_vm
 from esc_daemon.domain.advance.undeploy import going
@@ -43,7 +44,7 @@ from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.startup import awaited_of
 from esc_daemon.domain.states import OperationMove, VmMove, VmState
 from esc_daemon.domain.step import Step
-from esc_daemon.domain.triggers import IntentChanged, NeighboursGone
+from esc_daemon.domain.triggers import IntentChanged, NeighboursGone, ServerProven
 
 Kinds = Mapping[VmGroupName, AbstractSet[ChangeKind]]
 _KPIS = frozenset({ChangeKind.KPIS, ChangeKind.RULES})
@@ -104,7 +105,8 @@ def _check_still(record: DeploymentRecord) -> None:
             raise Refused("in-use", f"{text}; ask again when it is alive")
 
 
-def _check(record: DeploymentRecord, new: Deployment, changes: Iterable[Change]) -> None:
+def _check(record: DeploymentRecord, new: Deployment, changes: Sequence[Change]) -> None:
+    kinds = _by_group(changes)
     for each in changes:
         if each.rule.how is How.REFUSED:
             raise Refused(
@@ -116,6 +118,8 @@ def _check(record: DeploymentRecord, new: Deployment, changes: Iterable[Change])
         look = _CHECKS.get(each.kind)
         if look is not None:
             look(record, new, each)
+        if each.kind is ChangeKind.LOCATOR and each.group is not None:
+            migrate.check(record, new, each, kinds[each.group])
 
 
 def _check_pools(record: DeploymentRecord, new: Deployment, it: Change) -> None:
@@ -261,7 +265,7 @@ def _remembered(
     owned = owned_by(record.key, record.id, new)
     making = bool(
         added
-        or any(vm.state is VmState.UNDEF for vm in staying)
+        or any(vm.state is VmState.UNDEF or vm.migration for vm in staying)
         or set(owned).difference(record.owned)
         or {each.kind for each in changes} & (change.OF_SERVERS | _IN_PLACE)
     )
@@ -315,6 +319,8 @@ def _reshaped(
         for vm in record.vms.values():
             if vm.group == group.name and vm.id not in gone:
                 shaped = change.reshaped(vm, before[group.name], group, of_group, drawn)
+                if ChangeKind.LOCATOR in of_group:
+                    shaped = migrate.relocated(record, shaped, group)
                 if shaped is not vm:
                     after = drawn_by(with_vm(after, shaped), shaped)
     return after
@@ -356,7 +362,24 @@ def resources_ready(
         networks={**record.networks, **networks_among(record, handles)},
         edit=None,
     )
-    return _changing(record, ready, (), now, policy)
+    proving, told = migrate.begun(ready, begin_attempt(now, policy), now)
+    if proving is ready:
+        return _changing(record, ready, (), now, policy)
+    assert proving.update is not None
+    after = replace(proving, update=replace(proving.update, phase=UpdatePhase.PROVING))
+    return settled(record, after, told, now)
+
+
+def proven(
+    record: DeploymentRecord, vm: VmRecord, proof: ServerProven, now: datetime, policy: Policy
+) -> Step:
+    """A VIM could have *vm*; once all could that are to move they do."""
+    if not updating.is_proving(vm) or vm.migration is None or vm.migration.vim != proof.vim:
+        return unmoved(record)
+    after = with_vm(record, migrate.proven(vm))
+    if any(map(updating.is_proving, after.vms.values())):
+        return Step(key=record.key, before=record, record=after)
+    return _changing(record, after, (), now, policy)
 
 
 def resource_failed(record: DeploymentRecord, error: str, now: datetime) -> Step:
@@ -391,7 +414,9 @@ def _changing(
     after = replace(record, update=replace(record.update, phase=UpdatePhase.CHANGING))
     attempt = begin_attempt(now, policy)
     started = {
-        vm.id: it for vm in after.vms.values() if (it := change.begun(vm, attempt)) is not vm
+        vm.id: it
+        for vm in after.vms.values()
+        if (it := change.begun(migrate.leaving(vm, attempt), attempt)) is not vm
     }
     done = {
         vm.id: replace(vm, history=change.noted(record, vm, now))
@@ -410,4 +435,5 @@ def _changing(
 
 
 def _is_as_wanted(vm: VmRecord) -> bool:
-    return vm.state is not VmState.UNDEPLOYING and not updating.is_changing(vm)
+    moves = vm.state is VmState.UNDEPLOYING or vm.migration is not None
+    return not moves and not updating.is_changing(vm)

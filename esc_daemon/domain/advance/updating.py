@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.interruption import recovering
+from esc_daemon.domain.interruption import is_about_to_move, recovering
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
+from esc_daemon.domain.migration import MigrationPhase
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, UpdatePhase, VmRecord, VmTask
 from esc_daemon.domain.startup import Turn, never_started, turns
@@ -20,21 +21,39 @@ RESTING: Final = frozenset(
 
 def is_changing(vm: VmRecord) -> bool:
     """Tell whether the VIM is asked to change the server of *vm*."""
-    return vm.change is not None and vm.attempt is not None and vm.state in RESTING
+    asked = vm.change is not None and vm.attempt is not None and vm.state in RESTING
+    return asked and not is_proving(vm)
+
+
+def is_proving(vm: VmRecord) -> bool:
+    """Tell whether another VIM is asked whether it could have *vm*."""
+    return vm.migration is not None and vm.migration.phase is MigrationPhase.PROVING
 
 
 def failed(record: DeploymentRecord, error: str) -> DeploymentRecord:
-    """Return *record* with its update failed for *error*, unless it has failed already."""
+    """
+    Return *record* with its update failed for *error*, unless it has failed already.
+
+    What has not begun to move stays where it is.
+    """
     if record.update is None or record.update.error is not None:
         return record
-    return replace(record, update=replace(record.update, error=error))
+    stays = {vm.id: _stays(vm) for vm in record.vms.values() if is_about_to_move(vm)}
+    vms = {**record.vms, **stays} if stays else record.vms
+    return replace(record, vms=vms, update=replace(record.update, error=error))
+
+
+def _stays(vm: VmRecord) -> VmRecord:
+    assert vm.migration is not None
+    stays = replace(vm.migration, phase=MigrationPhase.WANTED)
+    return replace(vm, migration=stays, attempt=None)
 
 
 def rests(record: DeploymentRecord) -> bool:
     """Tell whether nothing of the update's present phase is under way."""
     assert record.update is not None
     stopped = record.update.error is not None
-    if record.update.phase is UpdatePhase.PREPARING and not stopped:
+    if record.update.phase in {UpdatePhase.PREPARING, UpdatePhase.PROVING} and not stopped:
         return False
     turn = turns(record)
     return all(

@@ -1,0 +1,52 @@
+"""What a step must not touch: it would be written for nothing (law 8)."""
+
+from esc_daemon.domain.advance.operate import waits_for_turn
+from esc_daemon.domain.ids import ServerKey, VmId
+from esc_daemon.domain.record import DeploymentRecord
+from esc_daemon.domain.states import VmState
+from esc_daemon.domain.step import Step
+from esc_daemon.domain.triggers import (
+    CallFailed,
+    KpiCrossed,
+    RecoveryPermitted,
+    ServerDrifted,
+    ServerGone,
+    ServerProven,
+    ServerSeen,
+    ServerUpdated,
+    Trigger,
+)
+
+
+def check_untouched(step: Step, trigger: Trigger) -> None:
+    """Law 8: a VM that the trigger does not touch stays the same object, so is not written."""
+    before, after = step.before, step.record
+    if not step.moved:
+        assert not step.events
+    if not isinstance(before, DeploymentRecord) or not isinstance(after, DeploymentRecord):
+        return
+    about = _vm_of(trigger)
+    if before.update != after.update:
+        about = None  # the phases of an update are about all its VMs
+    for id_, vm in after.vms.items():
+        old = before.vms.get(id_)
+        if old is None or id_ == about:
+            continue
+        made = old.state is VmState.UNDEF and vm.state is VmState.DEPLOYING
+        turn_came = made or waits_for_turn(old)
+        if vm == old or (about and not turn_came):
+            assert vm is old, "an untouched VM is written again"
+
+
+def _vm_of(trigger: Trigger) -> VmId | None:
+    match trigger:
+        case ServerSeen(server=server) | ServerUpdated(server=server):
+            return server.key.vm
+        case ServerProven(key=key):
+            return key.vm
+        case ServerGone(key=key) | KpiCrossed(server=key) | CallFailed(subject=ServerKey() as key):
+            return key.vm
+        case RecoveryPermitted(server=key) | ServerDrifted(key=key):
+            return key.vm
+        case _:
+            return None
