@@ -40,6 +40,11 @@ SEED_003_LEAVES = {
     *("vm_group", "vm_source/vmid", "vm_source/vmname", "vm_source/generated_vmname"),
     *("vm_source/vim_id", "vm_source/vim_project", "event/type"),
 }
+SEED_003_MOVED = (
+    ("VM_UPDATED", "SUCCESS", "200", "VIM Locator Updated Successfully"),
+    ("SERVICE_UPDATED", "SUCCESS", "200", "Service group update completed successfully"),
+)
+"""What its scenarios 1 and 2 tell of a VM that moves from CSP-1 to CSP-2, and nothing beside."""
 SEED_003_TARGET = {"vm_target/vmname", "vm_target/generated_vmname"}
 
 
@@ -127,6 +132,38 @@ def test_a_recovery_that_fails_is_told_as_seed_003_prints_it() -> None:
         assert each.keys() >= SEED_003_LEAVES | target
         more = each.keys() - SEED_003_LEAVES - target
         assert more <= {*SINCE_THEN, "vm_source/hostid", "event/details"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["migration/03", "migration-away-from-a-dead-vim/03", "migration-after-a-failed-recovery/04"],
+)
+def test_a_vm_moves_as_seed_003_prints_it(case: str) -> None:
+    # given: ruling 1 puts an event of ours before them; connectors are none of the service's
+    told = [
+        dict(leaves(each)) for each in etree.parse(CASES / f"{case}-notifications.xml").getroot()
+    ]
+    began, *told = [each for each in told if each["event/type"] != "VIM_OPERATIONAL_STATE"]
+    assert began["event/type"] == "SERVICE_UPDATING_STATE"
+    # then
+    assert [
+        tuple(each[path] for path in ("event/type", "status", "status_code", "status_message"))
+        for each in told
+    ] == list(SEED_003_MOVED)
+    of_vm, of_service = told
+    assert list(of_vm)[:7] == [
+        *("status", "status_code", "status_message", "vm_update_type"),
+        *("depname", "tenant", "depid"),
+    ]
+    assert of_vm["vm_update_type"] == "LOCATOR_UPDATED"
+    assert {of_vm["vm_source/vim_id"], of_vm["vm_source/vim_project"]} == {"CSP-2"}
+    assert of_vm["vm_source/vmname"] == of_vm["vm_source/generated_vmname"] == "dep_group_0_uuid-1"
+    interface = "vm_source/interfaces/interface/"
+    assert of_vm.keys() >= SEED_003_LEAVES - {"tenant_id"} | {
+        interface + each for each in ("nicid", "port_id", "network", "ip_address", "netmask")
+    }
+    assert "tenant_id" not in of_vm
+    assert of_service["tenant_id"] == "demo"
 
 
 @pytest.mark.parametrize(
