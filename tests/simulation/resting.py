@@ -27,10 +27,8 @@ _LASTS: Final = frozenset(
     }
 )
 _ON: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED})
+UNNOTICED: Final = "nobody noticed that its guest is silent"
 _OPEN: Final = frozenset({OperationState.STARTING, OperationState.PROCESSING})
-
-NOTICED_SECONDS = 60.0
-"""So long it may take until a guest that falls silent is taken for lost."""
 
 
 def vms_rest(record: DeploymentRecord) -> bool:
@@ -41,6 +39,17 @@ def vms_rest(record: DeploymentRecord) -> bool:
 def _rests(vm: VmRecord) -> bool:
     waits = vm.recovery is not None and vm.recovery.phase is not RecoveryPhase.NEEDED
     return vm.state in _LASTS and vm.scale is None and vm.power is None and not waits
+
+
+def unnoticed(records: Mapping[Key, Any], clouds: Clouds) -> bool:
+    """Tell whether a guest is silent, and its KPI has perhaps yet to be polled so often."""
+    return any(
+        fault == UNNOTICED
+        for record in records.values()
+        if isinstance(record, DeploymentRecord)
+        for vm in record.vms.values()
+        for fault in _of_a_vm(record, vm, clouds)
+    )
 
 
 def wrong(records: Mapping[Key, Any], clouds: Clouds, engine: Engine) -> Iterator[str]:
@@ -135,10 +144,8 @@ def _of_a_vm(record: DeploymentRecord, vm: VmRecord, clouds: Clouds) -> Iterator
         yield f"its server is {status}"
     answers = driver.cloud.servers.guest_state(row, now) is GuestState.ANSWERS
     reached = vm.change is None or not vm.change.removed  # docs/limits.md: where is its port?
-    lately = any(at and now - at < NOTICED_SECONDS for at in (row.quiet_from, row.off_at))
-    silent = not answers and not lately
-    if vm.state is VmState.ALIVE and silent and reached and _heals(record, vm):
-        yield "nobody noticed that its guest is silent"
+    if vm.state is VmState.ALIVE and not answers and reached and _heals(record, vm):
+        yield UNNOTICED
 
 
 def _heals(record: DeploymentRecord, vm: VmRecord) -> bool:

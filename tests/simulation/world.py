@@ -383,10 +383,14 @@ class World:
         await asyncio.sleep(40)  # the latest request has arrived
         for _ in range(120):
             await asyncio.sleep(20)
-            if self._no_trials() and at_rest(self._records().values()):
+            if self._no_trials() and self._is_calm():
                 await asyncio.sleep(2 if self._no_trial_waits() else TRIED_AGAIN_SECONDS)
-                if at_rest(self._records().values()):
+                if self._is_calm():
                     return
+
+    def _is_calm(self) -> bool:
+        records = self._records()
+        return at_rest(records.values()) and not resting.unnoticed(records, self.clouds)
 
     def _no_trials(self) -> bool:
         """Learn of commits whose time is over; tell whether none waits to be confirmed."""
