@@ -15,6 +15,7 @@ from typing import Final, cast
 from lxml import etree
 
 from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.texts import check_texts, set_comparisons
 
 MAX_EXPRESSION: Final = 2048
 """Characters; the longest of ESC's guides has about 150."""
@@ -189,12 +190,13 @@ def price_of(tokens: Sequence[Token]) -> Price:
     What makes a short expression expensive: a predicate that leaves its node's subtree (once more
     for every node, and again for each one nested in it), an axis to the sides or upwards, two
     steps that each take all there is below, and one such step that begins at many nodes: the
-    library looks for doubles in what these yield. Measured: ``//*/following::*`` 1.2 s over 2,000
-    nodes and eight times as much over twice as many.
+    library looks for doubles in what these yield. So is a comparison of two paths. Measured:
+    ``//*/following::*`` 1.2 s over 2,000 nodes and eight times as much over twice as many.
     """
-    power, gluttons, dear = 1, 0, 0
-    if any(sweeps(tokens, position) for position in range(len(tokens))):
-        power = 2
+    gluttons = 0
+    dear = set_comparisons(tokens)
+    swept = any(sweeps(tokens, position) for position in range(len(tokens)))
+    power = 2 if swept or dear else 1
     levels = [_Level()]
     for position, token in enumerate(tokens):
         glutton = _takes_all_below(tokens, position)
@@ -410,6 +412,7 @@ def _compiled(
             raise _invalid(f"XPath filter: no function {token.text}")
         if token.kind is TokenKind.VARIABLE:
             raise _invalid(f"XPath filter: no variable {token.text}")
+    check_texts(tokens)
     bound = {prefix: uri for prefix, uri in namespaces if prefix != _DEFAULT_PREFIX}
     if default_namespace is not None:
         bound[_DEFAULT_PREFIX] = default_namespace
@@ -431,7 +434,8 @@ def evaluate(
 
     Raises:
         RpcError: invalid-value for bad syntax, an unknown prefix or function, or a result that is
-            no node-set (RFC 6241 section 8.9.5.1); too-big beyond *MAX_WORK*.
+            no node-set (RFC 6241 section 8.9.5.1); too-big beyond *MAX_WORK*, and for what
+            `check_texts` forbids.
 
     """
     path, price = _compiled(select, tuple(sorted(namespaces.items())), default_namespace)
