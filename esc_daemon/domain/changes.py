@@ -204,6 +204,11 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
 }
 """Each kind of change."""
 
+PORTS: Final = frozenset(
+    {_K.INTERFACE_ADDED, _K.INTERFACE_REMOVED, _K.INTERFACE_REPLACED, _K.INTERFACE_OPTIONS}
+)
+"""What is done to the ports of a VM."""
+
 _OF_GROUP: Final[Mapping[str, tuple[ChangeKind, str]]] = {
     "image": (_K.IMAGE, "image"),
     "flavor": (_K.FLAVOR, "flavor"),

@@ -9,12 +9,13 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from esc_daemon.domain.ids import Key, VimId
 from esc_daemon.domain.intent import Deployment, Locator
+from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.domain.states import VmState
 from tests.domain.fake_vim import FakeVim
 from tests.domain.pure_world import VIM
 from tests.domain.stories import ACME, a_tenant
-from tests.domain.test_any_order import DEPLOYMENTS, SHOPS, AnyOrder, an_index
+from tests.domain.test_any_order import DEPLOYMENTS, SHOPS, VOLUMES, AnyOrder, an_index
 
 FAR: Final = VimId("far")
 VIMS: Final = ("", VIM, FAR, FAR)
@@ -48,6 +49,28 @@ class Moves(AnyOrder):
         groups[group % len(groups)] = replace(one, locator=Locator(vim_id=vim))
         self.edit({at: replace(wanted, groups=tuple(groups))})
 
+    @precondition(lambda self: self.deployed())
+    @rule(which=an_index, group=an_index)
+    def a_move_fails_and_could_be_made_then(self, which: int, group: int) -> None:
+        far = self.world.others[FAR]
+        lacks, far.lacks = far.lacks, {"linux"}
+        self.a_group_moves(which, group, FAR, settled=True)
+        self.world.rest()
+        far.lacks = lacks
+
+    @precondition(lambda self: self.deployed())
+    @rule(which=an_index, group=an_index, settled=st.booleans())
+    def a_group_gets_a_volume(self, which: int, group: int, *, settled: bool) -> None:
+        if settled:
+            self.world.rest()
+        at = self.deployed()[which % len(self.deployed())]
+        wanted = self.config[at]
+        assert isinstance(wanted, Deployment)
+        groups = list(wanted.groups)
+        one = groups[group % len(groups)]
+        groups[group % len(groups)] = replace(one, volumes=VOLUMES[:1])
+        self.edit({at: replace(wanted, groups=tuple(groups))})
+
     def deployed(self) -> list[Key]:
         return [at for at in SHOPS if self.config.get(at) is not None]
 
@@ -74,6 +97,13 @@ class Moves(AnyOrder):
                     assert vm.server.vim == vm.vim
                     gone = vm.state in {VmState.UNDEPLOYING, VmState.DEPLOYING, VmState.ERROR}
                     assert gone or vm.server.resource_id in there
+
+    @invariant()
+    def no_vm_that_may_move_has_a_volume_to_lose(self) -> None:
+        for record in self.world.records.values():
+            for vm in record.vms.values() if isinstance(record, DeploymentRecord) else ():
+                if vm.migration is not None and record.intent is not None:
+                    assert not group_of(record, vm).volumes
 
     def teardown(self) -> None:
         self.world.dead.clear()

@@ -14,7 +14,7 @@ from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.deploy import with_ports
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.changes import ChangeKind, replaced
+from esc_daemon.domain.changes import PORTS, ChangeKind, replaced
 from esc_daemon.domain.history import VmHistory
 from esc_daemon.domain.hooks import Stage, has_scripts
 from esc_daemon.domain.intent import VmGroup
@@ -36,15 +36,6 @@ from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
 from esc_daemon.domain.volumes import rearranged, with_volumes
 
-PORTS = frozenset(
-    {
-        ChangeKind.INTERFACE_ADDED,
-        ChangeKind.INTERFACE_REMOVED,
-        ChangeKind.INTERFACE_REPLACED,
-        ChangeKind.INTERFACE_OPTIONS,
-    }
-)
-"""What is done to the ports of a VM."""
 OF_SERVERS = PORTS | {ChangeKind.FLAVOR, ChangeKind.VOLUME_ADDED, ChangeKind.LOCATOR}
 """What is done in the VIM to a VM that is there, with resources that may be new."""
 _VOLUMES: Final = frozenset({ChangeKind.VOLUME_ADDED, ChangeKind.VOLUME_REMOVED})

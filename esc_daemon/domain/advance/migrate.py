@@ -11,16 +11,17 @@ removed there and made again where it was, unless it is still there as a leftove
 server asked for in one VIM while another VIM may still get one.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from esc_daemon.domain import causes, tell_update
 from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.operate import moved, off_and
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.changes import LOCATOR_UPDATED, Change, ChangeKind
-from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.changes import LOCATOR_UPDATED, PORTS, Change, ChangeKind
+from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.history import VmHistory
 from esc_daemon.domain.ids import VimId
@@ -42,6 +43,13 @@ from esc_daemon.domain.record import (
 from esc_daemon.domain.states import VmMove, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
+
+_NOT_WHILE_WANTED: Final = PORTS | {
+    ChangeKind.FLAVOR,
+    ChangeKind.VOLUME_ADDED,
+    ChangeKind.VOLUME_REMOVED,
+}
+"""What is done to the servers themselves."""
 
 
 def is_under_way(vm: VmRecord) -> bool:
@@ -73,18 +81,60 @@ def check(
     if beside:
         why = f"this edit changes more of it ({beside[0]}); ask for one after the other"
         raise Refused("operation-not-supported", f"{text}: {why}", below=it.path)
-    if old.volumes:
-        why = "it has volumes, which live in one VIM; remove them first"
-        raise Refused("operation-not-supported", f"{text}: {why}", below=it.path)
-    own = {network.name for each in (record.intent, new) if each for network in each.networks}
-    inside = [name for name in networks_of([now]) if name in own]
-    if inside:
-        why = f"its network {inside[0]} is one of the deployment, which lives in one VIM"
+    if why := _tied(now, record.intent, new):
         raise Refused("operation-not-supported", f"{text}: {why}", below=it.path)
     for vm in record.vms.values():
         moves = vm.group == it.group and relocated(record, vm, now).migration is not None
         if moves and (why := _obstacle(record, vm, vim)):
             raise Refused("in-use", f"{text}: {why}", below=it.path)
+
+
+def check_wanted(
+    record: DeploymentRecord,
+    new: Deployment,
+    changes: Sequence[Change],
+    staying: Iterable[VmRecord],
+) -> None:
+    """
+    Look whether *changes* may come beside moves of VMs that failed: this update tries them again.
+
+    *staying* are the VMs that the update does not remove.
+
+    Raises:
+        Refused: They may not (in-use): servers are not changed and made anew in one, and what lives
+            in one VIM would be lost with them.
+
+    """
+    for vm in staying:
+        group = next(each for each in new.groups if each.name == vm.group)
+        if vm.migration is None or relocated(record, vm, group).migration is None:
+            continue
+        vim = home_of(group, record.vim)
+        back = (
+            f"the move of VM [{vm.name}] to VIM {vim} failed and is still wanted: "
+            "edit the locator back first"
+        )
+        for each in changes:
+            if each.group == vm.group and each.kind in _NOT_WHILE_WANTED:
+                text = f"vm_group {vm.group} cannot take this change now ({each.kind}): {back}"
+                raise Refused("in-use", text, below=each.path)
+        if why := _tied(group, record.intent, new):
+            text = f"vm_group {vm.group} cannot move to VIM {vim}: {why}; {back}"
+            below = (Node("vm_group", vm.group), Node("locator"))
+            raise Refused("in-use", text, below=below)
+
+
+def _tied(group: VmGroup, *deployments: Deployment | None) -> str:
+    """Return what ties *group* to the VIM where it is; its *deployments* may have networks."""
+    if group.volumes:
+        return "it has volumes, which live in one VIM; remove them first"
+    own = {network.name for each in deployments if each for network in each.networks}
+    inside = [name for name in networks_of([group]) if name in own]
+    return (
+        f"its network {inside[0]} is one of the deployment, which lives in one VIM"
+        if inside
+        else ""
+    )
 
 
 def _obstacle(record: DeploymentRecord, vm: VmRecord, vim: VimId) -> str:
@@ -124,7 +174,8 @@ def begun(
         if not _is_free(vm):
             why = "it is being recovered"  # it came back by itself since, and was lost again
             return updating.failed(record, causes.of_vm(vm, why)), ()
-        if why := _in_its_way(record, vm, vm.migration.vim):
+        tied = _tied(group_of(record, vm), record.intent)
+        if why := tied or _in_its_way(record, vm, vm.migration.vim):
             record, told = _not_moved(record, vm, why, now)
             return record, (told,)
     proving = {vm.id: _asking(vm, attempt) for vm in asking}

@@ -120,6 +120,7 @@ def _check(record: DeploymentRecord, new: Deployment, changes: Sequence[Change])
             look(record, new, each)
         if each.kind is ChangeKind.LOCATOR and each.group is not None:
             migrate.check(record, new, each, kinds[each.group])
+    migrate.check_wanted(record, new, changes, _staying(record, new))
 
 
 def _check_pools(record: DeploymentRecord, new: Deployment, it: Change) -> None:
