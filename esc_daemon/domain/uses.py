@@ -9,10 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from esc_daemon.domain.errors import Node, Refused
-from esc_daemon.domain.ids import Key, Kind, joined, parts_of
+from esc_daemon.domain.ids import Key, Kind, VimId, joined, parts_of
 from esc_daemon.domain.intent import Deployment, Network, Subnet, VmGroup
 from esc_daemon.domain.placing import home_of, networks_of, ports_of, uses
-from esc_daemon.domain.record import AnyResourceRecord, DeploymentRecord, Record, ResourceRecord
+from esc_daemon.domain.record import (
+    AnyResourceRecord,
+    DeploymentRecord,
+    Record,
+    ResourceRecord,
+    VmRecord,
+)
 from esc_daemon.domain.resource_changes import Way, below, changed
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.step import Step
@@ -130,11 +136,17 @@ def _users(
 
 def _is_still_there(record: DeploymentRecord, group: VmGroup) -> bool:
     """
-    Tell whether a VM of a group that is to be elsewhere is in the default VIM.
+    Tell whether a VM of a group that is to be elsewhere is in the default VIM, or may go back.
 
     Resources of their own are made in that one only.
     """
-    return any(vm.group == group.name and vm.vim == record.vim for vm in record.vms.values())
+    return any(vm.group == group.name and record.vim in _vims_of(vm) for vm in record.vms.values())
+
+
+def _vims_of(vm: VmRecord) -> Iterator[VimId]:
+    yield vm.vim
+    if vm.migration is not None and vm.migration.source is not None:
+        yield vm.migration.source.vim
 
 
 def _meant(

@@ -167,3 +167,21 @@ def test_of_many_users_some_are_named() -> None:
         world.apply({dep_key(name): a_deployment(GROUP, name=name)})
     with pytest.raises(Refused, match=r"deployment more1 of tenant acme and 3 more: undeploy"):
         judge(world, {IMAGE: None})
+
+
+def test_what_a_vm_may_have_to_go_back_to_is_used_while_it_is_made_elsewhere() -> None:
+    # given
+    world = lived_in()
+    world.others[FAR] = FakeVim()
+    world.apply({SHOP: a_deployment(replace(GROUP, locator=Locator(vim_id=FAR)))})
+    # when
+    while not any(vm.vim == FAR for vm in world.deployment(SHOP).vms.values()):
+        assert world._deed(strays=False)
+    # then
+    for key in (IMAGE, FLAVOR, SHARED):
+        with pytest.raises(Refused, match="vm_group web of deployment shop"):
+            judge(world, {key: None})
+    # and when
+    world.rest()
+    # then
+    judge(world, {IMAGE: None})
