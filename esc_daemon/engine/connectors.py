@@ -144,12 +144,16 @@ class ConnectorGuard:
 
 
 def _is_back(step: Step) -> bool:
-    """Tell whether *step* found a VIM that could not be used to work again."""
+    """
+    Tell whether *step* found a VIM that could not be used to work again.
+
+    What was told last survives an edit of the connector, by which that may have come.
+    """
     before, after = step.before, step.record
     if not (isinstance(before, ConnectorRecord) and isinstance(after, ConnectorRecord)):
         return False
     well = VimStatus.CONNECTION_SUCCESSFUL
-    return before.status is not None and before.status is not well and after.status is well
+    return before.told is not None and before.told is not well and after.told is well
 
 
 def _property(name: str) -> tuple[Node, ...]:

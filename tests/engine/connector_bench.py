@@ -29,6 +29,7 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.base import select
 from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.vim.base import BadConnector
+from esc_daemon.vim.simulator.cloud import Cloud
 from tests.connectors import connecting, connector
 from tests.dayzero.shelf import Shelf
 
@@ -70,6 +71,8 @@ class Type:
         self.migrates = migrates
         self.made: dict[str, list[CheckedVim]] = {}
         self.found: dict[str, VimStatus | None] = {}
+        self.clouds: dict[str, Cloud] = {}
+        """What the drivers from now on work on; a cloud of its own where there is none."""
 
     def check(self, connector: VimConnector) -> None:
         if dict(connector.properties).get("colour") == "blue":
@@ -81,6 +84,7 @@ class Type:
         status = self.found.get(connector.name, VimStatus.CONNECTION_SUCCESSFUL)
         made = self.made.setdefault(connector.name, [])
         made.append(CheckedVim(connector, status))
+        made[-1].cloud = self.clouds.get(connector.name, made[-1].cloud)
         return made[-1]
 
     def last(self, vim: VimId) -> CheckedVim:

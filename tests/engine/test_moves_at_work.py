@@ -108,6 +108,38 @@ async def test_a_dead_vim_is_cleared_as_soon_as_it_works_again(type_, store):
         assert not engine.record(DEPLOYMENT).leftovers
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_it_is_cleared_as_well_once_its_connector_was_mended(
+    type_, store, *, restarted: bool
+):
+    # given
+    async with connected(type_, store) as engine:
+        await stands(engine, MOON_CONNECTOR)
+        dies(type_, LAB)
+        await engine.apply(edit(deploying(MOON)))
+        await asyncio.sleep(1500)
+        assert engine.record(DEPLOYMENT).leftovers
+        clouds = {vim: type_.last(vim).cloud for vim in (LAB, MOON)}
+        # when: the operator edits the connector, whose new driver finds the VIM to work
+        for cloud in clouds.values():
+            cloud.faults.replace(())
+        type_.clouds = clouds
+        type_.found[LAB] = None if restarted else VimStatus.CONNECTION_SUCCESSFUL
+        await engine.apply(edit(configuring(LAB, properties=(("colour", "red"),))))
+        await asyncio.sleep(30)
+        if not restarted:
+            assert not engine.record(DEPLOYMENT).leftovers
+    # and when: it is found only by the next daemon
+    type_.found[LAB] = VimStatus.CONNECTION_SUCCESSFUL
+    async with an_engine({"SIMULATOR": type_}, store) as engine:
+        await engine.restore()
+        await asyncio.sleep(30)
+        # then
+        assert await servers(type_, LAB) == []
+        assert await servers(type_, MOON) == [2]
+        assert not engine.record(DEPLOYMENT).leftovers
+
+
 async def test_what_the_new_vim_would_not_make_is_made_again_where_it_was(type_, store):
     async with connected(type_, store) as engine:
         await stands(engine, MOON_CONNECTOR)
