@@ -269,7 +269,7 @@ class Watch:
     *addresses* are (nicid, address), those of one nicid in their order. *rules* are those of the
     group, by which a crossing is logged, *name* is the VM's. *heals* tells whether a loss of life
     would be taken up now, by whichever KPI: as soon as it is, the KPIs are watched anew and what
-    was lost meanwhile is told again.
+    was lost meanwhile is told again. So it is with each of the *armings*.
     """
 
     vim: VimId
@@ -279,6 +279,7 @@ class Watch:
     kpis: tuple[Kpi, ...] = field(hash=False)
     rules: tuple[Rule, ...] = field(default=(), hash=False)
     heals: bool = True
+    armings: int = 0
     name: str = field(default="", compare=False)
 
     @property

@@ -335,6 +335,7 @@ def _watch(record: DeploymentRecord, vm: VmRecord, key: ServerKey, *, heals: boo
         kpis=group.kpis,
         rules=group.rules,
         heals=heals and _hears(vm, group),
+        armings=vm.armings,
         name=vm.name,
     )
 

@@ -208,6 +208,8 @@ class VmRecord:
     *power* is what its server is being switched to; until *late_switch* a switch that nobody
     answered may still take effect, and none in another direction is sent. *switches* counts what
     was ever asked of it: an answer to an earlier one, which may come twice, ends no later one.
+    *armings* counts how often its monitors were switched on again: they tell all anew each time,
+    also where nobody had the time to switch them off.
 
     *index* is never that of another VM of its group again. *place* is the number by which the
     values that the group has for each of its VMs are dealt out; None: its index. *change* is what
@@ -237,6 +239,7 @@ class VmRecord:
     power: Power | None = None
     late_switch: datetime | None = None
     switches: int = 0
+    armings: int = 0
     recovery: Recovery | None = None
     history: VmHistory = NO_HISTORY
     scale: Scale | None = None

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryPolicy, RecoveryType, VmGroup
-from esc_daemon.domain.record import ActionType, RecoveryPhase, VmChange
+from esc_daemon.domain.record import ActionType, RecoveryPhase, VmChange, VmRecord
 from esc_daemon.domain.specs import ServerStatus
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServerDrifted, VmActed
@@ -146,19 +147,41 @@ def test_a_vm_whose_monitors_the_operator_disabled_stays_unwatched(changes: dict
     assert not world.watches()
 
 
-def test_an_update_that_ends_as_it_begins_leaves_a_held_recovery_alone() -> None:
-    # given: of two VMs one is lost and held; the other broke, with a change that it has yet to take
+def watch_of(world: World, vm: VmRecord) -> Watch:
+    return next(watch for _, watch in world.watches() if watch.server.vm == vm.id)
+
+
+def broken(world: World, vm: VmRecord) -> None:
+    """Let *vm* be broken, with a change that it has yet to take."""
+    late = replace(vm, state=VmState.ERROR, server=None, change=VmChange(resized=True))
+    record = world.deployment(SHOP)
+    world.records[SHOP] = replace(record, vms={**record.vms, vm.id: late})
+
+
+def test_an_update_that_ends_as_it_begins_lets_the_monitors_tell_again_of_the_lost() -> None:
+    # given: of two VMs one is lost and held
     world = standing(of(2))
     world.guarded = True
     cross(world, holds=False, index=0)
-    late = VmChange(resized=True)
-    broken = replace(the_vms(world)[1], state=VmState.ERROR, server=None, change=late)
-    record = world.deployment(SHOP)
-    world.records[SHOP] = replace(record, vms={**record.vms, broken.id: broken})
-    # when
+    broken(world, the_vms(world)[1])
+    before = watch_of(world, the_vms(world)[0])
+    # when: nobody has the time to switch its monitors off
     change(world, a_deployment(of(2, image="newer")), rest=False)
     # then
     assert world.types() == [BEGUN, CHANGED, DONE]
-    recovery = the_vms(world)[0].recovery
-    assert recovery
-    assert recovery.phase is RecoveryPhase.HELD
+    assert the_vms(world)[0].recovery is None
+    after = watch_of(world, the_vms(world)[0])
+    assert after != before
+    assert replace(after, armings=before.armings) == before
+
+
+def test_a_monitor_that_is_off_for_a_moment_tells_all_anew() -> None:
+    # given
+    world = standing(ONE)
+    [before] = world.watches()
+    # when
+    for action in (ActionType.DISABLE_MONITOR, ActionType.ENABLE_MONITOR):
+        world.tell(SHOP, VmActed(id=OP, vm=the_vms(world)[0].id, action=action))
+    # then
+    assert the_vms(world)[0].state is VmState.INERT
+    assert world.watches() != [before]

@@ -305,6 +305,7 @@ def _watched(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
         state=moved(vm, VmMove.MONITOR_ON),
         task=VmTask.SET_MONITOR,
         deadline=now + timedelta(seconds=group.bootup_time),
+        armings=vm.armings + 1,
     )
 
 

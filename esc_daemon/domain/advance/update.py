@@ -75,27 +75,7 @@ def begin(record: DeploymentRecord, told: IntentChanged, now: datetime, policy: 
     events = (tell_update.service_updating(after),)
     if after.update.phase is UpdatePhase.PREPARING:
         return Step(key=record.key, before=record, record=after, events=events)
-    step = _changing(record, after, events, now, policy)
-    assert isinstance(step.record, DeploymentRecord)
-    if step.record.update is not None:
-        return step
-    return replace(step, record=_unarmed(record, step.record, _by_group(changes)))
-
-
-def _unarmed(before: DeploymentRecord, after: DeploymentRecord, kinds: Kinds) -> DeploymentRecord:
-    """
-    Return *after*, where the update that began has ended, with the recoveries of *before* it.
-
-    Where the KPIs are the same too no monitor is armed anew, so that none tells of a loss again.
-    """
-    kept = {
-        vm.id: replace(vm, recovery=there.recovery)
-        for vm in after.vms.values()
-        if (there := before.vms.get(vm.id)) is not None
-        and there.recovery is not vm.recovery
-        and _KPIS.isdisjoint(kinds.get(vm.group, ()))
-    }
-    return replace(after, vms={**after.vms, **kept}) if kept else after
+    return _changing(record, after, events, now, policy)
 
 
 def _check_still(record: DeploymentRecord) -> None:

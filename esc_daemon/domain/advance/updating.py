@@ -120,11 +120,12 @@ def _armed(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
     group = group_of(record, vm)
     if monitored(group):
         if held:
-            return _moved(vm, VmMove.MONITOR_RESUMED)
+            return _moved(replace(vm, armings=vm.armings + 1), VmMove.MONITOR_RESUMED)
         if vm.state is VmState.MONITOR_UNSET:
             deadline = now + timedelta(seconds=group.bootup_time)
             inert = _moved(vm, VmMove.MONITOR_ON)
-            return replace(inert, task=VmTask.UPDATE, deadline=deadline)
+            again = vm.armings + 1
+            return replace(inert, task=VmTask.UPDATE, deadline=deadline, armings=again)
         return vm
     if held:
         return _moved(vm, VmMove.MONITOR_UNWANTED)
