@@ -26,7 +26,8 @@ class At(StrEnum):
     UNMADE = "its recovery got no server"
     STUCK = "its recovery could not remove the server"
     RECOVERED = "its recovery ended well"
-    MOVED = "it has moved to another VIM, or was to"
+    MOVED = "it lives where its locator says"
+    UNMOVED = "it was to move to another VIM"
     LEAVING = "it leaves its group"
     GONE = "it is undeployed"
 
@@ -72,6 +73,16 @@ _RUNGS: Final = _REDEPLOYS | {
 }
 _LEAVES: Final = {_well(E.VM_SCALE_IN_INIT): At.LEAVING}
 _DONE: Final = {_well(E.VM_RECOVERY_COMPLETE): At.RECOVERED}
+_AFTER_A_MOVE: Final = (
+    {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
+    | _SWITCHED
+    | _STARTED
+    | _MONITORED
+    | _HEALED
+    | _LEAVES
+    | _UPDATED
+    | _END
+)
 
 OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     At.BEGIN: {
@@ -107,16 +118,9 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     At.STUCK: _FAILED | _END,
     # VM_ALIVE follows where it never lived before
     At.RECOVERED: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
-    # wherever it was: it may be as it was before, or up again
-    At.MOVED: {_well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED}
-    | _LIVES
-    | _SWITCHED
-    | _STARTED
-    | _MONITORED
-    | _HEALED
-    | _LEAVES
-    | _UPDATED
-    | _END,
+    At.MOVED: _AFTER_A_MOVE,
+    # wherever it is: it may be as it was before, or up again
+    At.UNMOVED: _AFTER_A_MOVE | _LIVES,
     At.LEAVING: {
         _well(E.VM_SCALE_IN_COMPLETE): At.GONE,
         _badly(E.VM_SCALE_IN_COMPLETE): At.GONE,
@@ -301,11 +305,14 @@ def _move_a_vm(life: Life, event: Event) -> None:
         said, name = _well(E.VM_DEPLOYED), event.target.vmname
         life.coming[event.vm_group] = name
     at = life.vms.get(name, At.BEGIN)
+    moves = event.vm_update_type == LOCATOR_UPDATED
+    if moves and not said[1] and at in _UNDER_WAY:
+        return  # its recovery, which goes on, holds the move up
     if said not in OF_A_VM[at]:
         life.faults.append(f"{_name(said)} of {name}: {at}")
     life.vms[name] = OF_A_VM[at].get(said, at)
-    if event.vm_update_type == LOCATOR_UPDATED and at is not At.OFF:
-        life.vms[name] = At.MOVED
+    if moves and at is not At.OFF:
+        life.vms[name] = At.MOVED if said[1] else At.UNMOVED
 
 
 def _move_a_group(life: Life, event: Event) -> None:

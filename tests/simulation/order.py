@@ -106,12 +106,17 @@ class Order:
     def too_early(self, made: Mapping[VmId, datetime], events: Iterable[LoggedEvent]) -> list[str]:
         """Name the servers that the cloud made before what their group waits for was told."""
         told: dict[tuple[str, EventType], datetime] = {}
+        vims: dict[str, str | None] = {}
         for logged in events:
             event = logged.event
+            if event.source is not None:
+                was = vims.get(event.source.vmname)
+                vims[event.source.vmname] = event.source.vim_id
             if event.source is not None and event.status is EventStatus.SUCCESS:
                 at = self._at[logged.time]
                 what = [_MADE_BY.get(event.type, event.type)]
-                if event.vm_update_type == LOCATOR_UPDATED:  # it lives where it has moved to
+                moved = was is not None and was != event.source.vim_id
+                if event.vm_update_type == LOCATOR_UPDATED and moved:  # it lives there
                     what = [EventType.VM_DEPLOYED, EventType.VM_ALIVE]
                 for each in what:
                     told.setdefault((event.source.vmname, each), at)  # the first, of several

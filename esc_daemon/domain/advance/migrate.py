@@ -173,7 +173,8 @@ def begun(
         assert vm.migration is not None
         if not _is_free(vm):
             why = "it is being recovered"  # it came back by itself since, and was lost again
-            return updating.failed(record, causes.of_vm(vm, why)), ()
+            record, told = _failed(record, vm, vm.migration.vim, why, now)
+            return record, (told,)
         tied = _tied(group_of(record, vm), record.intent)
         if why := tied or _in_its_way(record, vm, vm.migration.vim):
             record, told = _not_moved(record, vm, why, now)
