@@ -111,6 +111,10 @@ class Candidate:
         """Keep what it removes until `let_go`: the commit of all the rest waits to be confirmed."""
         self._held.update(path for path in self._bases if self._draft.entry(path) is None)
 
+    def holds(self, path: EntryPath) -> bool:
+        """Tell whether the entry at *path* is held, alone or with its tenant."""
+        return not self._held.isdisjoint({path, EntryPath(Kind.TENANT, None, path.tenant or "")})
+
     def let_go(self) -> None:
         """Show again what was held and has not gone: the commit was taken back."""
         held, self._held = self._held, set()
@@ -160,12 +164,12 @@ class Candidate:
         for change in changes:
             if change.old is not self._bases[change.path]:
                 raise _moved(change.path)
-        if not removals:
-            changes = [change for change in changes if change.new is not None]
         elements = {
             change.path: None if change.new is None else to_element(change.new)
             for change in changes
         }
+        if not removals:  # what goes is looked at still: nobody changes it meanwhile
+            changes = [change for change in changes if change.new is not None]
         pending = self._running.pending(changes, elements, gate=gate)
         return replace(pending, of_candidate=self._life)
 

@@ -137,16 +137,18 @@ class Configuration:
 
     def _check_not_on_trial(self, pending: PendingEdit) -> None:
         """
-        Refuse to change what may be taken back, so that never another's change is undone.
+        Refuse to change what may be taken back, and what is to go once the commit is confirmed.
 
-        A removal is taken: what others removed does not come back.
+        So another's change is never undone, nor removed unseen. A removal is taken: what others
+        removed does not come back.
         """
         trial = self._trial
         if trial is None:
             return
         for change in pending.changes:
-            if change.new is not None and trial.holds(change.path):
-                raise _held(change.path)
+            held = trial.holds(change.path) or self.candidate.holds(change.path)
+            if change.new is not None and held:
+                raise _held(change.path, trial)
 
     async def copy_config(self, request: CopyConfig, session: int, user: str) -> None:
         """
@@ -365,9 +367,9 @@ class Configuration:
             own = session if persist is None else None
             self._trial = _Trial(undo=undo, session=own, persist=persist)
             self._idle_persist = None
+            self.candidate.hold_removals()  # before anybody else's edit is prepared
 
         await self._editing.take(prepare, user, undo=note, then=begin)
-        self.candidate.hold_removals()
         self._wake_at(seconds)
         log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
 
@@ -380,6 +382,7 @@ class Configuration:
             return
         await self._editing.take(prepare, user, undo=lambda _: [])
         self._trial = None
+        self.candidate.let_go()  # a discard meanwhile held again what was made anew
         self._wake_at(None)
         log.info("commit.confirmed", user=user)
 
@@ -442,9 +445,10 @@ class Configuration:
         task.add_done_callback(self._tasks.discard)
 
 
-def _held(path: EntryPath) -> RpcError:
+def _held(path: EntryPath, trial: _Trial) -> RpcError:
+    whose = "" if trial.session is None else f" of session {trial.session}"
     text = (
-        f"{path.kind} {path.name} is on trial by a confirmed commit:"
+        f"{path.kind} {path.name} is on trial by a confirmed commit{whose}:"
         " it can be changed once that is confirmed or cancelled"
     )
     at = path.instance_path()

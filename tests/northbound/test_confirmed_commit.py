@@ -31,6 +31,15 @@ async def it(schema: Schema) -> AsyncIterator[Managed]:
 GONE = tenants("t", attributes='nc:operation="delete"')
 
 
+A_NETWORK = "<networks><network><name>n</name></network></networks>"
+NO_NETWORK = A_NETWORK.replace("<network>", '<network nc:operation="delete">')
+ITS_SUBNET = A_NETWORK.replace(
+    "</network>",
+    "<subnet><name>s</name><address>10.0.0.0</address><netmask>255.0.0.0</netmask></subnet>"
+    "</network>",
+)
+
+
 def a_network_in(tenant: str) -> str:
     network = "<networks><network><name>n</name></network></networks>"
     return f"<tenants><tenant><name>{tenant}</name>{network}</tenant></tenants>"
@@ -297,13 +306,14 @@ async def test_what_is_put_into_a_tenant_on_trial_goes_with_it(it: Managed):
     assert list(it.engine.records()) == []
 
 
-async def test_what_came_into_a_tenant_that_is_to_go_is_not_left_without_it(it: Managed):
+async def test_nothing_comes_into_a_tenant_that_is_to_go(it: Managed):
     await it.edit(tenants("t"))
     await it.edit(GONE, target="candidate")
     await commit(it, confirm_timeout=600)
-    await it.edit(a_network_in("t"))
 
-    assert await refused(it) == "in-use"
+    with pytest.raises(RpcError, match=r"network n is on trial .* of session 1:") as caught:
+        await it.edit(a_network_in("t"))
+    assert caught.value.tag.value == "in-use"
     it.configuration.discard_changes()
     await commit(it)
 
@@ -323,19 +333,71 @@ async def test_what_the_candidate_has_again_does_not_go(it: Managed):
     assert await names(it) == ["t"]
 
 
-async def test_what_another_session_changed_since_is_not_removed_unseen(it: Managed):
-    network = "<networks><network><name>n</name>{}</network></networks>"
-    subnet = (
-        "<subnet><name>s</name><address>10.0.0.0</address><netmask>255.0.0.0</netmask></subnet>"
-    )
-    await it.edit(network.format(""))
-    delete = network.replace("<network>", '<network nc:operation="delete">').format("")
-    await it.edit(delete, target="candidate")
+async def test_nobody_changes_what_is_to_go_so_that_it_is_removed_unseen(it: Managed):
+    # discarded by a third session, the candidate would take what it is by now for what it was
+    await it.edit(A_NETWORK)
+    await it.edit(NO_NETWORK, target="candidate")
     await commit(it, confirm_timeout=60)
 
-    await it.edit(network.format(subnet))
+    with pytest.raises(RpcError, match=r"network n is on trial .* of session 1:") as caught:
+        await it.edit(ITS_SUBNET)
+    assert caught.value.tag.value == "in-use"
+    it.configuration.discard_changes()
+    await commit(it)
 
-    assert await refused(it) == "in-use"
+    assert await names(it) == []
+
+
+async def test_a_change_that_came_during_the_commit_of_its_removal_is_refused_as_well(it: Managed):
+    await it.edit(A_NETWORK)
+    await it.edit(NO_NETWORK, target="candidate")
+    under_way = asyncio.create_task(commit(it, confirm_timeout=60, persist="word"))
+    await asyncio.sleep(0)
+
+    with pytest.raises(RpcError, match="network n is on trial by a confirmed commit:"):
+        await it.edit(ITS_SUBNET)
+    await under_way
+
+
+async def test_a_change_that_is_being_stored_when_its_removal_is_committed_is_not_removed_unseen(
+    it: Managed,
+):
+    await it.edit(A_NETWORK)
+    await it.edit(NO_NETWORK, target="candidate")
+    changing = asyncio.create_task(it.edit(ITS_SUBNET))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert await refused(it, confirm_timeout=60) == "in-use"
+
+    await changing
+    assert it.configuration.on_trial is None
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_once_a_commit_has_ended_what_was_to_go_is_free(it: Managed, *, confirmed: bool):
+    await it.edit(A_NETWORK)
+    await it.edit(NO_NETWORK, target="candidate")
+    await commit(it, confirm_timeout=60)
+    if confirmed:
+        await commit(it)
+    else:
+        await it.configuration.cancel_commit(None, MINE, "admin")
+
+    await it.edit(ITS_SUBNET)
+
+    assert "10.0.0.0" in await it.get_config()
+
+
+async def test_what_is_to_go_may_be_removed_by_others_and_made_anew(it: Managed):
+    await it.edit(A_NETWORK)
+    await it.edit(NO_NETWORK, target="candidate")
+    await commit(it, confirm_timeout=60)
+
+    await it.edit(NO_NETWORK)
+    await it.edit(ITS_SUBNET)
+    await commit(it)
+
     assert await names(it) == ["n"]
 
 

@@ -317,3 +317,24 @@ async def test_an_edit_that_waited_is_judged_by_the_rules_of_then(it: Managed, w
     rules = it.datastore.entry(RULES)
     assert rules is not None
     assert b"carol" not in rules.xml
+
+
+async def test_a_removal_that_was_taken_out_of_the_commit_does_not_come_back_with_a_discard(
+    it: Managed,
+):
+    # given a removal that waits, and that its client has put a change in place of
+    await edit(it, "admin", a_server("a"))
+    await edit(it, "bob", a_server("a", how="delete"), target="candidate")
+    await commit(it, "bob", confirm_timeout=60)
+    await edit(it, "bob", a_server("a", "new"), target="candidate")
+    # when the candidate is discarded while that is confirmed
+    confirming = asyncio.create_task(commit(it, "bob"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it is being stored
+    it.configuration.discard_changes()
+    await confirming
+    # then nothing of it is left in the candidate
+    await edit(it, "admin", a_server("a", "newer"))
+    it.configuration.discard_changes()
+    await commit(it, "admin", YOURS)
+    assert await names(it) == ["a"]

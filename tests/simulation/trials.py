@@ -108,10 +108,14 @@ class Trials:
             await self._decide(sessions, client, trial, edit)
 
     def any_meddling(self) -> Edit | None:
-        """Return now and then what others ask of a deployment that is on trial; None: nothing."""
+        """
+        Return now and then what others ask of a deployment on trial; None: nothing.
+
+        That is also one that goes once the commit is confirmed.
+        """
         trial = self._trial
-        waits = trial.made if trial is not None and not trial.ending else {}
-        there = [key for key, intent in waits.items() if isinstance(intent, Deployment)]
+        waits = trial.made | self._held if trial is not None and not trial.ending else {}
+        there = [key for key in waits if isinstance(self._wanted(key), Deployment)]
         if not there or self._random.random() < 0.5:
             return None
         key = self._random.choice(there)
@@ -229,11 +233,13 @@ class Trials:
 
     def discarded(self) -> None:
         """Note that the candidate is what running is, but for what goes with a confirmation."""
-        gone = set(self._held) if self._trial is not None else set()
-        inside = {key.name for key in gone if key.kind is Kind.TENANT}
-        gone |= {key for key in self._wishes if key.tenant in inside}
-        self._held = {key: None for key in self._wishes if key in gone and self._wanted(key)}
+        held = self._held if self._trial is not None else {}
+        self._held = {key: None for key in held if self._wanted(key)}
         self._draft = dict(self._held)
+
+    def _goes(self, key: Key) -> bool:
+        """Tell whether *key* goes once the commit on trial is confirmed, alone or in its tenant."""
+        return any(key == each or _is_in(key, each) for each in self._held)
 
     def waiting(self) -> int | None:
         """Return whose commit certainly waits, 0 for one that outlives its session; None: none."""
@@ -257,6 +263,8 @@ class Trials:
                 trial.since[key] = intent
         elif intent != before and key in trial.undo:
             self.problems.append(f"{key} was changed by others while it was on trial")
+        elif intent != before and not self._confirming and self._goes(key):
+            self.problems.append(f"{key} was changed by others while it was to go")
 
     def look(self, configuration: Configuration, datastore: Datastore) -> None:
         """Note that what waited too long is back as it was, once it is."""
@@ -340,6 +348,10 @@ class Trials:
         }
         if len(kept) > 1:
             self.problems.append(f"half of a trial was confirmed: {trial}")
+
+
+def _is_in(key: Key, tenant: Key) -> bool:
+    return tenant.kind is Kind.TENANT and key.tenant == tenant.name
 
 
 def _in_use(key: Key, old: Any, records: Mapping[Key, Any]) -> bool:
