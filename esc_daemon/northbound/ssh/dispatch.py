@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import NoneType
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
@@ -150,7 +149,7 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
         _under_way.discard(task)
         if waiting.cancelled() and not task.cancelled():
             error = task.exception()
-            if not isinstance(error, (RpcError, RpcErrors, NoneType)):
+            if error is not None and not isinstance(error, (RpcError, RpcErrors)):
                 _log.error("rpc.failed", exc_info=error)
 
     task.add_done_callback(ended)
