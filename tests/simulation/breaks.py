@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from esc_daemon.access.control import AccessControl, Denied
+from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.domain import interruption, kpi, neighbours, placing, plan, tell
 from esc_daemon.domain.advance import (
     deploy,
@@ -229,9 +230,10 @@ BREAKS: Final = (
     Break(Monitor, "_choice", unguarded, "hardly ever asked", 81),
     Break(life, "kpi_crossed", written_anyhow(life.kpi_crossed), "was written unchanged", 1),
     Break(Configuration, "_take_back", nothing, "was on trial and is not taken back", 6),
-    Break(Configuration, "take_back", nothing, "after a start .* is none of", 34),
+    Break(Configuration, "take_back", nothing, "after a start .* is none of", 137),
     Break(Configuration, "_confirm", confirmed_until_the_next_start, "is none of", 417),
     Break(Configuration, "_check_not_on_trial", nobody, "is none of|by others", 228),
+    Break(Candidate, "holds", false, "while it was to go", 96),
     Break(Configuration, "_wake_at", nobody, "on trial for ever|is not taken back", 6),
     Break(operate, "_told", untold, "began . times and ended", 21),
     Break(settling, "first_error", nobody, "it is active with VMs", 1),
@@ -265,7 +267,7 @@ BREAKS: Final = (
     Break(Configuration, "_gate", nobody, "changed what is barred", 13),
     Break(Locks, "check", nobody, "changed what .* has locked", 9),
     Break(Locks, "forget", nobody, "was denied .*, in whose way is|a lock of nobody", 9),
-    Break(Configuration, "on_trial", property(nobody), "in spite of the commit of", 34),
+    Break(Configuration, "on_trial", property(nobody), "in spite of the commit of", 74),
     Break(Configuration, "discard_changes", nobody, "under a lock outlived it", 10),
     Break(AccessControl, "pruner", lambda *_: nobody, "reader was shown", 10),
     Break(AccessControl, "check_call", nobody, "reader acted upon", 9),

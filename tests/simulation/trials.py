@@ -103,9 +103,20 @@ class Trials:
         if self._random.random() < 0.5:
             await self._unlock(client)
         if trial is None:
-            await self._begin(client, edit)
+            await self._begin(client, self._some_removal() or edit)
         elif trial.waits:
             await self._decide(sessions, client, trial, edit)
+
+    def _some_removal(self) -> Edit | None:
+        """Return now and then what takes a deployment away, once it is confirmed."""
+        there = [
+            key
+            for key, wish in self._wishes.items()
+            if isinstance(wish.intent, Deployment) and not wish.unsure
+        ]
+        if not there or self._random.random() < 0.6:
+            return None
+        return {self._random.choice(there): None}
 
     def any_meddling(self) -> Edit | None:
         """
