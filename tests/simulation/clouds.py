@@ -37,8 +37,10 @@ class Clouds:
         self.vims: dict[VimId, LossyVim] = {}
         self.lost: set[ServerKey] = set()
         """Servers that went though nobody removed them."""
-        self.vanished: set[str | VolumeKey | None] = set()
-        """The ids, and the keys, of volumes that went so; None: one of those not made by us."""
+        self.vanished: set[str | VolumeKey] = set()
+        """Volumes that went so: the ids, and the keys, or the names of those not made by us."""
+        self.vanished_ports: set[str] = set()
+        """The ids of ports that nobody removed, alone or with their networks."""
         self.switched: set[ServerKey] = set()
         """Servers that somebody switched off or on by hand."""
         self._rules: Sequence[Rule] = ()
@@ -58,12 +60,20 @@ class Clouds:
             drop(row)
 
         cloud.servers.drop = noted  # type: ignore[method-assign]
+        take = cloud._vanishing._take
+
+        def noted_port(row: Row) -> None:
+            if isinstance(row, PortRow):
+                self.vanished_ports.add(row.id)
+            take(row)
+
+        cloud._vanishing._take = noted_port  # type: ignore[method-assign]
         let_go, remove = cloud.volumes.drop, cloud.volumes.remove
         asked: list[VolumeKey] = []
 
         def noted_volume(row: VolumeRow) -> None:
             if row.key not in asked:
-                self.vanished |= {row.id, row.key}
+                self.vanished |= {row.id, row.name if row.key is None else row.key}
             let_go(row)
 
         def noted_removal(key: VolumeKey) -> None:

@@ -10,7 +10,6 @@ from esc_daemon.domain.intent import DayZero
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
 from esc_daemon.domain.states import ServiceState
-from esc_daemon.vim.simulator.rows import PortRow
 from tests.dayzero.shelf import Shelf
 from tests.simulation.clouds import Clouds
 from tests.simulation.network import Weather
@@ -48,8 +47,8 @@ class LossyShelf(Shelf):
 def misfiled(record: Record, clouds: Clouds) -> Iterator[str]:
     """Yield the VMs of an active deployment whose guests do not find what was asked for."""
     if isinstance(record, DeploymentRecord) and record.state is ServiceState.ACTIVE:
-        ports = {row.id for _, row in clouds.rows(PortRow)}
-        whole = {row.key for _, row in clouds.servers() if ports.issuperset(row.ports)}
+        gone = clouds.vanished_ports
+        whole = {row.key for _, row in clouds.servers() if gone.isdisjoint(row.ports)}
         for vm in record.vms.values():
             key = ServerKey(vm.id, vm.generation)
             if key in clouds.lost or key not in whole:

@@ -129,6 +129,6 @@ def _misplaced(vm: VmRecord, row: ServerRow, clouds: Clouds) -> Iterator[str]:
         if volumes.bound.get(id_) != row.id:
             yield f"{vm.name} shares {key} ({id_})"
     for each in vm.volumes:
-        known = each.volume_id or (key_of(vm, each) if each.want.size_gib else None)
+        known = each.volume_id or (key_of(vm, each) if each.want.size_gib else each.want.name)
         if each.volume_id not in there and known not in clouds.vanished:  # perhaps never seen
             yield f"{vm.name} has lost {key_of(vm, each)} ({each.volume_id})"

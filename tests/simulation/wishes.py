@@ -22,8 +22,8 @@ def crossing(edit: Mapping[Key, Any], wishes: Mapping[Key, Wish]) -> bool:
     """
     Tell whether of *edit* and one under way one fills a tenant that the other takes away.
 
-    Either may arrive first. The datastore would make the tenant anew; in a world without one
-    nobody does.
+    Either may arrive first. In a world without a datastore nobody makes the tenant anew; with one
+    its removal takes along what the other has put there, though no edit names it.
     """
     unsure = [(key, intent) for key, wish in wishes.items() for intent in wish.unsure]
     new = list(edit.items())
