@@ -1,15 +1,16 @@
 """
 Looks at what the VIMs have, for what somebody did behind our back (`domain.drift`).
 
-One list a VIM and look, page by page. A list may be stale, so what it shows is looked at again, one
-server at a time, before the record is told. A VIM that does not answer has said nothing.
+One list a VIM and look, page by page, and no longer than our records let expect. It may be stale,
+so what it shows is looked at again, one server at a time, before the record is told. A VIM that
+does not answer has said nothing.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
-from itertools import islice
+from itertools import count, islice
 from time import perf_counter
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from esc_daemon.domain.specs import ServerStatus, VimStatus
 from esc_daemon.domain.triggers import ServerDrifted, Trigger
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.vims import Connection, Vims
-from esc_daemon.vim.base import VimError
+from esc_daemon.vim.base import VimError, VimUnknown
 
 log = structlog.get_logger()
 
@@ -33,6 +34,11 @@ MOST: Final = 1_000
 """Servers that are looked at in one go; the rest come with the next list."""
 LOOK_SECONDS: Final = 600.0
 """How long one look at a VIM may take."""
+SPARE: Final = 100_000
+"""Servers that a list may have beyond two for each of our VMs; some 30 MB."""
+_LONGEST_ID: Final = 64
+"""Characters of the id of a VM in a list; ours have 36."""
+_HIGHEST_GENERATION: Final = 2**63 - 1
 _STRANGERS: Final = 1_000
 _A_TURN: Final = 500
 """Records that are held against a list in one go, 5 ms."""
@@ -102,7 +108,8 @@ class Drifts:
             log.exception("drift.look_broke", vim=vim)
 
     async def _hold_against(self, vim: VimId, connection: Connection) -> None:
-        seen = await _listed(connection, self._vims.call_timeout)
+        most = SPARE + 2 * await self._vms()
+        seen = await _listed(connection, self._vims.call_timeout, most)
         found = Looked(seen, lambda home: self._vims.is_same(home, vim))
         for number, record in enumerate(self._boxes.records(), 1):
             found.add(record)
@@ -132,6 +139,16 @@ class Drifts:
                 )
             self._tell(suspect.key, ServerDrifted(key=suspect.server, status=status))
 
+    async def _vms(self) -> int:
+        """Return how many VMs the records have."""
+        vms = 0
+        for number, record in enumerate(self._boxes.records(), 1):
+            if isinstance(record, DeploymentRecord):
+                vms += len(record.vms)
+            if number % _A_TURN == 0:
+                await asyncio.sleep(0)
+        return vms
+
     def _still(self, suspect: Suspect, status: ServerStatus | None) -> Drift | None:
         """Return what *status* means to the record as it is now."""
         record = self._boxes.record(suspect.key)
@@ -153,25 +170,42 @@ class Drifts:
             log.warning("drift.unknown_servers", vim=vim, servers=len(new), first=named)
 
 
-async def _listed(connection: Connection, seconds: float) -> dict[ServerKey, ServerStatus]:
-    """Return the status of each server of ours; VimError or TimeoutError without the whole list."""
+async def _listed(
+    connection: Connection, seconds: float, most: int
+) -> dict[ServerKey, ServerStatus]:
+    """
+    Return the status of each server of ours, *most* of them.
+
+    Raises:
+        VimError: As the driver says, or the list does not end, or names what cannot be a server.
+        TimeoutError: It did not answer in *seconds*.
+
+    """
     began = perf_counter()
     result = "unknown"
     try:
         async with connection.turns:
             seen: dict[ServerKey, ServerStatus] = {}
             servers = aiter(connection.driver.servers())
-            while True:
+            for number in count():
                 try:
                     async with asyncio.timeout(seconds):
                         server = await anext(servers)
                 except StopAsyncIteration:
                     break
-                seen[server.key] = server.status
+                if number >= most:  # also where the same ones come again and again
+                    raise VimUnknown(f"the VIM's list of servers does not end: more than {most}")
+                seen[_believed(server.key)] = server.status
         result = "ok"
         return seen
     finally:
         connection.timed("servers", result, perf_counter() - began)
+
+
+def _believed(key: ServerKey) -> ServerKey:
+    if len(key.vm) > _LONGEST_ID or not 0 <= key.generation <= _HIGHEST_GENERATION:
+        raise VimUnknown("the VIM's list of servers names what cannot be a server of ours")
+    return key
 
 
 async def _confirmed(

@@ -1,9 +1,10 @@
 """Looks at a VIM in a whole engine: what was done there behind our back is found and treated."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from engine_bench import DEPLOYMENT, VIM
@@ -16,6 +17,7 @@ from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.policy import GuardPolicy, Policy
 from esc_daemon.domain.specs import Power, Server, ServerSpec, ServerStatus
 from esc_daemon.domain.states import VmState
+from esc_daemon.engine.drift import SPARE
 from esc_daemon.vim.base import VimUnknown, VimUnreachable
 from tests.connectors import records_of
 
@@ -32,7 +34,7 @@ class LookedAt(WatchedVim):
 
     def __init__(self) -> None:
         super().__init__()
-        self.listed: list[Server] | None = None
+        self.listed: Iterable[Server] | None = None
         self.cut_at: int | None = None
         self.lists = 0
 
@@ -179,6 +181,51 @@ async def test_servers_that_no_record_knows_are_counted_and_left_alone():
         await vim.remove_server(STRANGER)
         await asyncio.sleep(2 * LOOK)
         assert engine.figures().drifted["unknown"] == 0
+
+
+def a_server(vm: str, generation: int = 1) -> Server:
+    status = ServerStatus.ACTIVE
+    key = ServerKey(VmId(vm), generation)
+    return Server(key=key, server_id="s", name="n", project="p", status=status)
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["the same again", "ever another one"])
+async def test_a_list_that_does_not_end_is_not_read_on(step: int):
+    def endless() -> Iterator[Server]:
+        for number in count():
+            yield a_server(f"vm-{number * step}")
+
+    async with an_engine(vim := LookedAt(), ShakyStore(), POLICY) as engine:
+        # given
+        lab = await a_lab(engine, vim)
+        vanish(lab)
+        # when
+        vim.listed = endless()
+        with capture_logs() as lines:
+            await asyncio.sleep(LOOK + 1)
+        # then: nothing was said; the next look is a new one
+        said = [line["error"] for line in lines if line["event"] == "drift.not_looked"]
+        assert said == [f"the VIM's list of servers does not end: more than {SPARE + 6}"]
+        assert await lab.nothing_told()
+        vim.listed = None
+        await asyncio.sleep(LOOK)
+        assert await lab.told()
+
+
+@pytest.mark.parametrize("strange", [a_server("v" * 65), a_server("v", 2**64), a_server("v", -1)])
+async def test_a_list_of_what_cannot_be_servers_is_not_believed(strange: Server):
+    async with an_engine(vim := LookedAt(), ShakyStore(), POLICY) as engine:
+        # given
+        lab = await a_lab(engine, vim)
+        vanish(lab)
+        # when
+        vim.listed = [strange]
+        with capture_logs() as lines:
+            await asyncio.sleep(LOOK + 1)
+        # then
+        (said,) = [line["error"] for line in lines if line["event"] == "drift.not_looked"]
+        assert said == "the VIM's list of servers names what cannot be a server of ours"
+        assert await lab.nothing_told()
 
 
 async def test_nobody_looks_where_the_policy_says_never():

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from msgspec import to_builtins
 from test_simulator_program import Lab, raw
 from vim_contract import a_vm
 
 from esc_daemon.domain.ids import ServerKey
+from esc_daemon.domain.specs import Server, ServerStatus
 from esc_daemon.vim.base import VimUnknown
 from esc_daemon.vim.simulator.client import RemoteSimulator
+from esc_daemon.vim.simulator.driver import PAGE
 
 virtual = pytest.mark.looptime
 KEY = ServerKey(a_vm(), 1)
@@ -112,3 +115,31 @@ async def test_fields_of_another_version_are_ignored_on_both_sides():
     async with Lab() as lab:
         (reply,) = await raw(lab.port, b'{"id":1,"verb":"check","colour":"red"}\n')
     assert reply["result"] == {"status": "CONNECTION_SUCCESSFUL", "detail": ""}
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("servers", "after", "why"),
+    [
+        (PAGE + 1, 1, f"a page of {PAGE + 1} servers, not of {PAGE}"),
+        (PAGE, 0, "the pages of the list of servers do not advance"),
+    ],
+)
+async def test_a_list_of_servers_that_leads_nowhere_is_not_read_on(
+    servers: int, after: int, why: str
+):
+    async def liar(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            page = [to_builtins(a_server(number)) for number in range(servers)]
+            reply = {"id": json.loads(line)["id"], "result": [page, after]}
+            writer.write(json.dumps(reply).encode() + b"\n")
+
+    async with a_client_of(liar) as client:
+        with pytest.raises(VimUnknown, match=why):
+            assert [server async for server in client.servers()] == []
+
+
+def a_server(number: int) -> Server:
+    key = ServerKey(a_vm(), number)
+    status = ServerStatus.ACTIVE
+    return Server(key=key, server_id="s", name="n", project="p", status=status)

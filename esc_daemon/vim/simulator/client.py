@@ -323,14 +323,19 @@ class RemoteSimulator:
         await self._call(wire.SET_POWER, key, power)
 
     async def servers(self) -> AsyncIterator[Server]:
-        """See VimDriver."""
+        """See VimDriver; VimUnknown when a page is larger than asked, or leads nowhere."""
         after = 0
         while True:
-            found, after = await self._call(wire.SERVERS, after, PAGE)
+            found, last = await self._call(wire.SERVERS, after, PAGE)
+            if len(found) > PAGE:
+                raise VimUnknown(f"{self.vim}: a page of {len(found)} servers, not of {PAGE}")
             for server in found:
                 yield server
             if len(found) < PAGE:
                 return
+            if last <= after:
+                raise VimUnknown(f"{self.vim}: the pages of the list of servers do not advance")
+            after = last
 
     async def answers(self, key: ServerKey, address: str) -> float | None:
         """See GuestProbe."""
