@@ -339,6 +339,31 @@ async def test_a_request_that_is_none_is_refused_and_the_connection_closed(
     assert (await get(port, "/healthz"))[0] == 200
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 17_000,
+        b"GET /healthz HTTP/1.1\r\nHost: h" + b"\r\na:b" * 3_000,
+        b"GET /healthz?" + b"x" * 17_000 + b" HTTP/1.1\r\nHost: h",
+        b"GET /" + b"x" * 17_000 + b" HTTP/1.1\r\nHost: h",
+    ],
+    ids=["long-header", "many-headers", "long-query", "long-path"],
+)
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"])
+async def test_a_long_head_that_comes_as_a_whole_is_refused_too(
+    port: int, before: bytes, head: bytes
+):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    writer.write(before + head + b"\r\n\r\n")
+
+    async with asyncio.timeout(30):
+        answers = await reader.read()  # to its end: the connection is closed
+    writer.close()
+    assert answers.count(b"HTTP/1.1 200") == (1 if before else 0)
+    assert answers.count(b"HTTP/1.1 400") == 1
+
+
 async def test_a_second_request_on_a_connection_is_answered_too(port: int):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(30):

@@ -26,6 +26,8 @@ _REQUEST_SECONDS: Final = 20.0
 """From the connection, or the last answer, to the whole head of the next request."""
 _ANSWER_SECONDS: Final = 60.0
 """From the head of a request until its answer is sent and taken."""
+_LONGEST_HEAD: Final = 16 << 10
+"""Bytes of the head of a request, as they are counted in `_head`."""
 _CONCURRENT_REQUESTS: Final = 256
 """Connections and requests at a time; more are answered 503."""
 
@@ -40,6 +42,7 @@ def create_app(routers: Sequence[APIRouter], *, host: str = "") -> FastAPI:
     app = FastAPI(title="esc_daemon", version=version("esc-daemon"), docs_url=None, redoc_url=None)
     if is_loopback(host):
         app.add_middleware(_OnlyThisMachine, name=host)
+    app.add_middleware(_OnlyShortHeads)
     for router in routers:
         app.include_router(router)
     describe(app)
@@ -65,6 +68,33 @@ class _OnlyThisMachine:
         else:
             text = "the host is not a name of this machine: use 127.0.0.1, or set http_host"
             await JSONResponse({"error": text}, 403)(scope, receive, send)
+
+
+class _OnlyShortHeads:
+    """
+    Refuses requests with a long head, and closes their connections.
+
+    h11 refuses a head that is too long and not there as a whole yet; one that comes in one piece,
+    up to what is read at once, gets past it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve or refuse one request."""
+        if _head(scope) <= _LONGEST_HEAD:
+            await self._app(scope, receive, send)
+        else:
+            text = f"the head of the request is longer than {_LONGEST_HEAD} bytes"
+            close = {"Connection": "close"}
+            await JSONResponse({"error": text}, 400, close)(scope, receive, send)
+
+
+def _head(scope: Scope) -> int:
+    """Return the bytes of the head of a request, but for its method and version."""
+    lines = sum(len(key) + len(value) + len(b": \r\n") for key, value in scope["headers"])
+    return lines + len(scope["raw_path"]) + len(scope["query_string"])
 
 
 class _PatientProtocol(H11Protocol):
