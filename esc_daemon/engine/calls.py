@@ -26,7 +26,6 @@ from esc_daemon.domain.commands import (
     VimCall,
 )
 from esc_daemon.domain.day_zero import TooLong, provided, rendered
-from esc_daemon.domain.errors import excerpt
 from esc_daemon.domain.ids import Kind, PortKey, ServerKey
 from esc_daemon.domain.intent import (
     DayZero,
@@ -58,6 +57,7 @@ from esc_daemon.domain.triggers import (
     ServerUpdated,
     Trigger,
 )
+from esc_daemon.engine.answers import judged, judged_server
 from esc_daemon.engine.asking import Asking
 from esc_daemon.engine.uploads import Uploads
 from esc_daemon.engine.volumes import (
@@ -126,7 +126,8 @@ async def perform(
             return ResourceMade(id=call.id, handle=await uploads.made(driver, call, want, asking))
         case EnsureResource():
             async with asking(f"ensure_{call.key.kind}"):
-                return ResourceMade(id=call.id, handle=await _ensure_resource(driver, call))
+                handle = judged(await _ensure_resource(driver, call))
+            return ResourceMade(id=call.id, handle=handle)
         case RemoveResource():
             async with asking(f"remove_{call.key.kind}"):
                 await _remove_resource(driver, call)
@@ -144,7 +145,7 @@ async def _ensure_server(
     ports = []
     for port in call.spec.ports:
         async with asking("ensure_port"):
-            ports.append(await driver.ensure_port(port))
+            ports.append(judged(await driver.ensure_port(port)))
     spec = await ensured(driver, call.spec, asking)
     if call.day_zero:
         spec = replace(spec, files=_files(call, texts, ports, day_zero.max_bytes))
@@ -237,7 +238,7 @@ async def _update_server(
     await _without(driver, call.key, call.removed, asking)
     for spec in call.spec.ports:
         async with asking("ensure_port"):
-            port = await driver.ensure_port(spec)
+            port = judged(await driver.ensure_port(spec))
         async with asking("attach_port"):
             await driver.attach_port(call.key, port)
     await attached(driver, call.key, call.spec, asking)
@@ -280,9 +281,7 @@ def _seen(server: Server, key: ServerKey) -> ServerSeen:
     """No record takes news of another server: the call would be made again without a pause."""
     if server.key != key:
         raise VimUnknown(f"server {key.vm}: the VIM answered about another server")
-    if server.fault:
-        server = replace(server, fault=excerpt(server.fault))
-    return ServerSeen(server=server)
+    return ServerSeen(server=judged_server(server))
 
 
 async def _ensure_resource(driver: VimDriver, call: EnsureResource) -> ResourceHandle:

@@ -21,6 +21,7 @@ from esc_daemon.domain.ids import Key
 from esc_daemon.domain.intent import Image
 from esc_daemon.domain.secrets import without_login
 from esc_daemon.domain.specs import ResourceHandle
+from esc_daemon.engine.answers import judged
 from esc_daemon.engine.asking import Asking
 from esc_daemon.vim.base import VimDriver, VimError, VimRefused, VimUnknown
 
@@ -89,7 +90,7 @@ class Uploads:
 
         """
         async with asking("ensure_image"):
-            image = await driver.ensure_image(call.key, without_login(want))
+            image = judged(await driver.ensure_image(call.key, without_login(want)))
         if image.ready:
             return image.handle
         async with self._turns:

@@ -11,6 +11,7 @@ from esc_daemon.domain.commands import EnsureResource
 from esc_daemon.domain.ids import Key, ServerKey, VolumeKey, joined
 from esc_daemon.domain.intent import TenantVolume
 from esc_daemon.domain.specs import ResourceHandle, ServerSpec, VolumeSpec
+from esc_daemon.engine.answers import judged
 from esc_daemon.vim.base import VimDriver
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ async def ensured(driver: VimDriver, spec: ServerSpec, asking: _Asking) -> Serve
 
 async def _ensured(driver: VimDriver, want: VolumeSpec, asking: _Asking) -> VolumeSpec:
     async with asking("ensure_volume"):
-        volume = await driver.ensure_volume(want)
+        volume = judged(await driver.ensure_volume(want))
     if want.volume_id not in {None, volume.volume_id}:
         # made anew: what it held is lost
         log.warning("volume.was_gone", volume=want.name, lost=want.volume_id, new=volume.volume_id)
