@@ -58,7 +58,8 @@ class WebFiles:
     Fetches from HTTP servers.
 
     *own_ports* are those of the manager's own listeners, which are not asked; they may still
-    become known. *timeout* bounds each wait for the network, in seconds. *again* is what to do once
+    become known. *timeout* bounds each wait for the network, and the time to the head
+    of the answer, in seconds. *again* is what to do once
     a fault that a refusal names is mended.
     """
 
@@ -66,6 +67,7 @@ class WebFiles:
         self, *, timeout: float, own_ports: Container[int] = (), again: str = "deploy anew"
     ) -> None:
         self._again = again
+        self._to_answer = timeout
         self._timeout = httpx.Timeout(timeout, connect=timeout / _ADDRESSES)
         self._own_ports = own_ports
         self._turns = asyncio.Semaphore(AT_A_TIME)
@@ -99,9 +101,13 @@ class WebFiles:
         """
         async with self._turns, AsyncExitStack() as stack:
             try:
-                body = await self._reached(stack, httpx.URL(url), login)
+                async with asyncio.timeout(self._to_answer):
+                    body = await self._reached(stack, httpx.URL(url), login)
             except httpx.InvalidURL:  # its text may hold a password
                 raise DayZeroRefused("this is no URL that can be fetched") from None
+            except TimeoutError:  # it may drip its head, or 1xx without an end
+                text = f"{shown(httpx.URL(url))}: no answer within {self._to_answer:g} s"
+                raise DayZeroUnknown(text) from None
             yield body
 
     async def _reached(self, stack: AsyncExitStack, url: httpx.URL, login: Login | None) -> "Body":

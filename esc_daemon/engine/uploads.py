@@ -155,20 +155,31 @@ class Uploads:
     ) -> AsyncGenerator[bytes, None]:
         """Iterate over *parts*; ImageUnknown where *source* drips, whatever time the VIM takes."""
         loop = asyncio.get_running_loop()
+        least, wait = self._limits.least_rate, self._limits.wait
         waited, brought = 0.0, 0
         async with aclosing(parts):
-            asked = loop.time()
-            async for part in parts:
-                waited += loop.time() - asked
-                brought += len(part)
-                if waited >= self._limits.wait:
-                    if brought < self._limits.least_rate * waited:
-                        least = f"fewer than {self._limits.least_rate} bytes a second"
-                        text = f"{source} brings {least}: {brought} in {waited:.0f} s"
-                        raise ImageUnknown(text)
-                    waited, brought = 0.0, 0
-                yield part
+            while True:
                 asked = loop.time()
+                passed = brought >= least * wait
+                until = asked + wait * (2 if passed else 1) - waited
+                # by a clock of its own: a source may send for ever without a part of the content
+                patience = asyncio.timeout_at(until if least else None)
+                try:
+                    async with patience:
+                        part = await anext(parts)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    if not patience.expired():
+                        raise
+                    text = f"{source} brings fewer than {least} bytes a second"
+                    last = 0 if passed else brought
+                    raise ImageUnknown(f"{text}: {last} in {wait:.0f} s") from None
+                waited += loop.time() - asked
+                if waited >= wait and passed:
+                    waited, brought = waited - wait, 0
+                brought += len(part)
+                yield part
 
 
 async def _taken_back(driver: VimDriver, key: Key, asking: Asking) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,29 @@ async def test_a_silent_server_is_given_up(web: WebServer, files: WebFiles) -> N
     files._timeout = httpx.Timeout(10, read=0.2)
 
     assert "sent nothing for too long" in await disturbance(files, web.url("/a"))
+
+
+@pytest.mark.looptime(start=0, end=3600)
+@pytest.mark.parametrize(
+    "drop", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"X: x\r\n"], ids=["1xx", "head"]
+)
+async def test_a_server_that_drips_its_head_is_given_up(
+    drop: bytes, files: WebFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"" if drop.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n")
+            while not writer.is_closing():
+                writer.write(drop)
+                await writer.drain()
+                await asyncio.sleep(1)
+
+    resolved(monkeypatch, **{"files.example": "127.0.0.1"})
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        url = f"http://files.example:{server.sockets[0].getsockname()[1]}/a"
+        assert "no answer within 10 s" in await disturbance(files, url)
 
 
 async def test_a_file_of_the_longest_size_is_fetched_and_one_more_is_too_long(

@@ -266,7 +266,7 @@ async def test_no_vim_is_told_the_login_of_an_image_server(world):
 
 async def test_sources_that_drip_hold_no_turn_to_the_end(world):
     world.gallery.contents |= {"http://192.0.2.9/drip": b"drip" * 100_000}
-    world.gallery.seconds = 10
+    world.gallery.seconds = 11
     world.gallery.at_once.add(SRC)
     drips = [Image(name=name, src="http://192.0.2.9/drip") for name in ("a", "b")]
     async with world.engine(limits=UploadLimits(at_a_time=2)) as engine:
@@ -278,8 +278,35 @@ async def test_sources_that_drip_hold_no_turn_to_the_end(world):
         await rested(engine)
         told = dict(await world.told())
         assert list(told) == ["CREATE_IMAGE", "CREATE_IMAGE FAILURE"]
-        assert "drip brings fewer than 16384 bytes a second: 24 in 60 s" in str(told)
+        assert "drip brings fewer than 16384 bytes a second: 20 in 60 s" in str(told)
         assert world.gallery.open_now == 0
+
+
+async def test_a_source_that_brings_no_part_at_all_holds_no_turn_to_the_end(world):
+    # as one that sends nothing but extensions of chunks
+    world.gallery = Gallery({SRC: b"x" * 3_000_000}, part=1_000_000, seconds=3600)
+    async with world.engine(limits=UploadLimits()) as engine:
+        await have(engine, IMAGE)
+        await asyncio.sleep(61)
+        assert engine.uploads == {}
+        await rested(engine)
+        assert "brings fewer than 16384 bytes a second: 0 in 60 s" in str(await world.told())
+        assert world.gallery.open_now == 0
+
+
+async def test_a_source_that_stops_in_the_middle_holds_no_turn_to_the_end(world):
+    class Stopping(Gallery):
+        async def _parts(self, image, source, content):
+            yield content
+            await asyncio.sleep(7000)
+
+    world.gallery = Stopping({SRC: b"x" * 2_000_000})
+    async with world.engine(limits=UploadLimits()) as engine:
+        await have(engine, IMAGE)
+        await asyncio.sleep(100)
+        assert engine.uploads[KEY].taken == 2_000_000
+        await rested(engine)
+        assert "second: 0 in 60 s" in str(await world.told())
 
 
 async def test_a_source_that_is_just_fast_enough_is_read_to_its_end(world):
