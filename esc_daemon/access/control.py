@@ -21,6 +21,7 @@ from esc_daemon.access.errors import AccessError
 from esc_daemon.access.first_start import LOCAL_CLIENT
 from esc_daemon.access.nacm import Nacm, read_nacm
 from esc_daemon.access.rights import Rights, Sight
+from esc_daemon.access.tenancy import Tenancy
 from esc_daemon.access.users import Users
 from esc_daemon.access.writing import Model, WriteCheck
 from esc_daemon.netconf.errors import RpcError
@@ -165,6 +166,10 @@ class AccessControl:
             log.info("access.denied", user=user, path=path[:_LONGEST_PATH])
 
         return WriteCheck(rights, self._model, refused)
+
+    def tenancy(self, user: str) -> Tenancy:
+        """Return what *user* may at this moment of what belongs to tenants."""
+        return Tenancy(self.rights(user), self._model, self.write_check(user))
 
 
 def groups_in(users: Users) -> GroupsOf:

@@ -19,9 +19,9 @@ from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.guard import Holds
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, TenantVolume
+from esc_daemon.domain.leftovers import ANYBODY, LeftoverRef, leftovers_of
 from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord, Record, ResourceRecord
-from esc_daemon.domain.states import ResourceState
 
 _OPER_UP: Final = "OPER_UP"
 _WAY: Final = (DATAMODEL, "opdata")
@@ -43,6 +43,18 @@ class Records(Protocol):
 
     def records_under(self, tenant: TenantName | None) -> Iterable[Record]:
         """Return what stands under *tenant*, None: at the root, in the order of arrival."""
+        ...
+
+
+class Reader(Protocol):
+    """Who reads: what he may not see leaves no trace, not even an empty container."""
+
+    def shows(self, tenant: str) -> bool:
+        """Tell whether he may read the state of *tenant*."""
+        ...
+
+    def sees(self, left: LeftoverRef) -> bool:
+        """Tell whether he may know of *left*."""
         ...
 
 
@@ -102,25 +114,31 @@ class Operational:
         self._holds = holds
         self._uploads = uploads
 
-    def pieces(self, part: Part | None = EVERYTHING) -> Iterator[bytes]:
+    def pieces(
+        self, part: Part | None = EVERYTHING, reader: Reader | None = None
+    ) -> Iterator[bytes]:
         """
         Return the element ``opdata``, a piece about as long as one deployment.
+
+        Without the tenants that *reader*, None: who sees all, may not see, and what they left.
 
         The records are looked up now, all at one moment. They are rendered as the pieces are
         taken, which may be later and in another thread.
         """
-        found = [] if part is None else list(self._found(part))
+        found = [] if part is None else list(self._found(part, reader))
         return (_rendered(piece).encode() for piece in found)
 
-    def _found(self, part: Part) -> Iterator[_Piece]:
+    def _found(self, part: Part, reader: Reader | None) -> Iterator[_Piece]:
         yield "<opdata>"
         yield leaf("status", _OPER_UP)
         if part.tenant is None:
             yield from self._beside_tenants()
-        tenants = (self._tenant(TenantName(name), part.deployment) for name in self._named(part))
+        names = (each for each in self._named(part) if reader is None or reader.shows(each))
+        tenants = (self._tenant(TenantName(name), part.deployment) for name in names)
         yield from _contained("tenants", chain.from_iterable(tenants))
         if part.leftovers:
-            left = filter(_holds_leftovers, self._records.records())
+            sees = reader.sees if reader else ANYBODY.sees
+            left = (each for each in self._records.records() if any(map(sees, leftovers_of(each))))
             yield from _contained("leftovers", (partial(_leftovers, each) for each in left))
         yield "</opdata>"
 
@@ -206,12 +224,6 @@ def _contained(name: str, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
         yield piece
     if opened:
         yield f"</{name}>"
-
-
-def _holds_leftovers(record: Record) -> bool:
-    if isinstance(record, DeploymentRecord):
-        return bool(record.leftovers)
-    return isinstance(record, ResourceRecord) and record.state is ResourceState.LEFTOVER
 
 
 def _leftovers(record: Record) -> str:

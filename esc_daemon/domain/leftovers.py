@@ -4,12 +4,14 @@ What stays in a VIM though it should be gone (ruling 8): named, chosen, and when
 No event tells of its end, for its deployment has ended.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple, Protocol
 
-from esc_daemon.domain.ids import NO_VIM, RecordId, ServerKey, VimId, parts_of
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import NO_VIM, Key, Kind, RecordId, ServerKey, VimId, parts_of
 from esc_daemon.domain.record import DeploymentRecord, Leftover, Record, ResourceRecord
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.step import Step
@@ -34,6 +36,11 @@ class LeftoverRef(NamedTuple):
     deployment: str
     vim: VimId
 
+    @property
+    def of_tenant(self) -> str:
+        """The tenant that it belongs to or is, "" for what stands at the root."""
+        return self.name if self.kind == Kind.TENANT else self.tenant
+
     def words(self) -> dict[str, str]:
         """Return what a log line calls it."""
         return {name: word for name, word in zip(self._fields[1:], self[1:], strict=True) if word}
@@ -43,6 +50,30 @@ class LeftoverRef(NamedTuple):
         of = "/".join(part for part in (self.tenant, self.deployment) if part)
         place = f" in VIM {self.vim}" if self.vim else ""
         return f"{self.kind} {self.name}" + (f" of {of}" if of else "") + place
+
+
+class Asker(Protocol):
+    """Who asks for leftovers: what he may not see is not there for him."""
+
+    def sees(self, left: LeftoverRef) -> bool:
+        """Tell whether he may know of *left*."""
+        ...
+
+    def check(self, left: LeftoverRef) -> None:
+        """Raise an error unless he may act upon *left*, which he sees."""
+        ...
+
+
+class _Anybody:
+    def sees(self, left: LeftoverRef) -> bool:  # noqa: ARG002
+        return True
+
+    def check(self, left: LeftoverRef) -> None:
+        pass
+
+
+ANYBODY: Final[Asker] = _Anybody()
+"""Who may see and do everything."""
 
 
 class LeftoverActionType(StrEnum):
@@ -67,12 +98,13 @@ class LeftoverAction:
     deployment: str | None = None
     vim: str | None = None
 
-    def chosen(self, record: Record | None) -> Iterator[LeftoverRef]:
-        """Yield the leftovers of *record* that it means."""
+    def chosen(self, record: Record | None, asker: Asker = ANYBODY) -> Iterator[LeftoverRef]:
+        """Yield the leftovers of *record* that it means when *asker* asks for it."""
         asked = (self.kind, self.name, self.id, self.tenant, self.deployment, self.vim)
         for each in leftovers_of(record):
             told = each[1:]
-            if all(word in {None, said} for word, said in zip(asked, told, strict=True)):
+            fits = all(word in {None, said} for word, said in zip(asked, told, strict=True))
+            if fits and asker.sees(each):
                 yield each
 
 
@@ -133,6 +165,26 @@ def _waited(before: Record | None, record: Record) -> bool:
     return later is not None and record.id == later.id
 
 
+def asked(
+    action: LeftoverAction,
+    found: Mapping[Key, Sequence[LeftoverRef]],
+    asker: Asker,
+    records: Iterable[Record],
+) -> dict[Key, LeftoverTrigger]:
+    """
+    Return what the records of *found*, chosen by *action* for *asker* among *records*, are told.
+
+    Raises:
+        Refused: There are none (data-missing); or what `Asker.check` raises.
+
+    """
+    if not any(found.values()):
+        raise Refused("data-missing", none_fits(records, asker))
+    for each in chain.from_iterable(found.values()):
+        asker.check(each)
+    return {key: trigger_of(action, left) for key, left in found.items()}
+
+
 def trigger_of(action: LeftoverAction, found: Iterable[LeftoverRef]) -> LeftoverTrigger:
     """Return what their record is told of *found*, which *action* has chosen."""
     subjects = frozenset(each.subject for each in found)
@@ -141,9 +193,10 @@ def trigger_of(action: LeftoverAction, found: Iterable[LeftoverRef]) -> Leftover
     return LeftoversRetried(subjects=subjects)
 
 
-def none_fits(records: Iterable[Record]) -> str:
-    """Return the refusal of an action that means none of the leftovers in *records*."""
-    named = [str(each) for record in records for each in leftovers_of(record)]
+def none_fits(records: Iterable[Record], asker: Asker = ANYBODY) -> str:
+    """Return the refusal of an action that means none in *records* of those that *asker* sees."""
+    there_are = (each for record in records for each in leftovers_of(record))
+    named = [str(each) for each in there_are if asker.sees(each)]
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     there = ", ".join(named[:_NAMED]) or "none"
     return f"no leftover fits all that was given (there are: {there}{more})"

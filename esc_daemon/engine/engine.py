@@ -25,7 +25,7 @@ from esc_daemon.domain.advance import advance
 from esc_daemon.domain.decompose import decompose_edit, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId
-from esc_daemon.domain.leftovers import LeftoverAction, LeftoverRef, departed, none_fits, trigger_of
+from esc_daemon.domain.leftovers import ANYBODY, Asker, LeftoverAction, LeftoverRef, asked, departed
 from esc_daemon.domain.neighbours import ready_already
 from esc_daemon.domain.operations import begun_by, operation_of
 from esc_daemon.domain.plan import begun_permits, plan
@@ -254,26 +254,24 @@ class Engine:
             raise broken
         return [operation for step in moved if (operation := begun_by(step)) is not None]
 
-    async def act(self, action: LeftoverAction) -> Sequence[LeftoverRef]:
+    async def act(self, action: LeftoverAction, asker: Asker = ANYBODY) -> Sequence[LeftoverRef]:
         """
-        Do *action* to all leftovers that it means, durably, and return them.
+        Do *action* to all leftovers that it means to *asker*, durably, and return them.
 
         Raises:
-            Refused: It means none (data-missing).
+            Refused: It means none (data-missing); or what `Asker.check` raises.
             StoreError: It could not be stored; nothing changed.
 
         """
-        return await asyncio.shield(self._task(self._act(action)))
+        return await asyncio.shield(self._task(self._act(action, asker)))
 
-    async def _act(self, action: LeftoverAction) -> Sequence[LeftoverRef]:
-        keys = [each.key for each in self.records() if any(action.chosen(each))]
+    async def _act(self, action: LeftoverAction, asker: Asker) -> Sequence[LeftoverRef]:
+        keys = [each.key for each in self.records() if any(action.chosen(each, asker))]
         async with AsyncExitStack() as turns:
             for key in sorted(keys, key=in_order):
                 await turns.enter_async_context(self._turn(key))
-            found = {key: tuple(action.chosen(self.record(key))) for key in keys}
-            if not any(found.values()):
-                raise Refused("data-missing", none_fits(self.records()))
-            await self._told_at_once({key: trigger_of(action, left) for key, left in found.items()})
+            found = {key: tuple(action.chosen(self.record(key), asker)) for key in keys}
+            await self._told_at_once(asked(action, found, asker, self.records()))
         return [each for left in found.values() for each in left]
 
     def concerned(self, action: Action) -> Key:

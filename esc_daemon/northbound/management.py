@@ -38,7 +38,7 @@ from esc_daemon.datamodel.entries import (
 from esc_daemon.datamodel.escevent import esc_event
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.opdata import Upload
-from esc_daemon.datamodel.operational import Operational
+from esc_daemon.datamodel.operational import Operational, Reader
 from esc_daemon.datamodel.rpc_input import (
     leftover_action,
     recovery_guard_release,
@@ -120,6 +120,8 @@ class _Shown(NamedTuple):
     roots: Collection[tuple[str, str]]
     prune: Prune | None
     """None where nothing has to be taken out of them."""
+    by: Reader | None = None
+    """Who is shown no tenant of others; None where there is no such."""
 
 
 class Feed:
@@ -217,6 +219,7 @@ class Manager:
         return _Shown(
             [root for root, sight in sights.items() if sight is not Sight.NONE],
             None if whole else self._access.pruner(user),
+            self._access.tenancy(user),
         )
 
     # ---------------------------------------------------------------- state
@@ -257,7 +260,7 @@ class Manager:
         inside: dict[str, Iterable[bytes]] = {
             root: self._datastore.inside(root, way.selection) for root in ROOTS
         }
-        state = self._operational.pieces(way.part)
+        state = self._operational.pieces(way.part, shown.by)
         inside[DATAMODEL] = chain(inside[DATAMODEL], state)
         roots = (root for root in ROOTS if (NAMESPACE, root) in shown.roots)
         return chain.from_iterable(in_root(root, inside[root]) for root in roots)
@@ -320,7 +323,8 @@ class Manager:
         log.warning("guard.release_asked", user=user, vim=vim, vms=freed)
 
     async def _act_on_leftovers(self, action: LeftoverAction, user: str) -> None:
-        for each in await self._engine.act(action):  # no event tells of it
+        done = await self._engine.act(action, self._access.tenancy(user))
+        for each in done:  # no event tells of it
             log.info(_DONE[action.type], user=user, **each.words())
 
     # ---------------------------------------------------------------- events

@@ -128,7 +128,7 @@ async def test_what_is_purged_is_logged_with_the_user(it: Managed):
 
 
 async def test_what_cannot_be_stored_is_told(it: Managed, monkeypatch: pytest.MonkeyPatch):
-    async def full(_: object) -> None:
+    async def full(_: object, __: object) -> None:
         raise StoreFull("no room on the disk")
 
     monkeypatch.setattr(it.engine, "act", full)
