@@ -58,18 +58,23 @@ class Moves(AnyOrder):
         self.world.rest()
         far.lacks = lacks
 
-    @precondition(lambda self: self.deployed())
-    @rule(which=an_index, group=an_index, settled=st.booleans())
-    def a_group_gets_a_volume(self, which: int, group: int, *, settled: bool) -> None:
-        if settled:
-            self.world.rest()
-        at = self.deployed()[which % len(self.deployed())]
-        wanted = self.config[at]
-        assert isinstance(wanted, Deployment)
-        groups = list(wanted.groups)
-        one = groups[group % len(groups)]
-        groups[group % len(groups)] = replace(one, volumes=VOLUMES[:1])
-        self.edit({at: replace(wanted, groups=tuple(groups))})
+    @precondition(lambda self: self.to_move())
+    @rule(which=an_index)
+    def a_group_that_is_still_to_move_gets_a_volume(self, which: int) -> None:
+        self.world.rest()
+        if found := self.to_move():
+            at, name = found[which % len(found)]
+            wanted = self.config[at]
+            assert isinstance(wanted, Deployment)
+            stored = (
+                replace(each, volumes=VOLUMES[:1]) if each.name == name else each
+                for each in wanted.groups
+            )
+            self.edit({at: replace(wanted, groups=tuple(stored))})
+
+    def to_move(self) -> list[tuple[Key, str]]:
+        there = [(at, vm.group) for at, vm in self.vms() if vm.migration is not None]
+        return [(at, name) for at, name in there if self.config.get(at) is not None]
 
     def deployed(self) -> list[Key]:
         return [at for at in SHOPS if self.config.get(at) is not None]

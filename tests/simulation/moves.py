@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey, VimId
 from esc_daemon.domain.intent import Deployment, Locator, VmGroup
+from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, Record
 from tests.simulation.clouds import FAR, NEAR
 from tests.simulation.requests import Edit
@@ -95,6 +96,15 @@ def moved(wanted: Mapping[Key, Any], random: Random) -> Edit | None:
 def _movable(intent: Deployment, group: VmGroup) -> bool:
     own = {network.name for network in intent.networks}
     return not group.volumes and own.isdisjoint(each.network for each in group.interfaces)
+
+
+def at_risk(records: Iterable[Record]) -> Iterator[str]:
+    """Yield the VMs that would lose a volume, since a move of theirs is wanted all the same."""
+    for record in records:
+        if isinstance(record, DeploymentRecord) and record.intent is not None:
+            for vm in record.vms.values():
+                if vm.migration is not None and group_of(record, vm).volumes:
+                    yield f"{vm.name}, which has volumes, is to move to {vm.migration.vim}"
 
 
 def _left_behind(records: Iterable[Record]) -> Iterator[tuple[VimId, ServerKey]]:

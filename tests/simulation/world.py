@@ -17,7 +17,7 @@ from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
-from tests.simulation import belongings, memory, resting, volumes
+from tests.simulation import belongings, memory, moves, resting, volumes
 from tests.simulation.acts import Acts
 from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.deeds import Deeds
@@ -427,6 +427,7 @@ class World:
             *volumes.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.moves.problems,
+            *moves.at_risk(records.values()),
             *self.operator.problems,
             *self.trials.problems,
             *self.rights.problems,
