@@ -8,6 +8,7 @@ concerns it and ignores the rest.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from esc_daemon.domain.changed import quick
 from esc_daemon.domain.ids import (
@@ -153,7 +154,8 @@ class CallFailed:
     *subject* is the server, or the incarnation of the resource, that the call was about;
     *removal* tells a removal from a creation. *final*: the VIM refused. *reached*: the request
     may have got there, so nobody knows whether it took, or will take, effect. *switch* is the
-    number of a `SwitchServer`; None: it was another call.
+    number of a `SwitchServer`; None: it was another call. *waited* is how long the call waited for
+    its turn, which is none of the time after which the goal is given up.
     """
 
     subject: ServerKey | RecordId
@@ -162,6 +164,7 @@ class CallFailed:
     final: bool = False
     reached: bool = True
     switch: int | None = None
+    waited: timedelta = timedelta(0)
 
 
 @quick

@@ -9,7 +9,8 @@ call answers with exactly one trigger, after which the engine plans again.
 import asyncio
 import contextvars
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Final, NamedTuple, assert_never
 
 import structlog
@@ -236,6 +237,9 @@ class Performer:
         result = "ok"
         if isinstance(trigger, CallFailed):
             result = "refused" if trigger.final else "failed"
+            if isinstance(call, EnsureResource):
+                waited = timedelta(seconds=self._uploads.waited.pop(call.key, 0.0))
+                trigger = replace(trigger, waited=waited)
         self._vims.count(call.vim, type(call).__name__, result)
         return trigger
 

@@ -72,6 +72,8 @@ class Uploads:
         self._there: dict[Key, Progress] = {}
         self.bytes = 0
         """What the VIMs took since the start."""
+        self.waited: dict[Key, float] = {}
+        """Seconds for which those that failed just now had waited for their turn."""
 
     @property
     def under_way(self) -> Mapping[Key, Progress]:
@@ -93,11 +95,16 @@ class Uploads:
             image = judged(await driver.ensure_image(call.key, without_login(want)))
         if image.ready:
             return image.handle
+        loop = asyncio.get_running_loop()
+        came = loop.time()
         async with self._turns:
+            waited = loop.time() - came
             try:
                 await self._uploaded(driver, call.key, want, image.handle)
-            except (ImageError, VimRefused):
-                await _taken_back(driver, call.key, asking)
+            except (ImageError, VimError) as error:
+                if isinstance(error, ImageError | VimRefused):
+                    await _taken_back(driver, call.key, asking)
+                self.waited[call.key] = waited
                 raise
         return image.handle
 

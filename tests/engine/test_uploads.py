@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 from engine_world import BEGAN, VIM, ShakyStore, an_engine
 
-from esc_daemon.dayzero.images import NoImages
+from esc_daemon.dayzero.images import ImageUnknown, NoImages
 from esc_daemon.domain.events import EventStatus, Stream
 from esc_daemon.domain.ids import Key, Kind, VimId
 from esc_daemon.domain.intent import Image
@@ -240,6 +240,31 @@ async def test_so_many_are_on_their_way_and_the_next_one_waits(world):
         assert [key.name for key in engine.uploads] == ["a", "b"]
         await rested(engine)
         assert [row.ready for row in world.rows()] == [True] * 3
+
+
+async def test_the_wait_for_its_turn_is_none_of_the_time_to_give_up(world):
+    class BreaksOffOnce(Gallery):
+        async def _parts(self, image, source, content):
+            if image.name == "late" and self.disturbed:
+                self.disturbed -= 1
+                raise ImageUnknown(f"{source}: RemoteProtocolError")
+            self.seconds = 1000 if image.name == "long" else 0
+            async for part in Gallery({}, seconds=self.seconds)._parts(image, source, content):
+                yield part
+
+    world.gallery = BreaksOffOnce({SRC: CONTENT})
+    world.gallery.disturbed = 1
+    async with world.engine(limits=replace(PATIENT, at_a_time=1)) as engine:
+        # given: an upload of 6000 s, longer than a goal is tried for
+        await have(engine, replace(IMAGE, name="long"))
+        await asyncio.sleep(1)
+        # when
+        await have(engine, replace(IMAGE, name="late"))
+        await rested(engine)
+        # then
+        assert [kind for kind, _ in await world.told()] == ["CREATE_IMAGE"] * 2
+        assert world.gallery.disturbed == 0
+        assert world.gallery.opens == 3
 
 
 async def test_a_try_has_an_end(world):

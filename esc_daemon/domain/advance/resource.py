@@ -209,7 +209,8 @@ def _creation_failed(
     assert record.attempt is not None
     if failure.final:
         return _not_created(record, failure.error)
-    attempt = failed(record.attempt, failure.error, now, policy, subject=record.id)
+    tries = replace(record.attempt, give_up=record.attempt.give_up + failure.waited)
+    attempt = failed(tries, failure.error, now, policy, subject=record.id)
     unsure = record.unsure_until
     if failure.reached:  # it may still turn up: ask again only when looking will find it
         unsure = now + policy.settle
