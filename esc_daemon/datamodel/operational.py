@@ -19,9 +19,10 @@ from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.guard import Holds
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, RecordId, TenantName
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant, TenantVolume
-from esc_daemon.domain.leftovers import ANYBODY, LeftoverRef, leftovers_of
+from esc_daemon.domain.leftovers import LeftoverRef, leftovers_of
 from esc_daemon.domain.placing import subnets_of
 from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord, Record, ResourceRecord
+from esc_daemon.domain.states import ResourceState
 
 _OPER_UP: Final = "OPER_UP"
 _WAY: Final = (DATAMODEL, "opdata")
@@ -137,8 +138,10 @@ class Operational:
         tenants = (self._tenant(TenantName(name), part.deployment) for name in names)
         yield from _contained("tenants", chain.from_iterable(tenants))
         if part.leftovers:
-            sees = reader.sees if reader else ANYBODY.sees
-            left = (each for each in self._records.records() if any(map(sees, leftovers_of(each))))
+            left: Iterable[Record] = filter(_holds_leftovers, self._records.records())
+            if reader is not None:
+                sees = reader.sees
+                left = (each for each in left if any(map(sees, leftovers_of(each))))
             yield from _contained("leftovers", (partial(_leftovers, each) for each in left))
         yield "</opdata>"
 
@@ -224,6 +227,12 @@ def _contained(name: str, pieces: Iterable[_Piece]) -> Iterator[_Piece]:
         yield piece
     if opened:
         yield f"</{name}>"
+
+
+def _holds_leftovers(record: Record) -> bool:
+    if isinstance(record, DeploymentRecord):
+        return bool(record.leftovers)
+    return isinstance(record, ResourceRecord) and record.state is ResourceState.LEFTOVER
 
 
 def _leftovers(record: Record) -> str:

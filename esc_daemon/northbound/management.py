@@ -219,7 +219,7 @@ class Manager:
         return _Shown(
             [root for root, sight in sights.items() if sight is not Sight.NONE],
             None if whole else self._access.pruner(user),
-            self._access.tenancy(user),
+            None if whole else self._access.tenancy(user),
         )
 
     # ---------------------------------------------------------------- state
