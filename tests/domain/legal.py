@@ -311,7 +311,8 @@ def _move_a_vm(life: Life, event: Event) -> None:
     if said not in OF_A_VM[at]:
         life.faults.append(f"{_name(said)} of {name}: {at}")
     life.vms[name] = OF_A_VM[at].get(said, at)
-    if moves and at is not At.OFF:
+    unwatched = said[1] and at is At.UP  # perhaps: ENABLE_MONITOR tells of its life
+    if moves and at is not At.OFF and not unwatched:
         life.vms[name] = At.MOVED if said[1] else At.UNMOVED
 
 
