@@ -8,7 +8,9 @@ from lxml import etree
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.dayzero.reader import day_zero_reader
+from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.file_servers import RecordedFileServers
+from esc_daemon.northbound.first_connector import FIRST_CONNECTOR
 from esc_daemon.vim.simulator.rows import ServerRow
 from tests.conformance.case_daemon import Daemon, a_daemon, run
 
@@ -50,7 +52,7 @@ class Story:
             self.told[kind] = (status, message)
         self.guests = [
             {file.dst: file.text for file in row.files}
-            for row in daemon.cloud.rows()
+            for row in daemon.clouds.of(VimId(FIRST_CONNECTOR)).rows()
             if isinstance(row, ServerRow)
         ]
 
