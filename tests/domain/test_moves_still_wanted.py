@@ -12,10 +12,11 @@ from esc_daemon.domain.policy import begin
 from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.triggers import VmActed
+from tests.domain.elastic import IN, elastic, overload, settle, underload
 from tests.domain.moving import FAR, ONE, OP, moved, on, servers, the_vm, world_of
 from tests.domain.pure_world import VIM, World
 from tests.domain.stories import SHOP, a_deployment, a_group, a_network
-from tests.domain.updates import CHANGED, DONE, change
+from tests.domain.updates import CHANGED, DONE, change, the_vms
 
 VOLUME = GroupVolume(name="a", size_gib=1)
 STORED = replace(ONE, volumes=(VOLUME,))
@@ -144,3 +145,25 @@ def test_a_move_of_what_is_tied_to_its_vim_all_the_same_neither_begins_nor_is_tr
     [group] = tied.groups
     refused = refusal(world, replace(tied, groups=(replace(group, bootup_time=99),)))
     assert refused.below == (Node("vm_group", "web"), Node("locator"))
+
+
+def test_a_vm_that_leaves_its_group_is_to_move_no_more() -> None:
+    # given: two VMs of at least one, whose move failed
+    world = world_of(elastic(least=1, most=2))
+    overload(world)
+    settle(world)
+    world.others[FAR].lacks = {"linux"}
+    moved(world, on(FAR, elastic(least=1, most=2)))
+    world.others[FAR].lacks = set()
+    settle(world)
+    world.log.clear()
+    idle = the_vms(world)[1]
+    assert idle.migration is not None
+    # when
+    underload(world, idle)
+    world.rest()
+    # then
+    assert world.types() == IN
+    assert len(servers(world)[VIM]) == 1
+    assert servers(world).keys() == {VIM}
+    assert idle.id not in world.deployment(SHOP).vms

@@ -43,20 +43,27 @@ class _Wait(NamedTuple):
         return self.seen if self.told is None else self.told.value
 
 
+def _names_of(record: DeploymentRecord, group: str) -> set[str]:
+    """Return what the other groups wait for in the VMs of *group*."""
+    assert record.intent is not None
+    each_on = (on for startup in record.intent.startup for on in startup.depends_on)
+    return {on.event_name for on in each_on if on.group == group}
+
+
 class Order:
     """
     What every VM had to wait for when it was begun, and when that came true.
 
     It waits by what its deployment wanted then, for the VMs that there were. Who was up when an
-    update began holds nobody up, whatever the update made of the order; nor does who came by
-    scaling.
+    update began holds nobody up, whatever the update made of the order and whatever becomes of it
+    later; nor does who came by scaling.
     """
 
     def __init__(self) -> None:
         self._waits: dict[VmId, tuple[_Wait, ...]] = {}
         self._names: dict[VmId, str] = {}
-        self._up: dict[RecordId, frozenset[VmId]] = {}
-        """Who was up when the last update of an incarnation began."""
+        self._stood: dict[RecordId, set[tuple[VmId, str]]] = {}
+        """Who was up when an update of an incarnation began, with what was waited for then."""
         self._scaled: set[VmId] = set()
         self._seen: dict[tuple[VmId, str], datetime] = {}
         self._at: dict[datetime, datetime] = {}
@@ -75,7 +82,9 @@ class Order:
         known = before if same and isinstance(before, DeploymentRecord) else None
         vms: Mapping[VmId, VmRecord] = known.vms if known else {}
         if known is not None and record.update is not None and known.update is None:
-            self._up[record.id] = frozenset(vm.id for vm in vms.values() if vm.state in _UP)
+            up = [vm for vm in vms.values() if vm.state in _UP]
+            stood = self._stood.setdefault(record.id, set())
+            stood.update((vm.id, name) for vm in up for name in _names_of(record, vm.group))
         for vm in record.vms.values():
             if vm.scale is not None and vm.id not in vms:
                 self._scaled.add(vm.id)
@@ -90,11 +99,13 @@ class Order:
     def _awaited(self, record: DeploymentRecord, vm: VmRecord) -> Iterator[_Wait]:
         assert record.intent is not None
         groups = {each.name: each for each in record.intent.groups}
-        free = self._up.get(record.id, frozenset()) | self._scaled
+        stood = self._stood.get(record.id, set())
         for startup in record.intent.startup:
             for on in startup.depends_on if startup.group == vm.group else ():
                 for other in record.vms.values():
-                    if other.group != on.group or other.id in free:
+                    if other.group != on.group or other.id in self._scaled:
+                        continue
+                    if (other.id, on.event_name) in stood:
                         continue
                     told = None
                     if not monitored(groups[on.group]):

@@ -119,6 +119,7 @@ def _leaving(vm: VmRecord, scale: Scale, now: datetime, p: Policy) -> VmRecord:
         vm,
         state=moved(vm, VmMove.REMOVAL_WANTED),
         scale=scale,
+        migration=None,
         attempt=begin_attempt(now, p),
         deadline=None,
     )
