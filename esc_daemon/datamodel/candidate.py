@@ -168,9 +168,11 @@ class Candidate:
             change.path: None if change.new is None else to_element(change.new)
             for change in changes
         }
+        going: list[EntryChange] = []
         if not removals:  # what goes is looked at still: nobody changes it meanwhile
+            going = [change for change in changes if change.new is None]
             changes = [change for change in changes if change.new is not None]
-        pending = self._running.pending(changes, elements, gate=gate)
+        pending = self._running.pending(changes, elements, gate=gate, going=going)
         return replace(pending, of_candidate=self._life)
 
 

@@ -72,13 +72,17 @@ class PendingEdit:
     warnings: tuple[str, ...]
     touched: frozenset[EntryPath] = frozenset()
     """What the edit looked at, changed or not: the result holds for these as they are."""
+    going: frozenset[EntryPath] = frozenset()
+    """What is to go later, once it is confirmed."""
     of_candidate: object = None
     """What the candidate was when it asked for this, of a commit; see `Candidate.follow`."""
 
     def collides(self, other: "PendingEdit") -> bool:
-        """Tell whether one of the two changes what the other looked at."""
+        """Tell whether one of the two changes, or will remove, what the other looked at."""
         return not (
-            other.touched.isdisjoint(change.path for change in self.changes)
+            other.touched.isdisjoint(self.going)
+            and self.touched.isdisjoint(other.going)
+            and other.touched.isdisjoint(change.path for change in self.changes)
             and self.touched.isdisjoint(change.path for change in other.changes)
         )
 
@@ -179,18 +183,20 @@ class Datastore:
         touched: Mapping[EntryPath, etree._Element | None],
         errors: Iterable[RpcError] = (),
         gate: Gate | None = None,
+        going: Sequence[EntryChange] = (),
     ) -> PendingEdit:
         """
         Return *changes* as an edit if they are valid.
 
         *touched* holds the element of each (None: gone), and may hold more that was looked at;
-        *errors* are those that were found before; *gate* is asked first.
+        *errors* are those that were found before; *gate* is asked first. *going* are removals that
+        come later: nothing may stand in what goes then, and nothing is put there meanwhile.
 
         Raises:
             RpcError, RpcErrors: They are not; in-use for what would stand in no tenant.
 
         """
-        strays = tuple(self._strays(changes))
+        strays = tuple(self._strays([*changes, *going]))
         if gate is not None:
             gate(changes)
             # what else stands in a tenant that goes would go too
@@ -211,6 +217,7 @@ class Datastore:
                 for each in changes
                 if each.path.tenant is not None
             ),
+            going=frozenset(change.path for change in going),
             intents=tuple(
                 (change.path.key(), None if binding is None else binding.intent)
                 for change, binding in zip(ordered, bindings, strict=True)
