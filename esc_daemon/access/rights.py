@@ -269,7 +269,8 @@ class Rights:
         Take what may not be read out of *data*, whose children are roots, in place.
 
         What stands below a node that may not be read goes with it (section 3.2.4). Keys are no
-        exception: a key leaf that a rule hides is not shown.
+        exception: a key leaf that a rule hides is not shown. A container of which nothing is left
+        goes too, unless its presence says something: left empty it would tell of what is hidden.
         """
         if self.reads_all:
             return
@@ -282,9 +283,7 @@ class Rights:
 def _prune(element: etree._Element, trail: Trail, schema: Guarded | None) -> None:
     sight = trail.sight(schema)
     if sight is Sight.NONE:
-        parent = element.getparent()
-        assert parent is not None
-        parent.remove(element)
+        _take_out(element)
         return
     if sight is Sight.ALL:
         return
@@ -296,6 +295,15 @@ def _prune(element: etree._Element, trail: Trail, schema: Guarded | None) -> Non
         judged.append((child, trail.below(name, _keys_of(child), below), below))
     for child, found, below in judged:
         _prune(child, found, below)
+    emptied = judged and not len(element)
+    if emptied and schema is not None and schema.kind is NodeKind.CONTAINER:
+        _take_out(element)
+
+
+def _take_out(element: etree._Element) -> None:
+    parent = element.getparent()
+    assert parent is not None
+    parent.remove(element)
 
 
 def _guards(schema: Guarded, access: Access) -> bool:

@@ -379,8 +379,21 @@ def test_what_may_not_be_read_is_left_out_with_all_below(schema: Schema) -> None
     assert "<name>t</name>" not in left(schema, deny)
     assert "<name>u</name>" in left(schema, deny)
     assert left(schema, permit_below) == (
-        "<esc_datamodel><flavors><flavor><name>f</name></flavor></flavors><tenants/></esc_datamodel>"
+        "<esc_datamodel><flavors><flavor><name>f</name></flavor></flavors></esc_datamodel>"
     )
+
+
+def test_an_empty_container_tells_of_nothing_that_is_hidden(schema: Schema) -> None:
+    tenants = nacm(rule_list(rule("deny", path(TENANTS))))
+    entries = nacm(
+        rule_list(
+            rule("deny", path(TENANTS)),
+            rule("deny", path("/e:esc_datamodel/e:flavors/e:flavor")),
+        )
+    )
+
+    assert "tenants" not in left(schema, tenants)
+    assert left(schema, entries) == ""
 
 
 def test_one_tenant_of_all_is_shown(schema: Schema) -> None:

@@ -21,6 +21,7 @@ from tests.access_control import modules_of
 
 ESC = "http://www.cisco.com/esc/esc"
 KEYS = {"tenant": "name", "deployment": "name", "vm_group": "name", "configuration": "dst"}
+CONTAINERS = {"tenants", "deployments", "config_data", "esc_datamodel"}
 GUARDED = {"data", "val"}
 TAKEN_TURNS = {"file", "data"}
 """Leaves of two cases of one choice."""
@@ -184,10 +185,17 @@ READINGS = st.builds(
 def test_a_tree_shows_what_each_node_and_all_above_it_permit(
     schema: Schema, reading: Reading, tree: etree._Element
 ) -> None:
+    before = list(nodes(tree))
+    readable = [
+        (node, text)
+        for node, text in before
+        if all(reading.permits("read", node[:length]) for length in range(1, len(node) + 1))
+    ]
+    parents = {node[:-1] for node, _ in before}
     expected = [
         (node, text)
-        for node, text in nodes(tree)
-        if all(reading.permits("read", node[:length]) for length in range(1, len(node) + 1))
+        for node, text in readable
+        if node not in parents or not_emptied(node, tree_nodes(readable))
     ]
     data = etree.Element("data")
     data.append(tree)
@@ -200,6 +208,13 @@ def test_a_tree_shows_what_each_node_and_all_above_it_permit(
         (plain(node), "" if has_children(node, tree_nodes(expected)) else text)
         for node, text in expected
     )
+
+
+def not_emptied(node: Steps, readable: set[Steps]) -> bool:
+    """Tell whether a node that had children is no container, or one that still says something."""
+    if node[-1][0] not in CONTAINERS:
+        return True
+    return any(each[: len(node)] == node and each[-1][0] not in CONTAINERS for each in readable)
 
 
 def plain(node: Steps) -> tuple[str, ...]:
@@ -216,10 +231,9 @@ def has_children(node: Steps, known: set[Steps]) -> bool:
 
 def naive_effects(old: etree._Element, new: etree._Element) -> set[tuple[str, Steps]]:
     before, after = dict(nodes(old)), dict(nodes(new))
-    said = {"tenants", "deployments", "config_data", "esc_datamodel"}
     found = set()
     for node in before.keys() | after.keys():
-        if node[-1][0] in said:
+        if node[-1][0] in CONTAINERS:
             continue
         if node not in before:
             found.add(("create", node))
