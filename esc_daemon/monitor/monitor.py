@@ -78,6 +78,7 @@ class _Probe(Spoke):
     armed: bool = True
     held: bool = False
     trouble: str | None = None
+    logged: kpis.Crossing | None = None
 
 
 class Monitor:
@@ -277,13 +278,13 @@ class Monitor:
         detail = excerpt(detail, _LONGEST_DETAIL)
         if trouble != probe.trouble:
             self._note(probe, trouble, detail, turn.collector if turn else _NOBODY)
-        told = probe.counter.told
         blind = trouble is not None and trouble != _SILENCE
         probe.counter, crossing = kpis.observe(probe.counter, probe.kpi, value, blind=blind)
         if crossing is None:
             return
         self.crossings += 1
-        if crossing.holds is not told:  # not again where blindness became silence
+        if _says_more(crossing, probe.logged):
+            probe.logged = crossing
             log.info(
                 "monitor.crossed",
                 **_about(probe),
@@ -413,6 +414,13 @@ def _result(outcome: Sample | Exception) -> str:
     if isinstance(outcome, Sample):
         return "silent" if outcome.value is None else "ok"
     return "silent" if isinstance(outcome, TimeoutError) else "trouble"
+
+
+def _says_more(crossing: kpis.Crossing, before: kpis.Crossing | None) -> bool:
+    """Tell whether an operator concludes something else from *crossing* than from that *before*."""
+    if before is None or crossing.holds is not before.holds:
+        return True
+    return before.blind and not crossing.blind  # nobody knew of the guest, and now it is silent
 
 
 def _about(probe: _Probe) -> dict[str, str | None]:
