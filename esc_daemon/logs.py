@@ -27,7 +27,7 @@ SHOWN_A_SECOND: Final = 50
 _ALWAYS_SHOWN: Final = frozenset({"event.told"})
 _TROUBLE: Final = frozenset({"warning", "error", "critical"})
 """All of these are limited, but for what is always shown."""
-_LIMITED_TOO: Final = frozenset({"access.denied"})
+_LIMITED_TOO: Final = frozenset({"access.denied", "action.refused", "edit.refused"})
 """Lines of other levels that a client can cause as often as it likes."""
 _REMEMBERED: Final = 10
 _MODE: Final = 0o640

@@ -118,13 +118,7 @@ class Editing:
             else:
                 begun = await self._engine.apply(edit)
         except Refused as refused:
-            raise RpcError(
-                ErrorType.APPLICATION,
-                ErrorTag(refused.tag),
-                refused.text,
-                path=_path_of(pending, refused),
-                namespaces=NAMESPACES,
-            ) from refused
+            raise _refusal(pending, refused, None if only_test else user) from refused
         except StoreError as error:
             log.error("edit.not_stored", user=user, error=str(error))  # noqa: TRY400
             raise RpcError.resource_denied(f"nothing was changed: {error}") from error
@@ -224,6 +218,26 @@ def _log_accepted(pending: PendingEdit, user: str, begun: Sequence[OperationId])
     for first in range(_OPERATIONS_LOGGED, len(begun), _OPERATIONS_LOGGED):
         rest = begun[first : first + _OPERATIONS_LOGGED]
         log.info("edit.accepted_more", user=user, operations=rest)
+
+
+def _refusal(pending: PendingEdit, refused: Refused, user: str | None) -> RpcError:
+    """Return the answer to an edit that the engine does not take, logged for *user*, if any."""
+    if user is not None:
+        log.info(
+            "edit.refused",
+            user=user,
+            entries=len(pending.changes),
+            paths=_first_paths(pending),
+            tag=refused.tag,
+            error=refused.text,
+        )
+    return RpcError(
+        ErrorType.APPLICATION,
+        ErrorTag(refused.tag),
+        refused.text,
+        path=_path_of(pending, refused),
+        namespaces=NAMESPACES,
+    )
 
 
 def _first_paths(pending: PendingEdit) -> list[str]:

@@ -10,7 +10,16 @@ import os
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
@@ -283,26 +292,32 @@ class Manager:
         name = name_of(operation)[1]
         if name in NOT_YET:
             raise RpcError.operation_not_supported(f"{name} is not supported in this version")
-        try:
-            if name == LEFTOVER_ACTION:
-                await self._act_on_leftovers(leftover_action(operation), user)
-            elif name == GUARD_ACTION:
-                self._release(recovery_guard_release(operation), user)
-            else:
-                await self._operate(_ACTIONS[name](operation), user)
-        except Refused as refused:
-            tag = ErrorTag(refused.tag)
-            raise RpcError(ErrorType.APPLICATION, tag, refused.text) from refused
-        except StoreError as error:
-            log.exception("action.not_stored", user=user)
-            raise RpcError.resource_denied(f"nothing was changed: {error}") from error
+        if name == LEFTOVER_ACTION:
+            await self._act_on_leftovers(name, leftover_action(operation), user)
+        elif name == GUARD_ACTION:
+            self._release(name, recovery_guard_release(operation), user)
+        else:
+            await self._operate(name, _ACTIONS[name](operation), user)
         return ()
 
-    async def _operate(self, action: Action, user: str) -> None:
+    async def _operate(self, rpc: str, action: Action, user: str) -> None:
         if (check := self._access.write_check(user)) is not None:
             self._check(action, check)
-        operation = await self._engine.operate(action)
-        log.info("action.accepted", user=user, operation=operation, **asdict(action))
+        about = {"user": user, "rpc": rpc, **self._named(action)}
+        with _refusals_logged(about):
+            operation = await self._engine.operate(action)
+        log.info("action.accepted", **about, operations=[operation])
+
+    def _named(self, action: Action) -> Mapping[str, object]:
+        """Return what a line about *action* is found by."""
+        if isinstance(action, ServiceAction):
+            return asdict(action)
+        of_vm = asdict(action)
+        vm = of_vm.pop("vm_name")
+        with suppress(Refused):  # there is no such VM: no deployment to name
+            key = self._engine.concerned(action)
+            of_vm |= {"tenant": key.tenant, "deployment": key.name}
+        return {**of_vm, "vm": vm, "vm_id": vm.rpartition("_")[2]}
 
     def _check(self, action: Action, check: WriteCheck) -> None:
         """Who may not act upon a VM learns neither whether it is there nor whose it is."""
@@ -318,12 +333,14 @@ class Manager:
                 raise
             raise RpcError.access_denied("") from denied
 
-    def _release(self, vim: VimId | None, user: str) -> None:
-        freed = self._engine.guard.release(vim)
+    def _release(self, rpc: str, vim: VimId | None, user: str) -> None:
+        with _refusals_logged({"user": user, "rpc": rpc, "vim": vim}):
+            freed = self._engine.guard.release(vim)
         log.warning("guard.release_asked", user=user, vim=vim, vms=freed)
 
-    async def _act_on_leftovers(self, action: LeftoverAction, user: str) -> None:
-        done = await self._engine.act(action, self._access.tenancy(user))
+    async def _act_on_leftovers(self, rpc: str, action: LeftoverAction, user: str) -> None:
+        with _refusals_logged({"user": user, "rpc": rpc, **asdict(action)}):
+            done = await self._engine.act(action, self._access.tenancy(user))
         for each in done:  # no event tells of it
             log.info(_DONE[action.type], user=user, **each.words())
 
@@ -364,6 +381,26 @@ class Manager:
             if len(self._payloads) > _REMEMBERED:
                 self._payloads.popitem(last=False)
         return payload
+
+
+@contextmanager
+def _refusals_logged(about: Mapping[str, object]) -> Iterator[None]:
+    """
+    Answer, and log, what the engine does not do; *about* says who asked for what.
+
+    Raises:
+        RpcError: It is refused and nothing changed.
+
+    """
+    try:
+        yield
+    except Refused as refused:
+        log.info("action.refused", **about, tag=refused.tag, error=refused.text)
+        tag = ErrorTag(refused.tag)
+        raise RpcError(ErrorType.APPLICATION, tag, refused.text) from refused
+    except StoreError as error:
+        log.error("action.not_stored", **about, error=str(error))  # noqa: TRY400
+        raise RpcError.resource_denied(f"nothing was changed: {error}") from error
 
 
 def _library(library: YangLibrary) -> Iterable[StateTree]:
