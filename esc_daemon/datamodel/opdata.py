@@ -38,6 +38,7 @@ _STATUS: Final[Mapping[ResourceState, str]] = {
     ResourceState.ERROR: "ERROR",
 }
 """The status of a network or a volume, in Neutron's words."""
+_UNDER_WAY: Final = frozenset({ResourceState.CREATING, ResourceState.DELETING})
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -81,7 +82,7 @@ def image(record: ResourceRecord[Image], upload: Upload | None = None) -> str:
         leaf("image_id", handle and handle.resource_id),
         leaf("public", True) if handle else "",
         leaf("status", _STATUS[record.state]),
-        leaf("error", record.error),
+        _errors(record),
         _upload(upload) if upload else "",
     )
 
@@ -92,6 +93,19 @@ def _upload(upload: Upload) -> str:
     return inner("upload", leaf("bytes", taken), leaf("total", total), leaf("percent", percent))
 
 
+def _errors(record: AnyResourceRecord) -> str:
+    """Return what is wrong, and, while it is tried again, what the last try failed of."""
+    tried = record.attempt
+    if record.state not in _UNDER_WAY or tried is None or tried.error is None:
+        return leaf("error", record.error)
+    return (
+        leaf("error", record.error)
+        + leaf("last_error", tried.error)
+        + leaf("tries", tried.tries)
+        + leaf("next_try", tried.next.isoformat())
+    )
+
+
 def flavor(record: ResourceRecord[Flavor]) -> str:
     """Return one entry of ``flavors``."""
     handle = record.handle
@@ -100,7 +114,7 @@ def flavor(record: ResourceRecord[Flavor]) -> str:
         leaf("name", record.key.name),
         leaf("flavor_id", handle and handle.resource_id),
         leaf("status", _STATUS[record.state]),
-        leaf("error", record.error),
+        _errors(record),
     )
 
 
@@ -142,7 +156,7 @@ def network(record: NetworkRecord, subnets: Iterable[SubnetRecord] = ()) -> str:
         leaf("admin_state", made.admin_state),
         leaf("provider_network_type", made.provider_network_type),
         leaf("status", _STATUS[record.state]),
-        leaf("error", record.error),
+        _errors(record),
         inner("subnets", *(_subnet(each) for each in subnets)),
     )
 
@@ -158,7 +172,7 @@ def volume(record: ResourceRecord[TenantVolume]) -> str:
         leaf("sizeunit", "GiB"),
         leaf("type", made.type),
         leaf("status", _STATUS[record.state]),
-        leaf("error", record.error),
+        _errors(record),
     )
 
 
@@ -168,7 +182,7 @@ def _subnet(record: SubnetRecord) -> str:
         "subnet",
         leaf("name", made.name),
         leaf("subnetid", handle and handle.resource_id),
-        leaf("error", record.error),
+        _errors(record),
         leaf("cidr", cidr(made)),
         leaf("gateway", made.gateway),
         leaf("no_gateway", made.no_gateway),

@@ -137,13 +137,14 @@ class WebFiles:
                 _check_tls(error, url)
             except httpx.HTTPError as error:
                 raise _told(error, shown(url)) from None
-        raise DayZeroUnknown(f"{shown(url)}: no connection")
+        text = "no connection; see that the server runs and that this machine can reach it"
+        raise DayZeroUnknown(f"{shown(url)}: {text}")
 
     def _body(self, response: httpx.Response, url: httpx.URL) -> "Body":
         """Return the file that the *response* of *url* brings."""
         status = response.status_code
         if status >= 500 or status in _LATER:
-            raise DayZeroUnknown(f"{shown(url)}: the server answers {status}")
+            raise DayZeroUnknown(f"{shown(url)}: the server answers {status}; its log says why")
         if status != httpx.codes.OK:
             remedy = _REMEDIES.get(status, _ANOTHER_URL).format(again=self._again)
             raise DayZeroRefused(f"{shown(url)}: the server answers {status}; {remedy}")
@@ -162,7 +163,8 @@ class WebFiles:
                 url.raw_host.decode(), port, type=socket.SOCK_STREAM
             )
         except (OSError, UnicodeError):
-            raise DayZeroUnknown(f"{shown(url)}: the name of the server is not known") from None
+            text = "the name of the server is not known; correct it, or let DNS know it"
+            raise DayZeroUnknown(f"{shown(url)}: {text}") from None
         addresses = [without_scope(ip_address(sockaddr[0])) for *_, sockaddr in found]
         allowed = [
             each

@@ -19,7 +19,7 @@ from esc_daemon.domain.intent import (
     TenantVolume,
     VmGroup,
 )
-from esc_daemon.domain.policy import DEFAULT_POLICY, begin
+from esc_daemon.domain.policy import DEFAULT_POLICY, begin, failed
 from esc_daemon.domain.record import (
     DeploymentRecord,
     InterfaceRecord,
@@ -173,6 +173,25 @@ def test_a_resource_that_is_broken_says_why(schema: Schema) -> None:
         f"<tenants>{in_its_tenant}</tenants>",
     )
     assert schema.validate_state(whole) == []
+
+
+def test_a_resource_that_is_tried_again_says_what_the_last_try_failed_of(schema: Schema) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    first = begin(now, DEFAULT_POLICY)
+    tried = failed(first, "http://h/i: no connection", now, DEFAULT_POLICY, subject=ID)
+    going = replace(IMAGE, state=ResourceState.CREATING, handle=None, attempt=tried)
+
+    shown = opdata.image(going)
+
+    assert text(shown, "status") == "BUILD"
+    assert text(shown, "error") is None
+    assert text(shown, "last_error") == "http://h/i: no connection"
+    assert text(shown, "tries") == "1"
+    assert text(shown, "next_try") == tried.next.isoformat()
+    whole = document(f"<images>{shown}</images>", f"<networks>{opdata.network(NETWORK)}</networks>")
+    assert schema.validate_state(whole) == []
+    for other in (replace(going, attempt=first), replace(going, state=ResourceState.ACTIVE)):
+        assert text(opdata.image(other), "last_error") is None
 
 
 def test_a_deployment_is_keyed_by_its_name_and_known_by_its_depid(schema: Schema) -> None:

@@ -165,7 +165,7 @@ async def test_an_error_names_the_file_that_it_is_about(make: Make, web: WebServ
     busy = await unknown(make().texts([INLINE, a_file(web.url("/busy"))]))
 
     assert gone.startswith(f"day-0 file file: {web.url('/gone')}: the server answers 404")
-    assert busy == f"day-0 file file: {web.url('/busy')}: the server answers 503"
+    assert busy == f"day-0 file file: {web.url('/busy')}: the server answers 503; its log says why"
 
 
 async def test_what_is_no_text_is_refused(make: Make, web: WebServer) -> None:

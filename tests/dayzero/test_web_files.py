@@ -113,7 +113,7 @@ async def test_what_may_pass_is_no_refusal(web: WebServer, files: WebFiles, stat
 
     text = await disturbance(files, web.url("/a"))
 
-    assert text == f"{web.url('/a')}: the server answers {status[:3]}"
+    assert text == f"{web.url('/a')}: the server answers {status[:3]}; its log says why"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,10 @@ async def test_nobody_there_is_no_refusal(files: WebFiles) -> None:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/a"
 
-        assert await disturbance(files, url) == f"{url}: no connection"
+        told = await disturbance(files, url)
+
+    remedy = "see that the server runs and that this machine can reach it"
+    assert told == f"{url}: no connection; {remedy}"
 
 
 async def test_an_unknown_name_is_no_refusal(

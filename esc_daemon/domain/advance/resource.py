@@ -5,7 +5,7 @@ What an edit asks of them is taken in `resource_intent`; here is what comes of i
 """
 
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance.resource_intent import (
@@ -18,7 +18,7 @@ from esc_daemon.domain.advance.resource_intent import (
     wanted,
 )
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.ids import Key, RecordId
+from esc_daemon.domain.ids import Key, Kind, RecordId
 from esc_daemon.domain.intent import Resource
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
@@ -55,6 +55,9 @@ from esc_daemon.domain.triggers import (
     VmActed,
     Woken,
 )
+
+_THEN: Final = "; once that is mended delete the image and create it anew"
+"""The way out for who waited for an image in vain: the same edit again changes nothing."""
 
 
 def advance_resource(
@@ -217,8 +220,10 @@ def _creation_failed(
         attempt = replace(attempt, next=max(attempt.next, unsure))
     tried = replace(record, attempt=attempt, unsure_until=unsure)
     if exhausted(attempt, now):
-        step = _not_created(tried, causes.given_up(record.vim, attempt, failure.error, now))
-        return replace(step, before=record)
+        cause = causes.given_up(record.vim, attempt, failure.error, now)
+        if record.key.kind is Kind.IMAGE and record.handle is None:
+            cause += _THEN
+        return replace(_not_created(tried, cause), before=record)
     return Step(key=record.key, before=record, record=tried)
 
 
