@@ -32,8 +32,8 @@ def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
             continue
         service = (leaf(tenant, "name"), name, leaf(deployment, "state_machine", "state"))
         error = leaf(deployment, "error")
-        for vm in tuple(_vms(deployment, name)) or ((None,) * 7,):
-            yield _row(*service, *vm, error)
+        for *vm, cause in tuple(_vms(deployment, name)) or ((None,) * 8,):
+            yield _row(*service, *vm, error or cause)
     for leftover in data.iter(qname(ESC, "leftover")):
         kind, name = leaf(leftover, "kind"), leaf(leftover, "name")
         what = name if kind == "vm" else f"{kind}/{name}"
@@ -55,14 +55,16 @@ def leftover_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
 
 def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:
     """
-    Yield group, VM, state, recovery, addresses, VIM and host; the VIM may not have made it yet.
+    Yield group, VM, state, recovery, addresses, VIM, host and why it is to be recovered.
 
-    The recovery "needed" is the operator's: nothing heals the VM before that.
+    The VIM may not have made it yet. The recovery "needed" is the operator's: nothing heals the VM
+    before that.
     """
     states = {
         leaf(machine, "vm_name"): (
             leaf(machine, "state"),
             leaf(machine, "life", "recovery", "phase"),
+            leaf(machine, "life", "recovery", "cause"),
         )
         for machine in deployment.iter(qname(ESC, "vm_state_machine"))
     }
@@ -72,10 +74,11 @@ def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ..
         for instance in group.iterfind(qname(ESC, "vm_instance")):
             vm = leaf(instance, "name")
             host = leaf(instance, "hostname") or leaf(instance, "host_id")
-            state = states.pop(vm, (None, None))
-            yield groups[-1], vm, *state, _addresses(instance), leaf(instance, "vim_id"), host
-    for vm, state in states.items():
-        yield _group_of(vm or "", name, groups), vm, *state, None, None, None
+            *state, cause = states.pop(vm, (None, None, None))
+            place = (_addresses(instance), leaf(instance, "vim_id"), host)
+            yield groups[-1], vm, *state, *place, cause
+    for vm, (*state, cause) in states.items():
+        yield _group_of(vm or "", name, groups), vm, *state, None, None, None, cause
 
 
 def _group_of(vm: str, deployment: str, groups: list[str]) -> str | None:

@@ -96,7 +96,8 @@ def test_a_vm_that_waits_for_the_operator_is_told_from_one_that_is_well() -> Non
       <vm_group><name>g</name><vm_instance><vm_id>1</vm_id><name>d_g_0_x</name></vm_instance>
       </vm_group><state_machine><state>SERVICE_ACTIVE_STATE</state><vm_state_machines>
         <vm_state_machine><vm_name>d_g_0_x</vm_name><state>VM_MONITOR_DISABLED_STATE</state>
-          <life><recovery><phase>needed</phase></recovery></life></vm_state_machine>
+          <life><recovery><phase>needed</phase><cause>VM_ALIVE no longer holds</cause></recovery>
+          </life></vm_state_machine>
         <vm_state_machine><vm_name>d_g_1_y</vm_name><state>VM_MONITOR_DISABLED_STATE</state>
           <life><monitor_state>disabled</monitor_state></life></vm_state_machine>
       </vm_state_machines></state_machine></deployments></tenant></tenants></opdata>"""
@@ -105,6 +106,8 @@ def test_a_vm_that_waits_for_the_operator_is_told_from_one_that_is_well() -> Non
     # then
     at = head.split().index("RECOVERY")
     assert (lost.split()[at], well.split()[at]) == ("needed", "-")
+    assert lost.endswith("VM_ALIVE no longer holds")
+    assert well.split()[-1] == "-"
 
 
 def test_an_address_is_told_once_and_all_of_a_port_are() -> None:
