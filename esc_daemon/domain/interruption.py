@@ -167,5 +167,17 @@ def check(record: DeploymentRecord, request: Request) -> None:
     possible = ", ".join([*sorted(TAKEN[now] - _BY_ITSELF), "undeploy"])
     raise Refused(
         "in-use",
-        f"{request} of deployment {record.key.name} cannot be taken: {now} (taken are: {possible})",
+        f"{request} of deployment {record.key.name} cannot be taken: {now}; "
+        f"{_way_out(now, request)} (taken are: {possible})",
     )
+
+
+def _way_out(now: Activity, request: Request) -> str:
+    """Return what to do instead; most of what is under way passes by itself."""
+    match now:
+        case Activity.STOPPED:
+            return "nothing is to be done" if request is Request.STOP else "start it first"
+        case Activity.UNDEPLOYING:
+            return "deploy it anew"
+        case _:
+            return "ask again when that has ended"

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell, tell_recovery
+from esc_daemon.domain.advance import ways_out
 from esc_daemon.domain.advance.operate import SCALES, booting, moved, off_and, switched_to
 from esc_daemon.domain.advance.settling import (
     closed,
@@ -63,6 +64,7 @@ _DEPLOYING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
 _ASKABLE: Final = frozenset(
     {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.ERROR}
 )
+_EDIT: Final = "change its recovery_policy by an edit, then ask again"
 _OPEN: Final = frozenset({OperationState.STARTING, OperationState.PROCESSING})
 
 Move = tuple[DeploymentRecord, tuple[Event, ...]]
@@ -180,18 +182,18 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         raise Refused("data-missing", text)
     check(record, Request.RECOVER)
     if recovering(vm):
-        raise Refused("in-use", f"VM [{vm.name}] is being recovered")
+        raise Refused("in-use", f"VM [{vm.name}] is being recovered; {ways_out.LATER}")
     if vm.scale is not None:
-        raise Refused("in-use", f"recovery of VM [{vm.name}]: {SCALES[vm.scale.direction]}")
+        why = f"{SCALES[vm.scale.direction]}; {ways_out.LATER}"
+        raise Refused("in-use", f"recovery of VM [{vm.name}]: {why}")
     if vm.state is VmState.MONITOR_DISABLED and vm.recovery is None:
         text = f"VM [{vm.name}]: its monitors are disabled; ask for ENABLE_MONITOR first"
         raise Refused("operation-failed", text)
     if vm.state not in _ASKABLE:
-        text = f"VM [{vm.name}] is in {vm.state}: it cannot be recovered"
-        raise Refused("operation-failed", text)
+        raise Refused("operation-failed", f"recovery of VM [{vm.name}]: {ways_out.of_recovery(vm)}")
     group = group_of(record, vm)
     if vm.server is None and group.recovery.action is RecoveryAction.REBOOT_ONLY:
-        text = f"VM [{vm.name}] has no server, and action_on_recovery is REBOOT_ONLY"
+        text = f"VM [{vm.name}] has no server, and action_on_recovery is REBOOT_ONLY; {_EDIT}"
         raise Refused("operation-failed", text)
     recovery = Recovery(
         phase=RecoveryPhase.WAITING,
@@ -205,7 +207,7 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
     )
     if _rung(group, vm, recovery) is None:
         text = f"VM [{vm.name}]: its recovery policy ({group.recovery.action}, max_retries "
-        text += f"{group.recovery.max_retries}) leaves nothing to be done"
+        text += f"{group.recovery.max_retries}) leaves nothing to be done; {_EDIT}"
         raise Refused("operation-failed", text)
     after, told = _under_way(record, vm, recovery, now, timedelta(0), p, asked=trigger.id)
     return settled(record, after, told, now)

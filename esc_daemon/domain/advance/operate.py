@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell_actions
+from esc_daemon.domain.advance import ways_out
 from esc_daemon.domain.advance.settling import (
     closed,
     entered,
@@ -112,7 +113,7 @@ def _service_switched(
         raise Refused(
             "operation-failed",
             f"{acted.action} of deployment {record.key.name}: "
-            f"none of its VMs {_LACKS[acted.action]}",
+            f"none of its VMs {_LACKS[acted.action]}; {ways_out.of_service(record, acted.action)}",
         )
     move, *_ = _SWITCHES[acted.action]
     going = replace(
@@ -136,7 +137,7 @@ _LACKS: Final[Mapping[ActionType, str]] = {
     ActionType.DISABLE_MONITOR: "is monitored",
 }
 
-_WAITS: Final = "it waits for its manual recovery; ask for recoveryVmAction"
+_WAITS: Final = f"it waits for its manual recovery; {ways_out.RECOVER}"
 
 
 def _can(vm: VmRecord, action: ActionType) -> bool:
@@ -206,13 +207,15 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
     if vm is None:
         raise Refused("data-missing", f"deployment {record.key.name} has no VM {acted.vm}")
     check(record, Request.VM_ACTION)
+    of_it = f"{acted.action} of VM [{vm.name}]"
     if recovering(vm):
-        raise Refused("in-use", f"{acted.action} of VM [{vm.name}]: it is being recovered")
+        raise Refused("in-use", f"{of_it}: it is being recovered; {ways_out.LATER}")
     if vm.scale is not None:
-        raise Refused("in-use", f"{acted.action} of VM [{vm.name}]: {SCALES[vm.scale.direction]}")
+        raise Refused("in-use", f"{of_it}: {SCALES[vm.scale.direction]}; {ways_out.LATER}")
     if not _can(vm, acted.action):
-        why = _WAITS if _is_left_to_the_operator(vm, acted.action) else f"it is in {vm.state}"
-        raise Refused("operation-failed", f"{acted.action} of VM [{vm.name}]: {why}")
+        left = _is_left_to_the_operator(vm, acted.action)
+        why = _WAITS if left else ways_out.of_vm(vm, acted.action)
+        raise Refused("operation-failed", f"{of_it}: {why}")
     if acted.action is ActionType.STOP and not acted.force:
         _check_least(record, vm)
     operating = _operating(record, acted.id, now)
@@ -280,10 +283,14 @@ def _concerned(record: DeploymentRecord, action: ActionType) -> list[VmRecord]:
     concerned = [vm for vm in record.vms.values() if _can(vm, action)]
     if not concerned:
         waits = any(_is_left_to_the_operator(vm, action) for vm in record.vms.values())
+        way = (
+            "what waits for its manual recovery wants recoveryVmAction"
+            if waits
+            else ways_out.of_service(record, action)
+        )
         raise Refused(
             "operation-failed",
-            f"{action} of deployment {record.key.name}: none of its VMs {_LACKS[action]}"
-            + ("; what waits for its manual recovery wants recoveryVmAction" if waits else ""),
+            f"{action} of deployment {record.key.name}: none of its VMs {_LACKS[action]}; {way}",
         )
     return concerned
 
@@ -298,7 +305,8 @@ def _watched(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
     if not monitored(group):
         raise Refused(
             "operation-failed",
-            f"ENABLE_MONITOR of VM [{vm.name}]: vm_group {vm.group} has no KPI that is enabled",
+            f"ENABLE_MONITOR of VM [{vm.name}]: vm_group {vm.group} has no KPI that is enabled;"
+            " enable one by an edit",
         )
     return replace(
         vm,

@@ -1,0 +1,152 @@
+"""Who is refused an action for the state of a VM is told what to ask for, and that is taken."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+
+from esc_daemon.domain.advance import heal, operate
+from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import OperationId
+from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy
+from esc_daemon.domain.interruption import TAKEN, Activity, Request, check
+from esc_daemon.domain.policy import DEFAULT_POLICY
+from esc_daemon.domain.record import ActionType, DeploymentRecord, VmRecord
+from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.triggers import RecoveryAsked, ServiceActed, VmActed
+from tests.domain.pure_world import World
+from tests.domain.stories import SHOP, a_deployment, a_group
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OP = OperationId("33333333-3333-3333-3333-333333333333")
+PASSES = ("ask again when that has ended", "already", "nobody watches it", "deploy anew")
+"""What asks for no action of the same kind."""
+CASES = [
+    (action, state, server)
+    for action, state, server in product(ActionType, VmState, (True, False))
+    if server or state in {VmState.UNDEF, VmState.DEPLOYING, VmState.ERROR}
+]
+
+
+def a_record(state: VmState = VmState.ALIVE, *, server: bool = True) -> DeploymentRecord:
+    """Return a service of one VM in *state*, which nobody recovers."""
+    world = World()
+    world.apply({SHOP: a_deployment(a_group("web"))})
+    world.rest()
+    record = world.deployment(SHOP)
+    (vm,) = record.vms.values()
+    vm = replace(vm, state=state, server=vm.server if server else None)
+    return replace(record, vms={vm.id: vm})
+
+
+def the_vm(record: DeploymentRecord) -> VmRecord:
+    (vm,) = record.vms.values()
+    return vm
+
+
+def on_vm(record: DeploymentRecord, action: ActionType) -> None:
+    acted = VmActed(id=OP, vm=the_vm(record).id, action=action, force=True)
+    operate.vm_acted(record, acted, NOW, DEFAULT_POLICY)
+
+
+def recovered(record: DeploymentRecord) -> None:
+    heal.asked(record, RecoveryAsked(id=OP, vm=the_vm(record).id), NOW, DEFAULT_POLICY)
+
+
+def on_service(record: DeploymentRecord, action: ActionType) -> None:
+    operate.service_acted(record, ServiceActed(id=OP, action=action), NOW, DEFAULT_POLICY)
+
+
+def follow(record: DeploymentRecord, text: str) -> None:
+    """Do what *text* says, after the semicolon; not what is the client's own business."""
+    way = text.partition("; ")[2]
+    if "recoveryVmAction" in way:
+        recovered(record)
+    elif (action := re.search(r"\b(START|REBOOT)\b", way)) is not None:
+        on_vm(record, ActionType(action[1]))
+    elif "KPI" not in way:
+        assert any(word in way for word in PASSES), text
+
+
+@pytest.mark.parametrize(("action", "state", "server"), CASES)
+def test_who_may_not_act_on_a_vm_is_told_what_to_ask_for(
+    action: ActionType, state: VmState, *, server: bool
+) -> None:
+    record = a_record(state, server=server)
+
+    try:
+        on_vm(record, action)
+    except Refused as refused:
+        follow(record, refused.text)
+
+
+@pytest.mark.parametrize("state", list(VmState))
+def test_who_may_not_recover_a_vm_is_told_what_to_ask_for(state: VmState) -> None:
+    record = a_record(state)
+
+    try:
+        recovered(record)
+    except Refused as refused:
+        if "ENABLE_MONITOR" in refused.text:
+            on_vm(record, ActionType.ENABLE_MONITOR)
+        else:
+            follow(record, refused.text)
+
+
+def test_a_vm_that_is_off_is_started_where_a_reboot_or_a_recovery_was_asked_for() -> None:
+    record = a_record(VmState.SHUTOFF)
+
+    for request in (lambda: on_vm(record, ActionType.REBOOT), lambda: recovered(record)):
+        with pytest.raises(Refused, match=r"it is in VM_SHUTOFF_STATE; START it first$"):
+            request()
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "way"),
+    [
+        (ActionType.REBOOT, VmState.SHUTOFF, "runs; START it first"),
+        (ActionType.START, VmState.ALIVE, "is stopped; REBOOT starts them anew"),
+        (ActionType.STOP, VmState.SHUTOFF, "runs; they are off already"),
+    ],
+)
+def test_so_it_is_with_a_service_none_of_whose_vms_can(
+    action: ActionType, state: VmState, way: str
+) -> None:
+    with pytest.raises(Refused, match=f"none of its VMs {way}$"):
+        on_service(a_record(state), action)
+
+
+def test_where_the_policy_leaves_nothing_to_be_done_the_edit_is_named_that_changes_it() -> None:
+    reboot_only = RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY)
+    record = a_record(VmState.ERROR, server=False)
+    assert record.intent is not None
+    (group,) = record.intent.groups
+    intent = replace(record.intent, groups=(replace(group, recovery=reboot_only),))
+
+    with pytest.raises(Refused, match="REBOOT_ONLY; change its recovery_policy by an edit"):
+        recovered(replace(record, intent=intent))
+
+
+@pytest.mark.parametrize("request_", sorted(set(Request) - TAKEN[Activity.STOPPED]))
+def test_of_a_stopped_service_it_is_said_to_start_it(request_: Request) -> None:
+    record = replace(a_record(VmState.SHUTOFF), state=ServiceState.STOPPED)
+
+    with pytest.raises(Refused) as refused:
+        check(record, request_)
+
+    way = "nothing is to be done" if request_ is Request.STOP else "start it first"
+    assert f"it is stopped; {way} (taken are: " in refused.value.text
+
+
+@pytest.mark.parametrize(
+    ("state", "way"),
+    [
+        (ServiceState.REBOOTING, "ask again when that has ended"),
+        (ServiceState.UNDEPLOYING, "deploy it anew"),
+    ],
+)
+def test_of_what_is_under_way_its_end_is_waited_for(state: ServiceState, way: str) -> None:
+    with pytest.raises(Refused, match=way):
+        check(replace(a_record(), state=state), Request.STOP)
