@@ -72,15 +72,15 @@ def send_and_wait(
     shown_as: Format | None = None,
 ) -> None:
     """
-    Send *edit_config* and show its events until its goals are decided.
+    Send *edit_config* and show its events until each of its goals is decided.
 
     The subscription of *listener* comes first, so that no event is missed; *seconds*
     count from the moment of sending. *answer* prints the reply and raises Failed if it is an
     rpc-error.
 
     Raises:
-        Failed: Refused, or a goal failed.
-        OutOfTime: Undecided after *seconds*.
+        Failed: Refused, or a goal failed; the others were waited for.
+        OutOfTime: Undecided after *seconds*, and nothing failed.
     """
     goals = goals_of(edit_config)
     if goals:
@@ -156,7 +156,7 @@ def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standin
             continue
         succeeded, text = outcome
         if not succeeded:
-            waiting.failed(text)
+            waiting.failed(goal, text)
             continue
         waiting.reached(goal)
         if not changed and (goal.kind in _TELLING or goal.wish is Wish.DELETE):
@@ -174,7 +174,7 @@ def _look_again(waiting: Waiting, session: Session) -> None:
             case True, _:
                 waiting.reached(goal)
             case False, text:
-                waiting.failed(text)
+                waiting.failed(goal, text)
             case None:
                 pass
 
@@ -201,4 +201,7 @@ def _follow(
                 waiting.observe(event)
     except OutOfTime as error:
         undecided = ", ".join(str(goal) for goal in waiting.open)
-        raise OutOfTime(f"the time is over; undecided: {undecided}") from error
+        text = f"the time is over; undecided: {undecided}"
+        if waiting.failures:  # that it failed is known, however the rest ends
+            raise Failed("\n".join([*waiting.failures, text])) from error
+        raise OutOfTime(text) from error

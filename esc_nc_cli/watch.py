@@ -51,8 +51,8 @@ class Waiting:
         self.open = list(self.goals)
 
     def over(self) -> bool:
-        """Return whether to stop: after one failure the other goals may never end."""
-        return not self.open or bool(self.failures)
+        """Return whether to stop: each goal is decided, whatever became of the others."""
+        return not self.open
 
     def concerns(self, event: Event) -> bool:
         """Return whether *event* belongs to what was asked for."""
@@ -69,20 +69,22 @@ class Waiting:
                 case True:
                     self.reached(goal)
                 case False:
-                    self.failures.append(f"{goal}: {event.type} FAILURE: {event.message}")
+                    self.failed(goal, f"{goal}: {event.type} FAILURE: {event.message}")
                 case None:
                     pass
 
     def reached(self, goal: Goal) -> None:
-        """Close *goal*, and its tenant's: a service that lives has one."""
+        """Close *goal*, and its tenant's: a service ends after the tenant came, or failed."""
         self.open = [
             other
             for other in self.open
             if other != goal and not (_is_service(goal) and _is_tenant_of(other, goal))
         ]
 
-    def failed(self, text: str) -> None:
+    def failed(self, goal: Goal, text: str) -> None:
+        """Close *goal* as `reached` does; *text* says why it will not come true."""
         self.failures.append(text)
+        self.reached(goal)
 
 
 def _is_service(goal: Goal) -> bool:

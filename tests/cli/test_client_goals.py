@@ -278,21 +278,36 @@ def test_one_filter_asks_once_for_each_tenant() -> None:
     assert len(list(opdata.iter(qname(ESC, "state")))) == 2
 
 
-def test_a_living_service_closes_its_tenant_and_a_failure_ends_all() -> None:
+@pytest.mark.parametrize(
+    ("status", "failures"),
+    [("SUCCESS", []), ("FAILURE", ["deployment t/d: SERVICE_ALIVE FAILURE: as asked"])],
+)
+def test_the_end_of_a_service_closes_its_tenant(status: str, failures: list[str]) -> None:
     # given
     waiting = Waiting([TENANT, SERVICE])
     # when
-    waiting.observe(an_event("SERVICE_ALIVE", tenant="t", depname="d"))
+    waiting.observe(an_event("SERVICE_ALIVE", tenant="t", depname="d", status=status))
     # then
     assert waiting.over()
-    assert not waiting.failures
+    assert waiting.failures == failures
+
+
+def test_a_failure_decides_its_own_goal_and_the_others_are_waited_for() -> None:
     # given
-    waiting = Waiting([TENANT, SERVICE])
+    waiting = Waiting([TENANT, SERVICE, IMAGE])
     # when
     waiting.observe(an_event("CREATE_TENANT", tenant="t", status="FAILURE", message="quota"))
     # then
+    assert waiting.open == [SERVICE, IMAGE]
+    # when
+    waiting.observe(an_event("SERVICE_ALIVE", tenant="t", depname="d", status="FAILURE"))
+    waiting.observe(an_event("CREATE_IMAGE", image="i"))
+    # then
     assert waiting.over()
-    assert waiting.failures == ["tenant t: CREATE_TENANT FAILURE: quota"]
+    assert waiting.failures == [
+        "tenant t: CREATE_TENANT FAILURE: quota",
+        "deployment t/d: SERVICE_ALIVE FAILURE: as asked",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,52 @@ def test_a_service_that_never_ends_is_a_time_out_that_names_it(
     assert "undecided: tenant t, deployment t/d" in result.stderr
 
 
+RESOURCES = f"""<esc_datamodel xmlns="{ESC}">
+  <images><image><name>bad</name></image><image><name>good</name></image></images>
+  <flavors><flavor><name>f</name></flavor></flavors></esc_datamodel>"""
+
+
+def test_of_an_edit_that_fails_in_part_all_that_becomes_of_the_rest_is_shown(
+    esc: Esc, server: FakeServer
+) -> None:
+    # given: the failure is told first
+    server.answers = {"get-config": [EMPTY], "get": [EMPTY]}
+    server.after_edit = [
+        a_notification("CREATE_IMAGE", image="bad", status="FAILURE", message="no room"),
+        a_notification("CREATE_FLAVOR", flavor="f"),
+        a_notification("CREATE_IMAGE", image="good"),
+    ]
+    # when
+    result = esc("--timeout", "9", "edit-config", "-", "--wait", stdin=RESOURCES)
+    # then
+    assert result.exit_code == 1
+    assert [line.split(" ", 1)[1] for line in result.stdout.splitlines()[-3:]] == [
+        "CREATE_IMAGE FAILURE bad - no room",
+        "CREATE_FLAVOR SUCCESS f - as asked",
+        "CREATE_IMAGE SUCCESS good - as asked",
+    ]
+    assert result.stderr == "esc_nc_cli: image bad: CREATE_IMAGE FAILURE: no room\n"
+
+
+def test_what_failed_is_told_also_where_the_time_is_over_before_the_rest_ends(
+    esc: Esc, server: FakeServer
+) -> None:
+    # given
+    server.answers = {"get-config": [EMPTY], "get": [EMPTY]}
+    server.after_edit = [
+        a_notification("CREATE_IMAGE", image="bad", status="FAILURE", message="no room"),
+        a_notification("CREATE_FLAVOR", flavor="f"),
+    ]
+    # when
+    result = esc("--timeout", "1", "edit-config", "-", "--wait", stdin=RESOURCES)
+    # then
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "esc_nc_cli: image bad: CREATE_IMAGE FAILURE: no room",
+        "the time is over; undecided: image good",
+    ]
+
+
 def test_a_server_that_hangs_up_while_waited_for_is_a_connection_error(
     esc: Esc, server: FakeServer, file: str
 ) -> None:
