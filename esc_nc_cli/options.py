@@ -53,7 +53,9 @@ class Words(click.Choice[E]):
 
 TEXT = Text()
 
-waited = click.option("--wait", is_flag=True, help="Show events until all of it is done or has failed.")
+waited = click.option(
+    "--wait", is_flag=True, help="Show events until all of it is done or has failed."
+)
 _format = click.option(
     "-f",
     "--format",

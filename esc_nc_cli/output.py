@@ -19,6 +19,7 @@ from esc_nc_cli.tables import (
     LEAF_HEAD,
     LEFTOVER_HEAD,
     VM_HEAD,
+    broken_rows,
     leaf_rows,
     leftover_rows,
     vm_rows,
@@ -112,7 +113,7 @@ def as_json(reply: Reply) -> str:
 
 def as_table(reply: Reply, xpath: str | None = None) -> str:
     """
-    Return a row for each VM and leftover, or for data without deployments a row for each leaf.
+    Return a row for each VM, leftover and resource in error, or without deployments for each leaf.
 
     Who asked for the leftovers alone is told more of each.
 
@@ -130,7 +131,7 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
         return columns([LEFTOVER_HEAD, *leftover_rows(data)])
     rows = list(vm_rows(data))
     if rows or _may_hold_deployments(data, xpath):
-        return columns([VM_HEAD, *rows])
+        return columns([VM_HEAD, *rows, *broken_rows(data)])
     return columns([LEAF_HEAD, *leaf_rows(data)])
 
 

@@ -9,7 +9,7 @@ from esc_nc_cli.goals import Goal, Kind, Wish
 from esc_nc_cli.xmltree import BASE, ESC, child, leaf, qname
 
 _ACTIVE = "SERVICE_ACTIVE_STATE"
-_BROKEN = "ERROR"  # the status of a network, an image or a flavor
+_BROKEN = "ERROR"  # the status of a network, an image, a flavor or a volume
 _THERE = "ACTIVE"
 _VIM_ID = {
     Kind.TENANT: "tenant_id",
@@ -121,8 +121,11 @@ def _filter(goals: Iterable[Goal], *, operational: bool) -> etree._Element:
         parent = root if name is None else _keyed(root, "tenants", "tenant", name)
         match goal.kind:
             case Kind.TENANT:
-                # Beside the key one leaf is asked for: the key alone would bring everything.
-                child(parent, "tenant_id" if operational else "managed_resource")
+                # Beside the key leaves are asked for: the key alone would bring everything.
+                for name_of_leaf in (
+                    ("tenant_id", "error") if operational else ("managed_resource",)
+                ):
+                    child(parent, name_of_leaf)
             case Kind.DEPLOYMENT if operational:
                 entry = child(parent, "deployments")
                 child(entry, "deployment_name", goal.name)
@@ -159,12 +162,17 @@ def standing(reply: etree._Element) -> Standing:
         root = datamodel if opdata is None else opdata
         for key, entry in _standing_entries(root):
             entries[key] = etree.tostring(entry, method="c14n")
-            if state := leaf(entry, "state_machine", "state") or leaf(entry, "status"):
+            if state := leaf(entry, "state_machine", "state") or _status(entry):
                 states[key] = state
             vim_id = _VIM_ID.get(Kind(key[0]))
-            if vim_id and leaf(entry, vim_id) and leaf(entry, "status") in {None, _THERE}:
+            if vim_id and leaf(entry, vim_id) and _status(entry) in {None, _THERE}:
                 made.add(key)
     return Standing(entries=entries, states=states, made=made)
+
+
+def _status(entry: etree._Element) -> str | None:
+    """Return the status of *entry*; a tenant and a subnet have none, but what is wrong."""
+    return leaf(entry, "status") or (_BROKEN if leaf(entry, "error") else None)
 
 
 def _standing_entries(root: etree._Element) -> Iterator[tuple[tuple[str, ...], etree._Element]]:

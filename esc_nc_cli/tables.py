@@ -15,6 +15,8 @@ LEFTOVER_HEAD = (
     *("KIND", "NAME", "ID", "TENANT", "DEPLOYMENT", "VIM", "TRIES", "NEXT_TRY", "ERROR"),
 )
 LEAF_HEAD = ("PATH", "VALUE")
+_RESOURCES = ("tenant", "network", "subnet", "image", "flavor", "volume")
+_BROKEN = "ERROR"
 # Keys stand first in an entry (RFC 7950 section 7.8.5). These begin no container.
 _KEYS = frozenset(
     {
@@ -40,6 +42,30 @@ def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
         place = (leaf(leftover, "tenant"), leaf(leftover, "deployment_name"))
         vim, error = leaf(leftover, "vim_id"), leaf(leftover, "error")
         yield _row(*place, None, None, what, "LEFTOVER", None, None, vim, None, error)
+
+
+def broken_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each resource that is in error, below those of VMs and leftovers."""
+    for opdata in data.iter(qname(ESC, "opdata")):
+        left = {
+            (leaf(each, "kind"), leaf(each, "tenant"), leaf(each, "name"))
+            for each in opdata.iter(qname(ESC, "leftover"))
+        }
+        for each in opdata.iter(*(qname(ESC, kind) for kind in _RESOURCES)):
+            kind, name, error = local_name(each), leaf(each, "name"), leaf(each, "error")
+            if error is None and leaf(each, "status") != _BROKEN:
+                continue
+            tenant = _around(each, "tenant", "name")
+            if (kind, tenant, name) not in left:
+                deployment = _around(each, "deployments", "deployment_name")
+                place = (tenant, deployment, None, None, f"{kind}/{name}", _BROKEN)
+                yield _row(*place, *(None,) * 4, error)
+
+
+def _around(element: etree._Element, holder: str, key: str) -> str | None:
+    """Return the *key* of the *holder* that *element* is in; None: it is in none."""
+    outer = next(element.iterancestors(qname(ESC, holder)), None)
+    return None if outer is None else leaf(outer, key)
 
 
 def leftover_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:

@@ -51,6 +51,9 @@ class Told(msgspec.Struct, frozen=True):
     vms: dict[str, int]
     leftovers: int
     errors: tuple[Trouble, ...]
+    why: tuple[str, ...] = ()
+    in_error: dict[str, int] = {}
+    """These two are not told by a daemon that began before an upgrade."""
 
 
 class LocalStatus(NamedTuple):
@@ -205,8 +208,6 @@ def _described(found: LocalStatus) -> list[str]:
         return [f"process {found.pid} runs and is not ready: {found.problem}"]
     state = "ready" if status.ready else f"not ready: {', '.join(status.reasons)}"
     rows = {
-        "state": state,
-        "degraded": ", ".join(status.degraded) or "no",
         "version": status.version,
         "process": f"{status.pid}, up {_time(status.uptime_seconds)}",
         "ports": _numbers(found.ports),
@@ -214,11 +215,21 @@ def _described(found: LocalStatus) -> list[str]:
         "VIM connectors": _numbers(status.connectors),
         "deployments": _numbers(status.deployments),
         "VMs": _numbers(status.vms),
+        "in error": _numbers(status.in_error),
         "leftovers": str(status.leftovers),
     }
-    lines = [f"{name:14}  {value}" for name, value in rows.items()]
+    degraded = status.why or (", ".join(status.degraded) or "no",)
     errors = (f"{error.time}  {error.event}" for error in status.errors)
-    return [*lines, *(f"{'error':14}  {error}" for error in errors)]
+    return [
+        _line("state", state),
+        *(_line("degraded", why) for why in degraded),
+        *(_line(name, value) for name, value in rows.items()),
+        *(_line("error", error) for error in errors),
+    ]
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name:14}  {value}"
 
 
 def _numbers(counted: dict[str, int]) -> str:

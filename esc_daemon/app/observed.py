@@ -28,14 +28,11 @@ from esc_daemon.northbound.http.collectors import (
 )
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
-from esc_daemon.northbound.http.status import Status, Trouble, status_router
+from esc_daemon.northbound.http.status import Status, Trouble, status_router, why_degraded
 from esc_daemon.store.store import SqlStore
 
 STARTING: Final = "starting"
 STOPPING: Final = "stopping"
-_VIM: Final = "vim"
-_DATABASE: Final = "database"
-_LOG: Final = "log"
 
 
 class Observed:
@@ -81,28 +78,32 @@ class Observed:
         A VIM that is away makes nobody unready: whatever asks again would be sent elsewhere, and
         there is no other daemon.
         """
-        ill = self._connectors().keys() - {VimStatus.CONNECTION_SUCCESSFUL, None}
-        found = {
-            _VIM: bool(ill),
-            _DATABASE: self._store.writer.failing,
-            _LOG: self._log.sink.failing,
-        }
-        return tuple(word for word, holds in found.items() if holds)
+        return tuple(self._why_degraded())
+
+    def _why_degraded(self) -> Mapping[str, str]:
+        return why_degraded(
+            self._connectors(),
+            database=self._store.writer.failing,
+            log=self._log.sink.failing,
+        )
 
     def status(self) -> Status:
         """Return how it is now."""
         there = self._deployed()
+        why = self._why_degraded()
         return Status(
             version=version("esc-daemon"),
             pid=os.getpid(),
             uptime_seconds=round(monotonic() - self._began, 3),
             ready=not self.readiness.reasons,
             reasons=self.readiness.reasons,
-            degraded=self.degraded(),
+            degraded=tuple(why),
+            why=tuple(f"{word}: {text}" for word, text in why.items()),
             sessions=self.netconf.open_sessions,
             connectors={name: number for name, number in statuses(self._connectors()) if number},
             deployments=there.deployments,
             vms=there.vms,
+            in_error=there.in_error,
             leftovers=there.leftovers.total(),
             errors=[Trouble(**trouble._asdict()) for trouble in self._log.figures.errors],
         )

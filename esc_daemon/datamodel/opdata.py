@@ -205,7 +205,8 @@ def tenant(record: ResourceRecord[Tenant] | None, name: str, *content: str) -> s
     handle = None if record is None else record.handle
     # a tenant without a project of its own is known by its name, as in notifications
     tenant_id = (handle.resource_id or name) if handle else None
-    return inner("tenant", leaf("name", name), leaf("tenant_id", tenant_id), *content)
+    errors = _errors(record) if record else ""
+    return inner("tenant", leaf("name", name), leaf("tenant_id", tenant_id), errors, *content)
 
 
 def shown(record: DeploymentRecord) -> bool:

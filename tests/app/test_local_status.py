@@ -21,11 +21,13 @@ WELL = {
     "uptime_seconds": 1.5,
     "ready": True,
     "reasons": [],
-    "degraded": [],
+    "degraded": ["vim"],
+    "why": ["vim: CONNECTION_FAILED 1; see there"],
     "sessions": 0,
     "connectors": {},
     "deployments": {"ACTIVE": 2},
     "vms": {},
+    "in_error": {"image": 1},
     "leftovers": 0,
     "errors": [],
 }
@@ -73,7 +75,10 @@ def test_an_answer_of_the_daemon_is_taken_with_fields_of_another_version(tmp_pat
     found = told(tmp_path, json.dumps({**WELL, "colour": [1]}).encode())
 
     assert found.exit_code == EXIT_READY
-    assert "deployments     ACTIVE 2" in described(found)
+    lines = described(found)
+    assert "deployments     ACTIVE 2" in lines
+    assert "in error        image 1" in lines
+    assert "degraded        vim: CONNECTION_FAILED 1; see there" in lines
     assert json.loads(json.dumps(found.as_object()))["status"] == WELL
 
 
@@ -116,12 +121,21 @@ def test_an_answer_that_is_no_status_cannot_be_told_of(tmp_path: Path, body: byt
 
 
 def test_no_text_of_an_answer_begins_a_line_or_moves_the_cursor(tmp_path: Path):
-    forged = {**WELL, "version": "\x1b[2J\u202e", "degraded": ["no\nstate  ready\u2028\x85"]}
+    forged = {**WELL, "version": "\x1b[2J\u202e", "why": ["no\nstate  ready\u2028\x85"]}
 
     lines = described(told(tmp_path, json.dumps(forged).encode()))
 
     assert [line for line in lines if not line.isprintable()] == []
-    assert len(lines) == 10
+    assert len(lines) == 11
+
+
+def test_a_daemon_of_before_an_upgrade_tells_no_reasons_and_is_shown_nevertheless(tmp_path: Path):
+    before = {name: value for name, value in WELL.items() if name not in {"why", "in_error"}}
+
+    found = told(tmp_path, json.dumps(before).encode())
+
+    assert found.exit_code == EXIT_READY
+    assert "degraded        vim" in described(found)
 
 
 def test_the_whole_of_an_answer_has_one_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

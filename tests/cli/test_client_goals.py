@@ -16,6 +16,7 @@ GOING = Goal(kind=Kind.DEPLOYMENT, wish=Wish.DELETE, name="d", tenant="t")
 TENANT = Goal(kind=Kind.TENANT, wish=Wish.CREATE, name="t")
 
 NETWORK = Goal(kind=Kind.NETWORK, wish=Wish.CREATE, name="n")
+SUBNET = Goal(kind=Kind.SUBNET, wish=Wish.CREATE, name="s", network="n")
 IMAGE = Goal(kind=Kind.IMAGE, wish=Wish.CREATE, name="i")
 FLAVOR = Goal(kind=Kind.FLAVOR, wish=Wish.CREATE, name="f")
 
@@ -26,6 +27,14 @@ def in_opdata(body: str) -> str:
 
 def a_network(leaves: str) -> str:
     return f"<networks><network><name>n</name>{leaves}</network></networks>"
+
+
+def a_subnet(leaves: str) -> str:
+    return f"<subnets><subnet><name>s</name>{leaves}</subnet></subnets>"
+
+
+def a_tenant(leaves: str = "") -> str:
+    return f"<tenants><tenant><name>t</name>{leaves}</tenant></tenants>"
 
 
 CONNECTOR = Goal(kind=Kind.VIM_CONNECTOR, wish=Wish.CREATE, name="lab")
@@ -192,7 +201,13 @@ def test_a_volume_of_a_tenant_is_waited_for_until_the_vim_has_it() -> None:
         (GOING, False, an_opdata("SERVICE_UNDEPLOYING_STATE"), None),
         (TENANT, True, an_opdata("SERVICE_DEPLOYING_STATE"), True),
         (TENANT, True, EMPTY, None),
-        (TENANT, True, in_opdata("<tenants><tenant><name>t</name></tenant></tenants>"), None),
+        (TENANT, True, in_opdata(a_tenant()), None),
+        (TENANT, False, in_opdata(a_tenant()), None),
+        (TENANT, False, in_opdata(a_tenant("<error>quota</error>")), False),
+        (TENANT, False, in_opdata(a_tenant("<tenant_id>1</tenant_id>")), True),
+        (SUBNET, False, in_opdata(a_network(a_subnet("<error>range</error>"))), False),
+        (SUBNET, False, in_opdata(a_network(a_subnet("<subnetid>1</subnetid>"))), True),
+        (SUBNET, False, in_opdata(a_network(a_subnet(""))), None),
         (NETWORK, True, in_opdata(a_network("<status>BUILD</status>")), None),
         (NETWORK, True, in_opdata(a_network("<status>ERROR</status>")), None),
         (NETWORK, False, in_opdata(a_network("<status>ERROR</status>")), False),

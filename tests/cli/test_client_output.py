@@ -134,6 +134,41 @@ def test_leftovers_have_rows_too() -> None:
     assert network.split() == ["t", "-", "-", "-", "network/n", "LEFTOVER", *"-----"]
 
 
+def test_resources_in_error_have_rows_too() -> None:
+    # given: of the network only what it left is told, and what works is not
+    inside = """<opdata><images>
+        <image><name>i</name><status>ERROR</status><error>no room</error></image>
+        <image><name>j</name><status>ACTIVE</status></image></images>
+      <flavors><flavor><name>f</name><status>ERROR</status></flavor></flavors>
+      <tenants><tenant><name>t</name><error>no project</error>
+        <networks><network><name>n</name><status>ERROR</status><error>locked</error>
+          <subnets><subnet><name>s</name><error>no range</error></subnet></subnets>
+        </network></networks>
+        <deployments><deployment_name>d</deployment_name><networks><network><name>e</name>
+          <status>ERROR</status></network></networks><error>e is away</error></deployments>
+        </tenant></tenants>
+      <leftovers><leftover><kind>network</kind><name>n</name><tenant>t</tenant></leftover>
+      </leftovers></opdata>"""
+    # when
+    _, *rows = as_table(data(inside)).splitlines()
+    # then
+    assert [" ".join(row.split()) for row in rows] == [
+        "t d - - - - - - - - e is away",
+        "t - - - network/n LEFTOVER - - - - -",
+        "- - - - image/i ERROR - - - - no room",
+        "- - - - flavor/f ERROR - - - - -",
+        "- - - - tenant/t ERROR - - - - no project",
+        "t - - - subnet/s ERROR - - - - no range",
+        "t d - - network/e ERROR - - - - -",
+    ]
+
+
+def test_who_asks_for_resources_alone_is_told_their_leaves_also_of_those_in_error() -> None:
+    inside = "<opdata><images><image><name>i</name><error>why</error></image></images></opdata>"
+    table = as_table(data(inside), "esc_datamodel/opdata/images")
+    assert table.splitlines()[0].split() == ["PATH", "VALUE"]
+
+
 def test_who_asks_for_the_leftovers_alone_is_told_more_of_each() -> None:
     # given
     inside = """<opdata><leftovers>

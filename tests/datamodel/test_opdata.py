@@ -167,7 +167,10 @@ def test_a_resource_that_is_broken_says_why(schema: Schema) -> None:
         assert text(shown, "error") == why
     assert text(networks, "subnets/subnet/error") == why
     assert text(opdata.image(IMAGE), "error") is None
-    in_its_tenant = opdata.tenant(TENANT, "t", f"<volumes>{volumes}</volumes>")
+    tenant = replace(TENANT, state=ResourceState.ERROR, error=why)
+    in_its_tenant = opdata.tenant(tenant, "t", f"<volumes>{volumes}</volumes>")
+    assert text(in_its_tenant, "error") == why
+    assert text(opdata.tenant(TENANT, "t"), "error") is None
     whole = document(
         f"<images>{images}</images><flavors>{flavors}</flavors><networks>{networks}</networks>",
         f"<tenants>{in_its_tenant}</tenants>",

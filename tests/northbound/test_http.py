@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.control import Denied
 from esc_daemon.access.throttle import LoginThrottle
+from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.policy import DEFAULT_POLICY, begin
-from esc_daemon.domain.record import Leftover
+from esc_daemon.domain.record import Leftover, ResourceRecord
 from esc_daemon.domain.specs import VimStatus
-from esc_daemon.domain.states import ServiceState
+from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.engine.guard import GuardFigures
 from esc_daemon.histogram import Histogram as Numbers
@@ -27,10 +28,12 @@ from esc_daemon.northbound.http.collectors import (
     DeployedOf,
     EngineMetrics,
     VimMetrics,
+    deployed,
 )
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
 from esc_daemon.northbound.http.metrics import NetconfMetrics, metrics_router
+from esc_daemon.northbound.http.status import why_degraded
 from tests.domain.pure_world import World
 from tests.domain.stories import SHOP, a_deployment, a_network
 
@@ -93,6 +96,24 @@ async def test_figures_are_shown_for_prometheus(port: int, registry: CollectorRe
     assert 'esc_rpc_errors_total{tag="in-use"} 1.0' in body
 
 
+def test_what_is_degraded_says_why_and_what_to_do():
+    ill = {VimStatus.CONNECTION_FAILED: 2, VimStatus.CONNECTION_SUCCESSFUL: 3, None: 1}
+
+    found = why_degraded(ill, database=True, log=True)
+
+    assert list(found) == ["vim", "database", "log"]
+    assert found["vim"].startswith("CONNECTION_FAILED 2; see esc_nc_cli get ")
+    assert "make room on the disk of the data directory" in found["database"]
+    assert "make room on the disk of log.file" in found["log"]
+    assert all(text.isprintable() for text in found.values())
+
+
+def test_what_works_is_not_degraded():
+    assert (
+        why_degraded({VimStatus.CONNECTION_SUCCESSFUL: 1, None: 1}, database=False, log=False) == {}
+    )
+
+
 async def test_connectors_are_counted_by_their_status(port: int, registry: CollectorRegistry):
     VimMetrics(registry, lambda: {VimStatus.CONNECTION_FAILED: 2, None: 1})
     _, body = await get(port, "/metrics")
@@ -122,6 +143,19 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     assert 'esc_guard_holds{reason="vim"} 1.0' in body
     assert 'esc_guard_holds{reason="share"} 0.0' in body
     assert 'esc_drifted_servers{drift="gone"} 2.0' in body
+
+
+def test_resources_in_error_are_counted_by_kind():
+    world = World()
+    world.apply({SHOP: a_deployment(networks=(a_network("front"),))})
+    world.rest()
+    records = [
+        replace(each, state=ResourceState.ERROR) if isinstance(each, ResourceRecord) else each
+        for each in world.records.values()
+    ]
+
+    assert deployed(world.records.values()).in_error == {}
+    assert deployed(records).in_error == {Kind.NETWORK: 1}
 
 
 async def test_a_deployment_that_only_left_something_behind_is_none(

@@ -26,9 +26,9 @@ from prometheus_client.registry import Collector
 from esc_daemon.datamodel.opdata import shown
 from esc_daemon.domain.guard import Why
 from esc_daemon.domain.leftovers import leftovers_of
-from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.specs import VimStatus
-from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.states import ResourceState, ServiceState, VmState
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.histogram import Histogram
 
@@ -77,6 +77,8 @@ class Deployed(NamedTuple):
     vms: Counts[str]
     leftovers: Counts[str]
     """By kind, as opdata names it."""
+    in_error: Counts[str]
+    """Resources by kind; deployments and VMs are told by their states."""
 
 
 def deployed(records: Iterable[Record]) -> Deployed:
@@ -84,13 +86,16 @@ def deployed(records: Iterable[Record]) -> Deployed:
     deployments: Counts[str] = Counts()
     vms: Counts[str] = Counts()
     leftovers: Counts[str] = Counts()
+    in_error: Counts[str] = Counts()
     for record in records:
         if isinstance(record, DeploymentRecord):
             if shown(record):
                 deployments[record.state] += 1
             vms.update(vm.state for vm in record.vms.values())
+        elif isinstance(record, ResourceRecord) and record.state is ResourceState.ERROR:
+            in_error[record.key.kind] += 1
         leftovers.update(each.kind for each in leftovers_of(record))
-    return Deployed(deployments, vms, leftovers)
+    return Deployed(deployments, vms, leftovers, in_error)
 
 
 class Engine(Protocol):

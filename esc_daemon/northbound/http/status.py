@@ -11,6 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from esc_daemon.domain.specs import VimStatus
+
 
 class Trouble(BaseModel):
     """One line of the log without what it told."""
@@ -29,12 +31,47 @@ class Status(BaseModel):
     ready: bool
     reasons: Annotated[Sequence[str], Field(description="what is missing; empty when ready")]
     degraded: Annotated[Sequence[str], Field(description="what does not work although it serves")]
+    why: Annotated[Sequence[str], Field(description="the same, each with why and what to do")]
     sessions: Annotated[int, Field(description="NETCONF sessions that are open")]
     connectors: Annotated[Mapping[str, int], Field(description="VIM connectors by status")]
     deployments: Annotated[Mapping[str, int], Field(description="by state")]
     vms: Annotated[Mapping[str, int], Field(description="by state")]
+    in_error: Annotated[Mapping[str, int], Field(description="resources in error, by kind")]
     leftovers: Annotated[int, Field(description="what is left in a VIM that would not remove it")]
     errors: Annotated[Sequence[Trouble], Field(description="the last errors of the log")]
+
+
+def why_degraded(
+    connectors: Mapping[VimStatus | None, int], *, database: bool, log: bool
+) -> dict[str, str]:
+    """
+    Return what does not work, each with a line that says why and what to do.
+
+    *connectors* are counted by their status; *database* and *log* tell whether that one fails.
+    """
+    ill = {
+        status: number
+        for status, number in connectors.items()
+        if status not in {VimStatus.CONNECTION_SUCCESSFUL, None}
+    }
+    found = {}
+    if ill:
+        counted = ", ".join(f"{status} {ill[status]}" for status in VimStatus if status in ill)
+        found["vim"] = (
+            f"{counted}; see esc_nc_cli get -f table esc_datamodel/opdata/vim_connectors, "
+            "and mend the VIM or its connector"
+        )
+    if database:
+        found["database"] = (
+            "it did not take the last change; make room on the disk of the data directory "
+            "(why: step.not_stored, edit.not_stored in the log)"
+        )
+    if log:
+        found["log"] = (
+            "its last line could not be written; make room on the disk of log.file, "
+            "or restart the daemon with a reader of its standard output"
+        )
+    return found
 
 
 def status_router(status: Callable[[], Status]) -> APIRouter:
