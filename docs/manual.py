@@ -26,6 +26,7 @@ and watch show them.
 """
 ENVIRONMENT = {
     "ESC_DATA_DIR": "Data directory of the local daemon, as --data-dir.",
+    "ESC_NETCONF_PORT": "Port of the local daemon where ports.json tells none.  [default: 2022]",
     "XDG_STATE_HOME": "Where its default, esc_daemon, is looked for.  [default: ~/.local/state]",
     "_ESC_NC_CLI_COMPLETE": "bash_source, zsh_source or fish_source: print that completion script.",
 }

@@ -45,7 +45,7 @@ class Endpoint:
     key: Path | None = None
     known_hosts: Path | None = None
     silent_directory: Path | None = None
-    """Where no daemon has told its ports, so that the default port is a guess."""
+    """Where no daemon has told its ports, so that the port is a guess."""
 
     @property
     def is_loopback(self) -> bool:
@@ -85,7 +85,8 @@ def locate(
     is_local = options.host is None
     host = options.host or DEFAULT_HOST
     is_looked_up = is_local and options.port is None
-    port = options.port or (local_port(directory) if is_looked_up else None) or DEFAULT_PORT
+    looked_up = (local_port(directory) or set_port(environment)) if is_looked_up else None
+    port = options.port or looked_up or DEFAULT_PORT
     key, password = options.key, options.password
     if key is None and password is None and is_local and options.user in {None, LOCAL_USER}:
         key = _local_key(directory)
@@ -115,6 +116,17 @@ def local_port(directory: Path) -> int | None:
         return None
     port = ports.get("netconf") if isinstance(ports, dict) else None
     return port if isinstance(port, int) and 0 < port < 65536 else None
+
+
+def set_port(environment: Mapping[str, str]) -> int | None:
+    """
+    Return the NETCONF port that *environment* sets for a daemon; None if it sets none.
+
+    What a daemon told is nearer: it may have been started with another, or with 0, any free port.
+    """
+    text = environment.get("ESC_NETCONF_PORT", "")
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
+    return port if 0 < port < 65536 else None
 
 
 def _ports(directory: Path) -> Path:

@@ -70,6 +70,28 @@ def test_a_ports_file_that_makes_no_sense_is_as_good_as_none(tmp_path: Path, tex
     assert local_port(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "port"),
+    [("2030", 2030), ("65535", 65535), ("0", 2022), ("65536", 2022), ("-1", 2022), ("", 2022)],
+)
+def test_where_no_daemon_tells_its_port_it_is_that_of_the_environment(
+    daemon: Path, value: str, port: int
+) -> None:
+    # given: it told one, and was stopped
+    told = located(Options(data_dir=daemon), ESC_NETCONF_PORT=value)
+    (daemon / "ports.json").unlink()
+    # when
+    guessed = located(Options(data_dir=daemon), ESC_NETCONF_PORT=value)
+    # then
+    assert told.port == 40123
+    assert (guessed.port, guessed.silent_directory) == (port, daemon)
+
+
+def test_the_port_of_the_environment_is_none_of_another_host(daemon: Path) -> None:
+    options = Options(host="192.0.2.1", password=SECRET, data_dir=daemon)
+    assert located(options, ESC_NETCONF_PORT="2030").port == 2022
+
+
 def test_the_data_directory_is_that_of_the_daemon() -> None:
     assert data_directory({}, is_root=True) == Path("/var/lib/esc_daemon")
     assert data_directory({"XDG_STATE_HOME": "/s"}, is_root=False) == Path("/s/esc_daemon")
