@@ -64,7 +64,7 @@ class Stop:
                 _cut_short(f"it took longer than {self._seconds:g} s")
             number = os.read(self._told, 1)[0]
             if number == signal.SIGHUP:
-                self._tell(self._reopen_log)
+                self._tell(self._hung_up)
             elif number in _ENDING:
                 if until is not None:
                     _cut_short("a second signal")
@@ -74,6 +74,10 @@ class Stop:
     def _tell(self, work: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: it is ending anyway
             self._loop.call_soon_threadsafe(work)
+
+    def _hung_up(self) -> None:
+        self._reopen_log()
+        log.info("log.opened_anew", hint="settings are read at the start only: restart for them")
 
     def _begin(self) -> None:
         self.began = self._loop.time()

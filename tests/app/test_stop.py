@@ -110,11 +110,12 @@ def wait_until_it_is_taken(pid: int) -> None:
     soon(taken, WITHIN)
 
 
-def test_a_hangup_only_opens_the_log_anew():
+def test_a_hangup_only_opens_the_log_anew_and_says_so():
     with running("await stop.wait()\nstop.ended()") as process:
         process.send_signal(signal.SIGHUP)
         assert process.stdout is not None
         assert process.stdout.readline() == "reopened\n"
+        assert "log.opened_anew" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
 
         assert process.wait(WITHIN) == 0
