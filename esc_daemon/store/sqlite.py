@@ -158,6 +158,8 @@ def translated(error: DBAPIError | sqlite3.Error, place: str = "") -> StoreBroke
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"{place}{cause}; nothing was written: make room on the disk")
     todo = "check the disk and the data directory"
+    if code == sqlite3.SQLITE_IOERR:  # so it speaks of a full disk too, when its shm has no room
+        todo = "check the disk, which may be full, and the data directory"
     if code in _DAMAGED:
         todo += ", and put the database back from a backup"
     return StoreBroken(f"{place}{cause}; nothing was acknowledged: {todo}")

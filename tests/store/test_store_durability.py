@@ -32,6 +32,7 @@ from esc_daemon.store import (
     fresh_image,
     open_store,
 )
+from esc_daemon.store.sqlite import translated
 
 
 def telling(*messages):
@@ -329,6 +330,15 @@ async def test_a_database_that_refuses_writes_is_told_apart_from_a_full_one(memo
     pragma(memory, "query_only = OFF")
     [logged] = await memory.commit([telling("x")], time=NOW)
     assert logged.seq == 1
+
+
+def test_a_disk_that_fails_may_be_a_full_one():
+    # given what SQLite says where the shared memory of its log finds no room
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+    # then
+    assert "check the disk, which may be full, and" in str(translated(error))
 
 
 async def test_rows_that_contradict_their_head_are_called_damage(memory):
