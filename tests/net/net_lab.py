@@ -42,6 +42,7 @@ DEPLOYMENT = """
     <action>FALSE recover autohealing</action>
   </rule></admin_rules></rules>
   <scaling><min_active>1</min_active><max_active>1</max_active></scaling>
+  <recovery_policy><recovery_type>MANUAL</recovery_type></recovery_policy>
 </vm_group></deployment></deployments></tenant></tenants></esc_datamodel>
 """
 PROPERTY = "<property><name>{}</name><value>{}</value></property>"
@@ -94,7 +95,12 @@ class Lab:
         occurrences: int = 1,
         **properties: object,
     ) -> None:
-        """Deploy one VM that has the address of a host, watched every second."""
+        """
+        Deploy one VM that has the address of a host, watched every second.
+
+        Its recovery is left to the operator: a reboot would arm its monitors anew, and they are
+        what is looked at here.
+        """
         self.edit(
             DEPLOYMENT.format(
                 name=name,
