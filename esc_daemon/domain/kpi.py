@@ -194,6 +194,15 @@ def monitored(group: VmGroup) -> bool:
     return group.monitoring_enabled and bool(group.kpis) and group.bootup_time != -1
 
 
+def seconds_to_tell(kpi: Kpi) -> int:
+    """
+    Return within how many seconds *kpi* is told of a guest that meets it, once that is watched.
+
+    That is one poll more than it takes: the monitor spreads the polls, and an answer takes time.
+    """
+    return (max(1, kpi.occurrences_true) + 1) * max(1, kpi.collector.poll_seconds)
+
+
 def number_in(value: float | str) -> float | None:
     """Return the number that *value* is or writes; digits of ASCII only, so no ``1_000``."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):

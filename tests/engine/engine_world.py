@@ -136,13 +136,14 @@ async def an_engine(
     reachable: Reachable | None = None,
     uploads: Uploads | None = None,
     close: bool = True,
+    began: datetime = BEGAN,
 ) -> AsyncIterator[Engine]:
     measuring = collectors or select(SimulatedGuests(lambda _: vim))
     numbers = itertools.count(1)
     engine = Engine(
         store=store,
         vims=vims_of({VIM: vim}, call_timeout=CALL_TIMEOUT),
-        now=Clock(asyncio.get_running_loop(), BEGAN).now,
+        now=Clock(asyncio.get_running_loop(), began).now,
         monitor=lambda crossed: Monitor(measuring, crossed),
         day_zero=day_zero or Shelf(),
         policy=policy or Policy(settle=timedelta(seconds=10)),

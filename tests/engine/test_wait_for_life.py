@@ -1,13 +1,14 @@
 """The wait for life ends with the bootup_time, whatever becomes of the KPI that speaks for it."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
-from engine_bench import DEPLOYMENT, TENANT, T
+from engine_bench import BEGAN, DEPLOYMENT, TENANT, T
 from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.events import EventStatus, EventType
-from esc_daemon.domain.ids import DeploymentName, VmGroupName
+from esc_daemon.domain.ids import DeploymentName, ServerKey, VmGroupName
 from esc_daemon.domain.intent import (
     Collector,
     Condition,
@@ -113,3 +114,26 @@ async def test_life_at_every_poll_is_told_once():
         assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
         told = [logged.event.type for logged in await listener.batch()]
         assert told.count(EventType.VM_ALIVE) == told.count(EventType.SERVICE_ALIVE) == 1
+
+
+async def test_a_guest_that_came_up_while_nobody_ran_is_asked_before_its_time_is_over():
+    # given: it is silent when the daemon dies
+    vim, store = WatchedVim(), ShakyStore()
+    async with an_engine(vim, store, close=False) as engine:
+        await engine.apply(DEPLOY)
+        await asyncio.sleep(0.1)
+        (vm,) = engine.record(DEPLOYMENT).vms.values()
+        server = ServerKey(vm.id, vm.generation)
+        vim.cloud.silence(server)
+        await asyncio.sleep(4)
+        assert engine.record(DEPLOYMENT).state is ServiceState.INERT
+    # when: the bootup_time is long over
+    vim.cloud.wake(server)
+    later = BEGAN + timedelta(seconds=2 * BOOTUP_TIME)
+    async with an_engine(vim, store, began=later) as engine:
+        await engine.restore()
+        await asyncio.sleep(BOOTUP_TIME)
+        # then
+        assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+        (vm,) = engine.record(DEPLOYMENT).vms.values()
+        assert vm.history.recovered is None

@@ -245,6 +245,7 @@ BREAKS: Final = (
     Break(heal, "rebooted", silently(heal.rebooted), "VM_RECOVERY_REBOOT'>.* began", 18),
     Break(plan, "_switching", lambda *_: (None, None), "never came to rest", 14),
     Break(life, "alive_again", still_awaited(life.alive_again), "is waited for", 23),
+    Break(life, "after_start", lambda _, vm, now: vm, "was over and nobody had looked", 28),
     Break(held, "life_lost", as_before, "nobody noticed that its guest is silent", 8),
     Break(
         settling,

@@ -90,6 +90,12 @@ class Probes:
         self._runs: dict[tuple[ServerKey, str], _Run] = {}
         self._inert: dict[VmId, float] = {}
         """VMs that are awaited, and since when (loop time)."""
+        self._asked: set[ServerKey] = set()
+        """Servers whose guest was asked anything since the start."""
+
+    def asks(self, question: Question) -> None:
+        """Note whom an honest collector asks now."""
+        self._asked.add(question.target.server)
 
     def sampled(self, question: Question, value: float | str | None) -> None:
         """Note what an honest collector is about to answer."""
@@ -153,6 +159,8 @@ class Probes:
             return
         for vm in before.vms.values():
             then = after.vms.get(vm.id)
+            if then and _ran_out(vm, then) and ServerKey(vm.id, vm.generation) not in self._asked:
+                self.problems.append(f"the time of {vm.name} was over and nobody had looked")
             given_up = vm.state is VmState.INERT and then and then.state is VmState.ERROR
             if given_up and vm.id in self._inert and not _drifted(vm, then):
                 self._given_up(before, vm, now)
@@ -170,6 +178,15 @@ class Probes:
             self.problems.append(f"{vm.name} was given up after it had been told alive")
 
 
+def _ran_out(before: VmRecord, after: VmRecord) -> bool:
+    """Tell whether *after* follows from the end of a wait for the life of *before*."""
+    if before.deadline is None or after.deadline is not None or _drifted(before, after):
+        return False
+    phase = after.recovery.phase if after.recovery else None
+    goes_on = phase is not None and (before.recovery is None or before.recovery.phase is not phase)
+    return after.state is VmState.ERROR or goes_on
+
+
 def _drifted(before: VmRecord, after: VmRecord) -> bool:
     """Tell whether *after* was lost by what its VIM said of its server, whatever its guest said."""
     held = before.recovery is not None and before.recovery.drifted
@@ -185,6 +202,7 @@ class _Honest(SimulatedGuests):
 
     async def sample(self, question: Question) -> Sample:
         """See Collector."""
+        self._probes.asks(question)
         try:
             sample = await super().sample(question)
         except BaseException:
@@ -195,6 +213,7 @@ class _Honest(SimulatedGuests):
 
     def sample_now(self, question: Question) -> Sample:
         """See SimulatedGuests."""
+        self._probes.asks(question)
         try:
             sample = super().sample_now(question)
         except Exception:

@@ -326,19 +326,20 @@ def _call_failed(
 
 
 def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
-    """What was under way when the process died may still turn up: look before making."""
-    unsure = {
-        vm.id: replace(vm, unsure_until=now + policy.settle)
-        for vm in record.vms.values()
-        if (vm.server is None or vm.change is not None) and _may_be_created(vm)
-    } | {
-        vm.id: replace(vm, late_switch=now + policy.settle)
-        for vm in record.vms.values()
-        if vm.state in SWITCHED_VM_STATES
-    }
-    if not unsure:
+    """What was under way when the process died may still turn up, and nobody looked since."""
+    vms = {vm.id: _after_start(record, vm, now, policy) for vm in record.vms.values()}
+    if all(vms[vm.id] is vm for vm in record.vms.values()):
         return _unmoved(record)
-    return Step(key=record.key, before=record, record=replace(record, vms={**record.vms, **unsure}))
+    return Step(key=record.key, before=record, record=replace(record, vms=vms))
+
+
+def _after_start(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: Policy) -> VmRecord:
+    vm = life.after_start(record, vm, now)
+    if vm.state in SWITCHED_VM_STATES:
+        return replace(vm, late_switch=now + policy.settle)
+    if (vm.server is None or vm.change is not None) and _may_be_created(vm):
+        return replace(vm, unsure_until=now + policy.settle)
+    return vm
 
 
 def _may_be_created(vm: VmRecord) -> bool:

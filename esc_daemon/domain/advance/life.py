@@ -10,8 +10,9 @@ from esc_daemon.domain.advance.operate import alive_again, moved
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
+from esc_daemon.domain.intent import VmGroup
 from esc_daemon.domain.interruption import Request, is_about_to_move, takes, watched
-from esc_daemon.domain.kpi import actions, decides_life
+from esc_daemon.domain.kpi import actions, decides_life, seconds_to_tell
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import (
@@ -101,6 +102,23 @@ def _booted(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Deployment
     return record if deadline == vm.deadline else with_vm(record, replace(vm, deadline=deadline))
 
 
+def after_start(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
+    """
+    Return *vm* with time enough left for its life to be seen, now that the process began anew.
+
+    While nobody ran nobody looked: a wait that ended then, or is about to, says nothing of the VM.
+    Its KPIs get the time that they need to tell, and never more than the whole wait was.
+    """
+    if vm.deadline is None or record.intent is None:
+        return vm
+    group = group_of(record, vm)
+    lives_by = decides_life(group) if vm.recovery is None else vm.recovery.event_name
+    names = {lives_by} | awaited_of(record.intent, vm.group)
+    needed = [seconds_to_tell(kpi) for kpi in group.kpis if kpi.event_name in names]
+    fair = now + timedelta(seconds=min(max(needed, default=0), _seconds(group, vm)))
+    return vm if fair <= vm.deadline else replace(vm, deadline=fair)
+
+
 def deadlines(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
     """Take up every VM whose time is over: to boot, or to come back by itself."""
     step = unmoved(record)
@@ -137,8 +155,14 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
 
 def _not_booted(record: DeploymentRecord, vm: VmRecord) -> str:
     assert record.intent is not None
-    group = group_of(record, vm)
-    seconds = group.bootup_time
-    if vm.recovery is not None and not vm.recovery.redeployed and group.reboot_time is not None:
-        seconds = group.reboot_time
+    seconds = _seconds(group_of(record, vm), vm)
     return f"{too_late(vm, awaited_of(record.intent, vm.group))} of {seconds} s"
+
+
+def _seconds(group: VmGroup, vm: VmRecord) -> int:
+    """Return how long the wait for *vm* is that its deadline ends."""
+    if vm.recovery is None or vm.recovery.redeployed:
+        return group.bootup_time
+    if vm.recovery.phase is RecoveryPhase.WAITING:
+        return group.recovery_wait_time
+    return group.bootup_time if group.reboot_time is None else group.reboot_time
