@@ -301,7 +301,8 @@ class Permit:
 
     Answered by RecoveryPermitted where it has not *begun*. *since* is when the VM was lost;
     *lived*: it was alive until then, *watched*: it has KPIs. *window* is how many seconds later
-    another VM may be known to be lost by what ended this one's life.
+    another VM may be known to be lost by what ended this one's life, *chance* how many it takes
+    until life that returns is told.
     """
 
     vim: VimId
@@ -312,6 +313,7 @@ class Permit:
     lived: bool = field(default=True, compare=False)
     watched: bool = field(default=True, compare=False)
     window: float = field(default=0.0, compare=False)
+    chance: float = field(default=0.0, compare=False)
 
     @property
     def slot(self) -> str:

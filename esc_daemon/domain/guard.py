@@ -60,7 +60,8 @@ class Loss:
     """
     A VM that is to be recovered, *since* it was lost, known to the guard since *at*.
 
-    *lived*: it was alive until then. One that never was has not been lost by blindness.
+    *lived*: it was alive until then. One that never was has not been lost by blindness. *chance*:
+    it was lost before the process began, and may have come back: so long it is looked at first.
     """
 
     vm: VmId
@@ -69,6 +70,7 @@ class Loss:
     since: datetime
     at: datetime
     window: timedelta
+    chance: timedelta = timedelta(0)
     lived: bool = True
     watched: bool = True
 
@@ -244,7 +246,8 @@ def turns(
     """
     Return whose recovery may begin, the longest lost first, and when to look again.
 
-    A VM among many is held for its window, since more may follow. *under_way* are the VIM and the
+    A VM among many is held for its window, since more may follow, and one that was lost before the
+    start until its KPI can have told that it is back. *under_way* are the VIM and the
     host of each recovery that is under way. Who is not *seen* is one of many, and has no turn yet.
     """
     in_order = sorted(losses, key=lambda loss: loss.since)
@@ -264,11 +267,11 @@ def turns(
     for loss in in_order:
         if not seen(loss):
             continue
-        if policy.on and loss.lived and loss.watched in many:
-            ripe = loss.at + loss.window
-            if now < ripe:
-                again = ripe if again is None else min(again, ripe)
-                continue
+        of_many = policy.on and loss.lived and loss.watched in many
+        ripe = loss.at + max(loss.chance, loss.window if of_many else timedelta(0))
+        if now < ripe:
+            again = ripe if again is None else min(again, ripe)
+            continue
         if held[loss.place]:
             continue
         at = loss.vim, loss.host

@@ -13,7 +13,7 @@ threshold beyond the range is one that no sample could be held against: it is re
 import math
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar, assert_never
@@ -194,13 +194,20 @@ def monitored(group: VmGroup) -> bool:
     return group.monitoring_enabled and bool(group.kpis) and group.bootup_time != -1
 
 
-def seconds_to_tell(kpi: Kpi) -> int:
+def seconds_to_tell(group: VmGroup, names: Container[str | None]) -> int:
     """
-    Return within how many seconds *kpi* is told of a guest that meets it, once that is watched.
+    Return within how many seconds the KPIs of *names* tell of a VM that lives, once it is watched.
 
     That is one poll more than it takes: the monitor spreads the polls, and an answer takes time.
     """
-    return (max(1, kpi.occurrences_true) + 1) * max(1, kpi.collector.poll_seconds)
+    return max(
+        (
+            (max(1, kpi.occurrences_true) + 1) * max(1, kpi.collector.poll_seconds)
+            for kpi in group.kpis
+            if kpi.event_name in names
+        ),
+        default=0,
+    )
 
 
 def number_in(value: float | str) -> float | None:

@@ -36,7 +36,7 @@ from esc_daemon.domain.hooks import Stage, scripts_at
 from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network, Resource, TenantVolume, VmGroup
 from esc_daemon.domain.interruption import Request, takes, watched
-from esc_daemon.domain.kpi import decides_life
+from esc_daemon.domain.kpi import decides_life, seconds_to_tell
 from esc_daemon.domain.placing import (
     group_of,
     needed_by,
@@ -233,6 +233,7 @@ def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
             lived=vm.state is not VmState.INERT,
             watched=vm.state in MONITORED_VM_STATES,
             window=window(group_of(record, vm), vm.recovery.event_name),
+            chance=seconds_to_tell(group_of(record, vm), {vm.recovery.event_name}),
         )
         yield permit, None
 

@@ -93,6 +93,7 @@ class Guard:
         self._policy = policy
         self._boxes = boxes
         self._now = now
+        self._began = now()
         self._tell = tell
         self._reachable = reachable
         self._loop = asyncio.get_running_loop()
@@ -110,7 +111,7 @@ class Guard:
         """Answer *permit* of the record of *key* once it may be used; count it from then on."""
         if self._closed:
             return
-        loss = _loss(permit, self._now(), self._policy)
+        loss = _loss(permit, self._now(), self._policy, self._began)
         self._asked[permit.server.vm] = _Asked(key, permit, loss, permit.begun)
         if not permit.begun:
             self._look_in(self._pause())
@@ -268,8 +269,9 @@ class Guard:
         return self._sighted is not None and self._sighted >= loss.at
 
 
-def _loss(permit: Permit, at: datetime, policy: GuardPolicy) -> Loss:
+def _loss(permit: Permit, at: datetime, policy: GuardPolicy, began: datetime) -> Loss:
     window = timedelta(seconds=permit.window) if policy.window is None else policy.window
+    chance = timedelta(seconds=permit.chance if permit.since < began else 0.0)
     return Loss(
         vm=permit.server.vm,
         vim=permit.vim,
@@ -277,6 +279,7 @@ def _loss(permit: Permit, at: datetime, policy: GuardPolicy) -> Loss:
         since=permit.since,
         at=at,
         window=window,
+        chance=chance,
         lived=permit.lived,
         watched=permit.watched,
     )

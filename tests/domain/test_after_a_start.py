@@ -237,4 +237,6 @@ def test_a_start_in_the_grace_begins_it_anew_and_one_after_it_does_not() -> None
 def test_a_kpi_has_one_poll_more_than_it_takes(poll: int, occurrences: int, seconds: int) -> None:
     collector = replace(LIFE.collector, poll_seconds=poll)
     kpi = replace(LIFE, occurrences_true=occurrences, collector=collector)
-    assert seconds_to_tell(kpi) == seconds
+    group = replace(a_group(), kpis=(kpi, replace(kpi, event_name="OTHER", occurrences_true=9)))
+    assert seconds_to_tell(group, {"VM_ALIVE"}) == seconds
+    assert seconds_to_tell(group, {"NONE"}) == 0

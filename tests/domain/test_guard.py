@@ -1,5 +1,6 @@
 """When healing is held, for how long, and whose turn comes next (ruling 18)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,6 +123,20 @@ def test_who_was_lost_since_the_vms_were_counted_is_not_among_those_that_live() 
 
     assert found == alive(7)
     assert still_alive({}, at(3), since) == dict.fromkeys(alive(0), 0)
+
+
+def test_who_was_lost_before_the_start_is_looked_at_before_its_turn() -> None:
+    # given: one alone, and one of many
+    chance = timedelta(seconds=30)
+    (carried,), more = losses(1, chance=chance), losses(5, host="2")
+    off = replace(GUARD, on=False)
+    for policy, lost in ((GUARD, [carried]), (off, [carried]), (GUARD, [carried, *more])):
+        # when
+        given, again = turns(lost, {}, (), {}, at(29), policy)
+        # then
+        assert carried.vm not in given
+        assert again == at(30)
+        assert carried.vm in turns(lost, {}, (), {}, at(30), policy)[0]
 
 
 def test_a_hold_ends_a_window_after_life_has_returned() -> None:

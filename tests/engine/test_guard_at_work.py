@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from engine_bench import DEPLOYMENT, TENANT, VIM, T
+from engine_bench import BEGAN, DEPLOYMENT, TENANT, VIM, T
 from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.connectors import connector_key
@@ -322,6 +322,32 @@ async def test_a_restart_holds_what_was_held():
         assert lab.held() == engine.guard.figures().held == MANY
         assert await lab.nothing_told()
         assert engine.guard.figures().holds == {"share": 1}
+
+
+@pytest.mark.parametrize("back", [True, False])
+async def test_who_came_back_while_nobody_ran_is_not_recovered(back):
+    # given: one among few is held, since the manager sees nothing
+    async def dark() -> bool:
+        return False
+
+    store, vim = ShakyStore(), WatchedVim()
+    async with an_engine(vim, store, reachable=dark, close=False) as engine:
+        lab = await Lab(engine, vim).filled(1)
+        lab.silence(0)
+        await asyncio.sleep(100)
+        assert lab.held() == 1
+        if back:
+            lab.wake(0)
+    # when
+    async with an_engine(vim, store, began=BEGAN + timedelta(hours=1)) as engine:
+        lab = Lab(engine, vim)
+        await engine.restore()
+        await asyncio.sleep(0.1)
+        assert lab.held() == 1
+        await asyncio.sleep(100)
+        # then
+        assert lab.held() == 0
+        assert (lab.vms[0].history.rebooted is None) is back
 
 
 async def test_a_restart_keeps_to_the_limits():

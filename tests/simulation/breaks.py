@@ -246,6 +246,7 @@ BREAKS: Final = (
     Break(plan, "_switching", lambda *_: (None, None), "never came to rest", 14),
     Break(life, "alive_again", still_awaited(life.alive_again), "is waited for", 23),
     Break(life, "after_start", lambda _, vm, now: vm, "was over and nobody had looked", 28),
+    Break(plan, "seconds_to_tell", none, "was over and nobody had looked", 404),
     Break(held, "life_lost", as_before, "nobody noticed that its guest is silent", 8),
     Break(
         settling,

@@ -10,7 +10,7 @@ from esc_daemon.domain.ids import Key, ServerKey, VmId
 from esc_daemon.domain.intent import Kpi
 from esc_daemon.domain.kpi import compare, decides_life
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.record import DeploymentRecord, VmRecord
+from esc_daemon.domain.record import DeploymentRecord, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.vims import Vims
@@ -180,9 +180,14 @@ class Probes:
 
 def _ran_out(before: VmRecord, after: VmRecord) -> bool:
     """Tell whether *after* follows from the end of a wait for the life of *before*."""
-    if before.deadline is None or after.deadline is not None or _drifted(before, after):
+    if _drifted(before, after):
         return False
     phase = after.recovery.phase if after.recovery else None
+    if before.recovery is not None and before.recovery.phase is RecoveryPhase.HELD:
+        by_itself = before.history.recoveries != after.history.recoveries
+        return phase in {RecoveryPhase.WAITING, RecoveryPhase.NEEDED} or by_itself
+    if before.deadline is None or after.deadline is not None:
+        return False
     goes_on = phase is not None and (before.recovery is None or before.recovery.phase is not phase)
     return after.state is VmState.ERROR or goes_on
 

@@ -114,9 +114,9 @@ def after_start(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmReco
     group = group_of(record, vm)
     lives_by = decides_life(group) if vm.recovery is None else vm.recovery.event_name
     names = {lives_by} | awaited_of(record.intent, vm.group)
-    needed = [seconds_to_tell(kpi) for kpi in group.kpis if kpi.event_name in names]
-    fair = now + timedelta(seconds=min(max(needed, default=0), _seconds(group, vm)))
-    return vm if fair <= vm.deadline else replace(vm, deadline=fair)
+    chance = min(seconds_to_tell(group, names), _seconds(group, vm))
+    deadline = max(vm.deadline, now + timedelta(seconds=chance))
+    return vm if deadline == vm.deadline else replace(vm, deadline=deadline)
 
 
 def deadlines(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
