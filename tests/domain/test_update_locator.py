@@ -242,3 +242,15 @@ def test_a_second_update_waits_for_the_end_of_a_move() -> None:
     moved(world, on(FAR), rest=False)
     with pytest.raises(Refused, match="it is being updated"):
         world.apply({SHOP: a_deployment(on(MOON))})
+
+
+def test_two_edits_at_one_moment_that_move_nothing_write_an_unwatched_vm_once() -> None:
+    # given
+    world = world_of(ONE)
+    world.tell(SHOP, VmActed(id=OP, vm=the_vm(world).id, action=ActionType.DISABLE_MONITOR))
+    moved(world, on(VIM))
+    before = the_vm(world)
+    # when
+    moved(world, ONE)
+    # then
+    assert the_vm(world) is before

@@ -400,7 +400,7 @@ def _changing(
         if (it := change.begun(migrate.leaving(vm, attempt), attempt)) is not vm
     }
     done = {
-        vm.id: replace(vm, history=change.noted(record, vm, now))
+        vm.id: _noted(record, vm, now)
         for vm in after.vms.values()
         if vm.group in record.update.types
         and vm.server
@@ -413,6 +413,12 @@ def _changing(
     )
     making = begun(after, VmMove.RESOURCES_READY, now, policy)
     return settled(before, making, (*events, *told), now)
+
+
+def _noted(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
+    """Return *vm*, the same object where the same was noted at this moment already (law 8)."""
+    history = change.noted(record, vm, now)
+    return vm if history == vm.history else replace(vm, history=history)
 
 
 def _is_as_wanted(vm: VmRecord) -> bool:
