@@ -179,5 +179,7 @@ def _way_out(now: Activity, request: Request) -> str:
             return "nothing is to be done" if request is Request.STOP else "start it first"
         case Activity.UNDEPLOYING:
             return "deploy it anew"
+        case Activity.RECOVERING if request is Request.UPDATE:  # a dead VIM may keep it for ever
+            return "ask again when that has ended, or move it to another VIM"
         case _:
             return "ask again when that has ended"

@@ -154,7 +154,8 @@ class CallFailed:
     *subject* is the server, or the incarnation of the resource, that the call was about;
     *removal* tells a removal from a creation. *final*: the VIM refused. *reached*: the request
     may have got there, so nobody knows whether it took, or will take, effect. *switch* is the
-    number of a `SwitchServer`; None: it was another call. *waited* is how long the call waited for
+    number of a `SwitchServer`; None: it was another call. *proof*: it was a `ProveServer`; another
+    VIM may still be asked for what an update broke off. *waited* is how long the call waited for
     its turn, which is none of the time after which the goal is given up.
     """
 
@@ -164,6 +165,7 @@ class CallFailed:
     final: bool = False
     reached: bool = True
     switch: int | None = None
+    proof: bool = False
     waited: timedelta = timedelta(0)
 
 

@@ -419,4 +419,5 @@ def _failure(call: VimCall, error: str, *, final: bool = False, reached: bool = 
         final=final and not isinstance(call, AwaitServer),
         reached=reached and not looked,
         switch=call.number if isinstance(call, SwitchServer) else None,
+        proof=isinstance(call, ProveServer),
     )

@@ -140,7 +140,9 @@ class FakeVim:
     def prove(self, command: ProveServer) -> CallFailed | ServerProven:
         if command.spec.image in self.lacks:
             error = f"there is no image {command.spec.image}"
-            return CallFailed(subject=command.key, removal=False, error=error, final=True)
+            return CallFailed(
+                subject=command.key, removal=False, error=error, final=True, proof=True
+            )
         return ServerProven(key=command.key, vim=command.vim)
 
     def update(self, command: UpdateServer) -> CallFailed | ServerGone | ServerUpdated:

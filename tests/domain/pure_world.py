@@ -261,7 +261,13 @@ class World(FakeVims):
         if command.vim in self.dead:
             luck = Luck.UNREACHED
         switch = command.number if isinstance(command, SwitchServer) else None
-        failed = CallFailed(subject=subject, removal=removal, error=f"call {luck}", switch=switch)
+        failed = CallFailed(
+            subject=subject,
+            removal=removal,
+            error=f"call {luck}",
+            switch=switch,
+            proof=isinstance(command, ProveServer),
+        )
         if luck is Luck.REFUSED:
             return replace(failed, final=True)
         if luck is Luck.UNREACHED:

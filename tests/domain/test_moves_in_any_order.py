@@ -7,15 +7,25 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from esc_daemon.domain.commands import call_slot
 from esc_daemon.domain.ids import Key, VimId
 from esc_daemon.domain.intent import Deployment, Locator
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.domain.states import VmState
+from esc_daemon.domain.triggers import RecoveryAsked
 from tests.domain.fake_vim import FakeVim
-from tests.domain.pure_world import VIM
+from tests.domain.pure_world import VIM, Luck
 from tests.domain.stories import ACME, a_tenant
-from tests.domain.test_any_order import DEPLOYMENTS, SHOPS, VOLUMES, AnyOrder, an_index
+from tests.domain.test_any_order import (
+    DEPLOYMENTS,
+    OP,
+    SHOPS,
+    VOLUMES,
+    AnyOrder,
+    a_luck,
+    an_index,
+)
 
 FAR: Final = VimId("far")
 VIMS: Final = ("", VIM, FAR, FAR)
@@ -47,6 +57,33 @@ class Moves(AnyOrder):
         groups = list(wanted.groups)
         one = groups[group % len(groups)]
         groups[group % len(groups)] = replace(one, locator=Locator(vim_id=vim))
+        self.edit({at: replace(wanted, groups=tuple(groups))})
+
+    @precondition(lambda self: self.deployed())
+    @rule(which=an_index, rounds=st.integers(0, 4), luck=a_luck, dead=st.booleans())
+    def a_vm_moves_while_it_is_recovered(
+        self, which: int, rounds: int, luck: Luck, *, dead: bool
+    ) -> None:
+        self.world.rest()
+        there = [(at, vm) for at, vm in self.vms() if self.config.get(at) is not None]
+        if not there:
+            return
+        at, vm = there[which % len(there)]
+        self.ask(at, RecoveryAsked(id=OP, vm=vm.id))
+        for _ in range(rounds):
+            self.all_goes_well_for_a_while()
+        slot = at, call_slot(vm.vim, vm.id)
+        if slot in self.world.flights and luck is not Luck.DONE:
+            self.world.perform(slot, luck)
+        if dead:
+            self.world.dead.add(vm.vim)
+        wanted = self.config[at]
+        assert isinstance(wanted, Deployment)
+        locator = Locator(vim_id=FAR if vm.vim == VIM else VIM)
+        groups = (
+            replace(each, locator=locator) if each.name == vm.group else each
+            for each in wanted.groups
+        )
         self.edit({at: replace(wanted, groups=tuple(groups))})
 
     @precondition(lambda self: self.deployed())

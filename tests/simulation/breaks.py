@@ -23,6 +23,7 @@ from esc_daemon.access.control import AccessControl, Denied
 from esc_daemon.datamodel.candidate import Candidate
 from esc_daemon.domain import interruption, kpi, neighbours, placing, plan, tell
 from esc_daemon.domain.advance import (
+    broken_off,
     deploy,
     heal,
     held,
@@ -198,6 +199,11 @@ def unremembered(record, *given, not_removed=migrate.not_removed):
     return replace(step, record=replace(step.record, leftovers=record.leftovers))
 
 
+def untold_end(*given, ended=broken_off._ended):
+    """Break a recovery off, and tell nothing of it."""
+    return ended(*given)[0], ()
+
+
 def still_awaited(alive_again):
     """Wait for the life of who lives."""
 
@@ -215,7 +221,7 @@ BREAKS: Final = (
     Break(connectors, "check_connectors", nobody, "lives in no VIM", 47),
     Break(LossyVim, "remove_ports", nothing, "left behind in", 1),
     Break(LossyVim, "remove_volume", nothing, "left behind in", 11),
-    Break(LossyVim, "attach_volume", nothing, "has lost VolumeKey", 53),
+    Break(LossyVim, "attach_volume", nothing, "has lost VolumeKey", 80),
     Break(Boxes, "unused", nobody, "mailboxes of records that are no more", 0),
     Break(plan, "_when_sure", at_any_time, "asked without a pause", 6),
     Break(undeploy, "_without_successor", forgotten, "its end was not told", 18),
@@ -236,7 +242,7 @@ BREAKS: Final = (
     Break(Candidate, "holds", false, "while it was to go", 96),
     Break(Configuration, "_wake_at", nobody, "on trial for ever|is not taken back", 6),
     Break(operate, "_told", untold, "began . times and ended", 21),
-    Break(settling, "first_error", nobody, "it is active with VMs", 1),
+    Break(settling, "first_error", nobody, "it is active with VMs", 5),
     Break(settling, "_well", false, "it is in error with VMs", 124),
     Break(interruption, "TAKEN", ANYTHING_GOES, "it is stopped with VMs", 105),
     Break(settling, "_ENDS", stopping(told=tell.service_alive), "its last switch told", 87),
@@ -271,13 +277,14 @@ BREAKS: Final = (
     Break(Locks, "forget", nobody, "was denied .*, in whose way is|a lock of nobody", 9),
     Break(Configuration, "on_trial", property(nobody), "in spite of the commit of", 74),
     Break(Configuration, "discard_changes", nobody, "under a lock outlived it", 10),
-    Break(AccessControl, "pruner", lambda *_: nobody, "reader was shown", 10),
+    Break(AccessControl, "pruner", lambda *_: nobody, "reader was shown", 39),
     Break(AccessControl, "check_call", nobody, "reader acted upon", 9),
     Break(Manager, "_check", nobody, "guest acted upon", 74),
     Break(Denied, "operations", property(none, nobody), "denied-operations is", 13),
     Break(Guard, "forget", nobody, "permits of records that are no more", 18),
     Break(migrate, "leaving", unremoved, "was made in .* beside", 17),
     Break(migrate, "not_removed", unremembered, "was made in .* beside", 39),
+    Break(broken_off, "_ended", untold_end, "in the middle of", 39),
     Break(Timers, "wake", never_no_more(Timers.wake), "timers of records that are no more", 5),
 )
 

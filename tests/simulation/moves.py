@@ -7,10 +7,12 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from esc_daemon.domain.ids import Key, Kind, ServerKey, VimId
+from esc_daemon.domain.ids import Key, Kind, ServerKey, VimId, VmGroupName
 from esc_daemon.domain.intent import Deployment, Locator, VmGroup
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
+from esc_daemon.domain.requests import RecoveryVmAction
+from esc_daemon.domain.states import ServiceState
 from tests.simulation.clouds import FAR, NEAR
 from tests.simulation.requests import Edit
 
@@ -25,6 +27,7 @@ class Moves:
         self._world = world
         self._random = random
         self._moving = random.random() < 0.5
+        self._lost = Random(f"moves of the lost {world.seed}")
         self.problems: list[str] = []
         """Servers that were made while another cloud had one of the same VM."""
 
@@ -58,10 +61,48 @@ class Moves:
             else:
                 await self._world.asks(edit)
             if random.random() < 0.15:
-                for _ in range(random.randint(0, 80)):
-                    await asyncio.sleep(0)
-                await asyncio.sleep(random.choice([0.0, 0.1, 3.0]))
-                await self._world.dies()
+                await self._dies_soon(random)
+        if self._moving and self._lost.random() < 0.5:
+            await self._while_it_is_recovered(self._lost)
+
+    async def _dies_soon(self, random: Random) -> None:
+        for _ in range(random.randint(0, 80)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(random.choice([0.0, 0.1, 3.0]))
+        await self._world.dies()
+
+    async def _while_it_is_recovered(self, random: Random) -> None:
+        """
+        Move the group of a VM whose recovery the operator has asked for, wherever that is by then.
+
+        Its cloud may be dead before, or die in the middle.
+        """
+        world = self._world
+        world.harmless = False
+        there = [
+            (record.key, vm)
+            for record in world.homes.records
+            if isinstance(record, DeploymentRecord)
+            for vm in record.vms.values()
+            if _may_be_asked_for(record, vm)
+        ]
+        if not there:
+            return
+        key, vm = random.choice(there)
+        world.alive.run(world.deeds.act(RecoveryVmAction(vm_name=vm.name)))
+        cloud = world.clouds.vims[vm.vim or NEAR]
+        if random.random() < 0.5:
+            cloud.weather = replace(world.weather, unreachable=1.0)
+        await asyncio.sleep(random.choice([0.01, 0.1, 0.5, 2.0, 5.0, 20.0, 60.0]))
+        if random.random() < 0.3:
+            cloud.weather = replace(world.weather, unreachable=1.0)
+        if (wanted := world.wanted().get(key)) is not None:
+            other = FAR if vm.vim != FAR else NEAR
+            await world.asks({key: _relocated(wanted, vm.group, other)})
+        if random.random() < 0.3:
+            await self._dies_soon(random)
+        await asyncio.sleep(random.choice([0.5, 20.0, 90.0, 400.0]))
+        cloud.weather = world.weather
 
     async def _while_one_is_dead(self, edit: Edit) -> None:
         world, random = self._world, self._random
@@ -88,9 +129,25 @@ def moved(wanted: Mapping[Key, Any], random: Random) -> Edit | None:
         return None
     key, group = random.choice(there)
     elsewhere = [vim for vim in ("", NEAR, FAR, FAR) if vim != group.locator.vim_id]
-    after = replace(group, locator=Locator(vim_id=random.choice(elsewhere)))
-    groups = tuple(after if each is group else each for each in wanted[key].groups)
-    return {key: replace(wanted[key], groups=groups)}
+    return {key: _relocated(wanted[key], group.name, random.choice(elsewhere))}
+
+
+def _relocated(wanted: Deployment, name: VmGroupName, vim: str) -> Deployment:
+    """Return *wanted* with its group *name* in *vim*."""
+    groups = (
+        replace(each, locator=Locator(vim_id=vim)) if each.name == name else each
+        for each in wanted.groups
+    )
+    return replace(wanted, groups=tuple(groups))
+
+
+def _may_be_asked_for(record: DeploymentRecord, vm: VmRecord) -> bool:
+    """Tell whether *vm* may be recovered, and then move."""
+    intent = record.intent
+    quiet = record.state in {ServiceState.ACTIVE, ServiceState.ERROR} and record.update is None
+    if intent is None or not quiet:
+        return False
+    return any(group.name == vm.group and _movable(intent, group) for group in intent.groups)
 
 
 def _movable(intent: Deployment, group: VmGroup) -> bool:

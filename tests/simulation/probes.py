@@ -157,6 +157,8 @@ class Probes:
     def _look(self, before: DeploymentRecord, after: object, now: float) -> None:
         if not isinstance(after, DeploymentRecord) or before.intent is None:
             return
+        if before.update is None and after.update is not None:
+            return  # a recovery that was broken off, by a move: no guest was given up
         for vm in before.vms.values():
             then = after.vms.get(vm.id)
             if then and _ran_out(vm, then) and ServerKey(vm.id, vm.generation) not in self._asked:

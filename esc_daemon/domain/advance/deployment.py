@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from esc_daemon.domain.advance import (
+    broken_off,
     change,
     deploy,
     heal,
@@ -318,11 +319,13 @@ def _call_failed(
         return undeploy.call_failed(record, vm, failure, now, policy)
     if vm.state in SWITCHED_VM_STATES and not failure.removal:
         return _not_switched(record, vm, failure, now, policy)
-    if is_proving(vm) and not failure.removal:
+    if is_proving(vm) and failure.proof:
         return migrate.proof_failed(record, vm, failure, now, policy)
-    if is_changing(vm) and not failure.removal:
+    if is_changing(vm) and not failure.removal and failure.switch is None:
         return change.failed_once(record, vm, failure, now, policy)
-    return _unmoved(record)
+    if failure.removal:
+        return _unmoved(record)
+    return broken_off.answered(record, vm, failure, now, policy)
 
 
 def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
@@ -335,11 +338,17 @@ def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
 
 def _after_start(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: Policy) -> VmRecord:
     vm = life.after_start(record, vm, now)
-    if vm.state in SWITCHED_VM_STATES:
+    if _may_be_switched(vm):
         return replace(vm, late_switch=now + policy.settle)
     if (vm.server is None or vm.change is not None) and _may_be_created(vm):
         return replace(vm, unsure_until=now + policy.settle)
     return vm
+
+
+def _may_be_switched(vm: VmRecord) -> bool:
+    """Tell whether a switch of *vm* may be under way, also one that an update broke off."""
+    broken_off_once = vm.state is VmState.ERROR and vm.late_switch is not None
+    return vm.state in SWITCHED_VM_STATES or broken_off_once
 
 
 def _may_be_created(vm: VmRecord) -> bool:

@@ -100,7 +100,7 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     """
     assert vm.recovery is not None
     if vm.scale is not None:
-        return with_vm(record, _failed(vm, vm.recovery.cause)), ()
+        return with_vm(record, in_error(vm, vm.recovery.cause)), ()
     fails = (
         record.state in _DEPLOYING or record.update is not None or vm.state is VmState.MONITOR_UNSET
     )
@@ -117,7 +117,8 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     return after, (tell_recovery.manual_recovery_needed(after, waiting),)
 
 
-def _failed(vm: VmRecord, cause: str) -> VmRecord:
+def in_error(vm: VmRecord, cause: str) -> VmRecord:
+    """Return *vm* in error, with nothing of its recovery under way any more."""
     return replace(
         vm,
         state=vm.state if vm.state is VmState.ERROR else moved(vm, VmMove.FAILED),
@@ -222,7 +223,7 @@ def next_rung(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime,
         case RecoveryPhase.UNDEPLOYING:
             return _undeploying(record, vm, vm.recovery, now, p), ()
         case _:
-            return _ended_badly(record, vm, cause, now)
+            return ended_badly(record, vm, cause, now)
 
 
 def _rung(group: VmGroup, vm: VmRecord, recovery: Recovery) -> RecoveryPhase | None:
@@ -316,7 +317,7 @@ def not_rebooted(
         vm, state=moved(vm, VmMove.FAILED), power=None, attempt=None, recovery=recovery
     )
     if group.recovery.action is RecoveryAction.REBOOT_ONLY:  # without a pause it has no next one
-        after, more = _ended_badly(record, failed, cause, now)
+        after, more = ended_badly(record, failed, cause, now)
     else:
         after, more = next_rung(record, failed, cause, now, p)
     return settled(record, after, (told, *more), now)
@@ -377,7 +378,7 @@ def undeployed(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy)
 def not_undeployed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
     """The VIM would not remove the old server: a second one beside it would be a leftover."""
     told = tell_recovery.recovery_undeployed(record, vm, cause)
-    after, more = _ended_badly(record, vm, cause, now)
+    after, more = ended_badly(record, vm, cause, now)
     return settled(record, after, (told, *more), now)
 
 
@@ -465,9 +466,10 @@ def _first_life(record: DeploymentRecord, before: VmRecord, vm: VmRecord) -> tup
     return (tell.vm_alive(record, vm),)
 
 
-def _ended_badly(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Move:
+def ended_badly(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Move:
+    """Return *record* after the recovery of *vm* was in vain, and what is told."""
     history = replace(vm.history, recovered=now, recovery_outcome=f"failed: {cause}")
-    broken = replace(_failed(vm, cause), history=history)
+    broken = replace(in_error(vm, cause), history=history)
     after = _done(with_vm(record, broken), OperationMove.BROKE, now)
     told = tell_recovery.recovery_complete(after, replace(broken, recovery=vm.recovery), cause)
     return after, (told,)

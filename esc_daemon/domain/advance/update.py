@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Final
 
 from esc_daemon.domain import causes, members, tell_update
-from esc_daemon.domain.advance import change, held, migrate, updating
+from esc_daemon.domain.advance import broken_off, change, held, migrate, updating
 from esc_daemon.domain.advance.deploy import begun, networks_among
 from esc_daemon.domain.advance.settling import entered, operation, settled, unmoved, with_vm
 from esc_daemon.domain.advance.undeploy import going
@@ -61,18 +61,19 @@ def begin(record: DeploymentRecord, told: IntentChanged, now: datetime, policy: 
             to its node.
 
     """
-    check(record, Request.UPDATE)
-    _check_still(record)
     new = told.intent
     assert isinstance(new, Deployment)
-    assert record.intent is not None
-    changes = compared(record.intent, new)
-    _check(record, new, changes)
+    free, ended = broken_off.ended(record, new, now, policy)
+    check(free, Request.UPDATE)
+    _check_still(free)
+    assert free.intent is not None
+    changes = compared(free.intent, new)
+    _check(free, new, changes)
     if not changes:
-        return Step(key=record.key, before=record, record=replace(record, intent=new))
-    after = _remembered(record, new, changes, told, now, policy)
+        return Step(key=record.key, before=record, record=replace(free, intent=new))
+    after = _remembered(free, new, changes, told, now, policy)
     assert after.update is not None
-    events = (tell_update.service_updating(after),)
+    events = (*ended, tell_update.service_updating(after))
     if after.update.phase is UpdatePhase.PREPARING:
         return Step(key=record.key, before=record, record=after, events=events)
     return _changing(record, after, events, now, policy)
