@@ -22,7 +22,7 @@ from workflow_tables import BLOCKS as WORKFLOWS
 
 from esc_daemon.datamodel.idle import ACCEPTED_NO_EFFECT, BOUND_FOR_LATER, Waits
 from esc_daemon.datamodel.tree import yang_directory
-from esc_daemon.domain import actions, changes, resource_changes
+from esc_daemon.domain import actions, changes, hooks, resource_changes
 from esc_daemon.domain.ids import Kind
 from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
@@ -113,6 +113,16 @@ def updates() -> Iterator[str]:
         yield f"| {kind} | {rule.how} | {rule.does} | {told} |"
 
 
+def stages() -> Iterator[str]:
+    """Each stage whose scripts run."""
+    yield "| stage | comes when | in policies of | a script that fails |"
+    yield "|---|---|---|---|"
+    for stage, moment in hooks.TABLE.items():
+        owners = {"the deployment": moment.deployment, "the vm_group": moment.group}
+        named = ", ".join(owner for owner, may in owners.items() if may)
+        yield f"| `{stage}` | {moment.comes} | {named} | {moment.fails or 'a line in the log'} |"
+
+
 def resources() -> Iterator[str]:
     """What becomes of each kind of change of a resource that stands."""
     yield "| of | change | is taken | what comes of it, or what to do |"
@@ -132,6 +142,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "resource_changes": resources,
     "settings": table,
     "tree": tree,
+    "stages": stages,
     "updates": updates,
     **WORKFLOWS,
 }

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -19,9 +19,10 @@ from esc_daemon.domain.actions import unknown_actions
 from esc_daemon.domain.checksum import checksum_of
 from esc_daemon.domain.day_zero import source_of
 from esc_daemon.domain.errors import excerpt
-from esc_daemon.domain.intent import Deployment, FileServer, Image, Network, VmGroup
+from esc_daemon.domain.intent import Deployment, FileServer, Hook, Image, Network, VmGroup
 from esc_daemon.domain.kpi import decides_life, monitored, unreadable
 from esc_daemon.domain.placing import MAX_VMS
+from esc_daemon.domain.stages import Stage
 from esc_daemon.netconf.errors import ErrorTag
 
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
@@ -120,9 +121,10 @@ def check(deployment: Deployment, element: etree._Element) -> None:
         if group.scaling.address_pools:
             _check_pools(at)
         _check_sources(at)
-        _check_hooks(group, at)
+        _check_hooks(group.hooks, hooks.OF_GROUP, at)
         if group.volumes:
             check_volumes(group, at)
+    _check_hooks(deployment.hooks, hooks.OF_DEPLOYMENT, element)
     if deployment.startup:
         _check_startup(deployment, element)
 
@@ -163,9 +165,9 @@ def _check_sources(element: etree._Element) -> None:
             raise Objection(source, str(error)) from None
 
 
-def _check_hooks(group: VmGroup, element: etree._Element) -> None:
-    for hook in group.hooks:
-        if wrong := hooks.wrong_with(hook):
+def _check_hooks(given: Iterable[Hook], stages: frozenset[Stage], element: etree._Element) -> None:
+    for hook in given:
+        if wrong := hooks.wrong_with(hook, stages):
             at = next(
                 each
                 for each in element.findall(steps("policies/policy/actions/action"))
@@ -182,7 +184,8 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
         yield from _without_effect(group)
         if monitored(group) and decides_life(group) is None:
             yield f"vm_group {group.name}: no KPI says that its VMs are alive: none will ever be"
-        yield from _hooks_without_effect(group)
+        at = f"vm_group {group.name}"
+        yield from _hooks_without_effect(at, group.hooks, hooks.OF_GROUP)
         yield from _not_beside_their_gateway(group)
         fixed = [
             (interface.network, address.ip_address)
@@ -202,6 +205,7 @@ def warnings_of(deployment: Deployment) -> Iterator[str]:
                     f"vm_group {group.name}: {address} is a fixed address and in the pool"
                     f" of {pool.network}"
                 )
+    yield from _hooks_without_effect("the deployment", deployment.hooks, hooks.OF_DEPLOYMENT)
     yield from _overlaps(deployment)
 
 
@@ -214,12 +218,14 @@ def _without_effect(group: VmGroup) -> Iterator[str]:
         yield f"vm_group {group.name}: rules with actions that have no effect: {named}{more}"
 
 
-def _hooks_without_effect(group: VmGroup) -> Iterator[str]:
-    found = list(hooks.unheeded(group))
+def _hooks_without_effect(
+    at: str, given: Iterable[Hook], stages: frozenset[Stage]
+) -> Iterator[str]:
+    found = list(hooks.unheeded(given, stages))
     if found:
         named = excerpt("; ".join(found[:_NAMED]), _LONGEST_LIST)
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        yield f"vm_group {group.name}: policies with actions that have no effect: {named}{more}"
+        yield f"{at}: policies with actions that have no effect: {named}{more}"
 
 
 def _not_beside_their_gateway(group: VmGroup) -> Iterator[str]:

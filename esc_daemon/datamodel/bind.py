@@ -83,7 +83,7 @@ HOOK_LEAVES: Final = tuple(
         *(f"actions/action/properties/property/{each}" for each in ("name", "value")),
     )
 )
-"""What the hooks of a group are made of."""
+"""What the hooks of a group, or of a deployment, are made of."""
 _SECONDS: Final = {"seconds": 1, "minutes": 60}
 
 
@@ -147,7 +147,7 @@ def _day_zero(group: etree._Element) -> object:
     return tuple(file for file in files if (file.data, file.file, file.remote) != (None,) * 3)
 
 
-def _hooks(group: etree._Element) -> object:
+def _hooks(owner: etree._Element) -> object:
     """Return each action of each policy, once for each of the policy's stages."""
     return tuple(
         Hook(
@@ -156,7 +156,7 @@ def _hooks(group: etree._Element) -> object:
             type=text_at(action, "type") or "",
             properties=_read_pairs(action, "properties/property"),
         )
-        for policy in group.findall(steps("policies/policy"))
+        for policy in owner.findall(steps("policies/policy"))
         for condition in policy.findall(steps("conditions/condition"))
         for action in policy.findall(steps("actions/action"))
     )
@@ -339,6 +339,7 @@ _DEPLOYMENT: Final = Shape(
         "startup": Many(("policies/startup",), _STARTUP),
         "networks": Many(("networks/network",), _NETWORK),
         "groups": Many(("vm_group",), _GROUP),
+        "hooks": Made(HOOK_LEAVES, _hooks, absent=()),
     },
 )
 SHAPES: Final[Mapping[Kind, Shape[Any]]] = {

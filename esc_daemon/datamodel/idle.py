@@ -24,7 +24,7 @@ class Waits(StrEnum):
     CLIENT = "kept for the client that wrote it and for the VIM drivers that will read it"
     DESCRIPTION = "kept for people"
     PLACEMENT = "placement on hosts and zones: affinity, anti-affinity, zone_host"
-    POLICIES = "policies on lifecycle stages: scripts and pre-defined actions"
+    POLICIES = "scripts of policies on lifecycle stages that are fetched from elsewhere"
     FILES = "copies of fetched files that the manager keeps; they are fetched anew each time"
     SECRETS = "encrypted data: a key of the manager that clients encrypt for"
     STORAGE = "where a VIM that keeps disks as files keeps them, and in which format"
@@ -74,23 +74,12 @@ def _file_locators(parent: str) -> tuple[str, ...]:
     return (f"{locator}/name", *remote, *_copies(parent), f"{locator}/checksum")
 
 
-def _policies(parent: str) -> tuple[str, ...]:
-    policy = f"{parent}policies/policy"
-    action = f"{policy}/actions/action"
-    return (
-        f"{policy}/name",
-        f"{policy}/conditions/condition/name",
-        f"{action}/name",
-        f"{action}/type",
-        *_properties(action),
-        *_file_locators(f"{action}/"),
-    )
-
+_OF_POLICIES: Final = _file_locators("policies/policy/actions/action/")
 
 _GROUP: Final[Mapping[Waits, Iterable[str]]] = {
     Waits.CLIENT: _extensions(),
     Waits.PLACEMENT: _below("placement", "type", "enforcement", "host", "zone"),
-    Waits.POLICIES: _file_locators("policies/policy/actions/action/"),
+    Waits.POLICIES: _OF_POLICIES,
     Waits.FILES: _copies("config_data/configuration/"),
     Waits.SECRETS: ("config_data/configuration/encrypted_data",),
     Waits.STORAGE: _below("volumes/volume", "format", "storage_location"),
@@ -130,7 +119,7 @@ _DEPLOYMENT: Final[Mapping[Waits, Iterable[str]]] = {
         *_below("policies/placement", "target_vm_group_ref", "type", "enforcement", "vm_group_ref"),
         *_below("policies/placement_group", "name", "type", "enforcement", "vm_group_ref"),
     ),
-    Waits.POLICIES: _policies(""),
+    Waits.POLICIES: _OF_POLICIES,
 }
 
 

@@ -132,7 +132,9 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         " their bootup_time anew; VM_UPDATED FAILURE where one of them fails",
         update_type="SOFTWARE_VERSION_UPDATED",
     ),
-    _K.HOOKS: Rule(how=How.LATER, does="the next stage of that name runs what it says"),
+    _K.HOOKS: Rule(
+        how=How.LATER, does="a stage that runs (docs/stages.md) runs, from now on, what they say"
+    ),
     _K.SCALING: Rule(
         how=How.AT_ONCE,
         does="a group with fewer VMs than min_active gets more; of one with more than max_active"
@@ -250,6 +252,7 @@ def compared(old: Deployment, new: Deployment) -> tuple[Change, ...]:
         *_networks(old.networks, new.networks),
         *_groups(old.groups, new.groups),
         *_startup(old, new),
+        *_hooks(old, new),
     )
 
 
@@ -382,3 +385,8 @@ def _startup(old: Deployment, new: Deployment) -> Iterator[Change]:
     before, after = ({each.group: each for each in deployment.startup} for deployment in (old, new))
     if before != after:
         yield Change(kind=_K.STARTUP, path=(Node("policies"),))
+
+
+def _hooks(old: Deployment, new: Deployment) -> Iterator[Change]:
+    if old.hooks != new.hooks:
+        yield Change(kind=_K.HOOKS, path=(Node("policies"),))

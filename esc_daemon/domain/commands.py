@@ -24,6 +24,7 @@ from esc_daemon.domain.ids import (
 )
 from esc_daemon.domain.intent import DayZero, Kpi, Resource, Rule, VimConnector
 from esc_daemon.domain.specs import HookScript, Power, ResourceHandle, ServerSpec
+from esc_daemon.domain.stages import Errand
 
 
 class Until(StrEnum):
@@ -323,6 +324,24 @@ class Permit:
 
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
+class RunScripts:
+    """
+    Run the scripts of *errand* of the incarnation *runner*, which waits for nothing of them.
+
+    Answered by ScriptsRan, however they end. If nobody hears of their end, they run again.
+    """
+
+    runner: RecordId
+    errand: Errand
+
+    @property
+    def slot(self) -> str:
+        """Nothing waits for another's scripts, nor for those of the incarnation before."""
+        return f"scripts {self.runner} {self.errand.stage} {self.errand.vm or ''}"
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
 class CheckVim:
     """Look whether the VIM of *connector* can be reached and lets us in; answered by VimChecked."""
 
@@ -337,4 +356,4 @@ class CheckVim:
 
 ServerCall = EnsureServer | AwaitServer | RemoveServer | SwitchServer | UpdateServer | ProveServer
 VimCall = ServerCall | EnsureResource | RemoveResource
-Command = Await | VimCall | Watch | Permit | CheckVim
+Command = Await | VimCall | Watch | Permit | RunScripts | CheckVim

@@ -1,12 +1,12 @@
 """
-Hooks: the scripts that run for a VM at a stage of its life (policies of a vm_group).
+Hooks: the scripts that run at a stage of a life (policies of a vm_group or a deployment).
 
-A policy ties actions to stages. Those stages that are in `HEEDED` are heeded; an action of another
-stage, or one that is no script, is kept without effect, and the log says so.
+A policy ties actions to stages. `TABLE` has those that run, and whose policies may name which; an
+action of another stage, or one that is no script, is kept without effect, and the log says so.
 """
 
-from collections.abc import Iterator, Mapping
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from esc_daemon.domain.intent import Hook, VmGroup
@@ -14,6 +14,7 @@ from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, VmRecord
 from esc_daemon.domain.secrets import is_secret
 from esc_daemon.domain.specs import HookScript
+from esc_daemon.domain.stages import Stage
 
 SCRIPT: Final = "SCRIPT"
 SCRIPT_FILENAME: Final = "script_filename"
@@ -22,56 +23,84 @@ MOST_SECONDS: Final = "wait_max_timeout"
 """The property with the time that the script may take, in seconds."""
 DEFAULT_SECONDS: Final = 300
 LONGEST_SECONDS: Final = 3600
-_PREFIX: Final = "LCS::DEPLOY_UPDATE::"
 
 
-class Stage(StrEnum):
-    """A moment in an update of a VM (ESC User Guide 5.1, supported lifecycle stages)."""
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Moment:
+    """
+    When a stage comes, as the docs have it.
 
-    SOFTWARE_VERSION_UPDATED = "VM_SOFTWARE_VERSION_UPDATED"
-    PRE_VOLUME_DETACH = "VM_PRE_VOLUME_DETACH"
-    VOLUME_ATTACHED = "VM_VOLUME_ATTACHED"
+    *group*, *deployment*: its scripts run by policies of a vm_group, by those of a deployment.
+    *fails* says what comes of a script that fails; empty: nothing, it runs beside all else.
+    """
+
+    comes: str
+    group: bool = False
+    deployment: bool = False
+    fails: str = ""
 
 
-HEEDED: Final = frozenset({Stage.SOFTWARE_VERSION_UPDATED})
-"""The stages that an update comes by."""
-_SPELT: Final[Mapping[str, Stage]] = {f"{_PREFIX}{stage}": stage for stage in Stage} | {
+TABLE: Final[Mapping[Stage, Moment]] = {
+    Stage.DEPLOY_ERR: Moment(
+        comes="the deployment has failed: SERVICE_ALIVE FAILURE is told", deployment=True
+    ),
+    Stage.SOFTWARE_VERSION_UPDATED: Moment(
+        comes="an update changes `software_version`: in each VM that is there, after all else that"
+        " the update does to it",
+        group=True,
+        fails="VM_UPDATED FAILURE",
+    ),
+}
+"""Each stage that runs."""
+
+OF_GROUP: Final = frozenset(stage for stage, moment in TABLE.items() if moment.group)
+OF_DEPLOYMENT: Final = frozenset(stage for stage, moment in TABLE.items() if moment.deployment)
+_SPELT: Final[Mapping[str, Stage]] = {stage.value: stage for stage in Stage} | {
     # as the guide of the upgrade in place writes it
-    f"{_PREFIX}POST_{Stage.SOFTWARE_VERSION_UPDATED}": Stage.SOFTWARE_VERSION_UPDATED,
+    "LCS::DEPLOY_UPDATE::POST_VM_SOFTWARE_VERSION_UPDATED": Stage.SOFTWARE_VERSION_UPDATED,
 }
 
 
-def scripts_at(record: DeploymentRecord, vm: VmRecord, stage: Stage) -> tuple[HookScript, ...]:
+def scripts_at(
+    record: DeploymentRecord, vm: VmRecord | None, stage: Stage
+) -> tuple[HookScript, ...]:
     """
-    Return the scripts that are to run for *vm* at *stage*, in their order.
+    Return the scripts that are to run at *stage*, for *vm* or for the deployment, in their order.
 
-    All properties but the two of ours are words of a script, name and value in turn, as for a
-    KPI's; an empty value stands for what the VM has under that name.
+    Those of the deployment come first. All properties but the two of ours are words of a script,
+    name and value in turn, as for a KPI's; an empty value stands for what is known by that name.
     """
+    assert record.intent is not None
+    of_deployment = record.intent.hooks if stage in OF_DEPLOYMENT else ()
+    of_group = group_of(record, vm).hooks if vm is not None and stage in OF_GROUP else ()
+    found = [hook for hook in (*of_deployment, *of_group) if _is_at(hook, stage)]
+    if not found:
+        return ()  # as with most deployments
     known = _known(record, vm)
-    return tuple(
-        _script(hook, known)
-        for hook in group_of(record, vm).hooks
-        if hook.type == SCRIPT and _SPELT.get(hook.condition) is stage
-    )
+    return tuple(_script(hook, known) for hook in found)
 
 
 def has_scripts(group: VmGroup, stage: Stage) -> bool:
     """Tell whether any script of *group* runs at *stage*."""
-    return any(each.type == SCRIPT and _SPELT.get(each.condition) is stage for each in group.hooks)
+    return any(_is_at(hook, stage) for hook in group.hooks)
 
 
-def _known(record: DeploymentRecord, vm: VmRecord) -> Mapping[str, str]:
+def _is_at(hook: Hook, stage: Stage) -> bool:
+    return hook.type == SCRIPT and _SPELT.get(hook.condition) is stage
+
+
+def _known(record: DeploymentRecord, vm: VmRecord | None) -> Mapping[str, str]:
+    of_all = {"deployment": record.key.name, "tenant": record.key.tenant or ""}
+    if vm is None:
+        return of_all
     addresses = (
         each.ip_address for port in vm.interfaces for each in port.addresses if each.ip_address
     )
-    return {
+    return of_all | {
         "vm_ip_address": next(addresses, ""),
         "vm_name": vm.name,
         "vm_id": vm.server.resource_id if vm.server else "",
         "vm_group": vm.group,
-        "deployment": record.key.name,
-        "tenant": record.key.tenant or "",
         "software_version": group_of(record, vm).software_version or "",
     }
 
@@ -90,9 +119,13 @@ def _script(hook: Hook, known: Mapping[str, str]) -> HookScript:
     )
 
 
-def wrong_with(hook: Hook) -> str:
-    """Return why the script of *hook* could never run; empty: it could, or it is none of ours."""
-    if hook.type != SCRIPT or _SPELT.get(hook.condition) not in HEEDED:
+def wrong_with(hook: Hook, stages: frozenset[Stage]) -> str:
+    """
+    Return why the script of *hook* could never run; empty: it could, or it is none of ours.
+
+    *stages* are those that run where it stands.
+    """
+    if not _runs(hook, stages):
         return ""
     given = dict(hook.properties)
     if not given.get(SCRIPT_FILENAME, "").startswith("/"):
@@ -103,13 +136,17 @@ def wrong_with(hook: Hook) -> str:
     return ""
 
 
+def _runs(hook: Hook, stages: frozenset[Stage]) -> bool:
+    return hook.type == SCRIPT and _SPELT.get(hook.condition) in stages
+
+
 def _is_time(text: str) -> bool:
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(LONGEST_SECONDS))
     return digits and 0 < int(text) <= LONGEST_SECONDS
 
 
-def unheeded(group: VmGroup) -> Iterator[str]:
-    """Yield the actions of policies of *group* that have no effect, and at which stage."""
-    for hook in group.hooks:
-        if hook.type != SCRIPT or _SPELT.get(hook.condition) not in HEEDED:
+def unheeded(hooks: Iterable[Hook], stages: frozenset[Stage]) -> Iterator[str]:
+    """Yield the actions of *hooks* that have no effect, and at which stage; *stages* as above."""
+    for hook in hooks:
+        if not _runs(hook, stages):
             yield f"{hook.action} at {hook.condition}"

@@ -383,12 +383,13 @@ class Startup:
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Deployment:
-    """A service: its ephemeral networks, its groups of VMs and the order of their start."""
+    """A service: its ephemeral networks, its groups of VMs, the order of their start, its hooks."""
 
     name: str
     networks: tuple[Network, ...] = ()
     groups: tuple[VmGroup, ...] = ()
     startup: tuple[Startup, ...] = ()
+    hooks: tuple[Hook, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

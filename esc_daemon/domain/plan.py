@@ -25,6 +25,7 @@ from esc_daemon.domain.commands import (
     ProveServer,
     RemoveResource,
     RemoveServer,
+    RunScripts,
     SwitchServer,
     Until,
     UpdateServer,
@@ -32,7 +33,7 @@ from esc_daemon.domain.commands import (
 )
 from esc_daemon.domain.day_zero import configured
 from esc_daemon.domain.guard import window
-from esc_daemon.domain.hooks import Stage, scripts_at
+from esc_daemon.domain.hooks import scripts_at
 from esc_daemon.domain.ids import Key, Kind, PortKey, RecordId, ServerKey, VimId
 from esc_daemon.domain.intent import Network, Resource, TenantVolume, VmGroup
 from esc_daemon.domain.interruption import Request, takes, watched
@@ -58,6 +59,7 @@ from esc_daemon.domain.record import (
     VmRecord,
 )
 from esc_daemon.domain.specs import Power
+from esc_daemon.domain.stages import Stage
 from esc_daemon.domain.states import (
     MONITORED_VM_STATES,
     ResourceState,
@@ -186,6 +188,8 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
         yield _await(record, Until.GONE, record.leaving), None
     for leftover in record.leftovers:
         yield _when(leftover.attempt, _removal(leftover.vm), now)
+    for errand in record.errands:
+        yield RunScripts(runner=record.id, errand=errand), None
 
 
 def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime, *, heals: bool) -> Iterator[_Due]:

@@ -34,6 +34,7 @@ from esc_daemon.domain.intent import (
 from esc_daemon.domain.migration import Migration
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.specs import NO_ADDRESS, Address, Power, ResourceHandle, VimStatus
+from esc_daemon.domain.stages import Errand
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState, VmState
 from esc_daemon.domain.volume_record import VolumeRecord
 
@@ -365,7 +366,7 @@ class DeploymentRecord:
     opdata does not show it.
 
     *freed* are the pool addresses, IP and MAC, that VMs left behind which were removed, each with
-    its network, the longest free one first.
+    its network, the longest free one first. *errands* are scripts that nothing else waits for.
     """
 
     key: Key
@@ -386,6 +387,7 @@ class DeploymentRecord:
     leftovers: tuple[Leftover, ...] = ()
     scaled: Mapping[VmGroupName, GroupHistory] = field(default_factory=dict)
     freed: tuple[tuple[str, str], ...] = ()
+    errands: tuple[Errand, ...] = ()
     error: str | None = None
     revision: int = 0
     epoch: int = 0

@@ -24,6 +24,7 @@ from esc_daemon.domain.ids import (
 from esc_daemon.domain.intent import Intent, VimConnector
 from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.specs import Power, ResourceHandle, Server, ServerStatus, VimStatus
+from esc_daemon.domain.stages import Errand
 
 
 @quick
@@ -218,6 +219,15 @@ class RecoveryPermitted:
     server: ServerKey
 
 
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class ScriptsRan:
+    """The scripts of *errand* of the incarnation *runner* have come to their end, well or not."""
+
+    runner: RecordId
+    errand: Errand
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VimChecked:
     """
@@ -294,6 +304,7 @@ Trigger = (
     | CallFailed
     | LeftoverTrigger
     | ActionTrigger
+    | ScriptsRan
     | VimChecked
     | VimDoubted
     | Restarted

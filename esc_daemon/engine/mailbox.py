@@ -11,6 +11,7 @@ from esc_daemon.domain.triggers import (
     RecoveryPermitted,
     ResourceGone,
     ResourceMade,
+    ScriptsRan,
     ServerDrifted,
     ServerGone,
     ServerProven,
@@ -73,8 +74,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("gone", key, looked, ports)
         case ServerSwitched(server=server, number=number):
             return ("switched", server.key, number)
-        case ServerProven(key=key, vim=vim):
-            return ("proven", key, vim)
+        case ServerProven() | ScriptsRan():
+            return trigger
         case KpiCrossed(server=server_key, event_name=event_name):
             return ("kpi", server_key, event_name)
         case RecoveryPermitted(server=server_key):

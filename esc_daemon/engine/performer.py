@@ -30,6 +30,7 @@ from esc_daemon.domain.commands import (
     ProveServer,
     RemoveResource,
     RemoveServer,
+    RunScripts,
     ServerCall,
     SwitchServer,
     UpdateServer,
@@ -52,8 +53,15 @@ from esc_daemon.domain.ids import (
 )
 from esc_daemon.domain.intent import Image
 from esc_daemon.domain.kpi import actions
-from esc_daemon.domain.triggers import CallFailed, KpiCrossed, Trigger, VimChecked, VimDoubted
-from esc_daemon.engine.calls import perform
+from esc_daemon.domain.triggers import (
+    CallFailed,
+    KpiCrossed,
+    ScriptsRan,
+    Trigger,
+    VimChecked,
+    VimDoubted,
+)
+from esc_daemon.engine.calls import perform, run_scripts
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.uploads import Uploads
@@ -107,7 +115,7 @@ class Performer:
 
     @property
     def in_flight(self) -> int:
-        """Return the number of VIM calls under way; checks of connectors never end and are none."""
+        """Return how many calls and scripts are under way; checks of connectors never end."""
         return sum(
             run.task is not None and not isinstance(run.command, CheckVim)
             for slots in self._running.values()
@@ -189,7 +197,7 @@ class Performer:
                 self._call(key, slot, command, running, under.context)
             case EnsureResource() | RemoveResource():
                 self._call(key, slot, command, running, under.context)
-            case CheckVim():
+            case RunScripts() | CheckVim():
                 self._call(key, slot, command, running, under.context)
             case _:
                 assert_never(command)
@@ -208,7 +216,7 @@ class Performer:
         self,
         key: Key,
         slot: str,
-        call: VimCall | CheckVim,
+        call: VimCall | RunScripts | CheckVim,
         running: dict[str, _Running],
         context: contextvars.Context,
     ) -> None:
@@ -217,11 +225,17 @@ class Performer:
         own = context.copy()
         if isinstance(call, ServerCall):
             own.run(bind_contextvars, **vm_ids(call.name, call.key.vm))
+        elif isinstance(call, RunScripts) and call.errand.vm is not None:
+            own.run(bind_contextvars, **vm_ids(call.errand.name, call.errand.vm))
         run.task = asyncio.create_task(self._answer(key, slot, call, run), context=own)
 
-    async def _answer(self, key: Key, slot: str, call: VimCall | CheckVim, run: _Running) -> None:
+    async def _answer(
+        self, key: Key, slot: str, call: VimCall | RunScripts | CheckVim, run: _Running
+    ) -> None:
         if isinstance(call, CheckVim):
             trigger: Trigger = await self._checked(call)
+        elif isinstance(call, RunScripts):
+            trigger = await self._ran(key, call)
         else:
             trigger = await self._outcome(call)
         slots = self._running.get(key)
@@ -276,6 +290,19 @@ class Performer:
         except Exception as error:
             log.exception("vim.call_broke", call=type(call).__name__, vim=call.vim)
             return _failure(call, f"internal error in the VIM driver: {type(error).__name__}")
+
+    async def _ran(self, key: Key, run: RunScripts) -> ScriptsRan:
+        """Run the scripts of a stage to their end, whatever happens; nobody but the log is told."""
+        about = {**parts(key), "stage": run.errand.stage.value}
+        try:
+            await run_scripts(run.errand.scripts, self._hooks)
+        except HookFailed as error:
+            log.warning("stage.script_failed", **about, error=excerpt(str(error)))
+        except Exception:
+            log.exception("stage.script_broke", **about)
+        else:
+            log.info("stage.scripts_ran", **about, scripts=len(run.errand.scripts))
+        return ScriptsRan(runner=run.runner, errand=run.errand)
 
     async def _checked(self, check: CheckVim) -> VimChecked:
         """Return what the check found, whatever happens."""

@@ -12,7 +12,7 @@ from lxml import etree
 
 CASES = Path(__file__).parent
 REQUESTS = ("edit-config", "get-config", "get", "rpc")
-EXPECTED = ("reply", "so-far", "notifications", "opdata", "config")
+EXPECTED = ("reply", "so-far", "notifications", "scripts", "opdata", "config")
 _NAME = re.compile(r"(?P<number>\d\d)-(?P<what>[a-z-]+)\.(?:xml|toml|txt)")
 _WAIT = re.compile(r"(?P<seconds>\d+(?:\.\d+)?) seconds?")
 _MADE_UP = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{32,56}\b")

@@ -32,6 +32,7 @@ class Played:
         self.out: list[tuple[Path, str]] = []
         self._placeholders = Placeholders()
         self._read = 0
+        self._ran = 0
         self._from_the_start: list[bytes] = []
 
     async def play(self) -> None:
@@ -69,6 +70,8 @@ class Played:
         if "notifications" in step.files:
             await daemon.rest()
             self._keep(step.path("notifications"), self._notifications(daemon))
+        if "scripts" in step.files:
+            self._keep(step.path("scripts"), self._scripts())
         if "opdata" in step.files:
             self._keep(step.path("opdata"), serialise(await self._opdata(daemon)))
         if "config" in step.files:
@@ -87,6 +90,17 @@ class Played:
             event = etree.fromstring(notification.payload)
             assert self.schema.validate_event(event) == []
         return b"<notifications>%b</notifications>" % b"".join(each.payload for each in told)
+
+    def _scripts(self) -> bytes:
+        """Return the scripts of hooks that ran since these were read last."""
+        root = etree.Element("scripts")
+        for each in self.hooks.ran[self._ran :]:
+            script = etree.SubElement(root, "script")
+            etree.SubElement(script, "stage").text = each.stage
+            etree.SubElement(script, "path").text = each.path
+            etree.SubElement(script, "words").text = " ".join(each.words)
+        self._ran = len(self.hooks.ran)
+        return serialise(root)
 
     async def _config(self, daemon: Daemon) -> etree._Element:
         """Return the data of running, without what the first start configured."""

@@ -1,4 +1,4 @@
-"""Hooks of a vm_group: bound, refused where they could never run, named where they do nothing."""
+"""Hooks of vm_groups and deployments: bound, refused if they could never run, named if idle."""
 
 from documents import GROUP, config, service
 from test_bind import last, refusal
@@ -51,7 +51,48 @@ def test_a_hook_whose_script_could_never_run_is_refused_with_its_place(
 
 
 def test_a_hook_of_another_stage_is_taken_with_a_warning(datastore: Datastore) -> None:
-    pending = datastore.edit(config(with_a_hook(stage="VM_VOLUME_ATTACHED")))
+    pending = datastore.edit(config(with_a_hook(stage="POST_VM_ALIVE")))
 
     (warning,) = [each for each in pending.warnings if "policies with actions" in each]
-    assert "up at LCS::DEPLOY_UPDATE::VM_VOLUME_ATTACHED" in warning
+    assert "up at LCS::DEPLOY_UPDATE::POST_VM_ALIVE" in warning
+
+
+def of_a_deployment(stage: str, path: str = "/opt/tell.sh") -> str:
+    policy = (
+        "<policies><policy><name>p</name><conditions>"
+        f"<condition><name>{stage}</name></condition></conditions><actions>"
+        "<action><name>tell</name><type>SCRIPT</type><properties><property>"
+        f"<name>script_filename</name><value>{path}</value></property></properties></action>"
+        "</actions></policy></policies>"
+    )
+    return service(policy + GROUP)
+
+
+def test_the_hooks_of_a_deployment_are_bound(datastore: Datastore) -> None:
+    pending = datastore.edit(config(of_a_deployment("LCS::DEPLOY_ERR")))
+
+    bound = last(pending)
+    assert isinstance(bound, Deployment)
+    (hook,) = bound.hooks
+    assert (hook.condition, hook.action) == ("LCS::DEPLOY_ERR", "tell")
+    assert not [each for each in pending.warnings if "policies" in each]
+
+
+def test_a_hook_of_a_deployment_that_could_never_run_is_refused_with_its_place(
+    datastore: Datastore,
+) -> None:
+    error = refusal(datastore, of_a_deployment("LCS::DEPLOY_ERR", path="tell.sh"))
+
+    assert "tell of LCS::DEPLOY_ERR: its property script_filename" in error.message
+    assert error.path is not None
+    assert "esc:deployment[esc:name='d']/esc:policies/esc:policy[esc:name='p']" in error.path
+
+
+def test_a_stage_of_a_vm_group_in_a_policy_of_its_deployment_is_taken_with_a_warning(
+    datastore: Datastore,
+) -> None:
+    stage = "LCS::DEPLOY_UPDATE::VM_SOFTWARE_VERSION_UPDATED"
+    pending = datastore.edit(config(of_a_deployment(stage)))
+
+    (warning,) = [each for each in pending.warnings if "policies with actions" in each]
+    assert warning.endswith(f": policies with actions that have no effect: tell at {stage}")

@@ -27,6 +27,7 @@ from esc_daemon.domain.commands import (
     ProveServer,
     RemoveResource,
     RemoveServer,
+    RunScripts,
     SwitchServer,
     UpdateServer,
     VimCall,
@@ -41,6 +42,7 @@ from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
 from esc_daemon.domain.record import DeploymentRecord, Record
 from esc_daemon.domain.specs import ResourceHandle, ServerStatus
+from esc_daemon.domain.stages import Errand
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import (
@@ -51,6 +53,7 @@ from esc_daemon.domain.triggers import (
     ResourceGone,
     ResourceMade,
     Restarted,
+    ScriptsRan,
     ServerGone,
     Trigger,
     Woken,
@@ -118,6 +121,8 @@ class World(FakeVims):
     wakes: dict[Key, datetime] = field(default_factory=dict)
     log: list[Event] = field(default_factory=list)
     ids: int = 0
+    ran: list[Errand] = field(default_factory=list)
+    """Whose scripts ran to their end, well or not."""
     asked: int = 0
     """How many commands were ever started."""
     bad_vms: set[VmId] = field(default_factory=set)
@@ -235,6 +240,9 @@ class World(FakeVims):
                 | RemoveResource()
             ):
                 return self._call(command, luck)
+            case RunScripts(runner=runner, errand=errand):
+                self.ran.append(errand)
+                return ScriptsRan(runner=runner, errand=errand)
             case Watch():
                 return None
             case Permit():

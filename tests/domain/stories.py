@@ -1,5 +1,6 @@
 """The configuration entries that the domain's tests deploy."""
 
+from dataclasses import replace
 from typing import Final
 
 from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName, VmGroupName
@@ -10,6 +11,7 @@ from esc_daemon.domain.intent import (
     Dependency,
     Deployment,
     Flavor,
+    Hook,
     Image,
     Interface,
     Kpi,
@@ -25,6 +27,7 @@ from esc_daemon.domain.intent import (
     Tenant,
     VmGroup,
 )
+from esc_daemon.domain.stages import Stage
 
 TENANT: Final = TenantName("acme")
 ACME: Final = Key(Kind.TENANT, None, TENANT)
@@ -51,6 +54,16 @@ LIFE_RULE: Final = Rule(
 HEALED: Final = RecoveryPolicy()
 UNHEALED: Final = RecoveryPolicy(action=RecoveryAction.REDEPLOY_ONLY, max_retries=0)
 """A recovery that has failed as soon as it begins."""
+
+EVERYWHERE: Final = tuple(
+    Hook(
+        condition=stage,
+        action="TELL",
+        type="SCRIPT",
+        properties=(("script_filename", "/opt/tell.sh"), ("vm_id", "")),
+    )
+    for stage in Stage
+)
 
 
 def a_tenant(*, managed: bool = True, mapped: bool = True) -> Tenant:
@@ -103,8 +116,19 @@ def a_deployment(
     name: str = "shop",
     networks: tuple[Network, ...] = (),
     startup: tuple[Startup, ...] = (),
+    hooked: bool = False,
 ) -> Deployment:
-    return Deployment(name=name, networks=networks, groups=groups or (a_group(),), startup=startup)
+    """Return a deployment; *hooked*: with a script at each stage that there is."""
+    made = groups or (a_group(),)
+    if hooked:
+        made = tuple(replace(group, hooks=EVERYWHERE) for group in made)
+    return Deployment(
+        name=name,
+        networks=networks,
+        groups=made,
+        startup=startup,
+        hooks=EVERYWHERE if hooked else (),
+    )
 
 
 def after(group: str, *others: str, event: str = "VM_ALIVE") -> Startup:

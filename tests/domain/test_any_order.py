@@ -52,7 +52,7 @@ REBOOTED: Final = RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY, max_retries=
 ASKED: Final = RecoveryPolicy(type=RecoveryType.MANUAL)
 VOLUMES: Final = (GroupVolume(name="a", size_gib=1), GroupVolume(name="b", size_gib=2))
 DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
-    a_deployment(a_group("web", "net", vms=2)),
+    a_deployment(a_group("web", "net", vms=2), hooked=True),
     a_deployment(a_group("web", watched=False), a_group("db")),
     a_deployment(a_group("web", "own", "net"), networks=(a_network("own", "a"),)),
     a_deployment(
@@ -73,8 +73,8 @@ DEPLOYMENTS: Final[tuple[Deployment, ...]] = (
         a_group("db", recovery=ASKED),
         startup=(after("web", "db"),),
     ),
-    a_deployment(replace(a_group("web", vms=2), volumes=VOLUMES)),
-    a_deployment(replace(a_group("web", vms=2), volumes=(VOLUMES[1],))),
+    a_deployment(replace(a_group("web", vms=2), volumes=VOLUMES), hooked=True),
+    a_deployment(replace(a_group("web", vms=2), volumes=(VOLUMES[1],)), hooked=True),
 )
 NETWORKS: Final[tuple[Network, ...]] = (
     a_network("net"),
@@ -394,7 +394,7 @@ class AnyOrder(RuleBasedStateMachine):
     def rests(self, record: DeploymentRecord) -> None:
         """Nothing is under way, nobody waits, and what is switched off is off."""
         assert record.state in RESTING
-        assert not record.leftovers
+        assert not (*record.leftovers, *record.errands)
         assert record.action is None
         assert record.update is None
         broken = any(vm.state is VmState.ERROR for vm in record.vms.values())

@@ -102,6 +102,11 @@ def test_no_field_of_a_group_escapes(field: str) -> None:
     assert change.path[0] == Node("vm_group", "web")
 
 
+def test_other_hooks_of_a_deployment_are_a_change_of_none_of_its_groups() -> None:
+    (change,) = compared(a_deployment(), a_deployment(hooked=True))[1:]
+    assert (change.kind, change.path, change.group) == (ChangeKind.HOOKS, (Node("policies"),), None)
+
+
 @pytest.mark.parametrize("field", [f.name for f in fields(Scaling)])
 def test_no_field_of_scaling_escapes(field: str) -> None:
     old = a_group("web", "net")

@@ -9,6 +9,7 @@ from esc_daemon.domain.triggers import (
     CallFailed,
     KpiCrossed,
     RecoveryPermitted,
+    ScriptsRan,
     ServerDrifted,
     ServerGone,
     ServerProven,
@@ -25,6 +26,7 @@ def check_untouched(step: Step, trigger: Trigger) -> None:
         assert not step.events
     if not isinstance(before, DeploymentRecord) or not isinstance(after, DeploymentRecord):
         return
+    _check_errands(before, after, trigger)
     about = _vm_of(trigger)
     if before.update != after.update:
         about = None  # the phases of an update are about all its VMs
@@ -36,6 +38,14 @@ def check_untouched(step: Step, trigger: Trigger) -> None:
         turn_came = made or waits_for_turn(old)
         if vm == old or (about and not turn_came):
             assert vm is old, "an untouched VM is written again"
+
+
+def _check_errands(before: DeploymentRecord, after: DeploymentRecord, trigger: Trigger) -> None:
+    """What has yet to run is forgotten when it has run, or with the deployment; it runs once."""
+    kept = set(before.errands) <= set(after.errands)
+    assert kept or isinstance(trigger, ScriptsRan) or after.intent is None or before.id != after.id
+    came = [(errand.stage, errand.vm) for errand in after.errands]
+    assert len(came) == len(set(came))
 
 
 def _vm_of(trigger: Trigger) -> VmId | None:

@@ -51,10 +51,10 @@ from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.uploads import Uploads
-from esc_daemon.monitor.hooks import NO_HOOKS
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
 from tests.connectors import connector, vims_of
 from tests.dayzero.shelf import Shelf
+from tests.told_hooks import ToldHooks
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
@@ -76,6 +76,7 @@ class Bench:
         self.vims = vims_of({VIM: self.vim}, call_timeout=CALL_TIMEOUT)
         self.vims.follow(Connectors(intents={VIM: connector(VIM)}))
         self.told = []
+        self.hooks = ToldHooks(good=0, bad=1)
         self.records = {}
         self.neighbours = Neighbours(self.records.get, lambda _: (), lambda *_: (), self._tell)
         self.guard = Guard(GuardPolicy(), Boxes(), lambda: BEGAN, self._permit, asyncio.create_task)
@@ -85,7 +86,7 @@ class Bench:
             neighbours=self.neighbours,
             guard=self.guard,
             day_zero=Shelf(),
-            hooks=NO_HOOKS,
+            hooks=self.hooks,
             uploads=Uploads(),
             tell=self._tell,
         )

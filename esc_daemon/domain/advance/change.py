@@ -16,7 +16,7 @@ from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.changes import PORTS, ChangeKind, replaced
 from esc_daemon.domain.history import VmHistory
-from esc_daemon.domain.hooks import Stage, has_scripts
+from esc_daemon.domain.hooks import has_scripts
 from esc_daemon.domain.intent import VmGroup
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
@@ -31,6 +31,7 @@ from esc_daemon.domain.record import (
     VmTask,
 )
 from esc_daemon.domain.specs import Server
+from esc_daemon.domain.stages import Stage
 from esc_daemon.domain.states import VM_LIFECYCLE, VmMove, VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed

@@ -7,6 +7,7 @@ from esc_daemon.domain.advance import (
     broken_off,
     change,
     deploy,
+    errands,
     heal,
     held,
     in_order,
@@ -44,6 +45,7 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ResourcesReady,
     Restarted,
+    ScriptsRan,
     ServerDrifted,
     ServerGone,
     ServerProven,
@@ -64,6 +66,12 @@ def advance_deployment(
     key: Key, record: DeploymentRecord | None, trigger: Trigger, now: datetime, policy: Policy
 ) -> Step:
     """Return the step of a deployment; see `advance`."""
+    return errands.followed(_moved(key, record, trigger, now, policy), now)
+
+
+def _moved(
+    key: Key, record: DeploymentRecord | None, trigger: Trigger, now: datetime, policy: Policy
+) -> Step:
     if isinstance(trigger, IntentChanged):
         return _intent_changed(key, record, trigger, now, policy)
     if isinstance(trigger, ActionTrigger):
@@ -136,6 +144,8 @@ def _answered(record: DeploymentRecord, trigger: Trigger, now: datetime, policy:
             return _about_life(record, trigger, now, policy)
         case LeftoversPurged() | LeftoversRetried():
             return _about_leftovers(record, trigger, now)
+        case ScriptsRan():
+            return errands.ended(record, trigger)
         case Restarted():
             return _restarted(record, now, policy)
         case IntentChanged() | ServiceActed() | VmActed() | RecoveryAsked():

@@ -42,6 +42,7 @@ from esc_daemon.domain.triggers import (
     ResourceMade,
     ResourcesReady,
     Restarted,
+    ScriptsRan,
     ServerDrifted,
     ServerGone,
     ServerProven,
@@ -102,7 +103,7 @@ def _answered(record: AnyResourceRecord, trigger: Trigger, now: datetime, policy
             | (ServerSwitched() | ServerUpdated() | ServerProven())
             | (KpiCrossed() | RecoveryPermitted() | ServerDrifted())
             | (ServiceActed() | VmActed() | RecoveryAsked())
-            | Woken()
+            | (ScriptsRan() | Woken())
             | (VimChecked() | VimDoubted())
         ):
             return unmoved(record)

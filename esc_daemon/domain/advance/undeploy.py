@@ -59,6 +59,7 @@ def begin(
         action=None,
         edit=edit,
         update=None,
+        errands=(),
         error=None,
     )
     return _ended_if_empty(record, leaving, (), now, policy)

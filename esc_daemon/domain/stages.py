@@ -1,0 +1,35 @@
+"""The stages of life cycles at which scripts run, and what has yet to run of those that came."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from esc_daemon.domain.changed import quick
+from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.specs import HookScript
+
+
+class Stage(StrEnum):
+    """A stage that policies may name, each one that runs (ESC User Guide 5.1, supported LCS)."""
+
+    DEPLOY_ERR = "LCS::DEPLOY_ERR"
+    """A deployment has failed."""
+
+    SOFTWARE_VERSION_UPDATED = "LCS::DEPLOY_UPDATE::VM_SOFTWARE_VERSION_UPDATED"
+    """An update changes the version of what is in a VM."""
+
+
+@quick
+@dataclass(kw_only=True, slots=True, frozen=True)
+class Errand:
+    """
+    The *scripts* of a stage that came at *came*, as they were then; nobody has told of their end.
+
+    *vm* is the VM that it came for, and *name* that VM's; None: for the deployment.
+    """
+
+    stage: Stage
+    scripts: tuple[HookScript, ...]
+    came: datetime
+    vm: VmId | None = None
+    name: str = ""

@@ -1,0 +1,162 @@
+"""Scripts that nothing waits for: when their stage comes, how often they run, what forgets them."""
+
+from dataclasses import replace
+from typing import Final
+
+from esc_daemon.domain.hooks import OF_DEPLOYMENT, wrong_with
+from esc_daemon.domain.ids import Key, OperationId
+from esc_daemon.domain.intent import Deployment, Hook, VmGroup
+from esc_daemon.domain.record import ActionType
+from esc_daemon.domain.stages import Stage
+from esc_daemon.domain.states import ServiceState
+from esc_daemon.domain.triggers import ResourceFailed, ScriptsRan, ServiceActed
+from tests.domain.pure_world import Luck, World
+from tests.domain.stories import SHOP, UNHEALED, a_deployment, a_group, net_key
+from tests.domain.updates import change
+
+SCRIPT: Final = "/opt/tell.sh"
+OP: Final = OperationId("33333333-3333-3333-3333-333333333333")
+LOST: Final = a_group(recovery=UNHEALED)
+
+
+def hook(stage: Stage, **properties: str) -> Hook:
+    given = {"script_filename": SCRIPT, **properties}
+    return Hook(condition=stage, action="TELL", type="SCRIPT", properties=tuple(given.items()))
+
+
+def with_hooks(*hooks: Hook, groups: tuple[VmGroup, ...] = ()) -> Deployment:
+    return replace(a_deployment(*groups), hooks=hooks)
+
+
+def failed(*hooks: Hook, rest: bool = True) -> World:
+    """Return a world whose deployment has failed."""
+    world = World()
+    world.vim.full = True
+    world.apply({SHOP: with_hooks(*hooks)})
+    until_it_has(world, ServiceState.ERROR)
+    if rest:
+        world.rest()
+    return world
+
+
+def until_it_has(world: World, state: ServiceState) -> None:
+    for _ in range(100):
+        if world.deployment(SHOP).state is state:
+            return
+        assert world._deed(strays=True)
+    raise AssertionError(world.deployment(SHOP).state)
+
+
+def runs(world: World) -> list[tuple[Key, str]]:
+    return [slot for slot in world.flights if slot[1].startswith("scripts")]
+
+
+def stages(world: World) -> list[Stage]:
+    return [errand.stage for errand in world.ran]
+
+
+def test_a_deployment_that_fails_runs_its_scripts_once_for_the_whole() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR, deployment="", tenant="", vm_name="", how="well"))
+
+    assert world.types()[-1] == "SERVICE_ALIVE FAILURE"
+    (errand,) = world.ran
+    assert (errand.stage, errand.vm) == (Stage.DEPLOY_ERR, None)
+    (script,) = errand.scripts
+    assert (script.path, script.seconds, script.stage) == (SCRIPT, 300, "LCS::DEPLOY_ERR")
+    assert script.words == ("deployment", "shop", "tenant", "acme", "vm_name", "", "how", "well")
+    assert world.deployment(SHOP).errands == ()
+
+
+def test_a_deployment_that_fails_before_its_first_vm_runs_them_too() -> None:
+    world = World()
+    world.apply({SHOP: with_hooks(hook(Stage.DEPLOY_ERR))})
+    runner = world.deployment(SHOP).id
+    world.flights.clear()
+    world.tell(SHOP, ResourceFailed(waiter=runner, key=net_key(), error="no such network"))
+    world.rest()
+    assert world.types() == ["SERVICE_ALIVE FAILURE"]
+    assert stages(world) == [Stage.DEPLOY_ERR]
+
+
+def test_a_deployment_that_lives_runs_none_of_them() -> None:
+    world = World()
+    world.apply({SHOP: with_hooks(hook(Stage.DEPLOY_ERR))})
+    world.rest()
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+    assert world.ran == []
+
+
+def test_a_script_whose_end_nobody_heard_of_runs_again_after_a_restart() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR), rest=False)
+    (slot,) = runs(world)
+    world.perform(slot, Luck.LOST)  # it ran, and the daemon died before it knew
+    world.restart()
+    world.rest()
+    assert stages(world) == [Stage.DEPLOY_ERR, Stage.DEPLOY_ERR]
+    # and not once more, for its end is known
+    world.restart()
+    world.rest()
+    assert len(world.ran) == 2
+
+
+def test_an_undeploy_waits_for_no_script_and_starts_none() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR), rest=False)
+    (slot,) = runs(world)
+    hanging = world.flights.pop(slot)
+    world.apply({SHOP: None})
+    world.rest()
+    assert world.types()[-1] == "SERVICE_UNDEPLOYED"
+    assert SHOP not in world.records
+    assert world.ran == []
+    # when it ends at last, nobody is there to be told
+    world.flights[slot] = hanging
+    world.rest()
+    assert SHOP not in world.records
+
+
+def test_an_end_of_the_incarnation_before_ends_nothing_of_the_next_one() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR), rest=False)
+    (old,) = world.deployment(SHOP).errands
+    runner = world.deployment(SHOP).id
+    world.apply({SHOP: None})
+    world.rest()
+    world.apply({SHOP: with_hooks(hook(Stage.DEPLOY_ERR))})
+    until_it_has(world, ServiceState.ERROR)
+    world.tell(SHOP, ScriptsRan(runner=runner, errand=old))
+    assert len(world.deployment(SHOP).errands) == 1
+
+
+def test_an_end_that_comes_twice_ends_no_later_run_of_that_stage() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR))
+    record, (first,) = world.deployment(SHOP), world.ran
+    later = replace(record, errands=(replace(first, came=world.now.replace(year=2027)),))
+    world.records[SHOP] = later
+    world.tell(SHOP, ScriptsRan(runner=record.id, errand=first))
+    assert world.deployment(SHOP) is later
+
+
+def test_what_has_yet_to_run_is_as_its_policy_was_when_its_stage_came() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR, how="then"), rest=False)
+    change(world, with_hooks(hook(Stage.DEPLOY_ERR, how="now")))
+    assert [errand.scripts[0].words for errand in world.ran] == [("how", "then")]
+
+
+def test_a_failure_to_set_monitors_is_none_of_the_deployment() -> None:
+    world = World()
+    world.apply({SHOP: with_hooks(hook(Stage.DEPLOY_ERR), groups=(LOST, a_group("db")))})
+    world.bad_vms = {vm.id for vm in world.deployment(SHOP).vms.values() if vm.group == LOST.name}
+    world.rest()
+    assert stages(world) == [Stage.DEPLOY_ERR]
+    for action in (ActionType.DISABLE_MONITOR, ActionType.ENABLE_MONITOR):
+        world.tell(SHOP, ServiceActed(id=OP, action=action))
+        world.rest()
+    assert world.types()[-1] == "SERVICE_ALIVE FAILURE"
+    assert stages(world) == [Stage.DEPLOY_ERR]
+
+
+def test_a_script_of_a_deployment_that_could_never_run_is_wrong() -> None:
+    bad = hook(Stage.DEPLOY_ERR, script_filename="tell.sh")
+    assert "absolute path" in wrong_with(bad, OF_DEPLOYMENT)
+    assert (
+        wrong_with(hook(Stage.SOFTWARE_VERSION_UPDATED, wait_max_timeout="x"), OF_DEPLOYMENT) == ""
+    )

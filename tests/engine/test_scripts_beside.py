@@ -1,0 +1,75 @@
+"""Scripts that nothing waits for, as the performer runs them: beside all else of their record."""
+
+import asyncio
+
+import pytest
+import structlog
+from engine_bench import BEGAN, DEPLOYMENT, SERVER
+from test_performer import ID, REMOVE_SERVER, Bench, settled
+
+from esc_daemon.domain.commands import RunScripts
+from esc_daemon.domain.ids import VmId
+from esc_daemon.domain.specs import HookScript
+from esc_daemon.domain.stages import Errand, Stage
+from esc_daemon.domain.triggers import ScriptsRan, ServerGone
+
+pytestmark = pytest.mark.looptime(start=0, end=3600)
+
+
+@pytest.fixture
+async def bench():
+    bench = Bench()
+    yield bench
+    await bench.performer.close()
+    await bench.vim.close()
+
+
+def scripts(*paths: str, vm: VmId | None = None) -> RunScripts:
+    words = [HookScript(stage="LCS::DEPLOY_ERR", action="TELL", path=p, seconds=9) for p in paths]
+    errand = Errand(stage=Stage.DEPLOY_ERR, scripts=tuple(words), came=BEGAN, vm=vm, name="a-vm")
+    return RunScripts(runner=ID, errand=errand)
+
+
+async def test_scripts_run_one_after_the_other_up_to_the_first_that_fails(bench):
+    asked = scripts("good", "bad", "good")
+    with structlog.testing.capture_logs() as logs:
+        bench.ensure(asked, key=DEPLOYMENT)
+        await asyncio.sleep(5)
+
+    assert bench.told == [(DEPLOYMENT, ScriptsRan(runner=ID, errand=asked.errand))]
+    assert [each.path for each in bench.hooks.ran] == ["good", "bad"]
+    (line,) = [each for each in logs if each["event"] == "stage.script_failed"]
+    assert line["log_level"] == "warning"
+    assert "script TELL of LCS::DEPLOY_ERR: exit status 1" in line["error"]
+    assert (line["deployment"], line["stage"]) == (DEPLOYMENT.name, "LCS::DEPLOY_ERR")
+
+
+async def test_scripts_that_break_their_runner_are_told_to_have_ended(bench):
+    async def breaks(_):
+        raise OSError
+
+    bench.hooks.run = breaks
+    asked = scripts("good")
+    bench.ensure(asked, key=DEPLOYMENT)
+    await settled()
+
+    assert bench.told == [(DEPLOYMENT, ScriptsRan(runner=ID, errand=asked.errand))]
+
+
+async def test_scripts_that_hang_hold_nothing_else_of_their_record_up(bench):
+    bench.hooks.seconds = 8.0
+    bench.ensure(scripts("good", vm=SERVER.vm), REMOVE_SERVER, key=DEPLOYMENT)
+    await settled()
+
+    ((_, trigger),) = bench.told
+    assert isinstance(trigger, ServerGone)
+
+
+async def test_scripts_that_nobody_wants_any_more_go_on_to_their_end(bench):
+    bench.ensure(scripts("good"), key=DEPLOYMENT)
+    await settled()
+    bench.ensure(key=DEPLOYMENT)
+    await asyncio.sleep(2)
+
+    assert [each.path for each in bench.hooks.ran] == ["good"]
+    assert bench.performer.in_flight == 0
