@@ -163,12 +163,14 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
     ),
     _K.VOLUME_ADDED: Rule(
         how=How.AT_ONCE,
-        does="each of its servers gets one more; with a size it is made first",
+        does="each of its servers gets one more; with a size it is made first; the scripts of"
+        " VM_VOLUME_ATTACHED run",
         update_type="VOLUME_UPDATED",
     ),
     _K.VOLUME_REMOVED: Rule(
         how=How.AT_ONCE,
-        does="its servers lose it; what was made for a VM is deleted, what is out-of-band stays",
+        does="the scripts of VM_PRE_VOLUME_DETACH run, and its servers lose it; what was made for a"
+        " VM is deleted, what is out-of-band stays",
         update_type="VOLUME_UPDATED",
     ),
     _K.VOLUME: Rule(

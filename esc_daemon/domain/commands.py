@@ -207,8 +207,9 @@ class UpdateServer:
 
     Answered by ServerUpdated, ServerGone with *looked*, or CallFailed. *removed* are ports with
     their ids in the VIM, where these are known; so are *detached* volumes, of which *deleted* were
-    made for the VM. Of *spec* the ports, the volumes and, if *resized*, the flavor count. *scripts*
-    run last; if nobody hears of their end, they run again.
+    made for the VM. Of *spec* the ports, the volumes and, if *resized*, the flavor count.
+    *before_detach* run before all else, *after_attach* once it has its volumes, *scripts* last; if
+    nobody hears of their end, they run again.
     """
 
     vim: VimId
@@ -216,6 +217,8 @@ class UpdateServer:
     spec: ServerSpec = field(compare=False, repr=False)
     removed: tuple[tuple[PortKey, str | None], ...] = ()
     resized: bool = False
+    before_detach: tuple[HookScript, ...] = ()
+    after_attach: tuple[HookScript, ...] = ()
     scripts: tuple[HookScript, ...] = ()
     detached: tuple[tuple[VolumeKey, str | None], ...] = ()
     deleted: tuple[VolumeKey, ...] = ()

@@ -44,6 +44,16 @@ TABLE: Final[Mapping[Stage, Moment]] = {
     Stage.DEPLOY_ERR: Moment(
         comes="the deployment has failed: SERVICE_ALIVE FAILURE is told", deployment=True
     ),
+    Stage.PRE_VOLUME_DETACH: Moment(
+        comes="an update takes volumes from a VM that is there, before the first of them goes",
+        group=True,
+        fails="VM_UPDATED FAILURE; no volume is taken away",
+    ),
+    Stage.VOLUME_ATTACHED: Moment(
+        comes="an update has given new volumes to a VM that is there, once it has them all",
+        group=True,
+        fails="VM_UPDATED FAILURE; the volumes stay",
+    ),
     Stage.SOFTWARE_VERSION_UPDATED: Moment(
         comes="an update changes `software_version`: in each VM that is there, after all else that"
         " the update does to it",
@@ -62,13 +72,14 @@ _SPELT: Final[Mapping[str, Stage]] = {stage.value: stage for stage in Stage} | {
 
 
 def scripts_at(
-    record: DeploymentRecord, vm: VmRecord | None, stage: Stage
+    record: DeploymentRecord, vm: VmRecord | None, stage: Stage, volumes: Iterable[str] = ()
 ) -> tuple[HookScript, ...]:
     """
     Return the scripts that are to run at *stage*, for *vm* or for the deployment, in their order.
 
     Those of the deployment come first. All properties but the two of ours are words of a script,
     name and value in turn, as for a KPI's; an empty value stands for what is known by that name.
+    *volumes* are the names of those that come or go.
     """
     assert record.intent is not None
     of_deployment = record.intent.hooks if stage in OF_DEPLOYMENT else ()
@@ -76,7 +87,7 @@ def scripts_at(
     found = [hook for hook in (*of_deployment, *of_group) if _is_at(hook, stage)]
     if not found:
         return ()  # as with most deployments
-    known = _known(record, vm)
+    known = _known(record, vm, volumes)
     return tuple(_script(hook, known) for hook in found)
 
 
@@ -89,7 +100,9 @@ def _is_at(hook: Hook, stage: Stage) -> bool:
     return hook.type == SCRIPT and _SPELT.get(hook.condition) is stage
 
 
-def _known(record: DeploymentRecord, vm: VmRecord | None) -> Mapping[str, str]:
+def _known(
+    record: DeploymentRecord, vm: VmRecord | None, volumes: Iterable[str]
+) -> Mapping[str, str]:
     of_all = {"deployment": record.key.name, "tenant": record.key.tenant or ""}
     if vm is None:
         return of_all
@@ -102,6 +115,7 @@ def _known(record: DeploymentRecord, vm: VmRecord | None) -> Mapping[str, str]:
         "vm_id": vm.server.resource_id if vm.server else "",
         "vm_group": vm.group,
         "software_version": group_of(record, vm).software_version or "",
+        "volumes": ",".join(volumes),
     }
 
 

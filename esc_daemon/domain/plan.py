@@ -262,16 +262,20 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
     """What an earlier try may still do is not overtaken."""
     if vm.unsure_until is not None and now < vm.unsure_until:
         return None, vm.unsure_until
-    assert vm.change is not None
+    change = vm.change
+    assert change is not None
+    lost = [each.want.name for each in change.detached]
     command = UpdateServer(
         vim=vm.vim,
         key=key,
         spec=server_spec(record, vm),
         removed=_removed(vm),
-        resized=vm.change.resized,
-        scripts=scripts_at(record, vm, Stage.SOFTWARE_VERSION_UPDATED)
-        if vm.change.upgraded
+        resized=change.resized,
+        before_detach=scripts_at(record, vm, Stage.PRE_VOLUME_DETACH, lost) if lost else (),
+        after_attach=scripts_at(record, vm, Stage.VOLUME_ATTACHED, change.attached)
+        if change.attached
         else (),
+        scripts=scripts_at(record, vm, Stage.SOFTWARE_VERSION_UPDATED) if change.upgraded else (),
         detached=detached_from(vm),
         deleted=deleted_with(vm),
     )

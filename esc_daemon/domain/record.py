@@ -185,13 +185,15 @@ class VmChange:
     What an update has yet to do to a VM in the VIM; under way while the VM has an attempt.
 
     *removed* are interfaces whose ports go, *resized*: the server gets another flavor, *upgraded*:
-    the hooks of a changed software_version are to run. *detached* are volumes that it loses.
+    the hooks of a changed software_version are to run. *detached* are volumes that it loses, and
+    *attached* the names of those that it gets, where hooks are to run for them.
     """
 
     removed: tuple[InterfaceRecord, ...] = ()
     resized: bool = False
     upgraded: bool = False
     detached: tuple[VolumeRecord, ...] = ()
+    attached: tuple[str, ...] = ()
 
 
 @quick

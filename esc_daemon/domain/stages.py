@@ -15,6 +15,12 @@ class Stage(StrEnum):
     DEPLOY_ERR = "LCS::DEPLOY_ERR"
     """A deployment has failed."""
 
+    PRE_VOLUME_DETACH = "LCS::DEPLOY_UPDATE::VM_PRE_VOLUME_DETACH"
+    """An update is about to take volumes from a VM."""
+
+    VOLUME_ATTACHED = "LCS::DEPLOY_UPDATE::VM_VOLUME_ATTACHED"
+    """An update has given a VM new volumes."""
+
     SOFTWARE_VERSION_UPDATED = "LCS::DEPLOY_UPDATE::VM_SOFTWARE_VERSION_UPDATED"
     """An update changes the version of what is in a VM."""
 

@@ -100,7 +100,7 @@ async def perform(
     Raises:
         VimError: As the driver says.
         DayZeroError: As the reader says; no server was asked for.
-        HookFailed: As the runner says; all else was done.
+        HookFailed: As the runner says; what comes after that script was not done.
         ImageError: As the source of images says.
         TimeoutError: The VIM did not answer in time.
 
@@ -233,6 +233,7 @@ async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) 
 async def _update_server(
     driver: VimDriver, call: UpdateServer, asking: Asking, hooks: HookRunner
 ) -> Trigger:
+    await run_scripts(call.before_detach, hooks)
     await detached(driver, call.key, call.detached, asking)
     await removed(driver, call.deleted, asking)
     await _without(driver, call.key, call.removed, asking)
@@ -242,6 +243,7 @@ async def _update_server(
         async with asking("attach_port"):
             await driver.attach_port(call.key, port)
     await attached(driver, call.key, call.spec, asking)
+    await run_scripts(call.after_attach, hooks)
     if call.resized:
         async with asking("resize_server"):
             await driver.resize_server(call.key, call.spec.flavor)

@@ -147,6 +147,9 @@ class FakeVim:
 
     def update(self, command: UpdateServer) -> CallFailed | ServerGone | ServerUpdated:
         key = command.key
+        failed = CallFailed(subject=key, removal=False, error="it failed", final=True)
+        if not self.run(command.before_detach):
+            return failed
         if command.resized and self.no_resize:
             self.remove_ports(command.removed)
             text = "this VIM does not resize servers"
@@ -156,11 +159,17 @@ class FakeVim:
         updated = self.update_server(key, command.spec, command.removed, resized=command.resized)
         if updated is None:
             return ServerGone(key=key, looked=True)
-        for script in command.scripts:
-            if script.path in self.bad_scripts:
-                return CallFailed(subject=key, removal=False, error="it failed", final=True)
-            self.ran.append(script)
+        if not self.run((*command.after_attach, *command.scripts)):
+            return failed
         return ServerUpdated(server=self.seen(updated).server)
+
+    def run(self, scripts: Iterable[HookScript]) -> bool:
+        """Run *scripts* up to the first that fails; tell whether none did."""
+        for script in scripts:
+            if script.path in self.bad_scripts:
+                return False
+            self.ran.append(script)
+        return True
 
     def remove(self, command: RemoveServer) -> ServerGone:
         self.servers = {i: s for i, s in self.servers.items() if s.key != command.key}

@@ -114,6 +114,8 @@ def test_new_hooks_run_from_the_next_change_of_the_version_on() -> None:
             "LCS::DEPLOY_UPDATE::POST_VM_SOFTWARE_VERSION_UPDATED",
             Stage.SOFTWARE_VERSION_UPDATED,
         ),
+        ("LCS::DEPLOY_UPDATE::VM_PRE_VOLUME_DETACH", Stage.PRE_VOLUME_DETACH),
+        ("LCS::DEPLOY_UPDATE::VM_VOLUME_ATTACHED", Stage.VOLUME_ATTACHED),
     ],
 )
 def test_a_stage_is_known_by_each_of_its_spellings(spelling: str, stage: Stage) -> None:

@@ -70,8 +70,18 @@ def reshaped(
         resized=before.resized or resized,
         upgraded=before.upgraded or upgraded,
         detached=detached,
+        attached=_attached(before, old, new) if stored else before.attached,
     )
     return replace(vm, interfaces=interfaces, volumes=volumes, change=change)
+
+
+def _attached(before: VmChange, old: VmGroup, new: VmGroup) -> tuple[str, ...]:
+    """Return the volumes that the stage after their attachment is to come for."""
+    if not has_scripts(new, Stage.VOLUME_ATTACHED):
+        return ()
+    had = {each.name for each in old.volumes}
+    names = (each.name for each in new.volumes)
+    return tuple(each for each in names if each not in had or each in before.attached)
 
 
 def _rewired(
