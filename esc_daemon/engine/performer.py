@@ -53,6 +53,7 @@ from esc_daemon.domain.ids import (
 )
 from esc_daemon.domain.intent import Image
 from esc_daemon.domain.kpi import actions
+from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.triggers import (
     CallFailed,
     KpiCrossed,
@@ -83,6 +84,8 @@ class _Running:
     command: Command
     task: asyncio.Task[None] | None = None
     answered: bool = False
+    scripted: bool = False
+    """Whether a script of it runs: meanwhile nothing is asked of the VIM."""
     about: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -142,7 +145,7 @@ class Performer:
         for slot, run in tuple(running.items()):
             if wanted.get(slot) == run.command and not run.answered:
                 del wanted[slot]
-            elif not self._dropped(key, run):
+            elif not self._dropped(key, run, wanted.get(slot)):
                 wanted.pop(slot, None)  # its turn comes when the call has answered
             else:
                 running.pop(slot, None)
@@ -153,7 +156,7 @@ class Performer:
         if not running:
             self._running.pop(key, None)
 
-    def _dropped(self, key: Key, run: _Running) -> bool:
+    def _dropped(self, key: Key, run: _Running, instead: Command | None) -> bool:
         match run.command:
             case Await():
                 self._neighbours.forget(key)
@@ -165,7 +168,7 @@ class Performer:
             case Permit(server=server):
                 self._guard.forget(server.vm)
                 return True
-            case _ if _may_be_cut(run.command):
+            case _ if _may_be_cut(run, instead):
                 if run.task is not None:
                     run.task.cancel()
                 return True
@@ -237,7 +240,7 @@ class Performer:
         elif isinstance(call, RunScripts):
             trigger = await self._ran(key, call)
         else:
-            trigger = await self._outcome(call)
+            trigger = await self._outcome(call, _Noting(self._hooks, run))
         slots = self._running.get(key)
         if slots is not None and slots.get(slot) is run:
             del slots[slot]
@@ -245,9 +248,9 @@ class Performer:
                 del self._running[key]
         self._tell(key, trigger)
 
-    async def _outcome(self, call: VimCall) -> Trigger:
+    async def _outcome(self, call: VimCall, hooks: HookRunner) -> Trigger:
         """Return the call's one answer, whatever happens, and count it."""
-        trigger = await self._performed(call)
+        trigger = await self._performed(call, hooks)
         result = "ok"
         if isinstance(trigger, CallFailed):
             result = "refused" if trigger.final else "failed"
@@ -257,7 +260,7 @@ class Performer:
         self._vims.count(call.vim, type(call).__name__, result)
         return trigger
 
-    async def _performed(self, call: VimCall) -> Trigger:
+    async def _performed(self, call: VimCall, hooks: HookRunner) -> Trigger:
         try:
             with self._vims.using(call.vim) as connection:
                 driver, asking = connection.driver, connection.asking
@@ -266,7 +269,7 @@ class Performer:
                     call,
                     asking,
                     self._day_zero,
-                    hooks=self._hooks,
+                    hooks=hooks,
                     uploads=self._uploads,
                 )
         except HookFailed as error:
@@ -352,7 +355,7 @@ class Performer:
         running = [run for slots in self._running.values() for run in slots.values()]
         tasks = [run.task for run in running if run.task is not None]
         for run in running:
-            cut = isinstance(run.command, CheckVim | EnsureResource) and _may_be_cut(run.command)
+            cut = isinstance(run.command, CheckVim | EnsureResource) and _may_be_cut(run)
             if run.task is not None and cut:
                 run.task.cancel()
         self._running.clear()
@@ -363,16 +366,36 @@ class Performer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _may_be_cut(command: Command) -> bool:
+def _may_be_cut(run: _Running, instead: Command | None = None) -> bool:
     """
-    Tell whether nobody needs the answer of *command* once it is wanted no more.
+    Tell whether nobody needs the answer of *run* once it is wanted no more, but *instead*.
 
     A look changes nothing. An upload may take hours, and what it leaves is looked for later: who
-    is to go waits until nothing can turn up any more, as after a restart.
+    is to go waits until nothing can turn up any more, as after a restart. So it is with an update
+    whose script runs, if the VM is to go.
     """
+    command = run.command
     if isinstance(command, EnsureResource):
         return isinstance(command.want, Image)
+    if isinstance(command, UpdateServer):
+        return run.scripted and not isinstance(instead, UpdateServer)
     return isinstance(command, AwaitServer | ProveServer | CheckVim)
+
+
+class _Noting:
+    """Runs scripts of a call, and notes in *run* that one runs (HookRunner)."""
+
+    def __init__(self, hooks: HookRunner, run: _Running) -> None:
+        self._hooks = hooks
+        self._run = run
+
+    async def run(self, script: HookScript) -> None:
+        """See HookRunner."""
+        self._run.scripted = True
+        try:
+            await self._hooks.run(script)
+        finally:
+            self._run.scripted = False
 
 
 def _told(call: VimCall, failure: CallFailed) -> CallFailed:

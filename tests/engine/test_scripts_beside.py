@@ -1,17 +1,17 @@
-"""Scripts that nothing waits for, as the performer runs them: beside all else of their record."""
+"""Scripts as the performer runs them: beside all else of their record, or as a step of a call."""
 
 import asyncio
 
 import pytest
 import structlog
-from engine_bench import BEGAN, DEPLOYMENT, SERVER
-from test_performer import ID, REMOVE_SERVER, Bench, settled
+from engine_bench import BEGAN, DEPLOYMENT, SERVER, VIM
+from test_performer import ID, MAKE_SERVER, REMOVE_SERVER, Bench, settled
 
-from esc_daemon.domain.commands import RunScripts
+from esc_daemon.domain.commands import RunScripts, UpdateServer
 from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
-from esc_daemon.domain.triggers import ScriptsRan, ServerGone
+from esc_daemon.domain.triggers import ScriptsRan, ServerGone, ServerUpdated
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
@@ -73,3 +73,54 @@ async def test_scripts_that_nobody_wants_any_more_go_on_to_their_end(bench):
 
     assert [each.path for each in bench.hooks.ran] == ["good"]
     assert bench.performer.in_flight == 0
+
+
+def an_update(path: str = "good") -> UpdateServer:
+    script = HookScript(stage="stage", action="UP", path=path, seconds=900)
+    return UpdateServer(vim=VIM, key=SERVER, spec=MAKE_SERVER.spec, before_detach=(script,))
+
+
+async def made(bench) -> None:
+    bench.ensure(MAKE_SERVER, key=DEPLOYMENT)
+    await settled()
+    bench.told.clear()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_vm_that_is_to_go_waits_for_no_script_of_its_update(bench, at_once):
+    await made(bench)
+    bench.hooks.seconds = 600.0
+    bench.ensure(an_update(), key=DEPLOYMENT)
+    await settled()
+    if not at_once:  # the removal waits until nothing can turn up any more
+        bench.ensure(key=DEPLOYMENT)
+        assert bench.performer.in_flight == 0
+    bench.ensure(REMOVE_SERVER, key=DEPLOYMENT)
+    await asyncio.sleep(20)
+
+    assert [type(trigger) for _, trigger in bench.told] == [ServerGone]
+    assert bench.hooks.ran == []
+
+
+async def test_an_update_that_asks_the_vim_is_not_cut_off_by_a_removal(bench):
+    await made(bench)
+    bench.vim.gate.clear()
+    bench.ensure(an_update(), key=DEPLOYMENT)
+    await asyncio.sleep(2)  # the script has ended
+    bench.ensure(REMOVE_SERVER, key=DEPLOYMENT)
+    await settled()
+    assert bench.told == []
+
+    bench.vim.gate.set()
+    await settled()
+    assert [type(trigger) for _, trigger in bench.told] == [ServerUpdated]
+
+
+async def test_another_update_of_the_vm_waits_for_the_script_of_the_first(bench):
+    await made(bench)
+    bench.ensure(an_update(), key=DEPLOYMENT)
+    await settled()
+    bench.ensure(an_update("bad"), key=DEPLOYMENT)
+    await asyncio.sleep(2)
+
+    assert [each.path for each in bench.hooks.ran] == ["good"]
