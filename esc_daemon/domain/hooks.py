@@ -44,6 +44,16 @@ TABLE: Final[Mapping[Stage, Moment]] = {
     Stage.DEPLOY_ERR: Moment(
         comes="the deployment has failed: SERVICE_ALIVE FAILURE is told", deployment=True
     ),
+    Stage.RECOVERY_ERR: Moment(
+        comes="the recovery of a VM has failed: VM_RECOVERY_COMPLETE FAILURE is told",
+        group=True,
+        deployment=True,
+    ),
+    Stage.RECOVERY_REDEPLOY_ERR: Moment(
+        comes="the same, of a recovery that had begun to redeploy the VM; both run",
+        group=True,
+        deployment=True,
+    ),
     Stage.PRE_VOLUME_DETACH: Moment(
         comes="an update takes volumes from a VM that is there, before the first of them goes",
         group=True,

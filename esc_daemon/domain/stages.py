@@ -15,6 +15,12 @@ class Stage(StrEnum):
     DEPLOY_ERR = "LCS::DEPLOY_ERR"
     """A deployment has failed."""
 
+    RECOVERY_ERR = "LCS::POST_DEPLOY::VM_RECOVERY_ERR"
+    """The recovery of a VM has failed."""
+
+    RECOVERY_REDEPLOY_ERR = "LCS::POST_DEPLOY::VM_RECOVERY_REDEPLOY_ERR"
+    """The recovery of a VM has failed that had come to a redeploy."""
+
     PRE_VOLUME_DETACH = "LCS::DEPLOY_UPDATE::VM_PRE_VOLUME_DETACH"
     """An update is about to take volumes from a VM."""
 

@@ -123,6 +123,8 @@ class World(FakeVims):
     ids: int = 0
     ran: list[Errand] = field(default_factory=list)
     """Whose scripts ran to their end, well or not."""
+    hanging: bool = False
+    """Scripts that nothing waits for do not end."""
     asked: int = 0
     """How many commands were ever started."""
     bad_vms: set[VmId] = field(default_factory=set)
@@ -241,6 +243,8 @@ class World(FakeVims):
             ):
                 return self._call(command, luck)
             case RunScripts(runner=runner, errand=errand):
+                if self.hanging:
+                    return None
                 self.ran.append(errand)
                 return ScriptsRan(runner=runner, errand=errand)
             case Watch():

@@ -3,16 +3,24 @@
 from dataclasses import replace
 from typing import Final
 
+import pytest
+
 from esc_daemon.domain.hooks import OF_DEPLOYMENT, wrong_with
 from esc_daemon.domain.ids import Key, OperationId
-from esc_daemon.domain.intent import Deployment, Hook, VmGroup
+from esc_daemon.domain.intent import (
+    Deployment,
+    Hook,
+    RecoveryAction,
+    RecoveryPolicy,
+    VmGroup,
+)
 from esc_daemon.domain.record import ActionType
 from esc_daemon.domain.stages import Stage
 from esc_daemon.domain.states import ServiceState
-from esc_daemon.domain.triggers import ResourceFailed, ScriptsRan, ServiceActed
+from esc_daemon.domain.triggers import RecoveryAsked, ResourceFailed, ScriptsRan, ServiceActed
 from tests.domain.pure_world import Luck, World
 from tests.domain.stories import SHOP, UNHEALED, a_deployment, a_group, net_key
-from tests.domain.updates import change
+from tests.domain.updates import change, cross
 
 SCRIPT: Final = "/opt/tell.sh"
 OP: Final = OperationId("33333333-3333-3333-3333-333333333333")
@@ -99,19 +107,29 @@ def test_a_script_whose_end_nobody_heard_of_runs_again_after_a_restart() -> None
     assert len(world.ran) == 2
 
 
-def test_an_undeploy_waits_for_no_script_and_starts_none() -> None:
-    world = failed(hook(Stage.DEPLOY_ERR), rest=False)
-    (slot,) = runs(world)
-    hanging = world.flights.pop(slot)
+def test_an_undeploy_waits_for_no_script() -> None:
+    world = World(hanging=True)
+    world.vim.full = True
+    world.apply({SHOP: with_hooks(hook(Stage.DEPLOY_ERR))})
+    world.rest()
+    assert len(runs(world)) == 1
     world.apply({SHOP: None})
     world.rest()
     assert world.types()[-1] == "SERVICE_UNDEPLOYED"
     assert SHOP not in world.records
-    assert world.ran == []
     # when it ends at last, nobody is there to be told
-    world.flights[slot] = hanging
+    world.hanging = False
     world.rest()
-    assert SHOP not in world.records
+    assert (len(world.ran), world.records.get(SHOP)) == (1, None)
+
+
+def test_an_undeploy_forgets_what_has_yet_to_run() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR), rest=False)
+    world.stuck = True
+    world.apply({SHOP: None})
+    world.restart()
+    world.rest()
+    assert world.ran == []
 
 
 def test_an_end_of_the_incarnation_before_ends_nothing_of_the_next_one() -> None:
@@ -152,6 +170,104 @@ def test_a_failure_to_set_monitors_is_none_of_the_deployment() -> None:
         world.rest()
     assert world.types()[-1] == "SERVICE_ALIVE FAILURE"
     assert stages(world) == [Stage.DEPLOY_ERR]
+
+
+def healed(policy: RecoveryPolicy, *hooks: Hook, of_group: tuple[Hook, ...] = ()) -> World:
+    """Return a world whose only VM is lost for good after it had lived."""
+    group = replace(a_group(recovery=policy), hooks=of_group)
+    world = World()
+    world.apply({SHOP: with_hooks(*hooks, groups=(group,))})
+    world.rest()
+    (vm,) = world.deployment(SHOP).vms.values()
+    world.silent_vms = {vm.id}
+    cross(world, holds=False)
+    world.rest()
+    return world
+
+
+REBOOTED: Final = RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY, max_retries=1)
+REDEPLOYED: Final = RecoveryPolicy(action=RecoveryAction.REDEPLOY_ONLY, max_retries=2)
+RECOVERY: Final = (Stage.RECOVERY_ERR, Stage.RECOVERY_REDEPLOY_ERR)
+
+
+@pytest.mark.parametrize(
+    ("policy", "come"),
+    [
+        (UNHEALED, [Stage.RECOVERY_ERR]),
+        (REBOOTED, [Stage.RECOVERY_ERR]),
+        (REDEPLOYED, [Stage.RECOVERY_ERR, Stage.RECOVERY_REDEPLOY_ERR]),
+    ],
+)
+def test_a_recovery_that_fails_runs_its_scripts_once_and_those_of_a_redeploy_if_it_had_one(
+    policy: RecoveryPolicy, come: list[Stage]
+) -> None:
+    world = healed(policy, *(hook(stage, vm_name="", vm_id="") for stage in RECOVERY))
+
+    assert world.types().count("VM_RECOVERY_COMPLETE FAILURE") == 1
+    assert stages(world) == come
+    (vm,) = world.deployment(SHOP).vms.values()
+    assert {(errand.vm, errand.name) for errand in world.ran} == {(vm.id, vm.name)}
+    assert vm.server is not None
+    given = ("vm_name", vm.name, "vm_id", vm.server.resource_id)
+    assert {errand.scripts[0].words for errand in world.ran} == {given}
+
+
+def test_a_redeploy_whose_server_the_vim_keeps_or_refuses_has_failed() -> None:
+    for refuses in ("stuck", "full"):
+        world = World()
+        world.apply({SHOP: with_hooks(hook(RECOVERY[1]), groups=(a_group(recovery=REDEPLOYED),))})
+        world.rest()
+        setattr(world if refuses == "stuck" else world.vim, refuses, True)
+        (vm,) = world.deployment(SHOP).vms.values()
+        world.silent_vms = {vm.id}
+        cross(world, holds=False)
+        world.rest()
+        assert "VM_RECOVERY_COMPLETE FAILURE" in world.types(), refuses
+        assert stages(world) == [Stage.RECOVERY_REDEPLOY_ERR], refuses
+
+
+def test_scripts_of_the_deployment_come_before_those_of_the_vm_group() -> None:
+    own = hook(Stage.RECOVERY_ERR, script_filename="/opt/own.sh")
+    world = healed(REBOOTED, hook(Stage.RECOVERY_ERR), of_group=(own,))
+    assert [each.path for each in world.ran[0].scripts] == [SCRIPT, "/opt/own.sh"]
+
+
+def test_a_recovery_that_ends_well_runs_none_of_them() -> None:
+    world = World()
+    world.apply({SHOP: with_hooks(hook(Stage.RECOVERY_ERR))})
+    world.rest()
+    cross(world, holds=False)
+    world.rest()
+    assert "VM_RECOVERY_COMPLETE" in world.types()
+    assert world.ran == []
+
+
+def test_a_stage_that_comes_again_before_its_scripts_ended_does_not_run_them_once_more() -> None:
+    world = healed(REBOOTED)
+    change(world, with_hooks(hook(Stage.RECOVERY_ERR), groups=(a_group(recovery=REBOOTED),)))
+    (vm,) = world.deployment(SHOP).vms.values()
+    world.hanging = True
+    for _ in range(2):
+        world.tell(SHOP, RecoveryAsked(id=OP, vm=vm.id))
+        world.rest()
+    assert world.types().count("VM_RECOVERY_COMPLETE FAILURE") == 3
+    assert len(world.deployment(SHOP).errands) == len(runs(world)) == 1
+    # when it ends at last the stage may come again
+    world.hanging = False
+    world.rest()
+    world.tell(SHOP, RecoveryAsked(id=OP, vm=vm.id))
+    world.rest()
+    assert len(world.ran) == 2
+
+
+def test_a_deployment_that_fails_with_a_recovery_runs_the_scripts_of_both() -> None:
+    world = World()
+    hooks = [hook(stage) for stage in (Stage.DEPLOY_ERR, Stage.RECOVERY_ERR)]
+    world.apply({SHOP: with_hooks(*hooks, groups=(a_group(recovery=REBOOTED),))})
+    world.silent_vms = set(world.deployment(SHOP).vms)
+    world.rest()
+    assert world.types()[-2:] == ["VM_RECOVERY_COMPLETE FAILURE", "SERVICE_ALIVE FAILURE"]
+    assert sorted(stages(world)) == [Stage.DEPLOY_ERR, Stage.RECOVERY_ERR]
 
 
 def test_a_script_of_a_deployment_that_could_never_run_is_wrong() -> None:

@@ -5,19 +5,28 @@ A stage has come when what it is named for is told. What is to run stands in the
 end is heard of: after a restart it runs again. An undeploy forgets it.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.hooks import scripts_at
-from esc_daemon.domain.record import DeploymentRecord, OperationType
+from esc_daemon.domain.record import (
+    DeploymentRecord,
+    OperationType,
+    Record,
+    RecoveryPhase,
+    VmRecord,
+)
+from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import ScriptsRan
 
-_TELLING: Final = frozenset({EventType.SERVICE_ALIVE})
+_TELLING: Final = frozenset({EventType.SERVICE_ALIVE, EventType.VM_RECOVERY_COMPLETE})
 """Events that a stage may come with."""
+_REDEPLOYS: Final = frozenset({RecoveryPhase.UNDEPLOYING, RecoveryPhase.DEPLOYING})
 
 
 def followed(step: Step, now: datetime) -> Step:
@@ -29,25 +38,41 @@ def followed(step: Step, now: datetime) -> Step:
         return step
     errands = list(record.errands)
     for event in step.events:
-        for errand in _come(record, event, now):
-            if errand.scripts and not any(_same(errand, each) for each in errands):
-                errands.append(errand)
+        for stage, vm in _come(step.before, record, event):
+            scripts = scripts_at(record, vm, stage)
+            if scripts and not any(_is_of(each, stage, vm) for each in errands):
+                errands.append(_errand(stage, vm, scripts, now))
     if len(errands) == len(record.errands):
         return step
     return replace(step, record=replace(record, errands=tuple(errands)))
 
 
-def _same(one: Errand, other: Errand) -> bool:
-    """Tell whether both are of one stage of one VM: what has yet to run runs once."""
-    return (one.stage, one.vm) == (other.stage, other.vm)
+def _errand(
+    stage: Stage, vm: VmRecord | None, scripts: tuple[HookScript, ...], now: datetime
+) -> Errand:
+    if vm is None:
+        return Errand(stage=stage, scripts=scripts, came=now)
+    return Errand(stage=stage, scripts=scripts, came=now, vm=vm.id, name=vm.name)
 
 
-def _come(record: DeploymentRecord, event: Event, now: datetime) -> list[Errand]:
-    """Return what *event* has run."""
+def _is_of(errand: Errand, stage: Stage, vm: VmRecord | None) -> bool:
+    """Tell whether it is of this stage of this VM: what has yet to run runs once."""
+    return (errand.stage, errand.vm) == (stage, None if vm is None else vm.id)
+
+
+def _come(
+    before: Record | None, record: DeploymentRecord, event: Event
+) -> Iterator[tuple[Stage, VmRecord | None]]:
+    """Yield the stages that come with *event*, each with its VM."""
     failed = event.status is EventStatus.FAILURE
     if event.type is EventType.SERVICE_ALIVE and failed and _deploys(record):
-        return [_for_all(record, Stage.DEPLOY_ERR, now)]
-    return []
+        yield Stage.DEPLOY_ERR, None
+    elif event.type is EventType.VM_RECOVERY_COMPLETE and failed:
+        vm = _named_in(event, record)
+        if vm is not None:
+            yield Stage.RECOVERY_ERR, vm
+            if _redeployed(before, vm):
+                yield Stage.RECOVERY_REDEPLOY_ERR, vm
 
 
 def _deploys(record: DeploymentRecord) -> bool:
@@ -56,8 +81,16 @@ def _deploys(record: DeploymentRecord) -> bool:
     return operation is not None and operation.type is OperationType.INSTANTIATE
 
 
-def _for_all(record: DeploymentRecord, stage: Stage, now: datetime) -> Errand:
-    return Errand(stage=stage, scripts=scripts_at(record, None, stage), came=now)
+def _named_in(event: Event, record: DeploymentRecord) -> VmRecord | None:
+    name = event.source.vmname if event.source else None
+    return next((vm for vm in record.vms.values() if vm.name == name), None)
+
+
+def _redeployed(before: Record | None, vm: VmRecord) -> bool:
+    """Tell whether the recovery of *vm*, which is over now, had begun to redeploy it."""
+    was = before.vms.get(vm.id) if isinstance(before, DeploymentRecord) else None
+    recovery = was.recovery if was is not None else None
+    return recovery is not None and (recovery.redeployed or recovery.phase in _REDEPLOYS)
 
 
 def ended(record: DeploymentRecord, answer: ScriptsRan) -> Step:
