@@ -41,8 +41,16 @@ class Moment:
 
 
 TABLE: Final[Mapping[Stage, Moment]] = {
+    Stage.POST_DEPLOY_ALIVE: Moment(
+        comes="the deployment is active: SERVICE_ALIVE is told", deployment=True
+    ),
     Stage.DEPLOY_ERR: Moment(
         comes="the deployment has failed: SERVICE_ALIVE FAILURE is told", deployment=True
+    ),
+    Stage.POST_VM_ALIVE: Moment(
+        comes="a VM is alive for the first time, whatever it was made by, or recovered and alive:"
+        " VM_ALIVE, VM_RECOVERY_COMPLETE",
+        group=True,
     ),
     Stage.RECOVERY_ERR: Moment(
         comes="the recovery of a VM has failed: VM_RECOVERY_COMPLETE FAILURE is told",

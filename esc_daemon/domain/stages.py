@@ -12,8 +12,14 @@ from esc_daemon.domain.specs import HookScript
 class Stage(StrEnum):
     """A stage that policies may name, each one that runs (ESC User Guide 5.1, supported LCS)."""
 
+    POST_DEPLOY_ALIVE = "LCS::POST_DEPLOY_ALIVE"
+    """A deployment is active."""
+
     DEPLOY_ERR = "LCS::DEPLOY_ERR"
     """A deployment has failed."""
+
+    POST_VM_ALIVE = "LCS::DEPLOY::POST_VM_ALIVE"
+    """A VM that is new, or was recovered, is alive."""
 
     RECOVERY_ERR = "LCS::POST_DEPLOY::VM_RECOVERY_ERR"
     """The recovery of a VM has failed."""

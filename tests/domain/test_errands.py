@@ -86,12 +86,64 @@ def test_a_deployment_that_fails_before_its_first_vm_runs_them_too() -> None:
     assert stages(world) == [Stage.DEPLOY_ERR]
 
 
-def test_a_deployment_that_lives_runs_none_of_them() -> None:
+def test_a_deployment_that_lives_runs_the_scripts_of_that_alone() -> None:
     world = World()
-    world.apply({SHOP: with_hooks(hook(Stage.DEPLOY_ERR))})
+    world.apply({SHOP: a_deployment(a_group("web", "net", vms=2), hooked=True)})
     world.rest()
     assert world.deployment(SHOP).state is ServiceState.ACTIVE
+    vms = set(world.deployment(SHOP).vms)
+    assert stages(world).count(Stage.POST_DEPLOY_ALIVE) == 1
+    alive = [errand for errand in world.ran if errand.stage is Stage.POST_VM_ALIVE]
+    assert ({errand.vm for errand in alive}, len(alive)) == (vms, 2)
+    assert set(stages(world)) == {Stage.POST_DEPLOY_ALIVE, Stage.POST_VM_ALIVE}
+
+
+def test_a_vm_that_lives_again_after_an_action_or_an_update_is_not_new() -> None:
+    world = World()
+    world.apply({SHOP: a_deployment(hooked=True)})
+    world.rest()
+    world.ran.clear()
+    for action in (ActionType.STOP, ActionType.START, ActionType.REBOOT):
+        world.tell(SHOP, ServiceActed(id=OP, action=action))
+        world.rest()
+    change(world, a_deployment(replace(a_group(), flavor="big"), hooked=True))
+    assert world.types().count("VM_ALIVE") >= 4
     assert world.ran == []
+
+
+def test_a_vm_that_an_update_makes_is_new() -> None:
+    world = World()
+    world.apply({SHOP: a_deployment(hooked=True)})
+    world.rest()
+    world.ran.clear()
+    change(world, a_deployment(a_group(vms=2), hooked=True))
+    assert stages(world) == [Stage.POST_VM_ALIVE]
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+def test_a_vm_that_was_recovered_runs_the_scripts_of_its_life_once(*, at_first: bool) -> None:
+    world = World()
+    world.apply({SHOP: a_deployment(hooked=True)})
+    silent = set(world.deployment(SHOP).vms)
+    if at_first:
+        world.silent_vms = set(silent)
+        while "VM_RECOVERY_REBOOT" not in world.types():
+            assert world._deed(strays=True)
+        world.silent_vms.clear()
+    else:
+        world.rest()
+        world.ran.clear()
+        cross(world, holds=False)
+    world.rest()
+    assert "VM_RECOVERY_COMPLETE" in world.types()
+    assert stages(world).count(Stage.POST_VM_ALIVE) == 1
+
+
+def test_a_vm_without_monitors_never_comes_to_live() -> None:
+    world = World()
+    world.apply({SHOP: a_deployment(a_group(watched=False), hooked=True)})
+    world.rest()
+    assert stages(world) == [Stage.POST_DEPLOY_ALIVE]
 
 
 def test_a_script_whose_end_nobody_heard_of_runs_again_after_a_restart() -> None:

@@ -151,7 +151,7 @@ def test_secrets_of_a_script_are_known_to_who_tells_of_it() -> None:
         (hook(wait_max_timeout="soon"), "1 to 3600"),
         (hook(wait_max_timeout="\u0663"), "1 to 3600"),
         (hook(wait_max_timeout="3600"), ""),
-        (hook("LCS::DEPLOY::POST_VM_ALIVE", script_filename=""), ""),
+        (hook("LCS::VM::POST_VM_ALIVE", script_filename=""), ""),
         (hook(kind="PRE_DEFINED", script_filename=""), ""),
     ],
 )
@@ -162,10 +162,10 @@ def test_a_script_that_could_never_run_is_wrong(given: Hook, wrong: str) -> None
 
 
 def test_what_has_no_effect_is_named() -> None:
-    group = at("1", hook(), hook(kind="PRE_DEFINED"), hook("LCS::DEPLOY::POST_VM_ALIVE"))
+    group = at("1", hook(), hook(kind="PRE_DEFINED"), hook("LCS::VM::POST_VM_ALIVE"))
     assert list(unheeded(group.hooks, OF_GROUP)) == [
         f"UPGRADE at {VERSION}",
-        "UPGRADE at LCS::DEPLOY::POST_VM_ALIVE",
+        "UPGRADE at LCS::VM::POST_VM_ALIVE",
     ]
 
 

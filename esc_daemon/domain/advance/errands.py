@@ -16,15 +16,19 @@ from esc_daemon.domain.record import (
     DeploymentRecord,
     OperationType,
     Record,
+    Recovery,
     RecoveryPhase,
     VmRecord,
 )
 from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
+from esc_daemon.domain.states import VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import ScriptsRan
 
-_TELLING: Final = frozenset({EventType.SERVICE_ALIVE, EventType.VM_RECOVERY_COMPLETE})
+_TELLING: Final = frozenset(
+    {EventType.SERVICE_ALIVE, EventType.VM_ALIVE, EventType.VM_RECOVERY_COMPLETE}
+)
 """Events that a stage may come with."""
 _REDEPLOYS: Final = frozenset({RecoveryPhase.UNDEPLOYING, RecoveryPhase.DEPLOYING})
 
@@ -65,14 +69,24 @@ def _come(
 ) -> Iterator[tuple[Stage, VmRecord | None]]:
     """Yield the stages that come with *event*, each with its VM."""
     failed = event.status is EventStatus.FAILURE
-    if event.type is EventType.SERVICE_ALIVE and failed and _deploys(record):
-        yield Stage.DEPLOY_ERR, None
-    elif event.type is EventType.VM_RECOVERY_COMPLETE and failed:
-        vm = _named_in(event, record)
-        if vm is not None:
-            yield Stage.RECOVERY_ERR, vm
-            if _redeployed(before, vm):
-                yield Stage.RECOVERY_REDEPLOY_ERR, vm
+    if event.type is EventType.SERVICE_ALIVE:
+        if _deploys(record):
+            yield (Stage.DEPLOY_ERR if failed else Stage.POST_DEPLOY_ALIVE), None
+        return
+    vm = _named_in(event, record)
+    if vm is None:
+        return
+    was = before.vms.get(vm.id) if isinstance(before, DeploymentRecord) else None
+    if event.type is EventType.VM_ALIVE:
+        if was is None or was.history.up_since is None:
+            yield Stage.POST_VM_ALIVE, vm
+    elif not failed:
+        if vm.state is VmState.ALIVE:  # nobody knows it of one without monitors
+            yield Stage.POST_VM_ALIVE, vm
+    else:
+        yield Stage.RECOVERY_ERR, vm
+        if was is not None and _redeployed(was.recovery):
+            yield Stage.RECOVERY_REDEPLOY_ERR, vm
 
 
 def _deploys(record: DeploymentRecord) -> bool:
@@ -86,10 +100,8 @@ def _named_in(event: Event, record: DeploymentRecord) -> VmRecord | None:
     return next((vm for vm in record.vms.values() if vm.name == name), None)
 
 
-def _redeployed(before: Record | None, vm: VmRecord) -> bool:
-    """Tell whether the recovery of *vm*, which is over now, had begun to redeploy it."""
-    was = before.vms.get(vm.id) if isinstance(before, DeploymentRecord) else None
-    recovery = was.recovery if was is not None else None
+def _redeployed(recovery: Recovery | None) -> bool:
+    """Tell whether *recovery*, which is over now, had begun to redeploy its VM."""
     return recovery is not None and (recovery.redeployed or recovery.phase in _REDEPLOYS)
 
 
