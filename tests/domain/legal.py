@@ -60,6 +60,13 @@ _UPDATED: Final = {
     _well(E.VM_SOFTWARE_VERSION_UPDATED): At.UP,
 }
 """It may boot anew, or begin to be watched."""
+
+
+def _updated_where_it_is(at: At) -> Mapping[Said, At]:
+    """A VM that is not up is updated too, scripts of its software included."""
+    return dict.fromkeys(_UPDATED, at)
+
+
 _LIVES: Final = {_well(E.VM_ALIVE): At.ALIVE}
 _MONITORED: Final = {_well(E.VM_MONITOR_SET): At.ALIVE, _well(E.VM_MONITOR_UNSET): At.UP}
 _FAILED: Final = {_badly(E.VM_RECOVERY_COMPLETE): At.BROKEN}
@@ -92,17 +99,13 @@ OF_A_VM: Final[Mapping[At, Mapping[Said, At]]] = {
     | _END,
     At.UP: _LIVES | _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
     At.ALIVE: _SWITCHED | _STARTED | _MONITORED | _HEALED | _LEAVES | _UPDATED | _END,
-    At.OFF: {_well(E.VM_UPDATED): At.OFF, _badly(E.VM_UPDATED): At.OFF} | _STARTED | _END,
-    At.BROKEN: {_well(E.VM_UPDATED): At.BROKEN, _badly(E.VM_UPDATED): At.BROKEN}
-    | _SWITCHED
-    | _STARTED
-    | _ASKED
-    | _END,
+    At.OFF: _updated_where_it_is(At.OFF) | _STARTED | _END,
+    At.BROKEN: _updated_where_it_is(At.BROKEN) | _SWITCHED | _STARTED | _ASKED | _END,
     At.NEEDED: {
         _well(E.VM_MANUAL_RECOVERY_NO_NEED): At.RECOVERED,
         _well(E.VM_MONITOR_UNSET): At.UP,
     }
-    | {_well(E.VM_UPDATED): At.NEEDED, _badly(E.VM_UPDATED): At.NEEDED}
+    | _updated_where_it_is(At.NEEDED)
     | _SWITCHED
     | _STARTED
     | _ASKED

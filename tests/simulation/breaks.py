@@ -39,7 +39,7 @@ from esc_daemon.domain.interruption import TAKEN, Activity, Request
 from esc_daemon.domain.pools import Pools
 from esc_daemon.domain.states import ServiceState
 from esc_daemon.domain.step import Step
-from esc_daemon.engine import calls, connectors, guard
+from esc_daemon.engine import calls, connectors, guard, performer
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.performer import Performer
@@ -218,6 +218,7 @@ def still_awaited(alive_again):
 BREAKS: Final = (
     Break(world, "POLICY", replace(world.POLICY, settle=timedelta(0)), "doubled|left behind", 58),
     Break(deploy, "turns", lambda _: {}, "out of order", 1),
+    Break(performer, "run_scripts", nothing, "never ran", 4),
     Break(connectors, "check_connectors", nobody, "lives in no VIM", 47),
     Break(LossyVim, "remove_ports", nothing, "left behind in", 1),
     Break(LossyVim, "remove_volume", nothing, "left behind in", 11),

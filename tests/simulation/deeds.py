@@ -27,8 +27,9 @@ class Deeds:
         self._lively = lively
 
     def enlivened(self, edit: Edit) -> Edit:
-        """Return *edit* with groups that heal and scale."""
-        return lively(edit, self._random) if self._lively else edit
+        """Return *edit* with groups that heal and scale, and scripts at their stages."""
+        drawn = lively(edit, self._random) if self._lively else edit
+        return self._world.scripts.hooked(drawn)
 
     async def live(self) -> None:
         """Deploy something and let it live for a while: actions, loads, silence, perhaps a kill."""

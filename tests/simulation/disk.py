@@ -16,6 +16,7 @@ from tests.simulation.kinds import Kinds
 from tests.simulation.loop import INCARNATION
 from tests.simulation.order import Order
 from tests.simulation.probes import Probes
+from tests.simulation.scripts import Scripts
 from tests.simulation.story import Lives
 
 _COMPILED: Final[dict[Any, Any]] = {}
@@ -56,6 +57,7 @@ class FlakyStore(SharedStore):
     lives: Lives
     acts: Acts
     probes: Probes
+    scripts: Scripts
 
     async def commit(
         self,
@@ -73,6 +75,7 @@ class FlakyStore(SharedStore):
         logged = await super().commit(steps, entries, time=time, undo=undo)
         self.kinds.note(steps)
         self.acts.note(steps)
+        self.scripts.note(steps)
         self.homes.note(steps)  # not of what came after the store was closed
         self.lives.note([step.record for step in steps if step.record is not None])
         return logged

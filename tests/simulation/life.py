@@ -84,7 +84,7 @@ class Life:
         self.store.trouble = world.disk_trouble
         self.store.order, self.store.homes = world.order, world.homes
         self.store.lives, self.store.kinds = world.lives, world.kinds
-        self.store.acts = world.acts
+        self.store.acts, self.store.scripts = world.acts, world.scripts
         found = [record async for record in self.store.load()]
         world.homes.begin(found)
         world.kinds.begin(found)
@@ -102,6 +102,7 @@ class Life:
             now=now,
             monitor=lambda crossed: Monitor(probes.select, probes.hears(crossed)),
             day_zero=LossyShelf(lambda: world.weather, Random(f"shelf {world.seed}")),
+            hooks=world.scripts,
             uploads=Uploads(LossyGallery(lambda: world.weather, Random(f"gallery {world.seed}"))),
             policy=world.policy,
             reachable=world.outage.sees if world.outage else None,

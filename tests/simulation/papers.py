@@ -22,6 +22,7 @@ from esc_daemon.domain.intent import (
     Deployment,
     Flavor,
     GroupVolume,
+    Hook,
     Image,
     Interface,
     Kpi,
@@ -202,7 +203,7 @@ def _subnet(subnet: Subnet) -> str:
 
 def _deployment(deployment: Deployment) -> str:
     networks = "".join(_within("network", _inside(each)) for each in deployment.networks)
-    startup = "".join(
+    policies = "".join(
         _within(
             "startup",
             _leaves(target_vm_group_ref=each.group)
@@ -212,11 +213,11 @@ def _deployment(deployment: Deployment) -> str:
             ),
         )
         for each in deployment.startup
-    )
+    ) + _policies(deployment.hooks)
     return (
         _leaf("name", deployment.name)
         + (_within("networks", networks) if networks else "")
-        + (_within("policies", startup) if startup else "")
+        + (_within("policies", policies) if policies else "")
         + "".join(_within("vm_group", _group(group)) for group in deployment.groups)
     )
 
@@ -256,6 +257,21 @@ def _group(group: VmGroup) -> str:
         + _within("rules", _within("admin_rules", rules))
         + (_within("config_data", files) if files else "")
         + _within("scaling", scaling + "".join(pools))
+        + _leaves(software_version=group.software_version)
+        + (_within("policies", _policies(group.hooks)) if group.hooks else "")
+    )
+
+
+def _policies(hooks: Iterable[Hook]) -> str:
+    return "".join(_within("policy", _policy(f"p{at}", hook)) for at, hook in enumerate(hooks))
+
+
+def _policy(name: str, hook: Hook) -> str:
+    action = _leaves(name=hook.action, type=hook.type) + _properties(hook.properties)
+    return (
+        _leaf("name", name)
+        + _within("conditions", _within("condition", _leaf("name", hook.condition)))
+        + _within("actions", _within("action", action))
     )
 
 

@@ -309,6 +309,7 @@ def _rest(record: DeploymentRecord) -> tuple[object, ...]:
     return (
         record.error,
         record.leftovers,
+        record.errands,
         record.successor,
         record.update,
         record.leaving,

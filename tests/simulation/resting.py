@@ -69,6 +69,8 @@ def _unfinished(record: DeploymentRecord) -> Iterator[str]:
         yield f"{record.action} never ended"
     if record.operation is not None and record.operation.state in _OPEN:
         yield f"its operation never ended: {record.operation}"
+    for errand in record.errands:
+        yield f"{errand.stage} {errand.name} never ran"
     for vm in record.vms.values():
         if not _rests(vm):
             yield f"{vm.name} never came to rest: {vm.state} {vm.recovery} {vm.scale}"

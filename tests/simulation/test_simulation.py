@@ -14,6 +14,7 @@ from tests.simulation.living import lively
 from tests.simulation.loop import Deadlock, SimulationLoop
 from tests.simulation.papers import as_sent
 from tests.simulation.requests import any_edit
+from tests.simulation.scripts import Scripts
 from tests.simulation.volumes import stored
 from tests.simulation.world import World
 
@@ -79,9 +80,12 @@ def test_a_seed_replays_in_another_process_whatever_its_hashes_are():
 
 def test_what_a_seed_draws_is_what_the_domain_reads_of_its_xml():
     random = Random("papers")
+    scripts = Scripts(random)
+    scripts.some = True
 
     for edit in (stored(lively(any_edit((), random), random), random) for _ in range(40)):
-        assert as_sent(edit) == edit
+        drawn = scripts.hooked(edit)
+        assert as_sent(drawn) == drawn
 
 
 def test_a_wait_that_nobody_will_end_is_noticed():

@@ -46,6 +46,7 @@ from tests.simulation.probes import Probes
 from tests.simulation.requests import Edit, any_edit, changed_minds, without
 from tests.simulation.rights import Rights
 from tests.simulation.rivals import Rivals
+from tests.simulation.scripts import Scripts
 from tests.simulation.sessions import Client, Sessions
 from tests.simulation.story import Lives, unprovoked, updated
 from tests.simulation.trials import Trials
@@ -113,6 +114,7 @@ class World:
         self.stores = self._volumes.random() < 0.4
         """Whether VMs have volumes."""
         self.moves = Moves(self, Random(f"moves {seed}"))
+        self.scripts = Scripts(Random(f"scripts {seed}"))
 
     @property
     def alive(self) -> Life:
@@ -187,7 +189,7 @@ class World:
             self._rules += any_volume_rules(self._volumes)
         self._turns(any_weather(self.random))
         self.clouds.play(self._rules)
-        self.harmless = self.weather is CALM and not self._rules
+        self.harmless = self.weather is CALM and not self._rules and not self.scripts.some
         things = self.random.randint(4, 10)
         for _ in range(things // 2 if self.lively else things):
             await self._one_thing()
@@ -427,6 +429,7 @@ class World:
             *volumes.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.moves.problems,
+            *self.scripts.problems,
             *moves.at_risk(records.values()),
             *self.operator.problems,
             *self.trials.problems,
