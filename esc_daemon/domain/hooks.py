@@ -103,6 +103,8 @@ def scripts_at(
     of_deployment = record.intent.hooks if stage in OF_DEPLOYMENT else ()
     of_group = group_of(record, vm).hooks if vm is not None and stage in OF_GROUP else ()
     found = [hook for hook in (*of_deployment, *of_group) if _is_at(hook, stage)]
+    # one that was accepted before its stage ran was not looked at
+    found = [hook for hook in found if not wrong_with(hook, frozenset({stage}))]
     if not found:
         return ()  # as with most deployments
     known = _known(record, vm, volumes)

@@ -322,6 +322,12 @@ def test_a_deployment_that_fails_with_a_recovery_runs_the_scripts_of_both() -> N
     assert sorted(stages(world)) == [Stage.DEPLOY_ERR, Stage.RECOVERY_ERR]
 
 
+def test_a_script_that_was_accepted_before_its_stage_ran_may_be_wrong_and_is_passed_over() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR, wait_max_timeout="soon"), hook(Stage.DEPLOY_ERR))
+    (errand,) = world.ran
+    assert [script.seconds for script in errand.scripts] == [300]
+
+
 def test_a_script_of_a_deployment_that_could_never_run_is_wrong() -> None:
     bad = hook(Stage.DEPLOY_ERR, script_filename="tell.sh")
     assert "absolute path" in wrong_with(bad, OF_DEPLOYMENT)

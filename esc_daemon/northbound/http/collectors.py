@@ -195,7 +195,7 @@ def _engine(figures: EngineFigures) -> Iterator[Metric]:
     yield _gauge("esc_engine_triggers_waiting", text, figures.triggers_waiting)
     text = "The same, of the record that has most of it"
     yield _gauge("esc_engine_deepest_mailbox", text, figures.deepest_mailbox)
-    text = "Work that waits for the answer of a VIM"
+    text = "Work that waits for the answer of a VIM, or for a script of a stage"
     yield _gauge("esc_engine_calls_in_flight", text, figures.calls_in_flight)
     yield _gauge("esc_engine_timers", "Records that wait for a moment", figures.timers)
     yield _count("esc_engine_steps", "Steps of records that were stored", figures.steps)
