@@ -1,5 +1,6 @@
 """Who somebody is: the one answer that every door asks for."""
 
+import asyncio
 import hmac
 from typing import Final
 
@@ -31,7 +32,13 @@ class Login:
         if self.throttle.refuses(name, peer):
             return False
         user = self._users.find(name)
-        right = await self._passwords.verify(None if user is None else user.password, password)
+        try:
+            right = await self._passwords.verify(None if user is None else user.password, password)
+        except asyncio.CancelledError:
+            # Who does not wait has guessed all the same. The hash goes on, and a right password is
+            # remembered: to find it so, he has to guess it once more, past the brake.
+            self.throttle.failed(name, peer)
+            raise
         # Asked again: guesses sent side by side must not outrun the count.
         if self.throttle.refuses(name, peer):
             return False

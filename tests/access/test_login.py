@@ -55,6 +55,18 @@ async def test_guesses_side_by_side_do_not_outrun_the_brake(login: Login):
     assert answers == [False] * 9
 
 
+async def test_who_goes_away_before_the_answer_has_guessed_wrong_too(login: Login):
+    # given one who guesses and hangs up, or asks anew on the same connection (RFC 4252 section 5)
+    for number in range(3):
+        guess = asyncio.create_task(login.by_password("operator", f"guess {number}", "10.0.0.1"))
+        await asyncio.sleep(0)
+        guess.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await guess
+    # when, then: he has to wait, as if he had heard three times no
+    assert not await login.by_password("operator", "right", "10.0.0.1")
+
+
 async def test_many_right_logins_side_by_side_all_come_in(login: Login):
     answers = await asyncio.gather(
         *(login.by_password("operator", "right", "10.0.0.1") for _ in range(20))
