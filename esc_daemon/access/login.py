@@ -7,7 +7,7 @@ from typing import Final
 from esc_daemon.access.errors import BadPublicKey
 from esc_daemon.access.keys import normal_public_key
 from esc_daemon.access.passwords import Passwords
-from esc_daemon.access.throttle import LoginThrottle
+from esc_daemon.access.throttle import LoginThrottle, home
 from esc_daemon.access.users import Users
 
 
@@ -33,7 +33,8 @@ class Login:
             return False
         user = self._users.find(name)
         try:
-            right = await self._passwords.verify(None if user is None else user.password, password)
+            stored = None if user is None else user.password
+            right = await self._passwords.verify(stored, password, home(peer))
         except asyncio.CancelledError:
             # Who does not wait has guessed all the same. The hash goes on, and a right password is
             # remembered: to find it so, he has to guess it once more, past the brake.

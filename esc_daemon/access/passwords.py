@@ -2,8 +2,8 @@
 Password hashes: Argon2id, computed off the event loop.
 
 A hash costs some 50 ms and 64 MiB (RFC 9106, second recommended option), so at most two run at
-a time, and a password that was right a moment ago is remembered, as an HMAC under a key that
-lives only in this process.
+a time, those of one peer wait for each other and not the others for all of them, and a password
+that was right a moment ago is remembered, as an HMAC under a key that lives only in this process.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Final
+from weakref import WeakValueDictionary
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -25,6 +26,8 @@ from esc_daemon.access.errors import BadPassword
 
 MAX_PASSWORD_BYTES: Final = 1024
 _HASHES_AT_A_TIME: Final = 2
+_HASHES_OF_A_PEER: Final = 2
+"""Under way or in front of the threads; his others wait behind, where they are in nobody's way."""
 _REMEMBERED: Final = 256
 """Passwords remembered at once; when full, the oldest is forgotten and costs a hash again."""
 _REMEMBER_SECONDS: Final = 60.0
@@ -47,6 +50,7 @@ class Passwords:
         # Who asks the same while the hash runs waits for the same answer: 50 sessions of one
         # client cost one hash. As many entries as there are logins under way.
         self._running: dict[bytes, asyncio.Future[bool]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         # What an unknown user's password is checked against, so that it takes as long.
         self._nobody = _hash_of_nothing(self._hasher)
 
@@ -68,9 +72,9 @@ class Passwords:
             raise BadPassword(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
         return self._hasher.hash(password)
 
-    async def verify(self, stored: str | None, password: str) -> bool:
+    async def verify(self, stored: str | None, password: str, peer: str = "") -> bool:
         """
-        Return whether *password* is the one hashed in *stored*.
+        Return whether *password*, sent by *peer*, is the one hashed in *stored*.
 
         None is the hash of a user who does not exist or has no password: the answer is no, and
         takes as long as any other.
@@ -78,18 +82,24 @@ class Passwords:
         if not password or len(password.encode(errors="replace")) > MAX_PASSWORD_BYTES:
             return False
         mark = self._mark(stored or self._nobody, password)
-        if self._remembers(mark):
-            return stored is not None
+        if mark not in self._running and not self._remembers(mark):
+            turn = self._turns.setdefault(peer, asyncio.Semaphore(_HASHES_OF_A_PEER))
+            await turn.acquire()
+            if mark in self._running or self._remembers(mark):
+                turn.release()
+            else:
+                self._start(mark, stored or self._nobody, password, turn)
         running = self._running.get(mark)
-        if running is None:
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(
-                self._executor, self._matches, stored or self._nobody, password
-            )
-            self._running[mark] = running
-            running.add_done_callback(lambda done: self._finished(mark, done))
+        if running is None:  # remembered
+            return stored is not None
         # A shield: who goes away must not take the answer from the others who wait for it.
         return await asyncio.shield(running) and stored is not None
+
+    def _start(self, mark: bytes, stored: str, password: str, turn: asyncio.Semaphore) -> None:
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._executor, self._matches, stored, password)
+        self._running[mark] = running
+        running.add_done_callback(lambda done: self._finished(mark, done, turn))
 
     def _matches(self, stored: str, password: str) -> bool:
         try:
@@ -106,7 +116,8 @@ class Passwords:
         until = self._remembered.get(mark)
         return until is not None and self._clock() < until
 
-    def _finished(self, mark: bytes, done: "asyncio.Future[bool]") -> None:
+    def _finished(self, mark: bytes, done: "asyncio.Future[bool]", turn: asyncio.Semaphore) -> None:
+        turn.release()  # not sooner: who went away has left his hash behind
         del self._running[mark]
         if done.cancelled() or done.exception() is not None or not done.result():
             return

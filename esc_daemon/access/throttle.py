@@ -79,11 +79,11 @@ class LoginThrottle:
 
 
 def _pair(user: str, peer: str) -> bytes:
-    text = f"{_home(peer)}\0{user}"
+    text = f"{home(peer)}\0{user}"
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def _home(peer: str) -> str:
+def home(peer: str) -> str:
     """Return what stands for all the addresses that the owner of *peer* can choose from."""
     try:
         address = ip_address(peer.partition("%")[0])

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -104,6 +105,53 @@ async def test_one_who_goes_away_does_not_take_the_answer_from_the_others(passwo
     await asyncio.sleep(0)
     impatient.cancel()
     assert await patient
+
+
+class GatedHasher(PasswordHasher):
+    """Tells each hash that begins, and ends none of them before it is let through."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self._loop = loop
+        self.begun: asyncio.Queue[str | bytes] = asyncio.Queue()
+        self.gate = threading.Semaphore(0)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002  argon2's name
+        self._loop.call_soon_threadsafe(self.begun.put_nowait, password)
+        self.gate.acquire()
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+async def gated() -> AsyncIterator[GatedHasher]:
+    hasher = GatedHasher(asyncio.get_running_loop())
+    yield hasher
+    hasher.gate.release(100)  # threads that wait for ever would be waited for
+
+
+async def test_the_many_passwords_of_one_peer_are_in_nobody_elses_way(gated: GatedHasher):
+    passwords = Passwords(gated)
+    stored = passwords.hash("right")
+    # given many guesses of a stranger, who does not wait for the answers
+    guesses = [
+        asyncio.create_task(passwords.verify(None, f"guess {number}", "10.0.0.1"))
+        for number in range(20)
+    ]
+    assert [await gated.begun.get() for _ in range(2)] == ["guess 0", "guess 1"]
+    for guess in guesses[:10]:
+        guess.cancel()
+    # when another one comes, and one of the two that were begun ends
+    other = asyncio.create_task(passwords.verify(stored, "right", "10.0.0.2"))
+    await asyncio.sleep(0)
+    gated.gate.release()
+    # then it is his turn
+    assert await gated.begun.get() == "right"
+    gated.gate.release(100)
+    assert await other
+    # and of the stranger's those are looked at that he still waits for
+    assert not any(await asyncio.gather(*guesses[10:]))
+    assert gated.begun.qsize() == 10
+    passwords.close()
 
 
 async def test_a_changed_password_is_not_taken_for_the_remembered_one(passwords: Passwords):

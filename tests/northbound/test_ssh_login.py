@@ -4,13 +4,17 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh.packet import Boolean, String
 from netconf_server import Server, Serving
 from raw_client import PATIENCE, connected
 
+from esc_daemon.access.login import Login
 from esc_daemon.access.users import User
 from esc_daemon.northbound.ssh.hostkeys import host_keys
 
 CLOSE = "<close-session/>"
+USERAUTH_REQUEST = 50
+"""RFC 4252 section 6."""
 
 
 async def test_a_wrong_password_is_refused_and_the_right_one_still_works(server: Server):
@@ -130,6 +134,42 @@ async def test_wrong_passwords_on_one_connection_have_an_end(serving: Serving):
                 known_hosts=None, client_keys=None, agent_path=None, config=None,
             )  # fmt: skip
     assert tried == 2
+
+
+async def test_passwords_behind_each_other_are_as_many_as_those_one_by_one(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+):
+    # given
+    asked = []
+    by_password = Login.by_password
+
+    async def counted(self: Login, name: str, password: str, peer: str) -> bool:
+        asked.append(password)
+        return await by_password(self, name, password, peer)
+
+    monkeypatch.setattr(Login, "by_password", counted)
+
+    class Hasty(asyncssh.SSHClient):
+        """Sends the next password without waiting for the answer about the one before."""
+
+        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+            self._connection = conn
+
+        async def password_auth_requested(self) -> None:
+            words = String("nobody"), String("ssh-connection"), String("password"), Boolean(False)
+            for number in range(30):
+                self._connection.send_packet(USERAUTH_REQUEST, *words, String(f"guess {number}"))
+            await self._connection.wait_closed()
+
+    # when
+    async with serving(passwords_per_connection=2) as server, asyncio.timeout(PATIENCE):
+        with pytest.raises(asyncssh.Error):
+            await asyncssh.connect(
+                "127.0.0.1", server.port, username="admin", client_factory=Hasty,
+                known_hosts=None, client_keys=None, agent_path=None, config=None,
+            )  # fmt: skip
+    # then no more of them cost a hash, which others would have to wait behind
+    assert len(asked) == 2
 
 
 def test_host_keys_of_both_kinds_are_made_once_for_the_owner_only(tmp_path: Path):

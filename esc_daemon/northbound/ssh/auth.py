@@ -52,7 +52,7 @@ class NetconfSshServer(asyncssh.SSHServer):
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
         self._peer = ""
-        self._wrong_passwords = 0
+        self._passwords = 0
         self._channels = 0
         self._timer: asyncio.TimerHandle | None = None
         self._login_until: float | None = None
@@ -108,13 +108,22 @@ class NetconfSshServer(asyncssh.SSHServer):
         return True
 
     async def validate_password(self, username: str, password: str) -> bool:
+        # Counted before it is looked at: a client may send the next one without waiting.
+        self._passwords += 1
+        if self._passwords > self._services.limits.passwords_per_connection:
+            raise asyncssh.PermissionDenied("too many passwords")
         try:
             right = await self._login.by_password(username, password, self._peer)
+        except asyncio.CancelledError:
+            self._tell_refused(username)
+            raise
         except AccessError as error:
             _log.error("login.impossible", error=str(error))
             return False
         if not right:
-            self._refused(username)
+            self._tell_refused(username)
+            if self._passwords >= self._services.limits.passwords_per_connection:
+                raise asyncssh.PermissionDenied("too many wrong passwords")
         return right
 
     def auth_completed(self) -> None:
@@ -160,9 +169,6 @@ class NetconfSshServer(asyncssh.SSHServer):
         if not self._channels and self._connection is not None:
             self._connection.close()
 
-    def _refused(self, username: str) -> None:
+    def _tell_refused(self, username: str) -> None:
         self._services.metrics.logins.labels("refused").inc()
         _log.warning("login.refused", user=username[:_LONGEST_NAME], peer=self._peer)
-        self._wrong_passwords += 1
-        if self._wrong_passwords >= self._services.limits.passwords_per_connection:
-            raise asyncssh.PermissionDenied("too many wrong passwords")

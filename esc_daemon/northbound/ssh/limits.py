@@ -31,4 +31,4 @@ class Limits:
     stop_seconds: float = 10.0
     """For sessions to finish the RPC under way when the daemon stops; then they are cut off."""
     passwords_per_connection: int = 6
-    """Wrong passwords after which the connection is closed."""
+    """After the last of these, if it is wrong, the connection is closed."""
