@@ -265,6 +265,44 @@ async def test_no_more_are_started_than_can_end(
     assert (await programs.run(lambda: shell("exit 0"), 60)).status == 0
 
 
+_SEIZED = """
+import ctypes, os, pathlib, sys, time
+libc, here, parent = ctypes.CDLL(None), pathlib.Path(sys.argv[1]), os.getpid()
+libc.prctl(0x59616D61, ctypes.c_long(-1))  # PR_SET_PTRACER, for Yama
+if os.fork() == 0:
+    os.setsid()
+    seized = libc.ptrace(0x4206, parent, None, None)  # PTRACE_SEIZE
+    (here / "parent.part").write_text("" if seized else str(parent))
+    (here / "parent.part").rename(here / "parent")
+    for _ in range(500):
+        if (here / "let-go").exists():
+            os._exit(0)
+        time.sleep(0.01)
+    (here / "nobody-came").touch()
+    os._exit(0)
+time.sleep(1000)
+"""
+
+
+async def test_a_debugger_that_does_not_let_go_of_a_dead_program_holds_up_nobody_else(
+    run: Run, tmp_path: Path
+) -> None:
+    # given a program that somebody traces, as gdb -p does, and who does not look at its end
+    ending = asyncio.create_task(run([sys.executable, "-c", _SEIZED, str(tmp_path)]))
+    await until((tmp_path / "parent").exists)
+    pid = (tmp_path / "parent").read_text()
+    if not pid:
+        pytest.skip("nobody may trace here")
+    # when it dies: to us it is a zombie that cannot be reaped yet (ptrace(2))
+    os.kill(int(pid), signal.SIGKILL)
+    await until(lambda: gone(int(pid)))
+    await asyncio.sleep(0)
+    (tmp_path / "let-go").touch()
+    # then
+    assert (await ending).signal == "SIGKILL"
+    assert not (tmp_path / "nobody-came").exists(), "the loop stood still"
+
+
 @pytest.mark.parametrize("bad", ["/nonexistent/program", "/etc/passwd", "/"])
 async def test_what_cannot_be_run_is_told(run: Run, bad: str) -> None:
     with pytest.raises(CollectorError, match="the script cannot be run: "):

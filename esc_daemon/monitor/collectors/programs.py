@@ -40,6 +40,8 @@ _LAUNCHER: Final = "prlimit"
 _LAUNCHER_FAILED: Final = (126, 127)
 _STARTING_THREADS: Final = 4
 _CHUNK: Final = 64 * 1024
+_LOOK_AGAIN_SECONDS: Final = 0.1
+"""To wait for the end would hold up the loop."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -192,7 +194,14 @@ class _Child:
             while self._bytes <= MOST_OUTPUT and self._read(pipe):
                 pass
             self._loop.remove_reader(pipe.fileno())
-        code = self._process.wait()
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take the status, once a debugger that looks at the end first has done so (ptrace(2))."""
+        code = self._process.poll()
+        if code is None:
+            self._loop.call_later(_LOOK_AGAIN_SECONDS, self._reap)
+            return
         out, err = (bytes(kept) for kept in self._kept.values())
         for pipe in self._kept:
             pipe.close()
