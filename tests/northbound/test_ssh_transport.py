@@ -3,6 +3,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 from asyncssh.crypto import GCMCipher
+from asyncssh.packet import Boolean, String
 from hypothesis import given
 from hypothesis import strategies as st
 from netconf_server import Server
@@ -12,6 +13,8 @@ from structlog.testing import capture_logs
 from esc_daemon.northbound.ssh.transport import TRIED, LeanConnection, ReadyCipher
 
 KEY = bytes(range(16))
+CHANNEL_REQUEST = 98
+"""RFC 4254 section 9."""
 
 
 def a_cipher(counter: int) -> GCMCipher:
@@ -103,3 +106,17 @@ async def test_a_silent_client_is_asked_whether_it_is_there(server: Server):
         # then: its answer is as good as a request
         await server.until(lambda: not connection._keepalive_count)
         await client.rpc("<get/>")
+
+
+async def test_variables_of_the_environment_are_not_kept(server: Server):
+    """Nobody reads them here, and there is no end to them (RFC 4254 section 6.4)."""
+    async with connected(server.port) as client:
+        # when they come after the session has begun
+        for number in range(10):
+            name = String(f"NAME_{number}")
+            request = String("env"), Boolean(False), name, String("x" * 1000)
+            client.writer.channel.send_packet(CHANNEL_REQUEST, *request)
+        await client.rpc("<get/>")
+        # then
+        (session,) = server.services.sessions.open.values()
+        assert not session._channel.get_environment_bytes()

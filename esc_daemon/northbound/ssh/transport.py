@@ -94,6 +94,11 @@ class LeanChannel(asyncssh.SSHServerChannel[bytes]):
 
     log_sent_packet = log_received_packet = _unlogged
 
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        """Keep nothing: nobody reads it, and there is no bound to it."""
+        del packet
+        return False
+
 
 class LeanConnection(asyncssh.SSHServerConnection):
     """A connection whose packets cost less."""
