@@ -1,18 +1,22 @@
 import asyncio
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import asyncssh
 import pytest
-from asyncssh.packet import Boolean, String
+from asyncssh.packet import Boolean, String, UInt32
 from netconf_server import Server, Serving
 from raw_client import PATIENCE, connected
 
 from esc_daemon.access.login import Login
 from esc_daemon.access.users import User
 from esc_daemon.northbound.ssh.hostkeys import host_keys
+from esc_daemon.northbound.ssh.transport import BEFORE_LOGIN
 
 CLOSE = "<close-session/>"
+UNIMPLEMENTED = 3
+"""RFC 4253 section 12."""
 USERAUTH_REQUEST = 50
 """RFC 4252 section 6."""
 
@@ -136,6 +140,32 @@ async def test_wrong_passwords_on_one_connection_have_an_end(serving: Serving):
     assert tried == 2
 
 
+class Raw(asyncssh.SSHClient):
+    """Sends *packets* in place of a password."""
+
+    def __init__(self, packets: Iterable[tuple[int, tuple[bytes, ...]]]) -> None:
+        self._packets = packets
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
+
+    async def password_auth_requested(self) -> None:
+        for kind, parts in self._packets:
+            self._connection.send_packet(kind, *parts)
+        await self._connection.wait_closed()
+
+
+async def sent(port: int, packets: Iterable[tuple[int, tuple[bytes, ...]]]) -> asyncssh.Error:
+    """Return by what error a connection ended that sent *packets* before its login."""
+    with pytest.raises(asyncssh.Error) as caught:
+        async with asyncio.timeout(PATIENCE):
+            await asyncssh.connect(
+                "127.0.0.1", port, username="admin", client_factory=lambda: Raw(packets),
+                known_hosts=None, client_keys=None, agent_path=None, config=None,
+            )  # fmt: skip
+    return caught.value
+
+
 async def test_passwords_behind_each_other_are_as_many_as_those_one_by_one(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ):
@@ -149,27 +179,35 @@ async def test_passwords_behind_each_other_are_as_many_as_those_one_by_one(
 
     monkeypatch.setattr(Login, "by_password", counted)
 
-    class Hasty(asyncssh.SSHClient):
-        """Sends the next password without waiting for the answer about the one before."""
-
-        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-            self._connection = conn
-
-        async def password_auth_requested(self) -> None:
-            words = String("nobody"), String("ssh-connection"), String("password"), Boolean(False)
-            for number in range(30):
-                self._connection.send_packet(USERAUTH_REQUEST, *words, String(f"guess {number}"))
-            await self._connection.wait_closed()
-
     # when
-    async with serving(passwords_per_connection=2) as server, asyncio.timeout(PATIENCE):
-        with pytest.raises(asyncssh.Error):
-            await asyncssh.connect(
-                "127.0.0.1", server.port, username="admin", client_factory=Hasty,
-                known_hosts=None, client_keys=None, agent_path=None, config=None,
-            )  # fmt: skip
+    words = String("nobody"), String("ssh-connection"), String("password"), Boolean(False)
+    guesses = [(*words, String(f"guess {number}")) for number in range(30)]
+    async with serving(passwords_per_connection=2) as server:
+        await sent(server.port, [(USERAUTH_REQUEST, guess) for guess in guesses])
     # then no more of them cost a hash, which others would have to wait behind
     assert len(asked) == 2
+
+
+async def test_a_stranger_may_send_so_much_and_no_more(server: Server):
+    # when
+    error = await sent(server.port, ((UNIMPLEMENTED, (UInt32(0),)) for _ in range(10_000)))
+    # then
+    assert "before the login" in str(error)
+    await server.until(lambda: server.figure("esc_limits_reached_total", limit="pre_auth_bytes"))
+    # and who has logged in may send more
+    async with connected(server.port) as client:
+        for _ in range(2):
+            await client.rpc(f"<!--{'x' * BEFORE_LOGIN}--><get/>")
+
+
+@pytest.mark.parametrize(("length", "ends"), [(1024, "wrong"), (1025, "1024 bytes at most")])
+async def test_a_password_that_cannot_be_one_is_refused_before_it_is_prepared(
+    serving: Serving, length: int, ends: str
+):
+    words = String("admin"), String("ssh-connection"), String("password"), Boolean(False)
+    async with serving(passwords_per_connection=1) as server:
+        password = String("x" * length)
+        assert ends in str(await sent(server.port, [(USERAUTH_REQUEST, (*words, password))]))
 
 
 def test_host_keys_of_both_kinds_are_made_once_for_the_owner_only(tmp_path: Path):

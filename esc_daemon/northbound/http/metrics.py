@@ -15,13 +15,18 @@ _RPC_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2
 
 
 class Limit(StrEnum):
-    """A limit that refuses or cuts off, by its setting; CONNECTIONS follows from `sessions`."""
+    """
+    A limit that refuses or cuts off, by its setting.
+
+    CONNECTIONS follows from `sessions`, PRE_AUTH_BYTES is fixed.
+    """
 
     CONNECTIONS = "connections"
     SESSIONS = "sessions"
     SESSIONS_PER_USER = "sessions_per_user"
     SUBSCRIPTIONS = "subscriptions"
     PRE_AUTH_SECONDS = "pre_auth_seconds"
+    PRE_AUTH_BYTES = "pre_auth_bytes"
 
 
 class NetconfMetrics:

@@ -12,7 +12,7 @@ from esc_daemon.northbound.http.metrics import Limit
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.notifications import FramedNotifications
-from esc_daemon.northbound.ssh.transport import make_lean
+from esc_daemon.northbound.ssh.transport import TooMuchBeforeLogin, make_lean
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _LONGEST_NAME: Final = 64
@@ -75,6 +75,8 @@ class NetconfSshServer(asyncssh.SSHServer):
             # The library would keep it for itself: an error of ours in one of these methods.
             _log.error("connection.failed", peer=self._peer, exc_info=exc)
         self._connection = None
+        if isinstance(exc, TooMuchBeforeLogin):
+            self._services.metrics.limits_reached[Limit.PRE_AUTH_BYTES].inc()
         self._count_late_login(exc)
         self._connections.lost(self)
         if self._timer is not None:

@@ -1,5 +1,5 @@
 """
-What lies below an SSH connection: packets that cost less, and what is still unread.
+What lies below an SSH connection: packets that cost less, what is too much, what is still unread.
 
 asyncssh offers no public way to what is here. This file is the only place that knows its inner
 names, which is why setup.cfg takes one minor version of it, and why a connection is made lean with
@@ -12,10 +12,13 @@ out, or do once:
 * the key schedule of AES-GCM (4.8 us of 6.9 us for 300 bytes);
 * a new timer of the keepalive.
 
+What strangers may send is bounded here too, since the library bounds it by time alone.
+
 What one tick of the loop sends on a connection is one write to the kernel: uvloop gathers it.
 """
 
 import functools
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import asyncssh
@@ -26,10 +29,18 @@ from asyncssh.packet import SSHPacket, SSHPacketLogger
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from esc_daemon.access.passwords import MAX_PASSWORD_BYTES
+
 TRIED: Final = "2.24.1"
 """The version of asyncssh whose inner names are those here: requirements.lock has it."""
+BEFORE_LOGIN: Final = 64 * 1024
+"""Bytes that a client may send until it is logged in; the offers of 100 keys take as many."""
 _MSG_IGNORE: Final = 2
 """RFC 4253 section 12."""
+_MSG_USERAUTH_REQUEST: Final = 50
+"""RFC 4252 section 6."""
+_LONGEST_PASSWORD: Final = 1 + 4 + MAX_PASSWORD_BYTES
+"""With what stands before it in the packet (RFC 4252 section 8)."""
 _COUNTER: Final = 4
 """Where in the nonce the 64-bit counter of invocations begins (RFC 5647 section 7.1)."""
 _TAG: Final = 16
@@ -100,13 +111,50 @@ class LeanChannel(asyncssh.SSHServerChannel[bytes]):
         return False
 
 
+class TooMuchBeforeLogin(asyncssh.ProtocolError):
+    """A stranger sent more than `BEFORE_LOGIN`: each tiny packet costs as much as a long one."""
+
+
 class LeanConnection(asyncssh.SSHServerConnection):
-    """A connection whose packets cost less."""
+    """A connection whose packets cost less, and of which a stranger may not send many."""
 
     log_sent_packet = log_received_packet = _unlogged
 
     _heard = False
     """Whether anything came since the keepalive's timer was set."""
+    _came_early = 0
+    """Bytes, until the login."""
+    _left_over = 0
+    """Of these, what is not taken yet."""
+
+    def _recv_data(self) -> None:
+        if self._auth_complete:
+            super()._recv_data()
+            return
+        self._came_early += len(self._inpbuf) - self._left_over
+        if self._came_early > BEFORE_LOGIN:
+            self._inpbuf = b""
+            error = TooMuchBeforeLogin(f"more than {BEFORE_LOGIN} bytes before the login")
+            self._send_disconnect(error.code, error.reason, error.lang)
+            self._force_close(error)
+            return
+        super()._recv_data()
+        self._left_over = len(self._inpbuf)
+
+    def _process_userauth_request(
+        self, pkttype: int, pktid: int, packet: SSHPacket
+    ) -> Awaitable[None] | None:
+        """Refuse a password that is too long before the library prepares it, sign by sign."""
+        words = SSHPacket(packet.get_remaining_payload())
+        method = [words.get_string() for _ in ("user", "service", "method")][-1]
+        if method == b"password" and len(words.get_remaining_payload()) > _LONGEST_PASSWORD:
+            raise asyncssh.PermissionDenied(f"a password has {MAX_PASSWORD_BYTES} bytes at most")
+        return super()._process_userauth_request(pkttype, pktid, packet)
+
+    _packet_handlers = {  # noqa: RUF012  as the library's
+        **asyncssh.SSHServerConnection._packet_handlers,  # noqa: SLF001
+        _MSG_USERAUTH_REQUEST: _process_userauth_request,
+    }
 
     def create_server_channel(
         self, *args: Any, **options: Any
@@ -160,7 +208,8 @@ def _is_tried(version: str) -> bool:
         "ssh.library_untried",
         version=version,
         tried=TRIED,
-        hint=f"SSH works, at more processor time a packet; for less install asyncssh {TRIED}",
+        hint="SSH works, at more processor time a packet and without bounds on what strangers send;"
+        f" install asyncssh {TRIED}",
     )
     return False
 
