@@ -398,6 +398,25 @@ async def test_a_long_head_that_comes_as_a_whole_is_refused_too(
     assert answers.count(b"HTTP/1.1 400") == 1
 
 
+async def test_who_sends_on_after_the_answer_is_hung_up_on(port: int):
+    # given a body that nobody wants and that never ends: each of its chunks costs an event of h11
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert b" 405 " in await reader.readuntil(b"\r\n")
+    await reader.readuntil(b"}")
+    # when
+    sent = 0
+    with suppress(ConnectionError):
+        while sent < 500 and not reader.at_eof():
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.001)
+            sent += 1
+    writer.close()
+    # then
+    assert sent < 500
+
+
 async def test_a_second_request_on_a_connection_is_answered_too(port: int):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(30):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Final
 
+import h11
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
@@ -125,6 +126,8 @@ class _PatientProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or answer the one that came behind this."""
+        if self.conn.their_state is h11.SEND_BODY:  # nobody wants the rest, which may never end
+            self.transport.close()
         super().on_response_complete()
         self._wait()
 
