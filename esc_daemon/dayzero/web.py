@@ -43,6 +43,8 @@ _REMEDIES: Final = {
 }
 """What to do about an answer; *again* what comes after that."""
 _ANOTHER_URL: Final = "correct the URL"
+_PARTS_AT_A_TIME: Final = 100
+"""Between two turns of the loop: a server may send a byte in each, and thousands at once."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -217,7 +219,11 @@ class Body:
     async def parts(self) -> AsyncGenerator[bytes, None]:
         """Iterate over it once, a few KiB at a time."""
         try:
+            number = 0
             async for part in self._response.aiter_raw():
+                number += 1
+                if number % _PARTS_AT_A_TIME == 0:
+                    await asyncio.sleep(0)
                 yield part
         except httpx.HTTPError as error:
             raise _told(error, self.source) from None

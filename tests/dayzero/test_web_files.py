@@ -14,11 +14,17 @@ import pytest
 from web_server import WebServer, a_web_server, basic, certificate
 
 from esc_daemon.dayzero.base import DayZeroRefused, DayZeroUnknown
-from esc_daemon.dayzero.web import AT_A_TIME, Login, WebFiles
+from esc_daemon.dayzero.web import AT_A_TIME, Body, Login, WebFiles
 from esc_daemon.domain.addresses import may_be_asked
 
 LIMIT = 100_000
 DEADLINE = 20
+
+
+async def bytes_one_by_one(count: int) -> AsyncIterator[bytes]:
+    """Yield them without waiting, as a connection does of what has come already."""
+    for _ in range(count):
+        yield b"x"
 
 
 @pytest.fixture
@@ -231,6 +237,26 @@ async def test_a_file_without_end_is_not_waited_for(web: WebServer, files: WebFi
     web.answers["/a"] = head + b"x" * (LIMIT + 1)
 
     assert "day0.max_bytes" in await refusal(files, web.url("/a"))
+
+
+async def test_a_file_of_tiny_parts_lets_others_have_their_turn() -> None:
+    # given
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    # when
+    body = Body(httpx.Response(200, content=bytes_one_by_one(5000)), httpx.URL("http://files/a"))
+    task = asyncio.create_task(others())
+    read = [part async for part in body.parts()]
+    task.cancel()
+    # then
+    assert len(read) == 5000
+    assert turns >= 50
 
 
 async def test_a_packed_file_is_refused(web: WebServer, files: WebFiles) -> None:
