@@ -169,6 +169,28 @@ class _Lines:
         """Do nothing: `write` has flushed the line, or lost it; this would raise once more."""
 
 
+class _Libraries(logging.Handler):
+    """Passes on what libraries say by Python's own way of logging: it would be no line of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger("esc_daemon.logs").log(
+            record.levelno,
+            "library.said",
+            logger=record.name,
+            text=record.getMessage().strip(),
+            **({"exc_info": record.exc_info} if record.exc_info else {}),
+        )
+
+
+def _listen_to_libraries() -> None:
+    root = logging.getLogger()
+    for each in tuple(root.handlers):
+        if isinstance(each, _Libraries):
+            root.removeHandler(each)
+    root.addHandler(_Libraries(logging.WARNING))
+    logging.captureWarnings(True)
+
+
 @dataclass(slots=True)
 class Log:
     """
@@ -203,6 +225,7 @@ def configure_log(settings: LogSettings) -> Log:
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lines(sink))),
         cache_logger_on_first_use=True,
     )
+    _listen_to_libraries()
     return log
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,9 @@ def structlog_as_before() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
+    logging.captureWarnings(False)
+    root = logging.getLogger()
+    root.handlers = [each for each in root.handlers if type(each).__module__ != "esc_daemon.logs"]
 
 
 DAY_0 = "day-0 password"
@@ -44,6 +49,42 @@ def test_a_traceback_in_the_log_holds_no_local_variable(capsys, format_):
     assert "ValueError" in told
     assert DAY_0 not in told
     assert "\x1b[2J" not in told
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["configured once", "configured anew"])
+def test_what_a_library_says_is_a_line_like_any_other(capsys, times: int):
+    for _ in range(times):
+        configure_log(LogSettings(format=LogFormat.JSON))
+    library = logging.getLogger("uvicorn.error")
+
+    library.info("Started server process")
+    library.warning("Invalid %s request received.", "HTTP")
+    try:
+        fails_with(DAY_0)
+    except ValueError:
+        library.exception("Exception in ASGI application\n")
+
+    told = capsys.readouterr()
+    warned, failed = (json.loads(line) for line in told.out.splitlines())
+    assert not told.err
+    assert (warned["event"], warned["level"]) == ("library.said", "warning")
+    assert (warned["logger"], warned["text"]) == ("uvicorn.error", "Invalid HTTP request received.")
+    assert (failed["level"], failed["text"]) == ("error", "Exception in ASGI application")
+    assert failed["exception"][0]["exc_type"] == "ValueError"
+    assert DAY_0 not in told.out
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_of_a_library_is_a_line_too(capsys):
+    configure_log(LogSettings(format=LogFormat.JSON))
+
+    warnings.warn("to be removed", UserWarning, stacklevel=1)
+
+    told = capsys.readouterr()
+    line = json.loads(told.out)
+    assert not told.err
+    assert (line["event"], line["logger"]) == ("library.said", "py.warnings")
+    assert "UserWarning: to be removed" in line["text"]
 
 
 class FullDisk(io.StringIO):
