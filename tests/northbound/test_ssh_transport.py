@@ -120,3 +120,32 @@ async def test_variables_of_the_environment_are_not_kept(server: Server):
         # then
         (session,) = server.services.sessions.open.values()
         assert not session._channel.get_environment_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:Diffie-Hellman over finite fields")
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "diffie-hellman-group-exchange-sha256",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group16-sha512",
+    ],
+)
+async def test_each_key_exchange_that_some_client_has_alone_is_there(server: Server, exchange: str):
+    async with connected(server.port, kex_algs=[exchange]) as client:
+        await client.rpc("<get/>")
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    ["diffie-hellman-group14-sha1", "rsa2048-sha256", "diffie-hellman-group18-sha512"],
+)
+async def test_key_exchanges_that_are_weak_or_dear_are_not_offered(server: Server, exchange: str):
+    with pytest.raises(asyncssh.KeyExchangeFailed):
+        async with connected(server.port, kex_algs=[exchange]):
+            pass
