@@ -54,7 +54,10 @@ from esc_daemon.netconf.xpath import XPathFilter
 DEFAULT_STREAM: Final = "NETCONF"
 """RFC 5277 section 3.2.3: the stream that every server has."""
 
-_DATE_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+_DATE_AND_TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+"""RFC 6991, date-and-time: its letters are capitals, though RFC 3339 allows small ones."""
 _MAX_NUMBER: Final = 2**32 - 1
 _OF_CANDIDATE: Final = frozenset({"commit", "discard-changes", "cancel-commit"})
 _CONFIRM_SECONDS: Final = 600
@@ -257,14 +260,15 @@ class _Call:
         if name not in found:
             return None
         text = (found[name].text or "").strip()
+        if not _DATE_AND_TIME.fullmatch(text):
+            form = "2026-01-31T20:47:00Z or 2026-01-31T20:47:00+01:00"
+            self.bad_time(name, f"{text!r} is no date-and-time of RFC 6991; write it as {form}")
         try:
-            moment = datetime.fromisoformat(text) if _DATE_AND_TIME.fullmatch(text) else None
-            return moment.astimezone(UTC) if moment else self.bad_time(name, text)
-        except (ValueError, OverflowError):
-            self.bad_time(name, text)
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            self.bad_time(name, f"{text!r} is not taken: {error}")
 
-    def bad_time(self, name: str, text: str) -> NoReturn:
-        message = f"{text!r} is no time of RFC 3339 with its offset"
+    def bad_time(self, name: str, message: str) -> NoReturn:
         self.fail(RpcError.bad_element(f"{self.path}/ncEvent:{name}", name, message))
 
 

@@ -317,6 +317,21 @@ def test_a_subscription_to_a_wrong_time_is_refused(body, tag, element):
     assert caught.value.path.startswith("/nc:rpc/ncEvent:create-subscription")
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("2016-12-31T23:59:60Z", "is not taken: second must be in 0..59"),
+        ("2026-02-29T00:00:00Z", "is not taken: day is out of range for month"),
+        ("9999-12-31T23:59:59-14:00", "is not taken: date value out of range"),
+        ("2026-01-01t00:00:00z", "is no date-and-time of RFC 6991; write it as "),
+        ("2026-01-01T00:00:00+24:00", "is no date-and-time of RFC 6991; write it as "),
+    ],
+)
+def test_a_time_that_is_not_taken_is_told_by_what_is_wrong_with_it(text: str, why: str):
+    with pytest.raises(RpcError, match=re.escape(f"'{text}' {why}")):
+        subscribe(f"<startTime>{text}</startTime>")
+
+
 # RFC 6241 section 8.6.4.1
 
 
