@@ -96,7 +96,8 @@ def test_policies_are_taken_by_a_deployment_too(datastore: Datastore) -> None:
     assert deployment is not None
     deployment.append(policies)
 
-    assert any("policies/policy/name" in each for each in datastore.edit(service).warnings)
+    warnings = datastore.edit(service).warnings
+    assert any("Action1-1 at Condition1" in each for each in warnings)
 
 
 @each("config", is_request)

@@ -1,11 +1,11 @@
 """Actions on services and VMs in the simulation, and that each that began comes to its end."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Final
 
-from esc_daemon.domain.events import EventType
+from esc_daemon.domain.events import Event, EventType
 from esc_daemon.domain.ids import Key, RecordId, VmId
 from esc_daemon.domain.record import (
     ActionType,
@@ -94,15 +94,16 @@ class Acts:
             if step.record is None:
                 self._records.pop(step.key, None)
             else:
-                self._compare(self._records.get(step.key), step.record)
+                self._compare(self._records.get(step.key), step.record, step.events)
                 self._records[step.key] = step.record
 
-    def _compare(self, before: Record | None, after: Record) -> None:
+    def _compare(self, before: Record | None, after: Record, events: Sequence[Event] = ()) -> None:
         if not isinstance(after, DeploymentRecord):
             return
         same = isinstance(before, DeploymentRecord) and before.id == after.id
         known = before if same and isinstance(before, DeploymentRecord) else None
-        for what in _begun_by_service(known, after):
+        told = {event.type for event in events if event.source is None}
+        for what in _begun_by_service(known, after, told):
             self._begun[after.id, None, what] += 1
         vms: Mapping[VmId, VmRecord] = known.vms if known else {}
         for vm in after.vms.values():
@@ -129,10 +130,12 @@ class Acts:
 
 
 def _begun_by_service(
-    before: DeploymentRecord | None, after: DeploymentRecord
+    before: DeploymentRecord | None, after: DeploymentRecord, told: Container[EventType]
 ) -> Iterator[EventType]:
-    if after.state in _SERVICES and (before is None or before.state is not after.state):
-        yield _SERVICES[after.state]
+    """What ended, as was *told*, may have begun anew in one commit: a deployment goes on."""
+    what = _SERVICES.get(after.state)
+    if what and (before is None or before.state is not after.state or what in told):
+        yield what
     if after.action is ActionType.ENABLE_MONITOR and not (before and before.action):
         yield EventType.SERVICE_ALIVE
 
