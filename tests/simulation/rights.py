@@ -86,6 +86,8 @@ class Rights:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._users = (USER, USER, GUEST)
+        self._asked: dict[Key, Deployment] = {}
+        """What was taken last of each deployment that is barred."""
         self.problems: list[str] = []
 
     def any_user(self) -> str:
@@ -97,10 +99,15 @@ class Rights:
         self._users = (USER,)
 
     def taken(self, user: str, edit: Mapping[Key, Any]) -> None:
-        """Look at an *edit* that was taken; a deployment that is drawn is another than there is."""
-        if user == GUEST and any(
-            key.tenant == _BARRED and isinstance(intent, Deployment) for key, intent in edit.items()
-        ):
+        """Look at an *edit* that was taken; who asks for what was asked for last changes nothing."""
+        barred = {
+            key: intent
+            for key, intent in edit.items()
+            if key.tenant == _BARRED and isinstance(intent, Deployment)
+        }
+        changed = any(self._asked.get(key) != intent for key, intent in barred.items())
+        self._asked.update(barred)
+        if user == GUEST and changed:
             self.problems.append(f"{user} changed what is barred: {edit}")
 
     def refused(self, user: str, edit: Mapping[Key, Any], error: Exception) -> None:
