@@ -1,8 +1,8 @@
 """
 Kill the daemon again and again and look what is left: `make chaos`.
 
-    operators (deploy, update, switch, recover, undeploy) --> daemon, killed --> simulator, never
-    listener (reconnects with replay) --------------------->                  <-- weather
+    operators (deploy, update, move, switch, undeploy) --> daemon, killed --> two simulators, never
+    listener (reconnects with replay) ------------------>                  <-- weather
 
 Every other kill is at a boundary of a step (`fatal.py`): the daemon kills itself there, sooner in a
 step of a kind that was never cut there (`cuts.py`). The others are at random instants, right after
@@ -36,28 +36,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from client import Refusal, Session, run
+from clouds import Clouds, connector, without_connector
 from cuts import Cuts
 from hearing import Ear, told_of, whole_log
 from lxml import etree
 from operating import TENANTS, Endpoint, Operator
 from payloads import without_tenant
-from processes import NotReady, Program, daemon, simulator
+from processes import NotReady, Program, daemon
+from shapes import FAR, NEAR
 from standing import (
     as_asked,
     complaints,
-    nothing_left,
     same_ports,
     same_servers,
     seen,
+    strangers,
     unnoticed,
 )
 from verdict import History, same_history
 from warm import WarmProgram, preload
-from weather import FAULTS, Weather
+from weather import FAULTS
 
 from esc_daemon.domain.events import EventType
-from esc_daemon.vim.simulator.client import RemoteSimulator
-from esc_daemon.vim.simulator.state import StateFile
 
 SETTINGS = """
 [vim]
@@ -78,7 +78,6 @@ level = "warning"
 """What takes minutes takes seconds; a request may take effect 6 s after the daemon died."""
 BOUNDARY_SECONDS = 20.0
 """So long a daemon may take to come to its boundary; then it is killed where it is."""
-SIMULATOR = ("--build-seconds", "0.3", "--boot-seconds", "0.5", "--latency-seconds", "0.02")
 CALM_SECONDS = 240
 UNANSWERED = (EventType.VIM_OPERATIONAL_STATE, EventType.VM_RECOVERY_REBOOT)
 """These are told as failures where an answer is lost; what is asked for comes true all the same."""
@@ -98,10 +97,7 @@ class Campaign:
         self._random = random.Random(seed)
         self.folder = folder = Path(tempfile.mkdtemp(prefix="esc-chaos-"))
         self._options = options
-        faults = folder / "faults.toml"
-        faults.write_text(FAULTS[options.faults])
-        more = ("--http-port", "0", "--faults-file", str(faults))
-        self._simulator = simulator(folder, *SIMULATOR, *more)
+        self._clouds = Clouds(folder, options.faults, seed)
         self._may_fail = options.faults == "all"
         self._cuts = cuts
         self._told = folder / "cut"
@@ -126,14 +122,14 @@ class Campaign:
         self._findings |= dict.fromkeys(findings)
 
     async def run(self) -> None:
-        await self._simulator.start()
-        port = self._simulator.ports["simulator"]
-        self._daemon = daemon(self.folder, SETTINGS.format(port=port), WarmProgram)
-        weather = Weather(self._options.faults, self.seed, self._simulator.ports["http"])
+        await self._clouds.start()
+        settings = SETTINGS.format(port=self._clouds.port(NEAR))
+        self._daemon = daemon(self.folder, settings, WarmProgram)
+        await self._connect()
         resting, calm = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(self._ear.run())
-            blowing = tasks.create_task(weather.run(calm))
+            blowing = tasks.create_task(self._clouds.blow(calm))
             working = [tasks.create_task(each.run(resting)) for each in self._operators]
             for number in range(-(-self._options.kills // self._options.worlds)):
                 await self._life(number)
@@ -142,12 +138,19 @@ class Campaign:
             await asyncio.wait(working)
             calm.set()
             await asyncio.wait([blowing])
-            await weather.clear()
-            await self._judge(port, weather)
+            await self._clouds.clear()
+            await self._judge()
             listening.cancel()
-        self.summary = f"{self._counts()}; by hand: {_listed(weather.done)}"
-        await weather.close()
+        self.summary = f"{self._counts()}; by hand: {_listed(self._clouds.done)}"
         await self._stop()
+
+    async def _connect(self) -> None:
+        """Let the daemon know of the second VIM, before anything happens."""
+        await self._serve()
+        await self._insist(connector(self._clouds.port(FAR)))
+        self._endpoint.down()
+        assert self._daemon is not None
+        await self._daemon.stop()
 
     async def _life(self, number: int) -> None:
         """Let the daemon live for a while, until it is killed."""
@@ -210,22 +213,23 @@ class Campaign:
         self.starts.append(await self._daemon.start())
         self._endpoint.up(self._daemon.ports["netconf"])
 
-    async def _judge(self, port: int, weather: Weather) -> None:
-        vim = RemoteSimulator("127.0.0.1", port)
+    async def _judge(self) -> None:
+        await self._until(self._recovered)
+        await self._history()
+        self._say(f"calm: {self._counts()}")
+        await asyncio.gather(*(operator.undeploy() for operator in self._operators))
+        await self._until(self._standing)
+        for number in range(TENANTS):
+            await self._insist(without_tenant(f"tenant-{number}"))
+        await self._until(self._nothing)
         try:
-            await self._until(lambda: self._recovered(vim, weather))
-            await self._history()
-            self._say(f"calm: {self._counts()}")
-            await asyncio.gather(*(operator.undeploy() for operator in self._operators))
-            await self._until(lambda: self._standing(vim, weather))
-            for number in range(TENANTS):
-                await self._endpoint.insist(
-                    lambda session, tenant=f"tenant-{number}": session.edit(without_tenant(tenant))
-                )
-            await self._until(self._nothing)
-            await self._history()
-        finally:
-            await vim.close()
+            await self._insist(without_connector())
+        except Refusal as refusal:
+            self._find([f"connector {FAR}: expected nothing to live there, found {refusal}"])
+        await self._history()
+
+    async def _insist(self, config: str) -> None:
+        await self._endpoint.insist(lambda session: session.edit(config))
 
     async def _until(self, look: Callable[[], Awaitable[list[str]]]) -> None:
         """Look until all is well; find what still is not when time is up."""
@@ -235,7 +239,7 @@ class Campaign:
             await asyncio.sleep(2)
         self._find(faults)
 
-    async def _recovered(self, vim: RemoteSimulator, weather: Weather) -> list[str]:
+    async def _recovered(self) -> list[str]:
         """Look as `_standing` does, and let operators recover the VMs that wait for them."""
         there = seen(await self._opdata())
         waiting = [
@@ -245,26 +249,23 @@ class Campaign:
             for vm in there[operator.name].waiting
         ]
         await asyncio.gather(*waiting)
-        return await self._standing(vim, weather) or ["a recovery that was asked for"] * len(
-            waiting
-        )
+        return await self._standing() or ["a recovery that was asked for"] * len(waiting)
 
-    async def _standing(self, vim: RemoteSimulator, weather: Weather) -> list[str]:
+    async def _standing(self) -> list[str]:
         opdata = await self._opdata()
-        ports = await weather.ports()
-        servers = {
-            server.server_id: (server.name, str(server.key.vm)) async for server in vim.servers()
-        }
+        clouds = await self._clouds.look()
         there = seen(opdata)
         heard = History(event for each in self._ear.heard if (event := told_of(each)))
-        faults = [*same_servers(opdata, servers, may_vanish=self._may_fail)]
-        faults += unnoticed(opdata, await weather.guests())
+        faults = [*same_servers(opdata, clouds.servers, may_vanish=self._may_fail)]
+        faults += unnoticed(opdata, clouds.servers)
+        faults += strangers(opdata, clouds.ports)
         for each in self._operators:
             found = there.pop(each.name, None)
             told = heard.last(each.name)
-            faults += as_asked(each.name, each.shape, found, told, may_fail=self._may_fail)
+            may_fail = self._may_fail or heard.found_no_room(each.name)
+            faults += as_asked(each.name, each.shape, found, told, may_fail=may_fail)
             if each.shape and found and found.sizes.keys() == each.shape.names:
-                faults += same_ports(each.shape, found, ports)
+                faults += same_ports(each.shape, found, clouds.ports)
         faults += (f"{name}: expected nothing, for nobody asked, found it" for name in there)
         return faults
 
@@ -305,15 +306,14 @@ class Campaign:
             self._find([f"the daemon: expected exit code 0, found {code}"])
         with self._daemon.log.open(errors="replace") as log:
             self._find(complaints(log))
-        await self._simulator.stop()
-        with StateFile(self.folder / "simulator.state") as state:
-            self._find(nothing_left(state.rows))
+        await self._clouds.stop()
+        self._find(self._clouds.remains())
 
     async def end(self) -> None:
         """End both programs whatever has happened."""
         if self._daemon is not None:
             self._daemon.kill()
-        self._simulator.kill()
+        self._clouds.kill()
 
     def _counts(self) -> str:
         lives = [life for operator in self._operators for life in operator.lives]
@@ -322,11 +322,13 @@ class Campaign:
             asked.update({what: count for (what, _), count in life.asked.items()})
         edits = sum(operator.edits for operator in self._operators)
         there = sum(operator.shape is not None for operator in self._operators)
+        moves = sum(operator.moves for operator in self._operators)
         refused = sum(sum(operator.refused.values()) for operator in self._operators)
         return (
             f"{edits} edits acknowledged, {self._endpoint.cut_off} attempts cut off, {refused}"
             f" refused; {len(lives)} deployments made ({there} there now),"
-            f" {sum(life.updates for life in lives)} updated, actions: {_listed(asked)};"
+            f" {sum(life.updates for life in lives)} updated ({moves} moved to the other VIM),"
+            f" actions: {_listed(asked)};"
             f" {len(self._ear.heard)} events heard in {self._ear.sessions} sessions"
         )
 

@@ -152,7 +152,7 @@ def daemon(folder: Path, settings: str, kind: type[Program] = Program) -> Progra
     return kind("daemon", ("run", *where, *ports), folder)
 
 
-def simulator(folder: Path, *options: str) -> Program:
-    """Return a VIM simulator that keeps its state in *folder*, not started."""
-    state = folder / "simulator.state"
-    return Program("simulator", ("simulate", "--state-file", str(state), *options), folder)
+def simulator(folder: Path, *options: str, name: str = "simulator") -> Program:
+    """Return a VIM simulator that keeps its state in *folder* by its *name*, not started."""
+    state = folder / f"{name}.state"
+    return Program(name, ("simulate", "--state-file", str(state), *options), folder)

@@ -8,6 +8,10 @@ from payloads import BASE, OWN_NETWORK
 
 ESC = "{http://www.cisco.com/esc/esc}"
 NETWORKS = ("mgmt-net", "data-net", "spare-net")
+NEAR, FAR = "default_sim_vim", "far"
+"""The VIM connectors: the one that is the default, and another one."""
+OWN = "inside"
+"""The ephemeral network of a deployment."""
 _RECOVERIES = ("REBOOT_THEN_REDEPLOY", "REBOOT_ONLY", "REDEPLOY_ONLY")
 _LOADS = (
     ("VM_OVERLOADED", 80, "GT", "servicescaleup.sh"),
@@ -20,7 +24,8 @@ class Group:
     """
     A vm_group: from *least* to *most* VMs, a port in each of *networks*.
 
-    *poll* is that of its KPIs, seconds; with *scales* two KPIs of load scale it.
+    *poll* is that of its KPIs, seconds; with *scales* two KPIs of load scale it. *vim* is where its
+    locator says, empty: it has none.
     """
 
     name: str
@@ -32,6 +37,17 @@ class Group:
     scales: bool
     healed_by: str
     recovery: str
+    vim: str = ""
+
+    @property
+    def home(self) -> str:
+        """Where its VMs are to be."""
+        return self.vim or NEAR
+
+    @property
+    def may_move(self) -> bool:
+        """Whether it holds nothing that lives in one VIM."""
+        return OWN not in self.networks
 
     def xml(self) -> str:
         """Return the whole vm_group."""
@@ -42,10 +58,11 @@ class Group:
         loads = _LOADS if self.scales else ()
         kpis = "".join(_kpi(*load[:3], "vim_cpu", self.poll) for load in loads)
         rules = "".join(_rule(name, f"TRUE {action}") for name, _, _, action in loads)
+        locator = f"<locator><vim_id>{self.vim}</vim_id></locator>" if self.vim else ""
         heals = ("ALWAYS log", "TRUE servicebooted.sh", "FALSE recover autohealing")
         return f"""
 <vm_group>
-  <name>{self.name}</name><image>cirros</image><flavor>{self.flavor}</flavor>
+  <name>{self.name}</name>{locator}<image>cirros</image><flavor>{self.flavor}</flavor>
   <bootup_time>30</bootup_time><recovery_wait_time>1</recovery_wait_time>
   <recovery_policy>
     <recovery_type>{self.healed_by}</recovery_type><action_on_recovery>{self.recovery}</action_on_recovery>
@@ -97,6 +114,11 @@ class Shape:
         """The names of its groups."""
         return {group.name for group in self.groups}
 
+    def moves_to(self, after: "Shape") -> bool:
+        """Tell whether VMs of it move to another VIM if it becomes *after*."""
+        homes = {group.name: group.home for group in after.groups}
+        return any(homes.get(group.name, group.home) != group.home for group in self.groups)
+
     def xml(self, operation: str = "merge") -> str:
         """Return the whole deployment, to be merged or replaced."""
         return (
@@ -127,13 +149,14 @@ def _group_of(group: etree._Element) -> Group:
         scales=group.findtext(f"{ESC}scaling/{ESC}elastic") == "true",
         healed_by=group.findtext(f"{ESC}recovery_policy/{ESC}recovery_type", ""),
         recovery=group.findtext(f"{ESC}recovery_policy/{ESC}action_on_recovery", ""),
+        vim=group.findtext(f"{ESC}locator/{ESC}vim_id", ""),
     )
 
 
 def any_shape(name: str, random: Random) -> Shape:
     """Return a deployment of one or two groups."""
     own = random.random() < 0.4
-    first = "inside" if own else NETWORKS[0]
+    first = OWN if own else NETWORKS[0]
     groups = [_any_group("web", first, random)]
     if random.random() < 0.3:
         groups.append(_any_group("db", NETWORKS[0], random))
@@ -153,6 +176,7 @@ def _any_group(name: str, network: str, random: Random) -> Group:
         scales=scales,
         healed_by="MANUAL" if random.random() < 0.15 else "AUTO",
         recovery=random.choice(_RECOVERIES),
+        vim=random.choice(("", "", NEAR, FAR)),
     )
 
 
@@ -169,7 +193,10 @@ def another(shape: Shape, random: Random) -> Shape:
 
 
 def _another_group(group: Group, random: Random) -> Group:
-    kind = random.choice(("numbers", "numbers", "flavor", "interfaces", "poll", "scales"))
+    kinds = ["numbers", "numbers", "flavor", "interfaces", "poll", "scales"]
+    kind = random.choice([*kinds, *(["vim"] * 3 if group.may_move else [])])
+    if kind == "vim":
+        return replace(group, vim=_elsewhere(group, random))
     if kind == "flavor":
         return replace(group, flavor="m1.small" if group.flavor == "m1.tiny" else "m1.tiny")
     if kind == "interfaces":
@@ -186,6 +213,13 @@ def _another_group(group: Group, random: Random) -> Group:
     return replace(group, least=least, most=least + (random.randint(0, 2) if group.scales else 0))
 
 
+def _elsewhere(group: Group, random: Random) -> str:
+    """Return another locator: mostly that of the other VIM, which moves all its VMs."""
+    others = [vim for vim in ("", NEAR, FAR) if vim != group.vim]
+    away = [vim for vim in others if (vim or NEAR) != group.home]
+    return random.choice(away if random.random() < 0.9 else others)
+
+
 def only_adds(before: Shape, after: Shape) -> bool:
     """Tell whether merging *after* into *before* makes it *after*: nothing of it goes."""
     groups = {group.name: group for group in after.groups}
@@ -193,5 +227,6 @@ def only_adds(before: Shape, after: Shape) -> bool:
         (now := groups.get(group.name)) is not None
         and len(now.networks) >= len(group.networks)
         and now.scales >= group.scales
+        and bool(now.vim) >= bool(group.vim)
         for group in before.groups
     )

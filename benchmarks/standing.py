@@ -1,13 +1,13 @@
 """What must hold of opdata and of the VIM once nothing is under way any more."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import msgspec
 from lxml import etree
-from shapes import ESC, Shape
+from shapes import ESC, FAR, NEAR, Shape
 
 from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Row, ServerRow, SubnetRow
 from tests.domain.legal import At, Life
@@ -17,6 +17,8 @@ ALIVE = "VM_ALIVE_STATE"
 OPERATORS = "needed"
 """A recovery that waits for the operator."""
 FIRST_WORDS = "password of the user admin"
+Place = tuple[str, str]
+"""A VIM, and an id that it gave."""
 WEATHER = ("info", "warning")
 STRANGERS = "drift.unknown_servers"
 """Servers in the VIM that no record knows: leaked, whatever became of them later."""
@@ -34,9 +36,21 @@ REST = frozenset(
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Server:
+    """A server of *vm* (by the id that its name ends with) in *vim*; its *guest* may be silent."""
+
+    vim: str
+    id: str
+    name: str
+    vm: str
+    guest: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Plug:
     """A port of *vm*, by the id that its name ends with; *server*: where it is, or empty."""
 
+    vim: str
     vm: str
     nicid: int
     network: str
@@ -44,13 +58,26 @@ class Plug:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Clouded:
+    """What stands in the VIMs."""
+
+    servers: Sequence[Server]
+    ports: Sequence[Plug]
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Seen:
-    """A deployment as opdata shows it: states, and phases of recoveries, by the names of VMs."""
+    """
+    A deployment as opdata shows it, by the names of VMs: states, phases of recoveries, and servers.
+
+    These are VIMs and ids there, of those VMs that have any.
+    """
 
     state: str
     vms: Mapping[str, str]
     recovering: Mapping[str, str]
     sizes: Mapping[str, int]
+    places: Mapping[str, Place]
 
     @property
     def waiting(self) -> list[str]:
@@ -84,7 +111,24 @@ def _seen(deployment: etree._Element) -> Seen:
             group.findtext(f"{ESC}name", ""): len(group.findall(f"{ESC}vm_instance"))
             for group in deployment.findall(f"{ESC}vm_group")
         },
+        places={
+            server.findtext(f"{ESC}name", ""): _place(server)
+            for server in deployment.findall(f".//{ESC}vm_instance")
+        },
     )
+
+
+def _place(server: etree._Element) -> Place:
+    return server.findtext(f"{ESC}vim_id", ""), server.findtext(f"{ESC}vm_id", "")
+
+
+def id_of(vm: str) -> str:
+    """Return the id that the name of a VM ends with."""
+    return vm.rpartition("_")[2]
+
+
+def _group(vm: str) -> str:
+    return vm.split("_")[1]
 
 
 def as_asked(
@@ -131,48 +175,75 @@ def _incomplete(shape: Shape, found: Seen, told: AbstractSet[str]) -> Iterator[s
     for name, group in groups.items():
         if not group.least <= found.sizes[name] <= group.most:
             yield f"expected {group.least} to {group.most} {name}, found {found.sizes[name]}"
+    for vm, (vim, _) in found.places.items():
+        home = groups[_group(vm)].home
+        if vim != home:
+            yield f"expected {vm} in {home}, where its locator says, found it in {vim}"
 
 
 def same_servers(
-    opdata: etree._Element, servers: Mapping[str, tuple[str, str]], *, may_vanish: bool
+    opdata: etree._Element, servers: Iterable[Server], *, may_vanish: bool
 ) -> Iterator[str]:
     """
-    The VIM's *servers* (id: name, VM) are those of opdata, one for each VM.
+    The VIMs' *servers* are those of opdata, in the same VIM, one for each VM but for leftovers.
 
     What *may_vanish* is noticed where the VM is watched.
     """
-    for vm, count in Counter(vm for _, vm in servers.values()).items():
+    there = {(server.vim, server.id): server for server in servers}
+    left = {_place(each): each.findtext(f"{ESC}name", "") for each in _leftovers(opdata)}
+    lives = Counter(server.vm for place, server in there.items() if place not in left)
+    for vm, count in lives.items():
         if count > 1:
             yield f"VM {vm}: expected one server, found {count}"
     alive = _alive(opdata)
-    known = {
-        found.findtext(f"{ESC}vm_id", ""): found.findtext(f"{ESC}name", "")
-        for what in ("vm_instance", "leftover")
-        for found in opdata.findall(f".//{ESC}{what}[{ESC}vm_id]")
+    known = left | {
+        place: vm for each in seen(opdata).values() for vm, place in each.places.items()
     }
-    for server_id in servers.keys() - known.keys():
-        yield f"server {servers[server_id][0]} ({server_id}): found in the VIM, not in opdata"
-    for server_id in known.keys() - servers.keys():
-        name = known[server_id]
-        if not may_vanish or name in alive:
-            yield f"server {name} ({server_id}): found in opdata, not in the VIM"
+    for place in there.keys() - known.keys():
+        yield f"server {there[place].name} {place}: found in the VIM, not in opdata"
+    for place in known.keys() - there.keys():
+        if not may_vanish or known[place] in alive:
+            yield f"server {known[place]} {place}: found in opdata, not in the VIM"
 
 
-def _alive(opdata: etree._Element) -> set[str]:
-    """Return the VMs that are shown alive, and nobody thinks otherwise."""
+def _leftovers(opdata: etree._Element) -> list[etree._Element]:
+    """Return the leftovers that are VMs whose servers are known."""
+    return opdata.findall(f".//{ESC}leftover[{ESC}vm_id]")
+
+
+def _alive(opdata: etree._Element) -> dict[str, Place]:
+    """Return the VMs that are shown alive, and nobody thinks otherwise, with their servers."""
     return {
-        vm
+        vm: each.places.get(vm, ("", ""))
         for each in seen(opdata).values()
         for vm, state in each.vms.items()
         if state == ALIVE and vm not in each.recovering
     }
 
 
-def unnoticed(opdata: etree._Element, guests: Mapping[str, str]) -> Iterator[str]:
+def unnoticed(opdata: etree._Element, servers: Iterable[Server]) -> Iterator[str]:
     """Yield the VMs that are shown alive while their guests do not answer."""
-    for vm in sorted(_alive(opdata) & guests.keys()):
-        if guests[vm] != "answers":
-            yield f"{vm}: expected it to be alive as it is shown, found its guest {guests[vm]}"
+    guests = {(server.vim, server.id): server.guest for server in servers}
+    for vm, place in sorted(_alive(opdata).items()):
+        guest = guests.get(place, "answers")  # which has no server is found elsewhere
+        if guest != "answers":
+            yield f"{vm}: expected it to be alive as it is shown, found its guest {guest}"
+
+
+def strangers(opdata: etree._Element, ports: Iterable[Plug]) -> Iterator[str]:
+    """Yield ports of VMs that opdata does not show, there or as leftovers there."""
+    homes: dict[str, set[str]] = {}
+    """Where each VM is; a VM without a server may have ports in any VIM."""
+    for each in seen(opdata).values():
+        for vm in each.vms:
+            homes[id_of(vm)] = {each.places[vm][0]} if vm in each.places else {NEAR, FAR}
+    for left in opdata.findall(f".//{ESC}leftover"):
+        if left.findtext(f"{ESC}kind") == "vm":
+            vm = id_of(left.findtext(f"{ESC}name", ""))
+            homes.setdefault(vm, set()).add(left.findtext(f"{ESC}vim_id", ""))
+    for port in ports:
+        if port.vim not in homes.get(port.vm, ()):
+            yield f"{port}: found in the VIM, its VM is not there in opdata"
 
 
 def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str]:
@@ -188,9 +259,8 @@ def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str
         by_vm.setdefault(port.vm, []).append(port)
     groups = {group.name: group for group in shape.groups}
     for name, state in found.vms.items():
-        _, group, _, vm = name.split("_")
-        mine = sorted(by_vm.get(vm, []), key=lambda port: port.nicid)
-        wanted = [*enumerate(groups[group].networks)]
+        mine = sorted(by_vm.get(id_of(name), []), key=lambda port: port.nicid)
+        wanted = [*enumerate(groups[_group(name)].networks)]
         if [(port.nicid, port.network) for port in mine] != wanted:
             yield f"{name}: expected the ports {wanted}, found {mine}"
         elif state == ALIVE and name not in found.recovering:

@@ -5,6 +5,7 @@ Each function returns its violations as sentences: of what, expected, found. Non
 What may follow what is the table of the tests, `tests/domain/legal.py`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
@@ -38,6 +39,8 @@ _BY_ITSELF = (EventType.VM_RECOVERY_INIT,)
 """These come without being asked for."""
 _NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
 """A VM that is watched anew and never lives does not tell it."""
+_TAKEN = re.compile(r"address \S+ of \S+ is in use")
+"""Each VIM hands out addresses of its own: that which a VM brings along may be another's there."""
 
 
 def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]) -> Iterator[str]:
@@ -83,12 +86,22 @@ class History:
         Yield what failed, but for what is *allowed*: for when no VIM refuses anything.
 
         What fails by the name of a VM that waits for the operator is no finding: nothing waits for
-        people.
+        people. Nor is a move to where another VM has the address.
         """
         for event in self._failed:
-            if event.type not in allowed and not self._waits_for_people(event):
+            is_other = event.type not in allowed and not _TAKEN.search(event.message)
+            if is_other and not self._waits_for_people(event):
                 of = event.deployment or "a resource"
                 yield f"{of}: expected {event.type} SUCCESS, found FAILURE: {event.message}"
+
+    def found_no_room(self, name: str) -> bool:
+        """Tell whether a VM of the incarnation that goes on was to move to where its address is."""
+        return any(
+            event.deployment == name
+            and event.deployment_id not in self._ended
+            and _TAKEN.search(event.message)
+            for event in self._failed
+        )
 
     def _waits_for_people(self, failed: Event) -> bool:
         story = self._stories.get(failed.deployment or "", {}).get(failed.deployment_id or "", [])

@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 import httpx
-from standing import Plug
 
 LOST = """
 [[rule]]
@@ -66,6 +65,10 @@ fault = "refuse"
 verb = "remove_server"
 probability = 0.1
 [[rule]]
+fault = "refuse"
+verb = "check_server"
+probability = 0.1
+[[rule]]
 fault = "error"
 probability = 0.04
 [[rule]]
@@ -101,7 +104,7 @@ HANDS = {
 class Weather:
     """Loads, silences and takes away servers by the page of the simulator at *port*."""
 
-    def __init__(self, kind: str, seed: int, port: int) -> None:
+    def __init__(self, kind: str, seed: str, port: int) -> None:
         self._random = Random(f"{seed} weather")
         self._kinds = MISCHIEF[kind]
         self._http = httpx.AsyncClient(
@@ -128,17 +131,11 @@ class Weather:
             if server["guest"] == "silent":
                 await self._hand(server["id"], "answer")
 
-    async def ports(self) -> list[Plug]:
-        """Return the ports of all VMs, as they stand in the cloud."""
-        cloud = (await self._http.get("/cloud")).raise_for_status().json()
-        return [
-            Plug(vm=port["vm"], nicid=port["nicid"], network=port["network"], server=port["server"])
-            for port in cloud["ports"]
-        ]
-
-    async def guests(self) -> dict[str, str]:
-        """Return how the guest of each server is, by its name: answers, silent or down."""
-        return {server["name"]: server["guest"] for server in await self._servers()}
+    async def cloud(self) -> dict[str, list[dict[str, Any]]]:
+        """Return all that stands in the cloud, as its page shows it."""
+        there: dict[str, list[dict[str, Any]]]
+        there = (await self._http.get("/cloud")).raise_for_status().json()
+        return there
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -178,8 +175,8 @@ class Weather:
             await self._hand(due[1], due[2])
 
     async def _servers(self) -> list[dict[str, Any]]:
-        cloud = (await self._http.get("/cloud")).raise_for_status().json()
-        return [server for server in cloud["servers"] if server["name"].startswith("dep-")]
+        servers = (await self.cloud())["servers"]
+        return [server for server in servers if server["name"].startswith("dep-")]
 
     async def _hand(self, server: str, action: str) -> bool:
         """Do it, unless the server has just gone."""

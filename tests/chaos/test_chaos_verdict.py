@@ -9,8 +9,18 @@ import pytest
 from lxml import etree
 from operating import Life
 from payloads import inside
-from shapes import another, any_shape, only_adds, shape_of
-from standing import Plug, as_asked, complaints, same_ports, same_servers, seen, unnoticed
+from shapes import FAR, NEAR, another, any_shape, only_adds, shape_of
+from standing import (
+    Plug,
+    Server,
+    as_asked,
+    complaints,
+    same_ports,
+    same_servers,
+    seen,
+    strangers,
+    unnoticed,
+)
 from verdict import History
 
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
@@ -160,6 +170,17 @@ def test_a_failure_needs_a_vim_that_refused() -> None:
     assert [*History([failed]).failures([E.VM_DEPLOYED])] == []
 
 
+def test_a_move_to_where_another_vm_has_the_address_may_fail() -> None:
+    text = "VM [d_web_0_a] of vm_group web in VIM far: address 10.6.0.5 of 10.6.0.0/16 is in use"
+    failed = replace(event(E.SERVICE_UPDATED, "", "1"), status=EventStatus.FAILURE, message=text)
+    story = [*told(*DEPLOYED, UPDATED[0]), failed]
+
+    assert [*History(story).failures()] == []
+    assert History(story).found_no_room("d")
+    assert not History(story).found_no_room("e")
+    assert not History([*story, *told((E.SERVICE_UNDEPLOYED, ""))]).found_no_room("d")
+
+
 @pytest.mark.parametrize(
     ("before", "of", "found"),
     [
@@ -187,7 +208,8 @@ def test_what_does_not_wait_for_people_fails_by_the_name_of_who_waits_for_them(
 
 def opdata(state: str, *vms: tuple[str, str], servers: Sequence[str] = ("s0",)) -> etree._Element:
     instances = "".join(
-        f"<vm_instance><vm_id>{server}</vm_id><name>{name}</name></vm_instance>"
+        f"<vm_instance><vm_id>{server}</vm_id><name>{name}</name><vim_id>{NEAR}</vim_id>"
+        "</vm_instance>"
         for server, (name, _) in zip(servers, vms, strict=False)
     )
     machines = "".join(
@@ -207,8 +229,14 @@ ONE = next(
     for seed in range(100)
     if (shape := any_shape("d", Random(seed))).groups[0].least == 1 and len(shape.groups) == 1
 )
+ONE = replace(ONE, groups=(replace(ONE.groups[0], vim=""),))
 TWO_PORTS = replace(ONE, groups=(replace(ONE.groups[0], networks=("inside", "data-net")),))
-ALIVE = opdata("SERVICE_ACTIVE_STATE", ("a", "VM_ALIVE_STATE"))
+A, B = "d_web_0_a", "d_web_1_b"
+ALIVE = opdata("SERVICE_ACTIVE_STATE", (A, "VM_ALIVE_STATE"))
+
+
+def server(*, vim: str = NEAR, id_: str = "s0", vm: str = "a", guest: str = "answers") -> Server:
+    return Server(vim=vim, id=id_, name=f"d_web_0_{vm}", vm=vm, guest=guest)
 
 
 def standing(*vms: str) -> Standing:
@@ -220,17 +248,17 @@ def unmet(shown: etree._Element, vms: set[str], *, may_fail: bool = False) -> li
 
 
 def test_what_is_as_it_was_asked_for_is_found_well() -> None:
-    assert unmet(ALIVE, {"a"}) == []
-    assert [*same_servers(ALIVE, {"s0": ("a", "1")}, may_vanish=False)] == []
+    assert unmet(ALIVE, {A}) == []
+    assert [*same_servers(ALIVE, [server()], may_vanish=False)] == []
 
 
 @pytest.mark.parametrize(
     ("shown", "vms"),
     [
-        (opdata("SERVICE_ERROR_STATE", ("a", "VM_ALIVE_STATE")), {"a"}),
-        (opdata("SERVICE_STARTING_STATE", ("a", "VM_ALIVE_STATE")), {"a"}),
-        (opdata("SERVICE_ACTIVE_STATE", ("a", "VM_STARTING_STATE")), {"a"}),
-        (ALIVE, {"a", "b"}),
+        (opdata("SERVICE_ERROR_STATE", (A, "VM_ALIVE_STATE")), {A}),
+        (opdata("SERVICE_STARTING_STATE", (A, "VM_ALIVE_STATE")), {A}),
+        (opdata("SERVICE_ACTIVE_STATE", (A, "VM_STARTING_STATE")), {A}),
+        (ALIVE, {A, B}),
         (ALIVE, set()),
         (opdata("SERVICE_ACTIVE_STATE"), set()),
         (etree.fromstring("<opdata/>"), set()),
@@ -245,7 +273,7 @@ def test_only_a_recovery_that_waits_for_the_operator_rests(phase: str, *, rests:
     recovery = f"<life><recovery><phase>{phase}</phase></recovery></life></vm_state_machine>"
     shown = etree.tostring(ALIVE).decode().replace("</vm_state_machine>", recovery)
 
-    assert (unmet(etree.fromstring(shown), {"a"}) == []) is rests
+    assert (unmet(etree.fromstring(shown), {A}) == []) is rests
 
 
 @pytest.mark.parametrize(
@@ -254,19 +282,19 @@ def test_only_a_recovery_that_waits_for_the_operator_rests(phase: str, *, rests:
         (ALIVE, "answers", False),
         (ALIVE, "silent", True),
         (ALIVE, "down", True),
-        (opdata("SERVICE_STOPPED_STATE", ("a", "VM_SHUTOFF_STATE")), "down", False),
+        (opdata("SERVICE_STOPPED_STATE", (A, "VM_SHUTOFF_STATE")), "down", False),
     ],
 )
 def test_a_guest_that_fell_silent_unnoticed_is_found(
     shown: etree._Element, guest: str, *, found: bool
 ) -> None:
-    assert bool([*unnoticed(shown, {"a": guest})]) is found
+    assert bool([*unnoticed(shown, [server(guest=guest)])]) is found
 
 
 NAME = "d_web_0_id"
 WELL = opdata("SERVICE_ACTIVE_STATE", (NAME, "VM_ALIVE_STATE"))
 PLUGS = [
-    Plug(vm="id", nicid=nicid, network=network, server="s0")
+    Plug(vim=NEAR, vm="id", nicid=nicid, network=network, server="s0")
     for nicid, network in enumerate(TWO_PORTS.groups[0].networks)
 ]
 
@@ -296,16 +324,54 @@ def test_what_was_undeployed_is_gone() -> None:
 @pytest.mark.parametrize(
     "servers",
     [
-        {"s0": ("a", "1"), "s1": ("a", "1")},
-        {"s0": ("a", "1"), "s1": ("b", "2")},
-        {},
+        [server(), server(id_="s1")],
+        [server(), server(id_="s1", vm="b")],
+        [server(), server(vim=FAR)],
+        [server(vim=FAR)],
+        [],
     ],
-    ids=["doubled", "leaked", "lost"],
+    ids=["doubled", "leaked", "left behind by a move", "elsewhere", "lost"],
 )
-def test_servers_that_are_not_those_of_opdata_are_found(
-    servers: dict[str, tuple[str, str]],
-) -> None:
+def test_servers_that_are_not_those_of_opdata_are_found(servers: list[Server]) -> None:
     assert [*same_servers(ALIVE, servers, may_vanish=True)]
+
+
+LEFT = (
+    f"<leftover><kind>vm</kind><name>{A}</name><vm_id>s0</vm_id><vim_id>{FAR}</vim_id></leftover>"
+)
+"""The server that the VM had before it moved."""
+
+
+def test_a_listed_leftover_may_be_beside_the_server_of_a_vm_that_moved() -> None:
+    shown = etree.fromstring(
+        etree.tostring(ALIVE).replace(b"</opdata>", f"{LEFT}</opdata>".encode())
+    )
+    before = server(vim=FAR)
+
+    assert [*same_servers(shown, [server(), before], may_vanish=True)] == []
+    assert [*same_servers(ALIVE, [server(), before], may_vanish=True)]
+    assert [*same_servers(shown, [server(), server(vim=FAR, id_="s1")], may_vanish=True)]
+
+
+@pytest.mark.parametrize(
+    ("vim", "left", "found"), [(NEAR, "", False), (FAR, "", True), (FAR, LEFT, False)]
+)
+def test_a_port_that_a_move_left_behind_is_found(vim: str, left: str, *, found: bool) -> None:
+    shown = etree.fromstring(
+        etree.tostring(ALIVE).replace(b"</opdata>", f"{left}</opdata>".encode())
+    )
+    port = Plug(vim=vim, vm="a", nicid=0, network="n", server="")
+
+    assert bool([*strangers(shown, [port])]) is found
+    assert [*strangers(shown, [replace(port, vm="b")])]
+
+
+def test_a_vm_that_is_not_where_its_locator_says_is_found() -> None:
+    moved = replace(ONE, groups=(replace(ONE.groups[0], vim=FAR),))
+
+    [fault] = as_asked("d", moved, seen(ALIVE)["d"], standing(A), may_fail=True)
+
+    assert f"expected {A} in {FAR}" in fault
 
 
 @pytest.mark.parametrize(
