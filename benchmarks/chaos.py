@@ -38,6 +38,7 @@ from pathlib import Path
 from client import Refusal, Session, run
 from clouds import Clouds, connector, without_connector
 from cuts import Cuts
+from disks import made_anew, same_volumes
 from hearing import Ear, told_of, whole_log
 from lxml import etree
 from operating import TENANTS, Endpoint, Operator
@@ -258,7 +259,7 @@ class Campaign:
         heard = History(event for each in self._ear.heard if (event := told_of(each)))
         faults = [*same_servers(opdata, clouds.servers, may_vanish=self._may_fail)]
         faults += unnoticed(opdata, clouds.servers)
-        faults += strangers(opdata, clouds.ports)
+        faults += strangers(opdata, clouds)
         for each in self._operators:
             found = there.pop(each.name, None)
             told = heard.last(each.name)
@@ -266,6 +267,7 @@ class Campaign:
             faults += as_asked(each.name, each.shape, found, told, may_fail=may_fail)
             if each.shape and found and found.sizes.keys() == each.shape.names:
                 faults += same_ports(each.shape, found, clouds.ports)
+                faults += same_volumes(each.shape, found, clouds.volumes)
         faults += (f"{name}: expected nothing, for nobody asked, found it" for name in there)
         return faults
 
@@ -296,6 +298,11 @@ class Campaign:
         for operator in self._operators:
             there = operator.shape is not None
             self._find(history.wrong(operator.name, operator.lives, there=there))
+        vms = {
+            vm: life for each in self._operators for vm, life in history.vms(each.name, each.lives)
+        }
+        licences = {each.licence: each.lives for each in self._operators}
+        self._find(made_anew(vms, licences, self._clouds.disks.values()))
         self._find(history.strangers({operator.name for operator in self._operators}))
         if not self._may_fail:
             self._find(history.failures(UNANSWERED if self._options.faults == "lost" else ()))

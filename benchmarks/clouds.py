@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from payloads import BASE, NAMESPACE
 from processes import simulator
 from shapes import FAR, NEAR
-from standing import Clouded, Plug, Server, nothing_left
+from standing import Clouded, Disk, Place, Plug, Server, nothing_left
 from weather import FAULTS, Weather
 
 from esc_daemon.vim.simulator.state import StateFile
 
 HABITS = ("--build-seconds", "0.3", "--boot-seconds", "0.5", "--latency-seconds", "0.02")
+
+LOOK_SECONDS = 1.0
 
 
 class Clouds:
@@ -33,6 +36,8 @@ class Clouds:
             for number, vim in enumerate((NEAR, FAR))
         }
         self._weather: dict[str, Weather] = {}
+        self.disks: dict[Place, Disk] = {}
+        """All volumes that ever were seen."""
         self._files = [folder / f"{vim}.state" for vim in self._programs]
 
     async def start(self) -> None:
@@ -46,7 +51,13 @@ class Clouds:
 
     async def blow(self, calm: asyncio.Event) -> None:
         """Let there be weather over both until there is *calm*."""
-        await asyncio.gather(*(weather.run(calm) for weather in self._weather.values()))
+        weather = (weather.run(calm) for weather in self._weather.values())
+        await asyncio.gather(*weather, self._watch(calm))
+
+    async def _watch(self, calm: asyncio.Event) -> None:
+        while not calm.is_set():
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def clear(self) -> None:
         """Let no fault be played any more; every guest answers."""
@@ -55,24 +66,14 @@ class Clouds:
 
     async def look(self) -> Clouded:
         """Return what stands in both."""
-        servers, ports = [], []
-        for vim, weather in self._weather.items():
-            there = await weather.cloud()
-            servers += [
-                Server(vim=vim, id=it["id"], name=it["name"], vm=it["vm"], guest=it["guest"])
-                for it in there["servers"]
-            ]
-            ports += [
-                Plug(
-                    vim=vim,
-                    vm=it["vm"],
-                    nicid=it["nicid"],
-                    network=it["network"],
-                    server=it["server"],
-                )
-                for it in there["ports"]
-            ]
-        return Clouded(servers=servers, ports=ports)
+        there = {vim: await weather.cloud() for vim, weather in self._weather.items()}
+        volumes = [_disk(vim, it) for vim, cloud in there.items() for it in cloud["volumes"]]
+        self.disks |= {(each.vim, each.id): each for each in volumes}
+        return Clouded(
+            servers=[_server(vim, it) for vim, cloud in there.items() for it in cloud["servers"]],
+            ports=[_port(vim, it) for vim, cloud in there.items() for it in cloud["ports"]],
+            volumes=volumes,
+        )
 
     @property
     def done(self) -> Counter[str]:
@@ -93,6 +94,25 @@ class Clouds:
     def kill(self) -> None:
         for program in self._programs.values():
             program.kill()
+
+
+def _server(vim: str, it: Mapping[str, Any]) -> Server:
+    return Server(vim=vim, id=it["id"], name=it["name"], vm=it["vm"], guest=it["guest"])
+
+
+def _port(vim: str, it: Mapping[str, Any]) -> Plug:
+    return Plug(vim=vim, vm=it["vm"], nicid=it["nicid"], network=it["network"], server=it["server"])
+
+
+def _disk(vim: str, it: Mapping[str, Any]) -> Disk:
+    return Disk(
+        vim=vim,
+        id=it["id"],
+        name=it["name"],
+        owner=it["vm"],
+        ours=it["ours"],
+        server=it["server"],
+    )
 
 
 def connector(port: int) -> str:

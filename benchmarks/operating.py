@@ -10,8 +10,8 @@ from random import Random
 
 from client import Refusal, Session, SessionLost, connected
 from lxml import etree
-from payloads import NAMESPACE, deletion, inside
-from shapes import ESC, Shape, another, any_shape, only_adds, shape_of
+from payloads import NAMESPACE, deletion, inside, tenant_volume
+from shapes import ESC, LICENCE, Shape, another, any_shape, only_adds, shape_of
 
 TENANTS = 4
 RETRY_SECONDS = 0.1
@@ -20,6 +20,8 @@ NOT_NOW = ("nothing can be made in VIM connector", "is still being removed from 
 A check whose answer was lost: nothing is made there for the moment. Or the last deployment of that
 name had its network in the other VIM.
 """
+PATIENCE = (1, 1, 12)
+"""How often an update is asked for while another thing goes on."""
 BUSY = ("<error-tag>in-use</error-tag>",)
 OF_ACTIONS = (
     *BUSY,
@@ -81,6 +83,8 @@ class Life:
     updates: int = 0
     asked: Counter[Doing] = field(default_factory=Counter)
     perhaps: Counter[Doing] = field(default_factory=Counter)
+    lost: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often updates took a volume from the VMs of a group."""
     last: dict[str, str] = field(default_factory=dict)
     """What was acknowledged last of each VM and of the service: an undeploy may interrupt it."""
 
@@ -93,6 +97,8 @@ class Operator:
         self._endpoint = endpoint
         self.tenant = f"tenant-{number % TENANTS}"
         self.name = f"dep-{number:03}"
+        self.licence = LICENCE + self.name
+        """The volume of the tenant that comes and goes with the deployment."""
         self.shape: Shape | None = None
         """What was acknowledged last, and whatever else stands in running."""
         self.lives: list[Life] = []
@@ -118,22 +124,24 @@ class Operator:
         if roll < 0.08:
             await self.undeploy()
         elif roll < 0.5:
-            await self._update(self.shape, another(self.shape, self._random))
+            for _ in range(self._random.choice(PATIENCE)):
+                if await self._update(self.shape, another(self.shape, self._random)):
+                    break
         else:
             await self._act()
 
     async def _deploy(self, shape: Shape) -> None:
-        await self._insist(shape.xml())
+        await self._insist(shape.xml(), tenant_volume(self.licence))
         self.shape = shape
         self.lives.append(Life())
 
     async def undeploy(self) -> None:
         if self.shape is not None:
-            await self._insist(deletion(self.name))
+            await self._insist(deletion(self.name), tenant_volume(self.licence, "remove"))
             self.shape = None
 
-    async def _insist(self, change: str) -> None:
-        config = inside(self.tenant, change)
+    async def _insist(self, change: str, volume: str) -> None:
+        config = inside(self.tenant, change, volumes=volume)
         await self._endpoint.insist(lambda session: session.edit(config))
         self._acknowledge()
 
@@ -141,8 +149,12 @@ class Operator:
         self.edits += 1
         self._endpoint.acknowledged.set()
 
-    async def _update(self, before: Shape, after: Shape) -> None:
-        """Ask for *after* until that is answered; it may be refused while something goes on."""
+    async def _update(self, before: Shape, after: Shape) -> bool:
+        """
+        Ask for *after* until that is answered, and tell whether it was taken.
+
+        It may be refused while something goes on.
+        """
         operation = "merge" if only_adds(before, after) else "replace"
         config = inside(self.tenant, after.xml(operation))
         in_doubt = False
@@ -159,9 +171,12 @@ class Operator:
             self.faults.append(f"{self.name}: expected {before} or {after}, found {found}")
         if found != before:
             self.lives[-1].updates += 1
-            self.moves += found is not None and before.moves_to(found)
+            if found is not None:
+                self.moves += before.moves_to(found)
+                self.lives[-1].lost.update(before.without(found))
             await self._learn_the_id()
         self.shape = found
+        return found != before
 
     async def _running(self) -> Shape | None:
         """Return the shape that stands in running."""

@@ -60,10 +60,19 @@ def deletion(name: str) -> str:
     return f'<deployment xmlns:nc="{BASE}" nc:operation="remove"><name>{name}</name></deployment>'
 
 
-def inside(tenant: str, *deployments: str) -> str:
-    """Return the whole configuration around *deployments*."""
+def tenant_volume(name: str, operation: str = "merge") -> str:
+    """Return a volume of a tenant, to be merged or removed."""
+    size = "" if operation == "remove" else "<size>1</size>"
     return (
-        f'<esc_datamodel xmlns="{NAMESPACE}"><tenants><tenant><name>{tenant}</name>'
+        f'<volume xmlns:nc="{BASE}" nc:operation="{operation}"><name>{name}</name>{size}</volume>'
+    )
+
+
+def inside(tenant: str, *deployments: str, volumes: str = "") -> str:
+    """Return the whole configuration around *deployments* and *volumes* of the tenant."""
+    beside = f"<volumes>{volumes}</volumes>" if volumes else ""
+    return (
+        f'<esc_datamodel xmlns="{NAMESPACE}"><tenants><tenant><name>{tenant}</name>{beside}'
         f"<deployments>{''.join(deployments)}</deployments></tenant></tenants></esc_datamodel>"
     )
 

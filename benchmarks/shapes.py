@@ -1,5 +1,6 @@
 """What a deployment of the chaos campaign is like, and what an update makes of it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -12,6 +13,10 @@ NEAR, FAR = "default_sim_vim", "far"
 """The VIM connectors: the one that is the default, and another one."""
 OWN = "inside"
 """The ephemeral network of a deployment."""
+ROOT, LICENCE = "root", "licence-"
+"""The volume that guests boot from; how that volume of the tenant begins that a deployment has."""
+SIZES = {ROOT: 8, "data": 2, "logs": 1}
+"""The volumes that each VM gets of its own, GiB; all are attached in the order of their names."""
 _RECOVERIES = ("REBOOT_THEN_REDEPLOY", "REBOOT_ONLY", "REDEPLOY_ONLY")
 _LOADS = (
     ("VM_OVERLOADED", 80, "GT", "servicescaleup.sh"),
@@ -25,7 +30,8 @@ class Group:
     A vm_group: from *least* to *most* VMs, a port in each of *networks*.
 
     *poll* is that of its KPIs, seconds; with *scales* two KPIs of load scale it. *vim* is where its
-    locator says, empty: it has none.
+    locator says, empty: it has none. *volumes*, by their names, are those of `SIZES`, and one of
+    the tenant, which only one VM can have.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Group:
     healed_by: str
     recovery: str
     vim: str = ""
+    volumes: tuple[str, ...] = ()
 
     @property
     def home(self) -> str:
@@ -47,7 +54,12 @@ class Group:
     @property
     def may_move(self) -> bool:
         """Whether it holds nothing that lives in one VIM."""
-        return OWN not in self.networks
+        return OWN not in self.networks and not self.volumes
+
+    @property
+    def has_licence(self) -> bool:
+        """Whether it has the volume of the tenant."""
+        return any(each.startswith(LICENCE) for each in self.volumes)
 
     def xml(self) -> str:
         """Return the whole vm_group."""
@@ -68,6 +80,7 @@ class Group:
     <recovery_type>{self.healed_by}</recovery_type><action_on_recovery>{self.recovery}</action_on_recovery>
     <max_retries>3</max_retries>
   </recovery_policy>
+  {_volumes(self.volumes)}
   <interfaces>{interfaces}</interfaces>
   <kpi_data>{_kpi("VM_ALIVE", 1, "GT", "ICMPPing", self.poll)}{kpis}</kpi_data>
   <rules><admin_rules>{_rule("VM_ALIVE", *heals)}{rules}</admin_rules></rules>
@@ -77,6 +90,17 @@ class Group:
   </scaling>
 </vm_group>
 """
+
+
+def _volumes(names: tuple[str, ...]) -> str:
+    boots = "<image>cirros</image><boot_index>0</boot_index>"
+    each = "".join(
+        f"<volume><name>{name}</name>"
+        + (f"<size>{SIZES[name]}</size>" if name in SIZES else "")
+        + f"{boots if name == ROOT else ''}</volume>"
+        for name in names
+    )
+    return f"<volumes>{each}</volumes>" if each else ""
 
 
 def _kpi(name: str, value: int, condition: str, collector: str, poll: int) -> str:
@@ -119,6 +143,14 @@ class Shape:
         homes = {group.name: group.home for group in after.groups}
         return any(homes.get(group.name, group.home) != group.home for group in self.groups)
 
+    def without(self, after: "Shape") -> Iterator[tuple[str, str]]:
+        """Yield the volumes, each after its group, that VMs lose if it becomes *after*."""
+        volumes = {group.name: group.volumes for group in after.groups}
+        for group in self.groups:
+            for volume in group.volumes:
+                if volume not in volumes.get(group.name, group.volumes):
+                    yield group.name, volume
+
     def xml(self, operation: str = "merge") -> str:
         """Return the whole deployment, to be merged or replaced."""
         return (
@@ -150,6 +182,12 @@ def _group_of(group: etree._Element) -> Group:
         healed_by=group.findtext(f"{ESC}recovery_policy/{ESC}recovery_type", ""),
         recovery=group.findtext(f"{ESC}recovery_policy/{ESC}action_on_recovery", ""),
         vim=group.findtext(f"{ESC}locator/{ESC}vim_id", ""),
+        volumes=tuple(
+            sorted(
+                volume.findtext(f"{ESC}name", "")
+                for volume in group.findall(f"{ESC}volumes/{ESC}volume")
+            )
+        ),
     )
 
 
@@ -177,6 +215,7 @@ def _any_group(name: str, network: str, random: Random) -> Group:
         healed_by="MANUAL" if random.random() < 0.15 else "AUTO",
         recovery=random.choice(_RECOVERIES),
         vim=random.choice(("", "", NEAR, FAR)),
+        volumes=tuple(each for each in sorted(SIZES) if random.random() < 0.2),
     )
 
 
@@ -188,13 +227,19 @@ def another(shape: Shape, random: Random) -> Shape:
         return replace(shape, groups=tuple(groups))
     changed = random.randrange(len(shape.groups))
     groups = list(shape.groups)
-    groups[changed] = _another_group(groups[changed], random)
+    groups[changed] = _another_group(groups[changed], random, LICENCE + shape.name)
     return replace(shape, groups=tuple(groups))
 
 
-def _another_group(group: Group, random: Random) -> Group:
-    kinds = ["numbers", "numbers", "flavor", "interfaces", "poll", "scales"]
-    kind = random.choice([*kinds, *(["vim"] * 3 if group.may_move else [])])
+def _another_group(group: Group, random: Random, licence: str) -> Group:
+    kinds = ["flavor", "interfaces", "poll", *["volumes"] * 2]
+    if not group.has_licence:
+        kinds += ["numbers", "numbers", "scales"]
+    if group.may_move:
+        kinds += ["vim"] * 3
+    kind = random.choice(kinds)
+    if kind == "volumes":
+        return replace(group, volumes=_other_volumes(group, random, licence))
     if kind == "vim":
         return replace(group, vim=_elsewhere(group, random))
     if kind == "flavor":
@@ -213,6 +258,17 @@ def _another_group(group: Group, random: Random) -> Group:
     return replace(group, least=least, most=least + (random.randint(0, 2) if group.scales else 0))
 
 
+def _other_volumes(group: Group, random: Random, licence: str) -> tuple[str, ...]:
+    """Return other volumes: one comes or goes, but never that which guests boot from."""
+    may_come = {*SIZES} - {ROOT}
+    if group.name == "web" and group.most == 1 and group.home == NEAR:
+        may_come.add(licence)  # which is in the VIM of the tenant
+    changed = {random.choice(sorted(may_come))}
+    if random.random() < 0.3:
+        changed.add(random.choice(sorted(may_come)))
+    return tuple(sorted(changed.symmetric_difference(group.volumes)))
+
+
 def _elsewhere(group: Group, random: Random) -> str:
     """Return another locator: mostly that of the other VIM, which moves all its VMs."""
     others = [vim for vim in ("", NEAR, FAR) if vim != group.vim]
@@ -228,5 +284,6 @@ def only_adds(before: Shape, after: Shape) -> bool:
         and len(now.networks) >= len(group.networks)
         and now.scales >= group.scales
         and bool(now.vim) >= bool(group.vim)
+        and {*now.volumes} >= {*group.volumes}
         for group in before.groups
     )

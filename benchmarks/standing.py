@@ -9,7 +9,15 @@ import msgspec
 from lxml import etree
 from shapes import ESC, FAR, NEAR, Shape
 
-from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Row, ServerRow, SubnetRow
+from esc_daemon.vim.simulator.rows import (
+    NetworkRow,
+    PortRow,
+    ProjectRow,
+    Row,
+    ServerRow,
+    SubnetRow,
+    VolumeRow,
+)
 from tests.domain.legal import At, Life
 
 ACTIVE, STOPPED, ERROR = "SERVICE_ACTIVE_STATE", "SERVICE_STOPPED_STATE", "SERVICE_ERROR_STATE"
@@ -20,8 +28,11 @@ FIRST_WORDS = "password of the user admin"
 Place = tuple[str, str]
 """A VIM, and an id that it gave."""
 WEATHER = ("info", "warning")
-STRANGERS = "drift.unknown_servers"
-"""Servers in the VIM that no record knows: leaked, whatever became of them later."""
+BAD_NEWS = ("drift.unknown_servers", "volume.was_gone")
+"""
+Servers in the VIM that no record knows: leaked, whatever became of them later. Or a volume was made
+anew, and what was on it is lost: no weather takes volumes away.
+"""
 REST = frozenset(
     {
         ALIVE,
@@ -58,11 +69,28 @@ class Plug:
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
+class Disk:
+    """
+    A volume; *server*: which has it, or empty.
+
+    *ours*: it was made for its *owner*, a VM or a tenant, and not merely named.
+    """
+
+    vim: str
+    id: str
+    name: str
+    owner: str
+    ours: bool
+    server: str
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Clouded:
     """What stands in the VIMs."""
 
     servers: Sequence[Server]
     ports: Sequence[Plug]
+    volumes: Sequence[Disk]
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -70,7 +98,7 @@ class Seen:
     """
     A deployment as opdata shows it, by the names of VMs: states, phases of recoveries, and servers.
 
-    These are VIMs and ids there, of those VMs that have any.
+    These are VIMs and ids there, of those VMs that have any; with the ids of their *volumes*.
     """
 
     state: str
@@ -78,6 +106,7 @@ class Seen:
     recovering: Mapping[str, str]
     sizes: Mapping[str, int]
     places: Mapping[str, Place]
+    volumes: Mapping[str, set[str]]
 
     @property
     def waiting(self) -> list[str]:
@@ -115,6 +144,13 @@ def _seen(deployment: etree._Element) -> Seen:
             server.findtext(f"{ESC}name", ""): _place(server)
             for server in deployment.findall(f".//{ESC}vm_instance")
         },
+        volumes={
+            server.findtext(f"{ESC}name", ""): {
+                volume.findtext(f"{ESC}volume_id", "")
+                for volume in server.findall(f"{ESC}volumes/{ESC}volume")
+            }
+            for server in deployment.findall(f".//{ESC}vm_instance")
+        },
     )
 
 
@@ -127,7 +163,8 @@ def id_of(vm: str) -> str:
     return vm.rpartition("_")[2]
 
 
-def _group(vm: str) -> str:
+def group_of(vm: str) -> str:
+    """Return the vm_group of the VM of this name."""
     return vm.split("_")[1]
 
 
@@ -176,7 +213,7 @@ def _incomplete(shape: Shape, found: Seen, told: AbstractSet[str]) -> Iterator[s
         if not group.least <= found.sizes[name] <= group.most:
             yield f"expected {group.least} to {group.most} {name}, found {found.sizes[name]}"
     for vm, (vim, _) in found.places.items():
-        home = groups[_group(vm)].home
+        home = groups[group_of(vm)].home
         if vim != home:
             yield f"expected {vm} in {home}, where its locator says, found it in {vim}"
 
@@ -230,8 +267,8 @@ def unnoticed(opdata: etree._Element, servers: Iterable[Server]) -> Iterator[str
             yield f"{vm}: expected it to be alive as it is shown, found its guest {guest}"
 
 
-def strangers(opdata: etree._Element, ports: Iterable[Plug]) -> Iterator[str]:
-    """Yield ports of VMs that opdata does not show, there or as leftovers there."""
+def strangers(opdata: etree._Element, clouds: Clouded) -> Iterator[str]:
+    """Yield ports and volumes of VMs that opdata does not show, there or as leftovers there."""
     homes: dict[str, set[str]] = {}
     """Where each VM is; a VM without a server may have ports in any VIM."""
     for each in seen(opdata).values():
@@ -241,9 +278,18 @@ def strangers(opdata: etree._Element, ports: Iterable[Plug]) -> Iterator[str]:
         if left.findtext(f"{ESC}kind") == "vm":
             vm = id_of(left.findtext(f"{ESC}name", ""))
             homes.setdefault(vm, set()).add(left.findtext(f"{ESC}vim_id", ""))
-    for port in ports:
+    for port in clouds.ports:
         if port.vim not in homes.get(port.vm, ()):
             yield f"{port}: found in the VIM, its VM is not there in opdata"
+    of_tenants = {
+        each.text
+        for what in ("tenant/{}volumes/{}volume/{}volume_id", "leftover/{}resource_id")
+        for each in opdata.findall(f".//{ESC}{what.format(*[ESC] * 3)}")
+    }
+    for volume in clouds.volumes:
+        is_known = volume.vim in homes.get(volume.owner, ()) or volume.id in of_tenants
+        if volume.ours and not is_known:
+            yield f"{volume}: found in the VIM, what it was made for is not there in opdata"
 
 
 def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str]:
@@ -260,7 +306,7 @@ def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str
     groups = {group.name: group for group in shape.groups}
     for name, state in found.vms.items():
         mine = sorted(by_vm.get(id_of(name), []), key=lambda port: port.nicid)
-        wanted = [*enumerate(groups[_group(name)].networks)]
+        wanted = [*enumerate(groups[group_of(name)].networks)]
         if [(port.nicid, port.network) for port in mine] != wanted:
             yield f"{name}: expected the ports {wanted}, found {mine}"
         elif state == ALIVE and name not in found.recovering:
@@ -278,13 +324,15 @@ def complaints(log: Iterable[str]) -> Iterator[str]:
             if not line.startswith(FIRST_WORDS):
                 yield f"the log: expected lines of JSON, found {line.strip()}"
             continue
-        if told.get("level") not in WEATHER or told.get("event") == STRANGERS:
+        if told.get("level") not in WEATHER or told.get("event") in BAD_NEWS:
             yield f"the log: expected no complaint, found {line.strip()}"
 
 
 def nothing_left(rows: Iterable[Row]) -> Iterator[str]:
-    """The VIM holds no server, port, subnet, network and project of ours."""
+    """The VIM holds nothing of ours: servers, ports, volumes, subnets, networks, projects."""
     for row in rows:
-        ours = isinstance(row, ServerRow | PortRow | SubnetRow | NetworkRow | ProjectRow)
+        ours = isinstance(
+            row, ServerRow | PortRow | VolumeRow | SubnetRow | NetworkRow | ProjectRow
+        )
         if ours and row.key is not None:  # without a key: what the open catalogue invented
             yield f"the VIM: expected nothing, found {row}"

@@ -139,6 +139,15 @@ class History:
             ):
                 yield f"{name} {id_}: {fault}; told: {_shown(story)}"
 
+    def vms(self, name: str, asked: Sequence[Life]) -> Iterator[tuple[str, Life]]:
+        """Yield the VMs that were told of, each with its life; those in *asked* have ids."""
+        known = {life.id: life for life in asked}
+        for id_, story in self._stories.get(name, {}).items():
+            for event in story:
+                for about in (event.source, event.target):
+                    if about is not None:
+                        yield about.vmname, known.get(id_, Life())
+
     def last(self, name: str) -> Standing:
         """Return where the life of a deployment stands that goes on."""
         stories = self._stories.get(name, {})

@@ -61,6 +61,22 @@ fault = "refuse"
 verb = "attach_port"
 probability = 0.05
 [[rule]]
+fault = "quota"
+verb = "ensure_volume"
+probability = 0.02
+[[rule]]
+fault = "refuse"
+verb = "attach_volume"
+probability = 0.05
+[[rule]]
+fault = "refuse"
+verb = "detach_volume"
+probability = 0.05
+[[rule]]
+fault = "refuse"
+verb = "remove_volume"
+probability = 0.05
+[[rule]]
 fault = "refuse"
 verb = "remove_server"
 probability = 0.1

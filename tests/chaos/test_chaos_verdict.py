@@ -6,11 +6,14 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from disks import made_anew, same_volumes
 from lxml import etree
 from operating import Life
 from payloads import inside
-from shapes import FAR, NEAR, another, any_shape, only_adds, shape_of
+from shapes import FAR, LICENCE, NEAR, another, any_shape, only_adds, shape_of
 from standing import (
+    Clouded,
+    Disk,
     Plug,
     Server,
     as_asked,
@@ -229,7 +232,7 @@ ONE = next(
     for seed in range(100)
     if (shape := any_shape("d", Random(seed))).groups[0].least == 1 and len(shape.groups) == 1
 )
-ONE = replace(ONE, groups=(replace(ONE.groups[0], vim=""),))
+ONE = replace(ONE, groups=(replace(ONE.groups[0], vim="", volumes=()),))
 TWO_PORTS = replace(ONE, groups=(replace(ONE.groups[0], networks=("inside", "data-net")),))
 A, B = "d_web_0_a", "d_web_1_b"
 ALIVE = opdata("SERVICE_ACTIVE_STATE", (A, "VM_ALIVE_STATE"))
@@ -362,8 +365,83 @@ def test_a_port_that_a_move_left_behind_is_found(vim: str, left: str, *, found: 
     )
     port = Plug(vim=vim, vm="a", nicid=0, network="n", server="")
 
-    assert bool([*strangers(shown, [port])]) is found
-    assert [*strangers(shown, [replace(port, vm="b")])]
+    def there(*ports: Plug) -> Clouded:
+        return Clouded(servers=[], ports=ports, volumes=[])
+
+    assert bool([*strangers(shown, there(port))]) is found
+    assert [*strangers(shown, there(replace(port, vm="b")))]
+
+
+VOLUMES = ("data", f"{LICENCE}d")
+STORED = replace(ONE, groups=(replace(ONE.groups[0], volumes=VOLUMES),))
+DATA = Disk(vim=NEAR, id="v0", name=f"{A}_data", owner="a", ours=True, server="s0")
+KEYS = Disk(vim=NEAR, id="v1", name=f"{LICENCE}d", owner="tenant/t", ours=True, server="s0")
+ATTACHED = b"<volumes><volume><volume_id>%s</volume_id></volume></volumes>"
+
+
+@pytest.mark.parametrize(
+    ("disks", "found"),
+    [
+        ([DATA, KEYS], False),
+        ([DATA], True),
+        ([KEYS], True),
+        ([DATA, replace(DATA, id="v2"), KEYS], True),
+        ([replace(DATA, server=""), KEYS], True),
+        ([DATA, replace(KEYS, server="s1")], True),
+        ([replace(DATA, id="v2"), KEYS], True),
+        ([DATA, KEYS, replace(KEYS, id="v2", name="more")], True),
+    ],
+    ids=["well", "lost", "lost", "doubled", "detached", "elsewhere", "another one", "too many"],
+)
+def test_volumes_that_are_not_those_of_the_group_are_found(
+    disks: list[Disk], *, found: bool
+) -> None:
+    ids = ATTACHED % b"v0" + ATTACHED % b"v1"
+    both = ids.replace(b"</volumes><volumes>", b"")
+    shown = etree.fromstring(
+        etree.tostring(ALIVE).replace(b"</vm_instance>", both + b"</vm_instance>")
+    )
+
+    assert bool([*same_volumes(STORED, seen(shown)["d"], disks)]) is found
+
+
+@pytest.mark.parametrize(
+    ("disk", "found"),
+    [
+        (DATA, False),
+        (replace(DATA, vim=FAR), True),
+        (replace(DATA, owner="b"), True),
+        (KEYS, False),
+        (replace(KEYS, id="v2"), True),
+        (replace(KEYS, ours=False, id="v2"), False),
+    ],
+    ids=["well", "in another VIM", "of no VM", "a tenant's", "of no tenant", "merely named"],
+)
+def test_a_volume_that_nobody_lists_is_found(disk: Disk, *, found: bool) -> None:
+    volumes = ATTACHED.replace(b"%s", b"v1")
+    tenant = b"<tenants><tenant>" + volumes + b"</tenant></tenants></opdata>"
+    shown = etree.fromstring(etree.tostring(ALIVE).replace(b"</opdata>", tenant))
+
+    assert bool([*strangers(shown, Clouded(servers=[], ports=[], volumes=[disk]))]) is found
+
+
+@pytest.mark.parametrize(
+    ("disks", "lost", "found"),
+    [
+        ([DATA, KEYS], 0, False),
+        ([DATA, replace(DATA, id="v2")], 0, True),
+        ([DATA, replace(DATA, id="v2")], 1, False),
+        ([KEYS, replace(KEYS, id="v2")], 1, True),
+        ([replace(DATA, name="d_web_7_c_data")], 0, True),
+    ],
+    ids=["kept", "made anew", "by an update", "a tenant's made anew", "of whom?"],
+)
+def test_a_volume_that_took_the_place_of_another_is_found(
+    disks: list[Disk], lost: int, *, found: bool
+) -> None:
+    life = Life(lost=Counter({("web", "data"): lost}))
+
+    assert bool([*made_anew({A: life}, {KEYS.name: [life]}, disks)]) is found
 
 
 def test_a_vm_that_is_not_where_its_locator_says_is_found() -> None:
@@ -381,6 +459,7 @@ def test_a_vm_that_is_not_where_its_locator_says_is_found() -> None:
         ('{"event": "vim.call_failed", "level": "warning"}', False),
         ('{"event": "task.died", "level": "error"}', True),
         ('{"event": "drift.unknown_servers", "level": "warning"}', True),
+        ('{"event": "volume.was_gone", "level": "warning"}', True),
         ("Traceback (most recent call last):", True),
     ],
 )
