@@ -2,7 +2,8 @@
 Kill the daemon again and again and look what is left: `make chaos`.
 
     operators (deploy, update, move, switch, undeploy) --> daemon, killed --> two simulators, never
-    listener (reconnects with replay) ------------------>                  <-- weather
+    one that commits on trial --------------------------->                 <-- weather
+    listener (reconnects with replay) ------------------>
 
 Every other kill is at a boundary of a step (`fatal.py`): the daemon kills itself there, sooner in a
 step of a kind that was never cut there (`cuts.py`). The others are at random instants, right after
@@ -41,7 +42,7 @@ from cuts import Cuts
 from disks import made_anew, same_volumes
 from hearing import Ear, told_of, whole_log
 from lxml import etree
-from operating import TENANTS, Endpoint, Operator
+from operating import Endpoint, Operator
 from payloads import without_tenant
 from processes import NotReady, Program, daemon
 from shapes import FAR, NEAR
@@ -54,6 +55,7 @@ from standing import (
     strangers,
     unnoticed,
 )
+from trying import Trier
 from verdict import History, same_history
 from warm import WarmProgram, preload
 from weather import FAULTS
@@ -105,8 +107,10 @@ class Campaign:
         self._daemon: Program | None = None
         self._endpoint = Endpoint(folder)
         self._ear = Ear(self._endpoint)
+        self._trier = Trier(options.deployments, seed, self._endpoint)
         self._operators = [
-            Operator(number, seed, self._endpoint) for number in range(options.deployments)
+            *(Operator(number, seed, self._endpoint) for number in range(options.deployments)),
+            self._trier,
         ]
         self._findings: dict[str, None] = {}
         self.starts: list[float] = []
@@ -220,8 +224,8 @@ class Campaign:
         self._say(f"calm: {self._counts()}")
         await asyncio.gather(*(operator.undeploy() for operator in self._operators))
         await self._until(self._standing)
-        for number in range(TENANTS):
-            await self._insist(without_tenant(f"tenant-{number}"))
+        for tenant in sorted({operator.tenant for operator in self._operators}):
+            await self._insist(without_tenant(tenant))
         await self._until(self._nothing)
         try:
             await self._insist(without_connector())
@@ -297,11 +301,12 @@ class Campaign:
         history = History(event for each in replayed if (event := told_of(each)))
         for operator in self._operators:
             there = operator.shape is not None
-            self._find(history.wrong(operator.name, operator.lives, there=there))
+            lives, doubtful = operator.lives, operator.doubtful
+            self._find(history.wrong(operator.name, lives, there=there, doubtful=doubtful))
         vms = {
             vm: life for each in self._operators for vm, life in history.vms(each.name, each.lives)
         }
-        licences = {each.licence: each.lives for each in self._operators}
+        licences = {each.licence: len(each.lives) + each.doubtful for each in self._operators}
         self._find(made_anew(vms, licences, self._clouds.disks.values()))
         self._find(history.strangers({operator.name for operator in self._operators}))
         if not self._may_fail:
@@ -335,7 +340,7 @@ class Campaign:
             f"{edits} edits acknowledged, {self._endpoint.cut_off} attempts cut off, {refused}"
             f" refused; {len(lives)} deployments made ({there} there now),"
             f" {sum(life.updates for life in lives)} updated ({moves} moved to the other VIM),"
-            f" actions: {_listed(asked)};"
+            f" commits on trial: {_listed(self._trier.ended)}, actions: {_listed(asked)};"
             f" {len(self._ear.heard)} events heard in {self._ear.sessions} sessions"
         )
 

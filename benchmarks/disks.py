@@ -1,7 +1,7 @@
 """What must hold of the volumes of the chaos campaign: whose they are, and that they are kept."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from operating import Life
 from shapes import SIZES, Shape
@@ -37,13 +37,13 @@ def same_volumes(shape: Shape, found: Seen, disks: Iterable[Disk]) -> Iterator[s
 
 
 def made_anew(
-    vms: Mapping[str, Life], tenants: Mapping[str, Sequence[Life]], disks: Iterable[Disk]
+    vms: Mapping[str, Life], tenants: Mapping[str, int], disks: Iterable[Disk]
 ) -> Iterator[str]:
     """
     Yield the volumes among all *disks* ever seen that took the place of one with its content.
 
     *vms* says of which life each VM is: updates of it may take a volume away, and another one may
-    come. *tenants* names volumes of tenants, which come and go with the lives of a deployment.
+    come. *tenants* names volumes of tenants, with the number of lives that they came and went with.
     """
     made = Counter(disk.name for disk in disks if disk.ours)
     for name, count in made.items():
@@ -51,7 +51,7 @@ def made_anew(
         if vm in vms:
             most = 1 + vms[vm].lost[group_of(vm), volume]
         elif name in tenants:
-            most = len(tenants[name])
+            most = tenants[name]
         else:
             yield f"volume {name}: expected it to be of something that was told of"
             continue

@@ -37,11 +37,14 @@ class Endpoint:
         self._data_dir = folder / "data"
         self._serving = asyncio.Event()
         self._port = 0
+        self.starts = 0
+        """How often a daemon came to serve."""
         self.acknowledged = asyncio.Event()
         self.cut_off = 0
 
     def up(self, port: int) -> None:
         self._port = port
+        self.starts += 1
         self._serving.set()
 
     def down(self) -> None:
@@ -81,6 +84,8 @@ class Life:
     id: str = ""
     """Its depid, once anything was taken that only one that stands takes."""
     updates: int = 0
+    perhaps_updates: int = 0
+    """Of commits on trial that nobody answered: these, and their ways back."""
     asked: Counter[Doing] = field(default_factory=Counter)
     perhaps: Counter[Doing] = field(default_factory=Counter)
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -102,6 +107,8 @@ class Operator:
         self.shape: Shape | None = None
         """What was acknowledged last, and whatever else stands in running."""
         self.lives: list[Life] = []
+        self.doubtful = 0
+        """Lives that may have been besides: by commits on trial that nobody answered."""
         self.edits = 0
         self.moves = 0
         self.refused: Counter[str] = Counter()

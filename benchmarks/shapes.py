@@ -236,7 +236,7 @@ def _another_group(group: Group, random: Random, licence: str) -> Group:
     if not group.has_licence:
         kinds += ["numbers", "numbers", "scales"]
     if group.may_move:
-        kinds += ["vim"] * 3
+        kinds += ["vim"] * 5
     kind = random.choice(kinds)
     if kind == "volumes":
         return replace(group, volumes=_other_volumes(group, random, licence))

@@ -441,7 +441,7 @@ def test_a_volume_that_took_the_place_of_another_is_found(
 ) -> None:
     life = Life(lost=Counter({("web", "data"): lost}))
 
-    assert bool([*made_anew({A: life}, {KEYS.name: [life]}, disks)]) is found
+    assert bool([*made_anew({A: life}, {KEYS.name: 1}, disks)]) is found
 
 
 def test_a_vm_that_is_not_where_its_locator_says_is_found() -> None:
