@@ -44,6 +44,7 @@ from hearing import Ear, told_of, whole_log
 from lxml import etree
 from operating import Endpoint, Operator
 from payloads import without_tenant
+from pictures import Gallery, same_images
 from processes import NotReady, Program, daemon
 from shapes import FAR, NEAR
 from standing import (
@@ -75,6 +76,8 @@ cooldown = 4
 guard = false
 recoveries_an_hour = 0
 drift_seconds = 4
+[images]
+wait = 5
 [log]
 level = "warning"
 """
@@ -103,6 +106,7 @@ class Campaign:
         self._clouds = Clouds(folder, options.faults, seed)
         self._may_fail = options.faults == "all"
         self._cuts = cuts
+        self._gallery = Gallery(options.faults, seed)
         self._told = folder / "cut"
         self._daemon: Program | None = None
         self._endpoint = Endpoint(folder)
@@ -128,6 +132,8 @@ class Campaign:
 
     async def run(self) -> None:
         await self._clouds.start()
+        await self._gallery.open()
+        self._endpoint.gallery = self._gallery.port
         settings = SETTINGS.format(port=self._clouds.port(NEAR))
         self._daemon = daemon(self.folder, settings, WarmProgram)
         await self._connect()
@@ -144,9 +150,11 @@ class Campaign:
             calm.set()
             await asyncio.wait([blowing])
             await self._clouds.clear()
+            self._gallery.clear()
             await self._judge()
             listening.cancel()
-        self.summary = f"{self._counts()}; by hand: {_listed(self._clouds.done)}"
+        self.summary = f"{self._counts()}; by hand: {_listed(self._clouds.done)};"
+        self.summary += f" images read: {_listed(self._gallery.answered)}"
         await self._stop()
 
     async def _connect(self) -> None:
@@ -264,6 +272,9 @@ class Campaign:
         faults = [*same_servers(opdata, clouds.servers, may_vanish=self._may_fail)]
         faults += unnoticed(opdata, clouds.servers)
         faults += strangers(opdata, clouds)
+        asked = {each.image: each.file for each in self._operators if each.shape}
+        images = self._clouds.images()
+        faults += same_images(opdata, asked, images, may_fail=self._may_fail)
         for each in self._operators:
             found = there.pop(each.name, None)
             told = heard.last(each.name)
@@ -318,6 +329,7 @@ class Campaign:
             self._find([f"the daemon: expected exit code 0, found {code}"])
         with self._daemon.log.open(errors="replace") as log:
             self._find(complaints(log))
+        self._gallery.close()
         await self._clouds.stop()
         self._find(self._clouds.remains())
 

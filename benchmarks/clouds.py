@@ -12,9 +12,13 @@ from shapes import FAR, NEAR
 from standing import Clouded, Disk, Place, Plug, Server, nothing_left
 from weather import FAULTS, Weather
 
-from esc_daemon.vim.simulator.state import StateFile
+from esc_daemon.vim.simulator.rows import ImageRow
+from esc_daemon.vim.simulator.state import StateFile, read_rows
 
-HABITS = ("--build-seconds", "0.3", "--boot-seconds", "0.5", "--latency-seconds", "0.02")
+HABITS = (
+    *("--build-seconds", "0.3", "--boot-seconds", "0.5", "--latency-seconds", "0.02"),
+    "--image-content",
+)
 
 LOOK_SECONDS = 1.0
 
@@ -38,7 +42,7 @@ class Clouds:
         self._weather: dict[str, Weather] = {}
         self.disks: dict[Place, Disk] = {}
         """All volumes that ever were seen."""
-        self._files = [folder / f"{vim}.state" for vim in self._programs]
+        self._files = {vim: folder / f"{vim}.state" for vim in self._programs}
 
     async def start(self) -> None:
         for vim, program in self._programs.items():
@@ -75,6 +79,12 @@ class Clouds:
             volumes=volumes,
         )
 
+    def images(self) -> list[ImageRow]:
+        """Return the images of the first one, where those of the configuration are."""
+        path = self._files[NEAR]
+        rows, _ = read_rows(path.read_bytes(), path)
+        return [row for row in rows if isinstance(row, ImageRow)]
+
     @property
     def done(self) -> Counter[str]:
         """What was done by hand in both, and how often."""
@@ -87,9 +97,9 @@ class Clouds:
 
     def remains(self) -> Iterator[str]:
         """Yield what is left in their state files, once they have stopped."""
-        for path in self._files:
+        for vim, path in self._files.items():
             with StateFile(path) as state:
-                yield from (f"{path.stem}: {fault}" for fault in nothing_left(state.rows))
+                yield from (f"{vim}: {fault}" for fault in nothing_left(state.rows))
 
     def kill(self) -> None:
         for program in self._programs.values():

@@ -48,12 +48,9 @@ def made_anew(
     made = Counter(disk.name for disk in disks if disk.ours)
     for name, count in made.items():
         vm, _, volume = name.rpartition("_")
-        if vm in vms:
-            most = 1 + vms[vm].lost[group_of(vm), volume]
-        elif name in tenants:
+        if name in tenants:
             most = tenants[name]
-        else:
-            yield f"volume {name}: expected it to be of something that was told of"
-            continue
+        else:  # one that a scaling could not make is not told of
+            most = 1 + (vms[vm].lost[group_of(vm), volume] if vm in vms else 0)
         if count > most:
             yield f"volume {name}: expected it to be made {most} times at most, found {count}"

@@ -10,8 +10,9 @@ from random import Random
 
 from client import Refusal, Session, SessionLost, connected
 from lxml import etree
-from payloads import NAMESPACE, deletion, inside, tenant_volume
-from shapes import ESC, LICENCE, Shape, another, any_shape, only_adds, shape_of
+from payloads import NAMESPACE, deletion, image, inside, tenant_volume, without_image
+from pictures import VERSIONS, digest
+from shapes import ESC, IMAGE, LICENCE, Shape, another, any_shape, only_adds, shape_of
 
 TENANTS = 4
 RETRY_SECONDS = 0.1
@@ -37,6 +38,8 @@ class Endpoint:
         self._data_dir = folder / "data"
         self._serving = asyncio.Event()
         self._port = 0
+        self.gallery = 0
+        """The port at which images are had."""
         self.starts = 0
         """How often a daemon came to serve."""
         self.acknowledged = asyncio.Event()
@@ -104,6 +107,9 @@ class Operator:
         self.name = f"dep-{number:03}"
         self.licence = LICENCE + self.name
         """The volume of the tenant that comes and goes with the deployment."""
+        self.image = IMAGE + self.name
+        self.file = ""
+        """The image that comes and goes with it, and what that was made of last."""
         self.shape: Shape | None = None
         """What was acknowledged last, and whatever else stands in running."""
         self.lives: list[Life] = []
@@ -138,17 +144,40 @@ class Operator:
             await self._act()
 
     async def _deploy(self, shape: Shape) -> None:
-        await self._insist(shape.xml(), tenant_volume(self.licence))
+        self.file = self._any_file()
+        await self._insist(self._with(shape.xml()))
         self.shape = shape
         self.lives.append(Life())
 
     async def undeploy(self) -> None:
         if self.shape is not None:
-            await self._insist(deletion(self.name), tenant_volume(self.licence, "remove"))
+            await self._insist(self._without())
             self.shape = None
 
-    async def _insist(self, change: str, volume: str) -> None:
-        config = inside(self.tenant, change, volumes=volume)
+    def _any_file(self) -> str:
+        """Return the name of a file that its image may be made of."""
+        return f"{self.image}-{self._random.randrange(VERSIONS)}"
+
+    def _with(self, deployment: str) -> str:
+        """Return the configuration around *deployment*, with what comes with it."""
+        src = f"http://127.0.0.1:{self._endpoint.gallery}/{self.file}"
+        return inside(
+            self.tenant,
+            deployment,
+            volumes=tenant_volume(self.licence),
+            images=image(self.image, src, digest(self.file)),
+        )
+
+    def _without(self) -> str:
+        """Return the removal of its deployment, with what came with it."""
+        return inside(
+            self.tenant,
+            deletion(self.name),
+            volumes=tenant_volume(self.licence, "remove"),
+            images=without_image(self.image),
+        )
+
+    async def _insist(self, config: str) -> None:
         await self._endpoint.insist(lambda session: session.edit(config))
         self._acknowledge()
 

@@ -68,12 +68,27 @@ def tenant_volume(name: str, operation: str = "merge") -> str:
     )
 
 
-def inside(tenant: str, *deployments: str, volumes: str = "") -> str:
-    """Return the whole configuration around *deployments* and *volumes* of the tenant."""
-    beside = f"<volumes>{volumes}</volumes>" if volumes else ""
+def image(name: str, src: str, sha256: str) -> str:
+    """Return an image, to be merged."""
     return (
-        f'<esc_datamodel xmlns="{NAMESPACE}"><tenants><tenant><name>{tenant}</name>{beside}'
-        f"<deployments>{''.join(deployments)}</deployments></tenant></tenants></esc_datamodel>"
+        f"<image><name>{name}</name><src>{src}</src><checksum>sha256:{sha256}</checksum>"
+        "<disk_format>qcow2</disk_format></image>"
+    )
+
+
+def without_image(name: str) -> str:
+    """Return the removal of an image; that it never was is no error."""
+    return f'<image xmlns:nc="{BASE}" nc:operation="remove"><name>{name}</name></image>'
+
+
+def inside(tenant: str, *deployments: str, volumes: str = "", images: str = "") -> str:
+    """Return the whole configuration around *deployments*, *volumes* of the tenant and *images*."""
+    beside = f"<volumes>{volumes}</volumes>" if volumes else ""
+    before = f"<images>{images}</images>" if images else ""
+    return (
+        f'<esc_datamodel xmlns="{NAMESPACE}">{before}<tenants><tenant><name>{tenant}</name>'
+        f"{beside}<deployments>{''.join(deployments)}</deployments></tenant></tenants>"
+        "</esc_datamodel>"
     )
 
 

@@ -1,6 +1,6 @@
 """What a deployment of the chaos campaign is like, and what an update makes of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -15,6 +15,8 @@ OWN = "inside"
 """The ephemeral network of a deployment."""
 ROOT, LICENCE = "root", "licence-"
 """The volume that guests boot from; how that volume of the tenant begins that a deployment has."""
+COMMON, IMAGE = "cirros", "image-"
+"""An image that every VIM has; how that begins which comes with a deployment."""
 SIZES = {ROOT: 8, "data": 2, "logs": 1}
 """The volumes that each VM gets of its own, GiB; all are attached in the order of their names."""
 _RECOVERIES = ("REBOOT_THEN_REDEPLOY", "REBOOT_ONLY", "REDEPLOY_ONLY")
@@ -31,7 +33,7 @@ class Group:
 
     *poll* is that of its KPIs, seconds; with *scales* two KPIs of load scale it. *vim* is where its
     locator says, empty: it has none. *volumes*, by their names, are those of `SIZES`, and one of
-    the tenant, which only one VM can have.
+    the tenant, which only one VM can have. *image* is what guests boot from.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Group:
     recovery: str
     vim: str = ""
     volumes: tuple[str, ...] = ()
+    image: str = COMMON
 
     @property
     def home(self) -> str:
@@ -74,7 +77,7 @@ class Group:
         heals = ("ALWAYS log", "TRUE servicebooted.sh", "FALSE recover autohealing")
         return f"""
 <vm_group>
-  <name>{self.name}</name>{locator}<image>cirros</image><flavor>{self.flavor}</flavor>
+  <name>{self.name}</name>{locator}<image>{self.image}</image><flavor>{self.flavor}</flavor>
   <bootup_time>30</bootup_time><recovery_wait_time>1</recovery_wait_time>
   <recovery_policy>
     <recovery_type>{self.healed_by}</recovery_type><action_on_recovery>{self.recovery}</action_on_recovery>
@@ -93,7 +96,7 @@ class Group:
 
 
 def _volumes(names: tuple[str, ...]) -> str:
-    boots = "<image>cirros</image><boot_index>0</boot_index>"
+    boots = f"<image>{COMMON}</image><boot_index>0</boot_index>"
     each = "".join(
         f"<volume><name>{name}</name>"
         + (f"<size>{SIZES[name]}</size>" if name in SIZES else "")
@@ -182,6 +185,7 @@ def _group_of(group: etree._Element) -> Group:
         healed_by=group.findtext(f"{ESC}recovery_policy/{ESC}recovery_type", ""),
         recovery=group.findtext(f"{ESC}recovery_policy/{ESC}action_on_recovery", ""),
         vim=group.findtext(f"{ESC}locator/{ESC}vim_id", ""),
+        image=group.findtext(f"{ESC}image", ""),
         volumes=tuple(
             sorted(
                 volume.findtext(f"{ESC}name", "")
@@ -196,6 +200,8 @@ def any_shape(name: str, random: Random) -> Shape:
     own = random.random() < 0.4
     first = OWN if own else NETWORKS[0]
     groups = [_any_group("web", first, random)]
+    if random.random() < 0.4:
+        groups = [replace(groups[0], image=IMAGE + name)]
     if random.random() < 0.3:
         groups.append(_any_group("db", NETWORKS[0], random))
     return Shape(name=name, own_network=own, groups=tuple(groups))
@@ -227,53 +233,73 @@ def another(shape: Shape, random: Random) -> Shape:
         return replace(shape, groups=tuple(groups))
     changed = random.randrange(len(shape.groups))
     groups = list(shape.groups)
-    groups[changed] = _another_group(groups[changed], random, LICENCE + shape.name)
+    groups[changed] = _another_group(groups[changed], random, shape.name)
     return replace(shape, groups=tuple(groups))
 
 
-def _another_group(group: Group, random: Random, licence: str) -> Group:
-    kinds = ["flavor", "interfaces", "poll", *["volumes"] * 2]
+def _another_group(group: Group, random: Random, deployment: str) -> Group:
+    kinds = ["flavor", "image", "interfaces", "poll", *["volumes"] * 2]
     if not group.has_licence:
         kinds += ["numbers", "numbers", "scales"]
     if group.may_move:
         kinds += ["vim"] * 5
-    kind = random.choice(kinds)
-    if kind == "volumes":
-        return replace(group, volumes=_other_volumes(group, random, licence))
-    if kind == "vim":
-        return replace(group, vim=_elsewhere(group, random))
-    if kind == "flavor":
-        return replace(group, flavor="m1.small" if group.flavor == "m1.tiny" else "m1.tiny")
-    if kind == "interfaces":
-        first, *others = group.networks
-        more = [random.choice(NETWORKS[1:])] if not others else []
-        if others and random.random() < 0.5:
-            more = [each for each in NETWORKS[1:] if each != others[0]]
-        return replace(group, networks=(first, *more))
-    if kind == "poll":
-        return replace(group, poll=3 - group.poll)
-    if kind == "scales":
-        return replace(group, scales=not group.scales, most=group.most + (not group.scales))
+    return _CHANGES[random.choice(kinds)](group, random, deployment)
+
+
+def _numbers(group: Group, random: Random, _: str) -> Group:
     least = random.choice([each for each in (1, 2, 3) if each != group.least])
     return replace(group, least=least, most=least + (random.randint(0, 2) if group.scales else 0))
 
 
-def _other_volumes(group: Group, random: Random, licence: str) -> tuple[str, ...]:
-    """Return other volumes: one comes or goes, but never that which guests boot from."""
+def _interfaces(group: Group, random: Random, _: str) -> Group:
+    first, *others = group.networks
+    more = [random.choice(NETWORKS[1:])] if not others else []
+    if others and random.random() < 0.5:
+        more = [each for each in NETWORKS[1:] if each != others[0]]
+    return replace(group, networks=(first, *more))
+
+
+def _scales(group: Group, *_: object) -> Group:
+    return replace(group, scales=not group.scales, most=group.most + (not group.scales))
+
+
+def _flavor(group: Group, *_: object) -> Group:
+    return replace(group, flavor="m1.small" if group.flavor == "m1.tiny" else "m1.tiny")
+
+
+def _image(group: Group, _: Random, deployment: str) -> Group:
+    return replace(group, image=COMMON if group.image != COMMON else IMAGE + deployment)
+
+
+def _moved(group: Group, random: Random, _: str) -> Group:
+    """Return it with another locator: mostly that of the other VIM, which moves all its VMs."""
+    others = [vim for vim in ("", NEAR, FAR) if vim != group.vim]
+    away = [vim for vim in others if (vim or NEAR) != group.home]
+    return replace(group, vim=random.choice(away if random.random() < 0.9 else others))
+
+
+def _stored(group: Group, random: Random, deployment: str) -> Group:
+    """Return it with other volumes: one comes or goes, but never that which guests boot from."""
     may_come = {*SIZES} - {ROOT}
     if group.name == "web" and group.most == 1 and group.home == NEAR:
-        may_come.add(licence)  # which is in the VIM of the tenant
+        may_come.add(LICENCE + deployment)  # which is in the VIM of the tenant
     changed = {random.choice(sorted(may_come))}
     if random.random() < 0.3:
         changed.add(random.choice(sorted(may_come)))
-    return tuple(sorted(changed.symmetric_difference(group.volumes)))
+    return replace(group, volumes=tuple(sorted(changed.symmetric_difference(group.volumes))))
 
 
-def _elsewhere(group: Group, random: Random) -> str:
-    """Return another locator: mostly that of the other VIM, which moves all its VMs."""
-    others = [vim for vim in ("", NEAR, FAR) if vim != group.vim]
-    away = [vim for vim in others if (vim or NEAR) != group.home]
-    return random.choice(away if random.random() < 0.9 else others)
+_CHANGES: Mapping[str, Callable[[Group, Random, str], Group]] = {
+    "flavor": _flavor,
+    "image": _image,
+    "interfaces": _interfaces,
+    "numbers": _numbers,
+    "poll": lambda group, *_: replace(group, poll=3 - group.poll),
+    "scales": _scales,
+    "vim": _moved,
+    "volumes": _stored,
+}
+"""What an update makes of a group, whose deployment it is told by its name."""
 
 
 def only_adds(before: Shape, after: Shape) -> bool:

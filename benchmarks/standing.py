@@ -10,6 +10,7 @@ from lxml import etree
 from shapes import ESC, FAR, NEAR, Shape
 
 from esc_daemon.vim.simulator.rows import (
+    ImageRow,
     NetworkRow,
     PortRow,
     ProjectRow,
@@ -332,10 +333,10 @@ def complaints(log: Iterable[str]) -> Iterator[str]:
 
 
 def nothing_left(rows: Iterable[Row]) -> Iterator[str]:
-    """The VIM holds nothing of ours: servers, ports, volumes, subnets, networks, projects."""
+    """The VIM holds nothing of ours: servers, ports, volumes, images, networks, projects."""
     for row in rows:
         ours = isinstance(
-            row, ServerRow | PortRow | VolumeRow | SubnetRow | NetworkRow | ProjectRow
+            row, ServerRow | PortRow | VolumeRow | ImageRow | SubnetRow | NetworkRow | ProjectRow
         )
         if ours and row.key is not None:  # without a key: what the open catalogue invented
             yield f"the VIM: expected nothing, found {row}"

@@ -15,7 +15,6 @@ from random import Random
 
 from client import Refusal, Session
 from operating import BUSY, Endpoint, Life, Operator
-from payloads import deletion, inside, tenant_volume
 from shapes import Shape, another, any_shape
 
 TENANT = "tenant-on-trial"
@@ -91,15 +90,13 @@ class Trier(Operator):
         after = None if random.random() < 0.25 else _next(before, self.name, random)
         if before is None and after is None:
             after = any_shape(self.name, random)
-        if after is None:
-            entry, volume = deletion(self.name), tenant_volume(self.licence, "remove")
-        else:
-            entry, volume = after.xml("replace"), tenant_volume(self.licence)
+        if before is None:
+            self.file = self._any_file()
         end = random.choice([*End, End.CONFIRM])
         seconds = random.choice(TIMEOUTS[:2] if end is End.LEAVE else TIMEOUTS)
         return Trial(
             after=after,
-            config=inside(self.tenant, entry, volumes=volume),
+            config=self._with(after.xml("replace")) if after else self._without(),
             end=end,
             persist=f"trial-{random.getrandbits(32)}" if random.random() < 0.7 else "",
             seconds=seconds,
@@ -170,18 +167,21 @@ class Trier(Operator):
         return await self._running()
 
     async def _whole(self) -> Shape | None:
-        """Return what stands in running; the volume of the tenant came and went with it."""
+        """Return what stands in running; the volume and the image came and went with it."""
         found = await self._running()
-        where = f"tenants/tenant[name='{self.tenant}']/volumes/volume[name='{self.licence}']"
-        replies: list[bytes] = []
+        of_tenant = f"tenants/tenant[name='{self.tenant}']/volumes/volume[name='{self.licence}']"
+        for where in (of_tenant, f"images/image[name='{self.image}']"):
+            replies: list[bytes] = []
 
-        async def read(session: Session) -> None:
-            replies.append(await session.get_config(f"esc_datamodel/{where}"))
+            async def read(session: Session, where: str = where, to: list[bytes] = replies) -> None:
+                to.append(await session.get_config(f"esc_datamodel/{where}"))
 
-        await self._endpoint.insist(read)
-        has_volume = self.licence.encode() in replies[-1]
-        if has_volume is (found is None):
-            self.faults.append(f"{self.name}: expected all of a commit or nothing: {replies[-1]!r}")
+            await self._endpoint.insist(read)
+            is_there = b"<name>" in replies[-1].partition(b"<data")[2]
+            if is_there is (found is None):
+                self.faults.append(
+                    f"{self.name}: expected all of a commit or nothing: {replies[-1]!r}"
+                )
         return found
 
     async def _note(self, trial: Trial, before: Shape | None, found: Shape | None) -> None:

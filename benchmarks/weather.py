@@ -61,6 +61,14 @@ fault = "refuse"
 verb = "attach_port"
 probability = 0.05
 [[rule]]
+fault = "refuse"
+verb = "ensure_image"
+probability = 0.05
+[[rule]]
+fault = "refuse"
+verb = "remove_image"
+probability = 0.1
+[[rule]]
 fault = "quota"
 verb = "ensure_volume"
 probability = 0.02

@@ -432,9 +432,9 @@ def test_a_volume_that_nobody_lists_is_found(disk: Disk, *, found: bool) -> None
         ([DATA, replace(DATA, id="v2")], 0, True),
         ([DATA, replace(DATA, id="v2")], 1, False),
         ([KEYS, replace(KEYS, id="v2")], 1, True),
-        ([replace(DATA, name="d_web_7_c_data")], 0, True),
+        ([replace(DATA, name="d_web_7_c_data")], 0, False),
     ],
-    ids=["kept", "made anew", "by an update", "a tenant's made anew", "of whom?"],
+    ids=["kept", "made anew", "by an update", "a tenant's made anew", "of a VM that failed"],
 )
 def test_a_volume_that_took_the_place_of_another_is_found(
     disks: list[Disk], lost: int, *, found: bool
