@@ -347,10 +347,10 @@ class Campaign:
         edits = sum(operator.edits for operator in self._operators)
         there = sum(operator.shape is not None for operator in self._operators)
         moves = sum(operator.moves for operator in self._operators)
-        refused = sum(sum(operator.refused.values()) for operator in self._operators)
+        refused = sum((operator.refused for operator in self._operators), Counter[str]())
         return (
-            f"{edits} edits acknowledged, {self._endpoint.cut_off} attempts cut off, {refused}"
-            f" refused; {len(lives)} deployments made ({there} there now),"
+            f"{edits} edits acknowledged, {self._endpoint.cut_off} attempts cut off,"
+            f" refused: {_listed(refused)}; {len(lives)} deployments made ({there} there now),"
             f" {sum(life.updates for life in lives)} updated ({moves} moved to the other VIM),"
             f" commits on trial: {_listed(self._trier.ended)}, actions: {_listed(asked)};"
             f" {len(self._ear.heard)} events heard in {self._ear.sessions} sessions"

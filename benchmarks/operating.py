@@ -21,7 +21,7 @@ NOT_NOW = ("nothing can be made in VIM connector", "is still being removed from 
 A check whose answer was lost: nothing is made there for the moment. Or the last deployment of that
 name had its network in the other VIM.
 """
-PATIENCE = (1, 1, 12)
+PATIENCE = (1, 12)
 """How often an update is asked for while another thing goes on."""
 BUSY = ("<error-tag>in-use</error-tag>",)
 OF_ACTIONS = (
@@ -198,7 +198,7 @@ class Operator:
             while not await self._endpoint.attempt(lambda session: session.edit(config)):
                 in_doubt = True
         except Refusal as refusal:
-            await self._expect(refusal, BUSY, "update")
+            await self._expect(refusal, BUSY, "move" if before.moves_to(after) else "update")
             found = await self._running() if in_doubt else before
         else:
             self._acknowledge()

@@ -195,19 +195,24 @@ def _group_of(group: etree._Element) -> Group:
     )
 
 
+def has_volumes(deployment: str) -> bool:
+    """Tell whether its VMs may have volumes: of every other one, for these cannot move."""
+    return deployment[-1] in "02468"
+
+
 def any_shape(name: str, random: Random) -> Shape:
     """Return a deployment of one or two groups."""
     own = random.random() < 0.4
     first = OWN if own else NETWORKS[0]
-    groups = [_any_group("web", first, random)]
+    groups = [_any_group("web", first, random, stored=has_volumes(name))]
     if random.random() < 0.4:
         groups = [replace(groups[0], image=IMAGE + name)]
     if random.random() < 0.3:
-        groups.append(_any_group("db", NETWORKS[0], random))
+        groups.append(_any_group("db", NETWORKS[0], random, stored=has_volumes(name)))
     return Shape(name=name, own_network=own, groups=tuple(groups))
 
 
-def _any_group(name: str, network: str, random: Random) -> Group:
+def _any_group(name: str, network: str, random: Random, *, stored: bool) -> Group:
     least = random.randint(1, 2)
     scales = random.random() < 0.5
     return Group(
@@ -221,7 +226,7 @@ def _any_group(name: str, network: str, random: Random) -> Group:
         healed_by="MANUAL" if random.random() < 0.15 else "AUTO",
         recovery=random.choice(_RECOVERIES),
         vim=random.choice(("", "", NEAR, FAR)),
-        volumes=tuple(each for each in sorted(SIZES) if random.random() < 0.2),
+        volumes=tuple(each for each in sorted(SIZES) if stored and random.random() < 0.3),
     )
 
 
@@ -229,7 +234,9 @@ def another(shape: Shape, random: Random) -> Shape:
     """Return *shape* with something changed that a deployment that stands takes."""
     if random.random() < 0.2:
         first, *others = shape.groups
-        groups = [first] if others else [first, _any_group("db", NETWORKS[0], random)]
+        stored = has_volumes(shape.name)
+        db = _any_group("db", NETWORKS[0], random, stored=stored)
+        groups = [first] if others else [first, db]
         return replace(shape, groups=tuple(groups))
     changed = random.randrange(len(shape.groups))
     groups = list(shape.groups)
@@ -238,11 +245,13 @@ def another(shape: Shape, random: Random) -> Shape:
 
 
 def _another_group(group: Group, random: Random, deployment: str) -> Group:
-    kinds = ["flavor", "image", "interfaces", "poll", *["volumes"] * 2]
+    kinds = ["flavor", "image", "interfaces", "poll"]
+    if has_volumes(deployment):
+        kinds += ["volumes"] * 2
     if not group.has_licence:
         kinds += ["numbers", "numbers", "scales"]
     if group.may_move:
-        kinds += ["vim"] * 5
+        kinds += ["vim"] * 10
     return _CHANGES[random.choice(kinds)](group, random, deployment)
 
 

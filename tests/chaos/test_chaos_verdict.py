@@ -470,7 +470,7 @@ def test_what_the_daemon_complains_of_is_found(line: str, *, found: bool) -> Non
 def test_what_an_update_puts_into_running_is_read_back_from_it() -> None:
     for seed in range(200):
         random = Random(seed)
-        before = any_shape("d", random)
+        before = any_shape(f"d-{seed}", random)
         after = another(before, random)
 
         found = etree.fromstring(inside("t", after.xml())).find(".//{*}deployment")
