@@ -39,7 +39,7 @@ _BY_ITSELF = (EventType.VM_RECOVERY_INIT,)
 """These come without being asked for."""
 _NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
 """A VM that is watched anew and never lives does not tell it."""
-_TAKEN = re.compile(r"address \S+ of \S+ is in use")
+_TAKEN = re.compile(r"address \S+( of \S+)? is in use")
 """Each VIM hands out addresses of its own: that which a VM brings along may be another's there."""
 
 

@@ -173,8 +173,9 @@ def test_a_failure_needs_a_vim_that_refused() -> None:
     assert [*History([failed]).failures([E.VM_DEPLOYED])] == []
 
 
-def test_a_move_to_where_another_vm_has_the_address_may_fail() -> None:
-    text = "VM [d_web_0_a] of vm_group web in VIM far: address 10.6.0.5 of 10.6.0.0/16 is in use"
+@pytest.mark.parametrize("of", [" of 10.6.0.0/16", ""], ids=["in its range", "from elsewhere"])
+def test_a_move_to_where_another_vm_has_the_address_may_fail(of: str) -> None:
+    text = f"VM [d_web_0_a] of vm_group web in VIM far: address 10.6.0.5{of} is in use"
     failed = replace(event(E.SERVICE_UPDATED, "", "1"), status=EventStatus.FAILURE, message=text)
     story = [*told(*DEPLOYED, UPDATED[0]), failed]
 
