@@ -284,15 +284,28 @@ def strangers(opdata: etree._Element, clouds: Clouded) -> Iterator[str]:
     for port in clouds.ports:
         if port.vim not in homes.get(port.vm, ()):
             yield f"{port}: found in the VIM, its VM is not there in opdata"
-    of_tenants = {
-        each.text
-        for what in ("tenant/{}volumes/{}volume/{}volume_id", "leftover/{}resource_id")
-        for each in opdata.findall(f".//{ESC}{what.format(*[ESC] * 3)}")
-    }
+    of_tenants = {*_tenant_volumes(opdata)}
     for volume in clouds.volumes:
-        is_known = volume.vim in homes.get(volume.owner, ()) or volume.id in of_tenants
-        if volume.ours and not is_known:
+        about = volume.owner, volume.name
+        is_known = (*about, volume.id) in of_tenants or (*about, "") in of_tenants
+        if volume.ours and not is_known and volume.vim not in homes.get(volume.owner, ()):
             yield f"{volume}: found in the VIM, what it was made for is not there in opdata"
+
+
+def _tenant_volumes(opdata: etree._Element) -> Iterator[tuple[str, str, str]]:
+    """
+    Yield owner, name and id of the volumes of tenants, leftovers too.
+
+    The id of one whose making failed is not known: it may be there, by a call without an answer.
+    """
+    for tenant in opdata.findall(f".//{ESC}tenant[{ESC}volumes]"):
+        for each in tenant.findall(f"{ESC}volumes/{ESC}volume"):
+            name, id_ = each.findtext(f"{ESC}name", ""), each.findtext(f"{ESC}volume_id", "")
+            yield f"tenant/{tenant.findtext(f'{ESC}name')}", name, id_
+    for left in opdata.findall(f".//{ESC}leftover"):
+        if left.findtext(f"{ESC}kind") == "volume":
+            name, id_ = left.findtext(f"{ESC}name", ""), left.findtext(f"{ESC}resource_id", "")
+            yield f"tenant/{left.findtext(f'{ESC}tenant')}", name, id_
 
 
 def same_ports(shape: Shape, found: Seen, ports: Iterable[Plug]) -> Iterator[str]:

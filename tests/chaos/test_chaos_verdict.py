@@ -407,23 +407,42 @@ def test_volumes_that_are_not_those_of_the_group_are_found(
 
 
 @pytest.mark.parametrize(
-    ("disk", "found"),
+    ("disk", "id_", "found"),
     [
-        (DATA, False),
-        (replace(DATA, vim=FAR), True),
-        (replace(DATA, owner="b"), True),
-        (KEYS, False),
-        (replace(KEYS, id="v2"), True),
-        (replace(KEYS, ours=False, id="v2"), False),
+        (DATA, "v1", False),
+        (replace(DATA, vim=FAR), "v1", True),
+        (replace(DATA, owner="b"), "v1", True),
+        (KEYS, "v1", False),
+        (KEYS, "v2", True),
+        (KEYS, "", False),
+        (replace(KEYS, owner="tenant/u"), "v1", True),
+        (replace(KEYS, ours=False), "v2", False),
     ],
-    ids=["well", "in another VIM", "of no VM", "a tenant's", "of no tenant", "merely named"],
+    ids=[
+        "well",
+        "in another VIM",
+        "of no VM",
+        "a tenant's",
+        "another one's",
+        "one that failed",
+        "of another tenant",
+        "merely named",
+    ],
 )
-def test_a_volume_that_nobody_lists_is_found(disk: Disk, *, found: bool) -> None:
-    volumes = ATTACHED.replace(b"%s", b"v1")
-    tenant = b"<tenants><tenant>" + volumes + b"</tenant></tenants></opdata>"
-    shown = etree.fromstring(etree.tostring(ALIVE).replace(b"</opdata>", tenant))
+@pytest.mark.parametrize("is_left", [False, True], ids=["shown", "a leftover"])
+def test_a_volume_that_nobody_lists_is_found(
+    disk: Disk, id_: str, *, is_left: bool, found: bool
+) -> None:
+    it = f"<name>{KEYS.name}</name>"
+    shown = f"<tenant><name>t</name><volumes><volume>{it}<volume_id>{id_}</volume_id></volume>"
+    shown += "</volumes></tenant>"
+    if is_left:
+        shown = f"<leftover><kind>volume</kind>{it}<resource_id>{id_}</resource_id>"
+        shown += "<tenant>t</tenant></leftover>"
+    there = etree.tostring(ALIVE).replace(b"</opdata>", f"{shown}</opdata>".encode())
 
-    assert bool([*strangers(shown, Clouded(servers=[], ports=[], volumes=[disk]))]) is found
+    clouds = Clouded(servers=[], ports=[], volumes=[disk])
+    assert bool([*strangers(etree.fromstring(there), clouds)]) is found
 
 
 @pytest.mark.parametrize(
