@@ -470,6 +470,8 @@ def test_a_vm_that_is_not_where_its_locator_says_is_found() -> None:
     [fault] = as_asked("d", moved, seen(ALIVE)["d"], standing(A), may_fail=True)
 
     assert f"expected {A} in {FAR}" in fault
+    stopped = opdata("SERVICE_STOPPED_STATE", (A, "VM_SHUTOFF_STATE"))  # after a move that failed
+    assert [*as_asked("d", moved, seen(stopped)["d"], standing(A), may_fail=False)] == []
 
 
 @pytest.mark.parametrize(
