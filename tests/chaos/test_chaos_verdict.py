@@ -9,8 +9,7 @@ import pytest
 from disks import made_anew, same_volumes
 from lxml import etree
 from operating import Life
-from payloads import inside
-from shapes import FAR, LICENCE, NEAR, another, any_shape, only_adds, shape_of
+from shapes import FAR, LICENCE, NEAR, any_shape
 from standing import (
     Clouded,
     Disk,
@@ -487,15 +486,3 @@ def test_a_vm_that_is_not_where_its_locator_says_is_found() -> None:
 )
 def test_what_the_daemon_complains_of_is_found(line: str, *, found: bool) -> None:
     assert bool([*complaints([line])]) is found
-
-
-def test_what_an_update_puts_into_running_is_read_back_from_it() -> None:
-    for seed in range(200):
-        random = Random(seed)
-        before = any_shape(f"d-{seed}", random)
-        after = another(before, random)
-
-        found = etree.fromstring(inside("t", after.xml())).find(".//{*}deployment")
-        assert found is not None
-        assert shape_of(found) == after != before
-        assert only_adds(before, before)
