@@ -39,8 +39,11 @@ _BY_ITSELF = (EventType.VM_RECOVERY_INIT,)
 """These come without being asked for."""
 _NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
 """A VM that is watched anew and never lives does not tell it."""
-_TAKEN = re.compile(r"address \S+( of \S+)? is in use")
-"""Each VIM hands out addresses of its own: that which a VM brings along may be another's there."""
+_TAKEN = re.compile(r"address \S+( of \S+)? is in use|what an update wanted of it is still")
+"""
+Each VIM hands out addresses of its own: that which a VM brings along may be another's there. Until
+the move is taken back, the service is not well however it is switched.
+"""
 
 
 def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]) -> Iterator[str]:

@@ -10,8 +10,8 @@ from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.intent import Deployment, GroupVolume, Interface, RecoveryPolicy, VmGroup
 from esc_daemon.domain.policy import begin
 from esc_daemon.domain.record import ActionType
-from esc_daemon.domain.states import VmState
-from esc_daemon.domain.triggers import VmActed
+from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.triggers import ServiceActed, VmActed
 from tests.domain.elastic import IN, elastic, overload, settle, underload
 from tests.domain.moving import FAR, ONE, OP, moved, on, servers, the_vm, world_of
 from tests.domain.pure_world import VIM, World
@@ -59,6 +59,31 @@ def test_a_volume_is_not_given_to_a_vm_that_may_move_at_any_time() -> None:
     # then
     assert list(world.vim.volumes.made) == [made]
     assert servers(world).keys() == {VIM}
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [(ActionType.REBOOT,), (ActionType.STOP, ActionType.START)],
+    ids=["rebooted", "stopped and started"],
+)
+def test_a_service_that_is_switched_meanwhile_is_in_error_still(
+    actions: tuple[ActionType, ...],
+) -> None:
+    world = failed_move()
+    # when
+    for action in actions:
+        world.tell(SHOP, ServiceActed(id=OP, action=action))
+        world.rest()
+    # then
+    record = world.deployment(SHOP)
+    text = "what an update wanted of it is still to be done; the next update tries it"
+    assert (record.state, the_vm(world).state) == (ServiceState.ERROR, VmState.ALIVE)
+    assert record.error == f"VM [{the_vm(world).name}] of vm_group web in VIM sim: {text}"
+    assert world.types()[-1] in {"SERVICE_REBOOTED FAILURE", "SERVICE_STARTED FAILURE"}
+    # and when
+    change(world, a_deployment(ONE))
+    # then
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
 
 
 def test_not_to_one_that_is_stopped_either() -> None:

@@ -56,6 +56,7 @@ _ENDS: Final[Mapping[ServiceState, _End]] = {
     ServiceState.STARTING: _End(_AGAIN, ServiceMove.VMS_ALIVE, tell_actions.service_started),
     ServiceState.REBOOTING: _End(_AGAIN, ServiceMove.VMS_ALIVE, tell_actions.service_rebooted),
 }
+_STILL_WANTED: Final = "what an update wanted of it is still to be done; the next update tries it"
 _AT_REST: Final = _UP - {VmState.ERROR} | {VmState.SHUTOFF, VmState.MONITOR_DISABLED}
 """Where the VMs of a service that is well may be."""
 
@@ -125,6 +126,8 @@ def settled(
             record = replace(record, state=state)
         return Step(key=record.key, before=before, record=record, events=events)
     error = first_error(record) or never_made(record)
+    if error is None and end.move is ServiceMove.VMS_ALIVE:
+        error = _unmet(record)
     service_move, operation_move = (
         (end.move, OperationMove.SUCCEEDED)
         if error is None
@@ -217,6 +220,13 @@ def _well(record: DeploymentRecord) -> bool:
 
 def _is_as_wanted(vm: VmRecord) -> bool:
     return vm.change is None and vm.migration is None
+
+
+def _unmet(record: DeploymentRecord) -> str | None:
+    """Return the first VM that is not yet what an update wanted, in words; None: all are."""
+    wrong = (vm for vm in record.vms.values() if vm.scale is None and not _is_as_wanted(vm))
+    first = next(wrong, None)
+    return None if first is None else causes.of_vm(first, _STILL_WANTED)
 
 
 def _action_ended(record: DeploymentRecord) -> bool:
