@@ -99,14 +99,14 @@ class Rights:
         self._users = (USER,)
 
     def taken(self, user: str, edit: Mapping[Key, Any]) -> None:
-        """Look at an *edit* that was taken; who asks for what was asked for last changes nothing."""
+        """Look at an *edit* that was taken; to ask again for what stands there changes nothing."""
         barred = {
             key: intent
             for key, intent in edit.items()
             if key.tenant == _BARRED and isinstance(intent, Deployment)
         }
         changed = any(self._asked.get(key) != intent for key, intent in barred.items())
-        self._asked.update(barred)
+        self._asked = {key: it for key, it in self._asked.items() if key not in edit} | barred
         if user == GUEST and changed:
             self.problems.append(f"{user} changed what is barred: {edit}")
 
