@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 from ncclient import manager
 from ncclient.transport.errors import TransportError
-from programs import LOCAL_USER, Program
 
 from esc_nc_cli.cli import main
+from tests.programs import LOCAL_USER, Program
 
 SECONDS = 25
 """The longest that a client waits for anything."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from guides import payload
 from lxml import etree
 
 from esc_daemon.datamodel.schema import Schema
@@ -12,6 +11,7 @@ from esc_daemon.domain.ids import VimId
 from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.northbound.first_connector import FIRST_CONNECTOR
 from esc_daemon.vim.simulator.rows import ServerRow
+from tests.acceptance.guides import payload
 from tests.conformance.case_daemon import Daemon, a_daemon, run
 
 ESC = "{http://www.cisco.com/esc/esc}"

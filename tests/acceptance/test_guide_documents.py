@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from guides import ESC, config, each, event_of, payload, printed_notifications
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
@@ -17,6 +16,7 @@ from esc_daemon.netconf.filters import key_hints
 from esc_daemon.netconf.messages import parse_rpc
 from esc_daemon.netconf.requests import Get, GetConfig, Request, parse_request
 from esc_daemon.netconf.xml import BASE_NS, name_of, parse
+from tests.acceptance.guides import ESC, config, each, event_of, payload, printed_notifications
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPENING = {

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from guides import each
 from lxml import etree
 
 from esc_daemon.domain.intent import Collector, Condition, Kpi
 from esc_daemon.domain.kpi import FRESH, compare, observe, unreadable
 from esc_daemon.monitor.catalogue import ANSWERED, Catalogue, Measure
 from esc_daemon.netconf.xml import name_of, parse
+from tests.acceptance.guides import each
 
 
 def printed(element: etree._Element) -> Kpi:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import ROOT, soon, surroundings
+
+from tests.programs import ROOT, soon, surroundings
 
 WITHIN = 30
 BEGIN = """

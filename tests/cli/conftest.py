@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from client_world import FakeServer
 
 from esc_nc_cli.cli import main
+from tests.cli.client_world import FakeServer
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from client_world import (
+from lxml import etree
+
+from esc_nc_cli.xmltree import BASE, ESC, NOTIFICATION, local_name, parse, qname
+from tests.cli.client_world import (
     DEPLOY,
     EMPTY,
     HANG,
@@ -15,9 +18,6 @@ from client_world import (
     a_configuration,
     a_notification,
 )
-from lxml import etree
-
-from esc_nc_cli.xmltree import BASE, ESC, NOTIFICATION, local_name, parse, qname
 
 Esc = Callable[..., Result]
 ACTIONS = {

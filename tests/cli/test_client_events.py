@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from client_world import a_notification
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable, read_event
 from esc_nc_cli.watch import OutOfTime, events, since
+from tests.cli.client_world import a_notification
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

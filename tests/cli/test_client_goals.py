@@ -1,7 +1,6 @@
 """What an edit wants, which event decides it, and what the server already shows."""
 
 import pytest
-from client_world import EMPTY, a_configuration, a_notification, an_opdata
 
 from esc_nc_cli.compose import delete_deployment
 from esc_nc_cli.events import Event, read_event
@@ -10,6 +9,7 @@ from esc_nc_cli.payload import DefaultOperation, read_edit
 from esc_nc_cli.standing import config_filter, opdata_filter, outcome_now, standing
 from esc_nc_cli.watch import Waiting
 from esc_nc_cli.xmltree import BASE, ESC, parse, qname
+from tests.cli.client_world import EMPTY, a_configuration, a_notification, an_opdata
 
 SERVICE = Goal(kind=Kind.DEPLOYMENT, wish=Wish.CREATE, name="d", tenant="t")
 GOING = Goal(kind=Kind.DEPLOYMENT, wish=Wish.DELETE, name="d", tenant="t")

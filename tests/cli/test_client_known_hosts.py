@@ -6,11 +6,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 from click.testing import Result
-from client_world import EMPTY, FakeServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from esc_nc_cli.known_hosts import BadKnownHosts, KnownHosts
+from tests.cli.client_world import EMPTY, FakeServer
 
 Esc = Callable[..., Result]
 Write = Callable[..., str]

@@ -1,12 +1,12 @@
 """What printed guides get wrong is mended, and told; nothing else is touched."""
 
 import pytest
-from client_world import DEPLOY
 from lxml import etree
 
 from esc_nc_cli.mend import ACTIONS
 from esc_nc_cli.payload import Payload, PayloadRefused, read_edit, read_rpc
 from esc_nc_cli.xmltree import BASE, ESC, qname
+from tests.cli.client_world import DEPLOY
 
 RUNNING = f"{qname(BASE, 'target')}/{qname(BASE, 'running')}"
 EDIT = f'<edit-config xmlns="{BASE}"><target><running/></target><config>{{}}</config></edit-config>'

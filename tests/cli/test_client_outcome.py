@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import Result
-from client_world import HANG_UP, REFUSAL, FakeServer, a_notification, an_opdata
 
 from esc_nc_cli.events import Event, read_event
 from esc_nc_cli.outcome import Outcome
+from tests.cli.client_world import HANG_UP, REFUSAL, FakeServer, a_notification, an_opdata
 
 Esc = Callable[..., Result]
 VM = "d_g_0_x"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from client_world import a_notification, an_opdata
 
 from esc_nc_cli import __main__
 from esc_nc_cli.cli import main
@@ -15,6 +14,7 @@ from esc_nc_cli.discover import Endpoint
 from esc_nc_cli.events import read_event
 from esc_nc_cli.output import as_json, as_table, as_xml, command_line, event_screen
 from esc_nc_cli.xmltree import BASE, ESC, parse
+from tests.cli.client_world import a_notification, an_opdata
 
 
 def data(inside: str) -> Reply:

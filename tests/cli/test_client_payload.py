@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from client_world import DEPLOY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_nc_cli.compose import delete_deployment
 from esc_nc_cli.payload import DefaultOperation, PayloadRefused, read_edit, read_input, read_rpc
 from esc_nc_cli.xmltree import BASE, ESC, local_name, qname
+from tests.cli.client_world import DEPLOY
 
 TARGET = "<target><running/></target>"
 RUNNING = f"{qname(BASE, 'target')}/{qname(BASE, 'running')}"

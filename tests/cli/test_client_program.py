@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from client_world import (
+
+from esc_nc_cli.cli import main
+from esc_nc_cli.xmltree import BASE, ESC, parse, qname
+from tests.cli.client_world import (
     DEPLOY,
     EMPTY,
     HANG,
@@ -18,9 +21,6 @@ from client_world import (
     a_notification,
     an_opdata,
 )
-
-from esc_nc_cli.cli import main
-from esc_nc_cli.xmltree import BASE, ESC, parse, qname
 
 Esc = Callable[..., Result]
 ALIVE = [

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from client_world import DEPLOY
 from lxml import etree
 
 from esc_nc_cli.payload import PayloadRefused
 from esc_nc_cli.removal import Removal, RemovalOperation, removal_of
 from esc_nc_cli.xmltree import BASE, ESC, qname
+from tests.cli.client_world import DEPLOY
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

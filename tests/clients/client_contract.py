@@ -8,7 +8,8 @@ from typing import Protocol, TypeAlias
 
 import pytest
 from lxml import etree
-from programs import Program, soon
+
+from tests.programs import Program, soon
 
 ESC = "http://www.cisco.com/esc/esc"
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"

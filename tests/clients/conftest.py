@@ -5,8 +5,16 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from client_contract import SECONDS, Connect, Door, NetconfClient, a_deployment, state_of
-from programs import a_daemon, soon
+
+from tests.clients.client_contract import (
+    SECONDS,
+    Connect,
+    Door,
+    NetconfClient,
+    a_deployment,
+    state_of,
+)
+from tests.programs import a_daemon, soon
 
 PASSWORD = "correct horse battery"
 _numbers = count(1)

@@ -4,7 +4,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from client_contract import (
+from lxml import etree
+from ncclient import manager
+from ncclient.operations import RPCError
+from ncclient.transport import TransportError
+
+from tests.clients.client_contract import (
     BASE,
     LOG_BEGIN,
     SECONDS,
@@ -18,10 +23,6 @@ from client_contract import (
     XPath,
     is_end_of_replay,
 )
-from lxml import etree
-from ncclient import manager
-from ncclient.operations import RPCError
-from ncclient.transport import TransportError
 
 
 class Ncclient:

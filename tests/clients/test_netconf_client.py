@@ -4,7 +4,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import pytest
-from client_contract import (
+from lxml import etree
+from netconf_client.connect import connect_ssh
+from netconf_client.error import RpcError
+from netconf_client.ncclient import Manager
+
+from tests.clients.client_contract import (
     BASE,
     ESC,
     LOG_BEGIN,
@@ -21,11 +26,7 @@ from client_contract import (
     filter_element,
     is_end_of_replay,
 )
-from lxml import etree
-from netconf_client.connect import connect_ssh
-from netconf_client.error import RpcError
-from netconf_client.ncclient import Manager
-from programs import ROOT
+from tests.programs import ROOT
 
 WITH_DEFAULTS = "urn:ietf:params:xml:ns:netconf:default:1.0"
 MONITORING = "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring"

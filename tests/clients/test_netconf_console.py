@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from client_contract import (
+from lxml import etree
+
+from tests.clients.client_contract import (
     BASE,
     ESC,
     NOTIFICATION,
@@ -24,8 +26,7 @@ from client_contract import (
     is_end_of_replay,
     subscription,
 )
-from lxml import etree
-from programs import soon
+from tests.programs import soon
 
 PROGRAM = Path(sysconfig.get_path("scripts"), "netconf-console2")
 REFUSED = 255

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from client_contract import (
+from lxml import etree
+
+from tests.clients.client_contract import (
     BASE,
     SECONDS,
     ClientContract,
@@ -23,7 +25,6 @@ from client_contract import (
     is_end_of_replay,
     subscription,
 )
-from lxml import etree
 
 END = b"]]>]]>"
 CHUNK = re.compile(rb"\n#(\d+)\n")

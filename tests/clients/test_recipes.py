@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from client_contract import SECONDS, Door
-from programs import ROOT, surroundings
-from witness import client
+
+from tests.clients.client_contract import SECONDS, Door
+from tests.programs import ROOT, surroundings
+from tests.witness import client
 
 DOCS = ROOT / "docs"
 SHOWN = (

@@ -4,7 +4,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import pytest
-from client_contract import (
+from lxml import etree
+from scrapli_netconf.driver import AsyncNetconfDriver, NetconfDriver
+from scrapli_netconf.response import NetconfResponse
+
+from tests.clients.client_contract import (
     BASE,
     ESC,
     SECONDS,
@@ -20,9 +24,6 @@ from client_contract import (
     esc_datamodel,
     subscription,
 )
-from lxml import etree
-from scrapli_netconf.driver import AsyncNetconfDriver, NetconfDriver
-from scrapli_netconf.response import NetconfResponse
 
 # it closes its terminal without closing the file around it
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

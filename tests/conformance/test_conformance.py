@@ -3,14 +3,23 @@
 from pathlib import Path
 
 import pytest
-from case_daemon import Daemon, a_daemon, enveloped, play_rules, run
-from case_files import EXPECTED, BadCase, Placeholders, Step, cases, normal, read_expected, steps
 from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.monitor.mapping import NOTHING_OWN, load_mapping
 from esc_daemon.netconf.xml import BASE_NS, serialise
+from tests.conformance.case_daemon import Daemon, a_daemon, enveloped, play_rules, run
+from tests.conformance.case_files import (
+    EXPECTED,
+    BadCase,
+    Placeholders,
+    Step,
+    cases,
+    normal,
+    read_expected,
+    steps,
+)
 from tests.dayzero.gallery import Gallery
 from tests.dayzero.shelf import Shelf
 from tests.told_hooks import ToldHooks

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from case_files import cases, steps
 from lxml import etree
 
 from esc_daemon.domain.events import Event, EventType
+from tests.conformance.case_files import cases, steps
 from tests.domain.legal import illegal
 from tests.told import event_of
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from case_files import CASES
 from lxml import etree
-from test_conformance import OK
+
+from tests.conformance.case_files import CASES
+from tests.conformance.test_conformance import OK
 
 ESC = "{http://www.cisco.com/esc/esc}"
 FIXED = ("status", "status_message", "event/type")

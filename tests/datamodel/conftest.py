@@ -1,8 +1,8 @@
 import pytest
-from documents import VAULT
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
+from tests.datamodel.documents import VAULT
 
 
 @pytest.fixture

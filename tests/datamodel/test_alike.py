@@ -1,9 +1,8 @@
 """What many groups say in the same words is read once."""
 
-from documents import GROUP, config, service
-
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.intent import Deployment, VmGroup
+from tests.datamodel.documents import GROUP, config, service
 
 
 def group(datastore: Datastore, body: str) -> VmGroup:

@@ -1,7 +1,6 @@
 from ipaddress import ip_address
 
 import pytest
-from documents import GROUP, config, network, service, tenant
 
 from esc_daemon.datamodel.bind import SHAPES
 from esc_daemon.datamodel.coverage import entry_node
@@ -38,6 +37,7 @@ from esc_daemon.domain.intent import (
     VmGroup,
 )
 from esc_daemon.netconf.errors import RpcError
+from tests.datamodel.documents import GROUP, config, network, service, tenant
 
 IN_GROUP = (
     "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']/esc:deployments"

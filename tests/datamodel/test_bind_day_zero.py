@@ -1,11 +1,11 @@
 """Day-0 files of the configuration: what they mean, what is refused, what is warned of."""
 
 import pytest
-from documents import GROUP, config, service
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.intent import DayZero, Deployment, RemoteFile, VmGroup
 from esc_daemon.netconf.errors import RpcError
+from tests.datamodel.documents import GROUP, config, service
 
 IN_GROUP = (
     "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']/esc:deployments"

@@ -1,10 +1,9 @@
 """Hooks of vm_groups and deployments: bound, refused if they could never run, named if idle."""
 
-from documents import GROUP, config, service
-from test_bind import last, refusal
-
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.intent import Deployment, Hook
+from tests.datamodel.documents import GROUP, config, service
+from tests.datamodel.test_bind import last, refusal
 
 
 def with_a_hook(*properties: tuple[str, str], stage: str = "VM_SOFTWARE_VERSION_UPDATED") -> str:

@@ -1,7 +1,6 @@
 """The candidate beside running (RFC 6241 section 8.3)."""
 
 import pytest
-from documents import VAULT, datamodel, default_vim, properties, vim, vims, whole_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -12,6 +11,15 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from tests.datamodel.documents import (
+    VAULT,
+    datamodel,
+    default_vim,
+    properties,
+    vim,
+    vims,
+    whole_config,
+)
 
 
 class Pair:

@@ -3,7 +3,18 @@
 from itertools import permutations
 
 import pytest
-from documents import (
+from lxml import etree
+
+from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.entries import EntryPath
+from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.selection import EVERYTHING, Selection, selection_of
+from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind
+from esc_daemon.domain.intent import DefaultVimConnector, VimConnector, VimUser
+from esc_daemon.netconf.edit import DefaultOperation
+from esc_daemon.netconf.errors import RpcError, RpcErrors
+from esc_daemon.netconf.hints import Hint
+from tests.datamodel.documents import (
     ESC,
     NC,
     VAULT,
@@ -17,17 +28,6 @@ from documents import (
     vims,
     whole_config,
 )
-from lxml import etree
-
-from esc_daemon.datamodel.datastore import Datastore
-from esc_daemon.datamodel.entries import EntryPath
-from esc_daemon.datamodel.schema import Schema
-from esc_daemon.datamodel.selection import EVERYTHING, Selection, selection_of
-from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind
-from esc_daemon.domain.intent import DefaultVimConnector, VimConnector, VimUser
-from esc_daemon.netconf.edit import DefaultOperation
-from esc_daemon.netconf.errors import RpcError, RpcErrors
-from esc_daemon.netconf.hints import Hint
 
 DELETE = 'nc:operation="delete"'
 DEFAULT = EntryPath(*DEFAULT_VIM)

@@ -2,12 +2,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from documents import VAULT
 
 from esc_daemon.datamodel.coverage import CoverageError, check_coverage
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import yang_directory
+from tests.datamodel.documents import VAULT
 
 
 def changed(directory: Path, file: str, old: str, new: str) -> Schema:

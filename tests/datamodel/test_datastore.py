@@ -1,5 +1,4 @@
 import pytest
-from documents import GROUP, NC, VAULT, config, datamodel, deployment, network, service, tenant
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore, StaleEdit
@@ -12,6 +11,17 @@ from esc_daemon.domain.intent import Deployment, Network, Tenant
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.hints import Hint
+from tests.datamodel.documents import (
+    GROUP,
+    NC,
+    VAULT,
+    config,
+    datamodel,
+    deployment,
+    network,
+    service,
+    tenant,
+)
 
 TENANT = EntryPath(Kind.TENANT, None, "t")
 SERVICE = EntryPath(Kind.DEPLOYMENT, "t", "d")

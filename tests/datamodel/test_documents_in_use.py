@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from documents import ESC, NC
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.intent import Deployment, Flavor, RecoveryAction, Tenant, VimConnector
 from esc_daemon.netconf.xml import parse
+from tests.datamodel.documents import ESC, NC
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.xml"))

@@ -1,8 +1,8 @@
 import pytest
-from documents import config, deployment
 
 from esc_daemon.datamodel.datastore import MAX_ERRORS, Datastore
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from tests.datamodel.documents import config, deployment
 
 DELETE = 'nc:operation="delete"'
 

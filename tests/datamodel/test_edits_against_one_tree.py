@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from copy import deepcopy
 
 import pytest
-from documents import ESC, NC, VAULT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -16,6 +15,7 @@ from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.secrets import secret_place
 from esc_daemon.netconf.edit import DefaultOperation, apply_edit
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from tests.datamodel.documents import ESC, NC, VAULT
 
 NAMES = ("esc_datamodel", "esc_system_config")
 SECRETS = ("p4", "q5")

@@ -4,7 +4,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from documents import NC, VAULT
 from hypothesis import event, given, note
 from lxml import etree
 
@@ -13,6 +12,7 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.secrets import FILE_SERVER_PASSWORD
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
+from tests.datamodel.documents import NC, VAULT
 from tests.generation.configurations import drop, name_of
 from tests.generation.edits import any_data, any_edit
 from tests.generation.effort import luck, tries

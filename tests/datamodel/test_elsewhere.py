@@ -1,13 +1,13 @@
 """Who sends what this data model has not is told what to send instead."""
 
 import pytest
-from documents import ESC, NC, config, tenant
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.elsewhere import instead
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError
+from tests.datamodel.documents import ESC, NC, config, tenant
 
 SERVICES = "<services><service_definition><name>s</name></service_definition></services>"
 TENANT = "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']"

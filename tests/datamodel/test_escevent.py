@@ -1,6 +1,5 @@
 from dataclasses import fields
 
-from documents import ESC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -10,6 +9,7 @@ from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.events import Event, EventStatus, EventType, VmRef
 from esc_daemon.domain.ids import DeploymentId, DeploymentName, TenantName, VimId, VmGroupName
 from esc_daemon.domain.record import InterfaceRecord
+from tests.datamodel.documents import ESC
 
 NAME = "dep_group_0_46e607a8-b797-4056-96f3-42a90a63b555"
 NOT_SENT = {"stream", "audience", "operation", "vim"}

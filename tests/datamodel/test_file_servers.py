@@ -1,10 +1,10 @@
 import pytest
-from documents import config, file_server, properties
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import FileServer
 from esc_daemon.netconf.errors import RpcError
+from tests.datamodel.documents import config, file_server, properties
 
 SERVER = "/esc:esc_datamodel/esc:file_servers/esc:file_server[esc:id='f']"
 

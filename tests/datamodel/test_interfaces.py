@@ -3,9 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from documents import ESC, GROUP, config, service
 from lxml import etree
-from test_opdata import RECORD, VM, in_tenant
 
 from esc_daemon.datamodel import opdata
 from esc_daemon.datamodel.datastore import Datastore
@@ -17,6 +15,8 @@ from esc_daemon.domain.intent import AddressPool, Deployment, FixedAddress, Inte
 from esc_daemon.domain.record import InterfaceRecord
 from esc_daemon.domain.specs import Address
 from esc_daemon.netconf.errors import RpcError
+from tests.datamodel.documents import ESC, GROUP, config, service
+from tests.datamodel.test_opdata import RECORD, VM, in_tenant
 
 FIRST = Address(
     ip_address="192.0.2.5", subnet_id="four", netmask="255.255.255.0", gateway="192.0.2.1"

@@ -1,7 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from documents import datamodel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -29,6 +28,7 @@ from esc_daemon.domain.record import (
 )
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import ResourceState, ServiceState, VmState
+from tests.datamodel.documents import datamodel
 
 T = TenantName("t")
 ID = RecordId("06c94f58-b753-425b-b97c-f7adb9140ead")

@@ -4,7 +4,6 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
-from documents import ESC, GROUP, datamodel, deployment, network, service, tenant
 from lxml import etree
 
 from esc_daemon.datamodel.faults import Finding, schema_errors
@@ -13,6 +12,7 @@ from esc_daemon.datamodel.tree import SchemaNotFound, yang_directory
 from esc_daemon.domain.events import EventType
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.netconf.edit import NodeKind
+from tests.datamodel.documents import ESC, GROUP, datamodel, deployment, network, service, tenant
 
 DEPLOYMENT = (
     "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']/esc:deployments"

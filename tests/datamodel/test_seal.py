@@ -3,17 +3,6 @@
 import re
 
 import pytest
-from documents import (
-    ESC,
-    VAULT,
-    datamodel,
-    file_server,
-    properties,
-    user,
-    vim,
-    vims,
-    whole_config,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -24,6 +13,17 @@ from esc_daemon.domain.intent import FileServer, VimConnector
 from esc_daemon.domain.secrets import opened_connector, opened_file_server
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.vault import Vault
+from tests.datamodel.documents import (
+    ESC,
+    VAULT,
+    datamodel,
+    file_server,
+    properties,
+    user,
+    vim,
+    vims,
+    whole_config,
+)
 
 SECRET = "s3cret"
 CREDENTIALS = ("os_password=s3cret", "os_user_domain_name=Default")

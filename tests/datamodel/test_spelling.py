@@ -4,13 +4,13 @@ from random import Random
 
 import oopt_gnpy_libyang as libyang
 import pytest
-from documents import config, network, service
 from hypothesis import given, note
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.xml import serialise
+from tests.datamodel.documents import config, network, service
 from tests.generation.configurations import document, name_of, specs_of
 from tests.generation.effort import luck, tries
 from tests.generation.specs import leaves, roots

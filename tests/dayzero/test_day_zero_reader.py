@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from web_server import WebServer, a_web_server, basic
 
 from esc_daemon.dayzero.base import (
     DayZeroReader,
@@ -22,6 +21,7 @@ from esc_daemon.dayzero.reader import SourceReader, day_zero_reader
 from esc_daemon.dayzero.threads import READERS
 from esc_daemon.domain.intent import DayZero, FileServer, RemoteFile
 from tests.dayzero.shelf import Shelf
+from tests.dayzero.web_server import WebServer, a_web_server, basic
 
 Start = Callable[[Mapping[str, str]], DayZeroReader]
 LIMIT = 1000

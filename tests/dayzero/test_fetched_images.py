@@ -6,7 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from web_server import WebServer, a_web_server
 
 from esc_daemon.dayzero import images
 from esc_daemon.dayzero.images import (
@@ -16,6 +15,7 @@ from esc_daemon.dayzero.images import (
     image_source,
 )
 from esc_daemon.domain.intent import Image
+from tests.dayzero.web_server import WebServer, a_web_server
 
 DEADLINE = 20
 CONTENT = b"an image " * 1000

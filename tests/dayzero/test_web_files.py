@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from web_server import WebServer, a_web_server, basic, certificate
 
 from esc_daemon.dayzero.base import DayZeroRefused, DayZeroUnknown
 from esc_daemon.dayzero.web import AT_A_TIME, Body, Login, WebFiles
 from esc_daemon.domain.addresses import may_be_asked
+from tests.dayzero.web_server import WebServer, a_web_server, basic, certificate
 
 LIMIT = 100_000
 DEADLINE = 20

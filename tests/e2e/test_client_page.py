@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from programs import COMMAND_SECONDS, ROOT, Program, a_daemon, surroundings
 
 from esc_nc_cli.cli import main
+from tests.programs import COMMAND_SECONDS, ROOT, Program, a_daemon, surroundings
 
 PAGE = ROOT / "docs" / "esc_nc_cli.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)

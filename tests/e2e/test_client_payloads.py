@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
-from programs import ROOT, Program, a_daemon
 
 from esc_nc_cli.cli import main
+from tests.programs import ROOT, Program, a_daemon
 
 PAYLOADS = Path(os.environ.get("ESC_SHARED", ROOT.parent / "shared")) / "payloads"
 SERVICES = "deployments/deployment"  # the server's hint for services of ESC 1.x

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import pytest
-from programs import Program, a_daemon, a_simulator, soon
-from witness import Line, connected, logged
+
+from tests.programs import Program, a_daemon, a_simulator, soon
+from tests.witness import Line, connected, logged
 
 ESC = "http://www.cisco.com/esc/esc"
 WITHIN = 30

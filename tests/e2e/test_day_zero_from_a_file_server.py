@@ -8,13 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from programs import a_daemon
-from witness import client
-
 from esc_daemon.access.vault_key import vault_key
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.rows import ServerRow
 from esc_daemon.vim.simulator.state import read_rows
+from tests.programs import a_daemon
+from tests.witness import client
 
 PASSWORD = "correct horse"
 TEMPLATE = b"hostname $NAME\naddress ${NICID_0_IP_ADDRESS}\n"

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import READY_SECONDS, ROOT, STOP_SECONDS, soon, surroundings
+
+from tests.programs import READY_SECONDS, ROOT, STOP_SECONDS, soon, surroundings
 
 
 def ignores_hangups(pid: int) -> bool:

@@ -7,7 +7,8 @@ import pytest
 from lxml import etree
 from ncclient import manager
 from ncclient.xml_ import to_ele
-from programs import COMMAND_SECONDS, LOCAL_USER, ROOT, Program, a_daemon
+
+from tests.programs import COMMAND_SECONDS, LOCAL_USER, ROOT, Program, a_daemon
 
 EXAMPLE = ROOT / "examples" / "08-healing"
 ESC = "{http://www.cisco.com/esc/esc}"

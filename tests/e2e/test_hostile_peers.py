@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
-from programs import LOCAL_USER, Program, a_daemon, soon
-
 from tests.northbound.raw_client import BASE, BASE_1_1, Client, connected
+from tests.programs import LOCAL_USER, Program, a_daemon, soon
 
 SILENT = 1000
 SETTINGS = {

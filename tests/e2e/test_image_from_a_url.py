@@ -8,13 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
-from programs import a_daemon, soon
-from witness import client
-
 from esc_daemon.access.vault_key import vault_key
 from esc_daemon.vault import Vault
 from esc_daemon.vim.simulator.rows import ImageRow
 from esc_daemon.vim.simulator.state import read_rows
+from tests.programs import a_daemon, soon
+from tests.witness import client
 
 CONTENT = b"0123456789abcdef" * (1 << 18)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import ROOT, Program, a_daemon, run, soon
-from witness import client, connected
 
 from esc_daemon.app.local import (
     EXIT_NOT_READY,
@@ -24,6 +22,8 @@ from esc_daemon.app.local import (
 )
 from esc_daemon.settings import load_settings
 from esc_daemon.store.sqlite import FileLock
+from tests.programs import ROOT, Program, a_daemon, run, soon
+from tests.witness import client, connected
 
 EXAMPLES = ROOT / "examples"
 BOARD = EXAMPLES / "grafana" / "esc_daemon.json"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from lxml import etree
 from ncclient import manager
-from programs import ROOT, Program, a_daemon, a_simulator, run, soon
-from witness import client, connected
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
+from tests.programs import ROOT, Program, a_daemon, a_simulator, run, soon
+from tests.witness import client, connected
 
 ESC = "http://www.cisco.com/esc/esc"
 NS = {"e": ESC, "n": "urn:ietf:params:xml:ns:netconf:notification:1.0"}

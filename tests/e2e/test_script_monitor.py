@@ -6,8 +6,8 @@ Life is by a metric, and told by an action, of the operator's own.
 
 from pathlib import Path
 
-from programs import a_daemon, soon
-from witness import Line, connected, logged
+from tests.programs import a_daemon, soon
+from tests.witness import Line, connected, logged
 
 ESC = "http://www.cisco.com/esc/esc"
 WITHIN = 30

@@ -10,8 +10,9 @@ from lxml import etree
 from ncclient import manager
 from ncclient.operations.rpc import RPCError
 from ncclient.transport.errors import AuthenticationError
-from programs import Program, a_daemon, run
-from witness import connected
+
+from tests.programs import Program, a_daemon, run
+from tests.witness import connected
 
 ESC = "http://www.cisco.com/esc/esc"
 NC = "urn:ietf:params:xml:ns:netconf:base:1.0"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from programs import Program, a_daemon, run
-from witness import client
+from tests.programs import Program, a_daemon, run
+from tests.witness import client
 
 SECRET = "enable-secret-of-day-0"
 SEARCHED = ("esc.db*", "*.log", "simulator.state")

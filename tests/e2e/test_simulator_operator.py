@@ -7,7 +7,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from programs import ROOT, a_daemon, a_simulator, run, soon
+
+from tests.programs import ROOT, a_daemon, a_simulator, run, soon
 
 FAULTS = ROOT / "examples" / "07-faults" / "faults.toml"
 RULES = 6

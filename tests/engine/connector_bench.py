@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from engine_bench import BEGAN, DEPLOYMENT, TENANT, record_id
-from engine_world import CALL_TIMEOUT, ShakyStore, WatchedVim
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
@@ -32,6 +30,8 @@ from esc_daemon.vim.base import BadConnector
 from esc_daemon.vim.simulator.cloud import Cloud
 from tests.connectors import connecting, connector
 from tests.dayzero.shelf import Shelf
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, record_id
+from tests.engine.engine_world import CALL_TIMEOUT, ShakyStore, WatchedVim
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from engine_bench import BEGAN, VIM, record_id
-
 from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.commands import Watch
 from esc_daemon.domain.ids import Key, RecordId, ServerKey
@@ -31,6 +29,7 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.connectors import known, vims_of
 from tests.dayzero.shelf import Shelf
+from tests.engine.engine_bench import BEGAN, VIM, record_id
 
 CALL_TIMEOUT = 30.0
 

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from engine_bench import logged, numbers_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esc_daemon.engine.broadcast import Broadcast, Listener, ListenerDropped
 from esc_daemon.store.base import LoggedEvent
+from tests.engine.engine_bench import logged, numbers_of
 
 pytestmark = pytest.mark.looptime(start=0)
 

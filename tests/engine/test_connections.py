@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 import pytest
-from engine_bench import VIM
-from engine_world import WatchedVim
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.connectors import Connectors
@@ -15,6 +13,8 @@ from esc_daemon.domain.ids import VimId
 from esc_daemon.domain.intent import VimConnector
 from esc_daemon.engine.vims import Vims
 from tests.connectors import connector, vims_of
+from tests.engine.engine_bench import VIM
+from tests.engine.engine_world import WatchedVim
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 

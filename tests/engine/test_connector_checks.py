@@ -3,16 +3,6 @@
 import asyncio
 
 import pytest
-from connector_bench import (
-    LAB,
-    TENANT_CHANGE,
-    Type,
-    connected,
-    edit,
-    status,
-)
-from engine_bench import TENANT
-from engine_world import CALL_TIMEOUT, ShakyStore
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.errors import Refused
@@ -23,6 +13,16 @@ from esc_daemon.domain.intent import (
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.engine.edit import Change
 from esc_daemon.vim.base import VimUnreachable
+from tests.engine.connector_bench import (
+    LAB,
+    TENANT_CHANGE,
+    Type,
+    connected,
+    edit,
+    status,
+)
+from tests.engine.engine_bench import TENANT
+from tests.engine.engine_world import CALL_TIMEOUT, ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 

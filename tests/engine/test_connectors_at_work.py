@@ -4,26 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from connector_bench import (
-    CALL_TIMEOUT,
-    LAB,
-    LAB_KEY,
-    MOON,
-    MOON_KEY,
-    ONE_LAB,
-    TENANT_CHANGE,
-    Type,
-    an_engine,
-    configuring,
-    connected,
-    deploying,
-    edit,
-    refused,
-    status,
-    told,
-)
-from engine_bench import BEGAN, DEPLOYMENT, TENANT
-from engine_world import ShakyStore
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.errors import Node, Refused
@@ -41,6 +21,26 @@ from esc_daemon.engine.edit import Change
 from esc_daemon.engine.vims import Vims
 from esc_daemon.vim.base import VimUnreachable
 from tests.connectors import records_of
+from tests.engine.connector_bench import (
+    CALL_TIMEOUT,
+    LAB,
+    LAB_KEY,
+    MOON,
+    MOON_KEY,
+    ONE_LAB,
+    TENANT_CHANGE,
+    Type,
+    an_engine,
+    configuring,
+    connected,
+    deploying,
+    edit,
+    refused,
+    status,
+    told,
+)
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT
+from tests.engine.engine_world import ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 

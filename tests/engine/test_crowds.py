@@ -5,13 +5,13 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from engine_bench import TENANT, T
-from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import DeploymentName, Key, Kind, TenantName, VmGroupName
 from esc_daemon.domain.intent import Deployment, Network, Subnet, Tenant, VmGroup
 from esc_daemon.engine.edit import Change, Edit
+from tests.engine.engine_bench import TENANT, T
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0)
 

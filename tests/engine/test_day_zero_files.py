@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 import structlog
-from engine_bench import DEPLOYMENT, TENANT, T
-from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.events import EventStatus, EventType
 from esc_daemon.domain.ids import DeploymentName, ServerKey, VmGroupName
@@ -14,6 +12,8 @@ from esc_daemon.domain.states import ServiceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.vim.simulator.rows import PortRow
 from tests.dayzero.shelf import Shelf
+from tests.engine.engine_bench import DEPLOYMENT, TENANT, T
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 

@@ -7,10 +7,7 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
-from engine_bench import DEPLOYMENT, VIM
-from engine_world import ShakyStore, WatchedVim, an_engine
 from structlog.testing import capture_logs
-from test_guard_at_work import Lab, deployment
 
 from esc_daemon.domain.events import EventType
 from esc_daemon.domain.ids import ServerKey, VmId
@@ -20,6 +17,9 @@ from esc_daemon.domain.states import VmState
 from esc_daemon.engine.drift import SPARE
 from esc_daemon.vim.base import VimUnknown, VimUnreachable
 from tests.connectors import records_of
+from tests.engine.engine_bench import DEPLOYMENT, VIM
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
+from tests.engine.test_guard_at_work import Lab, deployment
 
 pytestmark = pytest.mark.looptime(start=0, end=36_000)
 

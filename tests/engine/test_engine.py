@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from engine_bench import DEPLOYMENT, TENANT, T, numbers_of
-from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import EventType
@@ -16,6 +14,8 @@ from esc_daemon.domain.triggers import Woken
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.store.base import EntryChange, EntryPath, StoreFull
 from esc_daemon.vim.base import VimUnknown
+from tests.engine.engine_bench import DEPLOYMENT, TENANT, T, numbers_of
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from engine_bench import BEGAN, DEPLOYMENT, TENANT, VIM, T
-from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.events import EventType
@@ -34,6 +32,8 @@ from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
 from tests.connectors import connector
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, VIM, T
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=36_000)
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from engine_bench import DEPLOYMENT, VIM
 
 from esc_daemon.domain.commands import Permit
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.policy import GuardPolicy
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.guard import Guard
+from tests.engine.engine_bench import DEPLOYMENT, VIM
 
 pytestmark = pytest.mark.looptime(start=0, end=3_600)
 

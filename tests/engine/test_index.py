@@ -2,8 +2,6 @@
 
 from random import Random
 
-from engine_bench import a_deployment_record, a_resource, record_id
-
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import EditId, Key, Kind, TenantName
 from esc_daemon.domain.intent import Deployment, VmGroup
@@ -12,6 +10,7 @@ from esc_daemon.domain.record import Record, ResourceSuccessor
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.uses import named_by
 from esc_daemon.engine.index import Index
+from tests.engine.engine_bench import a_deployment_record, a_resource, record_id
 from tests.order_of_kinds import took
 
 TENANTS = [TenantName("a"), TenantName("b")]

@@ -4,8 +4,6 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from engine_bench import TENANT, VIM, T
-from engine_world import ShakyStore, WatchedVim, an_engine
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.connectors import connector_key
@@ -18,6 +16,8 @@ from esc_daemon.domain.states import ResourceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.store.base import StoreFull
 from esc_daemon.vim.base import VimRefused
+from tests.engine.engine_bench import TENANT, VIM, T
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 

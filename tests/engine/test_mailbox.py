@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from engine_bench import DEPLOYMENT, HANDLE, SERVER, TENANT, record_id
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from esc_daemon.domain.triggers import (
     Woken,
 )
 from esc_daemon.engine.mailbox import Mailbox
+from tests.engine.engine_bench import DEPLOYMENT, HANDLE, SERVER, TENANT, record_id
 
 ID = record_id(1)
 NEXT = ServerKey(SERVER.vm, 2)

@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from engine_bench import TENANT, T
-from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.ids import DeploymentName, Key, Kind
 from esc_daemon.domain.intent import Deployment, Network, Subnet, Tenant
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
+from tests.engine.engine_bench import TENANT, T
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0)
 

@@ -5,8 +5,6 @@ import gc
 from datetime import datetime, timedelta
 
 import pytest
-from engine_bench import BEGAN, T, at
-from engine_world import ShakyStore, WatchedVim, an_engine
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import Key, Kind, TenantName
@@ -15,6 +13,8 @@ from esc_daemon.domain.states import ResourceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.mailbox import Mailbox
 from esc_daemon.engine.timers import Timers
+from tests.engine.engine_bench import BEGAN, T, at
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0)
 

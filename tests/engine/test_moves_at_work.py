@@ -3,7 +3,18 @@
 import asyncio
 
 import pytest
-from connector_bench import (
+
+from esc_daemon.domain.connectors import connector_key
+from esc_daemon.domain.errors import Node
+from esc_daemon.domain.ids import DEFAULT_VIM
+from esc_daemon.domain.intent import DefaultVimConnector
+from esc_daemon.domain.record import VmRecord
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.states import ServiceState
+from esc_daemon.engine.edit import Change
+from esc_daemon.engine.engine import Engine
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from tests.engine.connector_bench import (
     LAB,
     MOON,
     TENANT_CHANGE,
@@ -16,19 +27,8 @@ from connector_bench import (
     refused,
     told,
 )
-from engine_bench import DEPLOYMENT
-from engine_world import ShakyStore
-
-from esc_daemon.domain.connectors import connector_key
-from esc_daemon.domain.errors import Node
-from esc_daemon.domain.ids import DEFAULT_VIM
-from esc_daemon.domain.intent import DefaultVimConnector
-from esc_daemon.domain.record import VmRecord
-from esc_daemon.domain.specs import VimStatus
-from esc_daemon.domain.states import ServiceState
-from esc_daemon.engine.edit import Change
-from esc_daemon.engine.engine import Engine
-from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from tests.engine.engine_bench import DEPLOYMENT
+from tests.engine.engine_world import ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 

@@ -4,7 +4,18 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from connector_bench import (
+
+from esc_daemon.domain.ids import ServerKey
+from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy
+from esc_daemon.domain.record import RecoveryPhase, VmRecord
+from esc_daemon.domain.requests import RecoveryVmAction
+from esc_daemon.domain.specs import VimStatus
+from esc_daemon.domain.states import ServiceState, VmState
+from esc_daemon.domain.triggers import ServerDrifted
+from esc_daemon.engine.edit import Change
+from esc_daemon.engine.engine import Engine
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from tests.engine.connector_bench import (
     LAB,
     MOON,
     TENANT_CHANGE,
@@ -17,19 +28,8 @@ from connector_bench import (
     refused,
     told,
 )
-from engine_bench import DEPLOYMENT
-from engine_world import CALL_TIMEOUT, ShakyStore
-
-from esc_daemon.domain.ids import ServerKey
-from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy
-from esc_daemon.domain.record import RecoveryPhase, VmRecord
-from esc_daemon.domain.requests import RecoveryVmAction
-from esc_daemon.domain.specs import VimStatus
-from esc_daemon.domain.states import ServiceState, VmState
-from esc_daemon.domain.triggers import ServerDrifted
-from esc_daemon.engine.edit import Change
-from esc_daemon.engine.engine import Engine
-from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from tests.engine.engine_bench import DEPLOYMENT
+from tests.engine.engine_world import CALL_TIMEOUT, ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=200_000)
 

@@ -1,17 +1,6 @@
 """Who waits for whom, and what he is answered."""
 
 import pytest
-from engine_bench import (
-    DEPLOYMENT,
-    HANDLE,
-    NETWORK,
-    OTHER_NETWORK,
-    TENANT,
-    T,
-    a_deployment_record,
-    a_resource,
-    record_id,
-)
 
 from esc_daemon.domain.commands import Await, Until
 from esc_daemon.domain.ids import Key, Kind, VmId
@@ -22,6 +11,17 @@ from esc_daemon.domain.record import Record, ResourceSuccessor
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import NeighboursGone, ResourceFailed, ResourcesReady
 from esc_daemon.engine.neighbours import Neighbours
+from tests.engine.engine_bench import (
+    DEPLOYMENT,
+    HANDLE,
+    NETWORK,
+    OTHER_NETWORK,
+    TENANT,
+    T,
+    a_deployment_record,
+    a_resource,
+    record_id,
+)
 
 ID, OTHER_ID, WAITER = record_id(1), record_id(2), record_id(3)
 READY, GONE = Until.READY, Until.GONE

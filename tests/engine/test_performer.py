@@ -5,18 +5,6 @@ from dataclasses import replace
 
 import pytest
 import structlog
-from engine_bench import (
-    BEGAN,
-    DEPLOYMENT,
-    NETWORK,
-    SERVER,
-    TENANT,
-    VIM,
-    T,
-    a_resource,
-    record_id,
-)
-from engine_world import CALL_TIMEOUT, WatchedVim, WatchfulMonitor
 
 from esc_daemon.domain.commands import (
     Await,
@@ -54,6 +42,18 @@ from esc_daemon.engine.uploads import Uploads
 from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
 from tests.connectors import connector, vims_of
 from tests.dayzero.shelf import Shelf
+from tests.engine.engine_bench import (
+    BEGAN,
+    DEPLOYMENT,
+    NETWORK,
+    SERVER,
+    TENANT,
+    VIM,
+    T,
+    a_resource,
+    record_id,
+)
+from tests.engine.engine_world import CALL_TIMEOUT, WatchedVim, WatchfulMonitor
 from tests.told_hooks import ToldHooks
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)

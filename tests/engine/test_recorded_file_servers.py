@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from engine_bench import a_resource
 
 from esc_daemon.dayzero.base import DayZeroRefused
 from esc_daemon.domain.ids import Key, Kind
@@ -12,6 +11,7 @@ from esc_daemon.domain.secrets import FILE_SERVER_PASSWORD, secret_place
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.engine.file_servers import RecordedFileServers
 from esc_daemon.vault import Vault
+from tests.engine.engine_bench import a_resource
 
 KEY = Key(Kind.FILE_SERVER, None, "fs")
 VAULT = Vault(bytes(range(64)))

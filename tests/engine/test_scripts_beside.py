@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 import structlog
-from engine_bench import BEGAN, DEPLOYMENT, SERVER, VIM
-from test_performer import ID, MAKE_SERVER, REMOVE_SERVER, Bench, settled
 
 from esc_daemon.domain.commands import RunScripts, UpdateServer
 from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
 from esc_daemon.domain.triggers import ScriptsRan, ServerGone, ServerUpdated
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, SERVER, VIM
+from tests.engine.test_performer import ID, MAKE_SERVER, REMOVE_SERVER, Bench, settled
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 

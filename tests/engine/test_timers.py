@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine_bench import DEPLOYMENT, NETWORK, TENANT, at
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.engine.timers import Timers
+from tests.engine.engine_bench import DEPLOYMENT, NETWORK, TENANT, at
 
 
 @dataclass(eq=False)

@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from engine_bench import SERVER, TENANT, VIM, T, record_id
-from engine_world import WatchedVim
 
 from esc_daemon.domain.commands import AwaitServer, EnsureResource, RemoveResource, RemoveServer
 from esc_daemon.domain.connectors import Connectors
@@ -21,6 +19,8 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.connectors import connector, vims_of
 from tests.dayzero.shelf import Shelf
+from tests.engine.engine_bench import SERVER, TENANT, VIM, T, record_id
+from tests.engine.engine_world import WatchedVim
 
 pytestmark = pytest.mark.looptime(start=0)
 

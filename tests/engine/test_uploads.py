@@ -5,7 +5,6 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from engine_world import BEGAN, VIM, ShakyStore, an_engine
 
 from esc_daemon.dayzero.images import ImageUnknown, NoImages
 from esc_daemon.domain.events import EventStatus, Stream
@@ -21,6 +20,7 @@ from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.rows import ImageRow
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.dayzero.gallery import Gallery
+from tests.engine.engine_world import BEGAN, VIM, ShakyStore, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=90_000)
 

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from engine_bench import SERVER, TENANT, VIM, T, record_id
-from engine_world import WatchedVim
 
 from esc_daemon.domain.commands import AwaitServer, EnsureResource, VimCall
 from esc_daemon.domain.errors import LONGEST_TEXT
@@ -21,6 +19,8 @@ from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.hooks import NO_HOOKS
 from esc_daemon.vim.base import VimUnknown
 from tests.dayzero.shelf import Shelf
+from tests.engine.engine_bench import SERVER, TENANT, VIM, T, record_id
+from tests.engine.engine_world import WatchedVim
 
 LOOK = AwaitServer(vim=VIM, key=SERVER, name="a-vm")
 TENANT_CALL = EnsureResource(vim=VIM, key=TENANT, id=record_id(1), want=Tenant(name=T))

@@ -4,8 +4,6 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from engine_bench import BEGAN, DEPLOYMENT, TENANT, T
-from engine_world import ShakyStore, WatchedVim, an_engine
 
 from esc_daemon.domain.events import EventStatus, EventType
 from esc_daemon.domain.ids import DeploymentName, ServerKey, VmGroupName
@@ -25,6 +23,8 @@ from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.monitor.base import Choice, CollectorError, Question, Sample, Select, question_of
 from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.measured import Measured
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, T
+from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 

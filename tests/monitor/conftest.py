@@ -1,7 +1,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from monitor_bench import Bench
+
+from tests.monitor.monitor_bench import Bench
 
 
 @pytest.fixture

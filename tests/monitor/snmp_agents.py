@@ -10,7 +10,8 @@ from pysnmp.carrier.asyncio.dgram import udp
 from pysnmp.entity import config, engine
 from pysnmp.entity.rfc3413 import cmdrsp, context
 from pysnmp.proto.api import v2c
-from questions import until
+
+from tests.monitor.questions import until
 
 USER, AUTH, PRIV = "monitor", "auth-password", "priv-password"
 COMMUNITY = "hush-hush"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
-from monitor_bench import PING, Bench, Scripted, a_watch, by_metric, polled_every, told_of
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import VmId
@@ -23,6 +22,15 @@ from esc_daemon.monitor.base import (
 from esc_daemon.monitor.catalogue import EVENTS_AFTER_SUCCESS
 from esc_daemon.monitor.monitor import OVERDUE_SECONDS
 from esc_daemon.monitor.wheel import TICK
+from tests.monitor.monitor_bench import (
+    PING,
+    Bench,
+    Scripted,
+    a_watch,
+    by_metric,
+    polled_every,
+    told_of,
+)
 
 pytestmark = pytest.mark.looptime(start=0)
 

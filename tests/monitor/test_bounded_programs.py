@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from questions import until
 
 from esc_daemon.monitor.base import CollectorError
 from esc_daemon.monitor.collectors import programs as module
 from esc_daemon.monitor.collectors.programs import KEPT, Ended, Programs
+from tests.monitor.questions import until
 
 MEMORY = 2**29
 Run = Callable[[Sequence[str]], Awaitable[Ended]]

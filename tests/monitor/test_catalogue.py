@@ -6,7 +6,6 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monitor_bench import PING, VIM
 
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.intent import Kpi
@@ -33,6 +32,7 @@ from esc_daemon.monitor.collectors.icmp import Icmp
 from esc_daemon.monitor.filling import address_of, filled, port_of
 from esc_daemon.monitor.measured import Measured
 from esc_daemon.monitor.wheel import TICK
+from tests.monitor.monitor_bench import PING, VIM
 
 LOAD = Metric(
     name="FTD_LOAD",

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from questions import a_question
 
 from esc_daemon.monitor.base import CollectorError
 from esc_daemon.monitor.collectors.connections import TcpPing, UdpPing
+from tests.monitor.questions import a_question
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
-from monitor_bench import PING, Bench, a_watch
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.intent import Kpi
 from esc_daemon.monitor.base import CollectorError, Question, Sample
+from tests.monitor.monitor_bench import PING, Bench, a_watch
 
 pytestmark = pytest.mark.looptime(start=0)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monitor_bench import PING, VIM, Bench, a_watch
-from questions import a_question, until
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import ServerKey, VmId
@@ -29,6 +27,8 @@ from esc_daemon.monitor.catalogue import (
 from esc_daemon.monitor.collectors import script as module
 from esc_daemon.monitor.collectors.script import Scripts, _value, allowed
 from esc_daemon.monitor.measured import Measured
+from tests.monitor.monitor_bench import PING, VIM, Bench, a_watch
+from tests.monitor.questions import a_question, until
 
 STATUS, THRESHOLD = Measure.CUSTOM_SCRIPT, Measure.CUSTOM_SCRIPT_THRESHOLD
 

@@ -6,12 +6,12 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from questions import a_question, until
 
 from esc_daemon.monitor.base import CollectorError, Question, Sample
 from esc_daemon.monitor.collectors import http as module
 from esc_daemon.monitor.collectors.http import HttpPing
 from tests.dayzero.web_server import WebServer, a_web_server, certificate
+from tests.monitor.questions import a_question, until
 
 
 @pytest.fixture

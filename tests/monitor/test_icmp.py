@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from monitor_bench import PING, VIM, Bench
-from questions import Kept, a_question, until
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.commands import Watch
@@ -19,6 +17,8 @@ from esc_daemon.monitor.catalogue import Catalogue, Measure
 from esc_daemon.monitor.collectors import icmp as module
 from esc_daemon.monitor.collectors.icmp import Icmp
 from esc_daemon.monitor.measured import Measured
+from tests.monitor.monitor_bench import PING, VIM, Bench
+from tests.monitor.questions import Kept, a_question, until
 
 
 def may_ping(version: int) -> bool:

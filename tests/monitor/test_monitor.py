@@ -6,12 +6,20 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from monitor_bench import PING, Bench, Scripted, a_watch, by_metric, polled_every, told_of
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.monitor.base import CollectorError, Question, Sample
 from esc_daemon.monitor.wheel import TICK
+from tests.monitor.monitor_bench import (
+    PING,
+    Bench,
+    Scripted,
+    a_watch,
+    by_metric,
+    polled_every,
+    told_of,
+)
 
 pytestmark = pytest.mark.looptime(start=0)
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from monitor_bench import PING, VIM, Bench, a_watch
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
@@ -22,6 +21,7 @@ from esc_daemon.monitor.base import (
 )
 from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import REMEMBERED_METRICS, SimulatedGuests
+from tests.monitor.monitor_bench import PING, VIM, Bench, a_watch
 
 CATALOGUE = Catalogue()
 SERVER = ServerKey(VmId("vm-1"), 0)

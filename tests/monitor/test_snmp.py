@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from pysnmp.proto.api import v2c
 from pysnmp.proto.mpmod.rfc3412 import SNMPv3Message
 from pysnmp.proto.secmod.rfc3414.service import UsmSecurityParameters
-from questions import a_question
-from snmp_agents import AUTH, COMMUNITY, PRIV, USER, a_liar, a_responder, answer
 
 from esc_daemon.monitor.base import CollectorError, Question, Sample
 from esc_daemon.monitor.collectors.snmp import Snmp
@@ -29,6 +27,8 @@ from esc_daemon.monitor.collectors.snmp_question import (
     login_of,
     oids_of,
 )
+from tests.monitor.questions import a_question
+from tests.monitor.snmp_agents import AUTH, COMMUNITY, PRIV, USER, a_liar, a_responder, answer
 
 UPTIME, NAME, NONE = "1.3.6.1.2.1.1.3.0", "1.3.6.1.2.1.1.1.0", "1.3.6.1.2.1.1.99.0"
 RATIO = {"oid_current_value": "1.3.6.1.4.1.2021.4.6.0", "oid_total_value": "1.3.6.1.4.1.2021.4.5.0"}

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from monitor_bench import Bench, Scripted, a_watch, polled_every
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import VmId
 from esc_daemon.monitor.base import CollectorError, Question, Sample
 from esc_daemon.monitor.troubles import CAUSES, PERIOD
+from tests.monitor.monitor_bench import Bench, Scripted, a_watch, polled_every
 
 pytestmark = pytest.mark.looptime(start=0)
 

@@ -4,13 +4,13 @@ import asyncio
 import socket
 
 import uvloop
-from questions import Kept, a_question, until
-from test_icmp import needs_icmp
 
 from esc_daemon.monitor.collectors.connections import TcpPing, UdpPing
 from esc_daemon.monitor.collectors.http import HttpPing
 from esc_daemon.monitor.collectors.icmp import Icmp
 from tests.dayzero.web_server import a_web_server
+from tests.monitor.questions import Kept, a_question, until
+from tests.monitor.test_icmp import needs_icmp
 
 
 def test_a_tcp_an_http_and_an_empty_udp_ping_are_answered() -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from monitor_bench import PING, VIM
 
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Kpi
@@ -11,6 +10,7 @@ from esc_daemon.domain.specs import VimMetric
 from esc_daemon.monitor.base import CollectorError, Sample, Target
 from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.vim import VimMetrics
+from tests.monitor.monitor_bench import PING, VIM
 
 SERVER = ServerKey(VmId("vm-1"), 0)
 TARGET = Target(server=SERVER, vim=VIM, server_id="s", addresses={})

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from namespaces import missing, namespaces
-from net_lab import LAB, Lab, a_program
-from programs import a_daemon
-from witness import connected
+
+from tests.net.namespaces import missing, namespaces
+from tests.net.net_lab import LAB, Lab, a_program
+from tests.programs import a_daemon
+from tests.witness import connected
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lxml import etree
-from namespaces import Namespace
 from ncclient import manager
-from programs import Program, soon
+
+from tests.net.namespaces import Namespace
+from tests.programs import Program, soon
 
 ESC = "{http://www.cisco.com/esc/esc}"
 SECONDS = 40

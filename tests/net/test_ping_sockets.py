@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from net_lab import Lab
 
 from esc_daemon.monitor.collectors.icmp import Icmp
 from tests.monitor.questions import Kept, a_question, until
+from tests.net.net_lab import Lab
 
 pytestmark = pytest.mark.net
 RANGE = Path("/proc/sys/net/ipv4/ping_group_range")

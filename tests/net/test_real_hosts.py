@@ -1,7 +1,8 @@
 """Real hosts under watch: what their links, their wires and their services make of a KPI."""
 
 import pytest
-from net_lab import Lab
+
+from tests.net.net_lab import Lab
 
 pytestmark = pytest.mark.net
 

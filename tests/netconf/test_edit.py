@@ -2,11 +2,11 @@
 
 import pytest
 from lxml import etree
-from toy_schema import ESC, OTHER_NS, TOY_NS
 
 from esc_daemon.netconf.edit import DefaultOperation, apply_edit
 from esc_daemon.netconf.errors import ErrorTag, RpcError
 from esc_daemon.netconf.xml import parse
+from tests.netconf.toy_schema import ESC, OTHER_NS, TOY_NS
 
 HEAD = (
     f'xmlns="{TOY_NS}" xmlns:t="{TOY_NS}" xmlns:o="{OTHER_NS}"'

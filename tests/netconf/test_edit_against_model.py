@@ -6,7 +6,6 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from toy_schema import TOY_NS, Toy, container
 
 from esc_daemon.netconf.edit import DefaultOperation, NodeKind, Operation, apply_edit
 from esc_daemon.netconf.errors import RpcError
@@ -20,6 +19,7 @@ from tests.generation.naive_edit import (
     as_edit,
     as_tree,
 )
+from tests.netconf.toy_schema import TOY_NS, Toy, container
 
 MANY = {NodeKind.LIST, NodeKind.LEAF_LIST}
 WORDS = st.sampled_from(["1", "2", "3"])

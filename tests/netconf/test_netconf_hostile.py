@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from toy_schema import ESC, TOY_NS
 
 from esc_daemon.netconf.capabilities import BASE_1_1
 from esc_daemon.netconf.edit import DefaultOperation, apply_edit
@@ -15,6 +14,7 @@ from esc_daemon.netconf.filters import XPathFilter, apply_filter, key_hints
 from esc_daemon.netconf.messages import Failure, Rpc, parse_request
 from esc_daemon.netconf.session import Session
 from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, YANG_NS, parse
+from tests.netconf.toy_schema import ESC, TOY_NS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DATA = parse(b"<data><a xmlns='urn:a'><b><c>1</c></b><b><c>2</c></b><or/></a></data>")

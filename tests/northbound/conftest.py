@@ -8,14 +8,13 @@ import asyncssh
 import pytest
 import uvloop
 from argon2 import PasswordHasher
-from memory_management import MemoryManagement
-from netconf_server import NobodyDenied, Server, Serving
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.login import Login
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.access.users import User, Users
+from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.messages import WITH_CANDIDATE, Datastore
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.ssh.dispatch import Services
@@ -24,6 +23,9 @@ from esc_daemon.northbound.ssh.listener import netconf_listener
 from esc_daemon.northbound.ssh.locks import Locks
 from esc_daemon.northbound.ssh.services import Configuration, Guard, Management
 from esc_daemon.northbound.ssh.sessions import Sessions
+from tests.northbound.managed import Managed, managed
+from tests.northbound.memory_management import MemoryManagement
+from tests.northbound.netconf_server import NobodyDenied, Server, Serving
 
 
 def pytest_asyncio_loop_factories(
@@ -32,6 +34,13 @@ def pytest_asyncio_loop_factories(
     """Run what has a listener on the daemon's loop: it raises where that of asyncio forgets."""
     listens = "serving" in item.fixturenames
     return {"uvloop": uvloop.new_event_loop} if listens else {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def it(schema: Schema) -> AsyncIterator[Managed]:
+    """Return the manager over a whole engine, with nothing in it."""
+    async with managed(schema) as everything:
+        yield everything
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from memory_management import MemoryManagement
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.users import Users
 from esc_daemon.northbound.ssh.dispatch import Services
+from tests.northbound.memory_management import MemoryManagement
 
 
 @dataclass

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 from lxml import etree
-from managed import ESC, Managed, config, errors_of, managed, operation
 
 from esc_daemon.access.control import AccessControl
 from esc_daemon.access.rights import Rights
@@ -27,6 +26,7 @@ from esc_daemon.netconf.xml import NACM_NS, WITH_DEFAULTS_NS, YANG_NS
 from esc_daemon.northbound import answers
 from esc_daemon.northbound.first_rules import first_rules
 from esc_daemon.vault import is_sealed
+from tests.northbound.managed import ESC, Managed, config, errors_of, managed, operation
 
 BASE = "urn:ietf:params:xml:ns:netconf:base:1.0"
 SECRET = "canary"

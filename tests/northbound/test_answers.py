@@ -1,26 +1,18 @@
 """What is answered to a get of much, or of everything: the same as of little, and of one moment."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from managed import ESC, GROUP, Managed, managed, operation, service, tenants
 
-from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.messages import Get, parse_request
 from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
 from esc_daemon.northbound import answers
+from tests.northbound.managed import ESC, GROUP, Managed, operation, service, tenants
 
 XPATH = '<filter type="xpath" select="{}"/>'
 SUBTREE = '<filter type="subtree">{}</filter>'
 WHOLE = [XPATH.format("esc_datamodel"), SUBTREE.format(f'<esc_datamodel xmlns="{ESC}"/>')]
 ELASTIC = GROUP.replace("</scaling>", "<elastic>true</elastic></scaling>")
-
-
-@pytest.fixture
-async def it(schema: Schema) -> AsyncIterator[Managed]:
-    async with managed(schema) as everything:
-        yield everything
 
 
 def defaults(mode: str) -> str:

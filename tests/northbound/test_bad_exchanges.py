@@ -12,8 +12,9 @@ from typing import Self
 import asyncssh
 import pytest
 from lxml import etree
-from netconf_server import Server, Serving
-from raw_client import BASE, BASE_1_0, BASE_1_1, Client, Closed, connected
+
+from tests.northbound.netconf_server import Server, Serving
+from tests.northbound.raw_client import BASE, BASE_1_0, BASE_1_1, Client, Closed, connected
 
 CLOSED = "closed"
 """The end of the session, without a word or after the errors before it."""

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from lxml import etree
-from managed import BASE, ESC, Managed, errors_of, managed
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
+from tests.northbound.managed import BASE, ESC, Managed, errors_of, managed
 
 SERVER = "<file_server><id>f</id><base_url>http://192.0.2.1</base_url></file_server>"
 FLAVOR = "<flavor><name>f</name><vcpus>1</vcpus><memory_mb>1</memory_mb></flavor>"

@@ -1,14 +1,12 @@
 """The candidate over the real manager: what is activated, and when (RFC 6241 section 8.3)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-from managed import GROUP, Managed, errors_of, managed, operation, service, tenants
 
-from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
+from tests.northbound.managed import GROUP, Managed, errors_of, operation, service, tenants
 
 TEST = "<test-option>test-then-set</test-option>"
 TEST_ONLY = "<test-option>test-only</test-option>"
@@ -19,12 +17,6 @@ INCOMPLETE = GROUP.replace(
     "<scaling>", "<kpi_data><kpi><event_name>E</event_name></kpi></kpi_data><scaling>"
 )
 """A KPI without what is measured."""
-
-
-@pytest.fixture
-async def it(schema: Schema) -> AsyncIterator[Managed]:
-    async with managed(schema) as everything:
-        yield everything
 
 
 async def commit(it: Managed, session: int = 1, **parameters: object) -> None:

@@ -1,10 +1,8 @@
 """A commit that waits for its confirmation (RFC 6241 section 8.4; ruling 15)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-from managed import ESC, GROUP, SPARE, Managed, managed, operation, service, tenants
 from structlog.testing import capture_logs
 
 from esc_daemon.datamodel.schema import Schema
@@ -16,16 +14,19 @@ from esc_daemon.netconf.messages import Commit, CopyConfig, Datastore
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.store.base import StoreFull
 from tests.access_control import open_to_all
+from tests.northbound.managed import (
+    ESC,
+    GROUP,
+    SPARE,
+    Managed,
+    operation,
+    service,
+    tenants,
+)
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
 
 MINE, YOURS = 1, 2
-
-
-@pytest.fixture
-async def it(schema: Schema) -> AsyncIterator[Managed]:
-    async with managed(schema) as everything:
-        yield everything
 
 
 GONE = tenants("t", attributes='nc:operation="delete"')
@@ -41,8 +42,7 @@ ITS_SUBNET = A_NETWORK.replace(
 
 
 def a_network_in(tenant: str) -> str:
-    network = "<networks><network><name>n</name></network></networks>"
-    return f"<tenants><tenant><name>{tenant}</name>{network}</tenant></tenants>"
+    return f"<tenants><tenant><name>{tenant}</name>{A_NETWORK}</tenant></tenants>"
 
 
 async def commit(it: Managed, session: int = MINE, **parameters: object) -> None:

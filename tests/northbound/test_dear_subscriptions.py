@@ -6,12 +6,12 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from memory_management import START
-from netconf_server import Server
-from raw_client import EVENTS, connected
 
 from esc_daemon.netconf.subscription import Subscription
 from esc_daemon.northbound.ssh import notifications
+from tests.northbound.memory_management import START
+from tests.northbound.netconf_server import Server
+from tests.northbound.raw_client import EVENTS, connected
 
 STOPS_THE_LOOP = "//*[count(//*[count(//*[count(//*)>0])>0])>0][0]"
 DEAR = "//*[count(//*)>0]/none"

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import pytest
 from lxml import etree
-from managed import ESC, GROUP, config, managed, service, tenants
-from netconf_server import Serving
-from raw_client import BASE, Client, connected
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import yang_directory
 from esc_daemon.netconf.errors import ErrorTag
 from esc_daemon.netconf.xml import YANG_NS
+from tests.northbound.managed import ESC, GROUP, config, managed, service, tenants
+from tests.northbound.netconf_server import Serving
+from tests.northbound.raw_client import BASE, Client, connected
 
 TARGET = "<target><running/></target>"
 LOCK = f"<lock>{TARGET}</lock>"

@@ -9,7 +9,6 @@ from random import Random
 import pytest
 from hypothesis import event, given, note
 from lxml import etree
-from managed import Managed, managed
 
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
@@ -31,6 +30,7 @@ from tests.generation.naive_filter import (
 )
 from tests.generation.specs import leaves, roots
 from tests.generation.values import few_values
+from tests.northbound.managed import Managed, managed
 
 REPORTED = {WithDefaults.REPORT_ALL, WithDefaults.REPORT_ALL_TAGGED}
 

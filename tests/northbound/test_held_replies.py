@@ -5,13 +5,13 @@ from itertools import chain
 
 import pytest
 from lxml import etree
-from memory_management import MemoryManagement
-from netconf_server import Serving
-from raw_client import connected
 
 from esc_daemon.netconf.defaults import WithDefaults
 from esc_daemon.netconf.errors import ErrorTag, RpcError
 from esc_daemon.northbound.replies import SMALL, HeldReplies, serialised
+from tests.northbound.memory_management import MemoryManagement
+from tests.northbound.netconf_server import Serving
+from tests.northbound.raw_client import connected
 
 LARGE = [b"x" * SMALL] * 4
 RUNNING = "<running/>"

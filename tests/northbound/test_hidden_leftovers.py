@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from managed import BASE, ESC, GROUP, Managed, errors_of, managed, operation
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.leftovers import LeftoverRef, leftovers_of
@@ -15,6 +14,7 @@ from esc_daemon.netconf.messages import EditConfig, Get, parse_request
 from esc_daemon.netconf.xml import NACM_NS
 from esc_daemon.northbound.first_rules import first_rules
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
+from tests.northbound.managed import BASE, ESC, GROUP, Managed, errors_of, managed, operation
 
 OWNED = "/e:esc_datamodel/e:tenants/e:tenant"
 STATE = "/e:esc_datamodel/e:opdata/e:tenants/e:tenant"

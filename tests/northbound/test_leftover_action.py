@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from managed import BASE, ESC, VIM, Managed, managed, operation, service
 from structlog.testing import capture_logs
 
 from esc_daemon.access.control import AccessControl
@@ -15,6 +14,7 @@ from esc_daemon.netconf.xml import NACM_NS, parse
 from esc_daemon.store.base import StoreFull
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from tests.access_control import modules_of
+from tests.northbound.managed import BASE, ESC, VIM, Managed, managed, operation, service
 
 ACTION = (ESC, "leftoverAction")
 DELETED = f'xmlns:nc="{BASE}" nc:operation="delete"'

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from managed import ESC, GROUP, Managed, managed, operation, service
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -13,6 +12,7 @@ from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.record import DeploymentRecord
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.store.base import StoreFull
+from tests.northbound.managed import ESC, GROUP, Managed, managed, operation, service
 
 NO_SUCH_VM = "d_g_0_00000000-0000-0000-0000-000000000000"
 

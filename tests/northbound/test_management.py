@@ -1,31 +1,23 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from lxml import etree
-from managed import ESC, GROUP, Managed, errors_of, managed, service, tenants
 from structlog.testing import capture_logs
 
 from esc_daemon.datamodel.datastore import PendingEdit
 from esc_daemon.datamodel.entries import Entry, EntryPath
-from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.engine.edit import Edit
 from esc_daemon.netconf.defaults import TAG
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
+from tests.northbound.managed import ESC, GROUP, Managed, errors_of, service, tenants
 
 TEST_ONLY = "<test-option>test-only</test-option>"
 NO_GROUP_NAME = "<vm_group><bootup_time>60</bootup_time></vm_group>"
-
-
-@pytest.fixture
-async def it(schema: Schema) -> AsyncIterator[Managed]:
-    async with managed(schema) as everything:
-        yield everything
 
 
 async def test_an_edit_that_is_taken_is_logged_with_its_first_paths(it: Managed):

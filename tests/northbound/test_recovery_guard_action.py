@@ -1,11 +1,9 @@
 """recoveryGuardAction and opdata/recovery_guard: what is held is shown and can be let go."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from managed import ESC, VIM, Managed, managed, operation
 from structlog.testing import capture_logs
 
 from esc_daemon.datamodel.schema import Schema
@@ -13,6 +11,7 @@ from esc_daemon.domain.commands import Permit
 from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VmId
 from esc_daemon.netconf.errors import RpcError, RpcErrors
 from esc_daemon.netconf.xml import name_of, parse, serialise
+from tests.northbound.managed import ESC, VIM, Managed, operation
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SHOP = Key(Kind.DEPLOYMENT, TenantName("t"), "shop")
@@ -21,12 +20,6 @@ NOT_ALLOWED = {
     "<vimId>sim</vimId>": "missing-element",
     "<actionType>RELEASE</actionType><depName>d</depName>": "unknown-element",
 }
-
-
-@pytest.fixture
-async def it(schema: Schema) -> AsyncIterator[Managed]:
-    async with managed(schema) as everything:
-        yield everything
 
 
 def lose(it: Managed, vms: int) -> None:

@@ -4,8 +4,9 @@ import asyncio
 
 import asyncssh
 import pytest
-from netconf_server import Server
-from raw_client import Client, connected
+
+from tests.northbound.netconf_server import Server
+from tests.northbound.raw_client import Client, connected
 
 OFTEN = 64 * 1024
 """Bytes between two key exchanges; the usual is a gigabyte."""

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from managed import ESC, Managed, errors_of, managed, operation, service
 
 from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.schema import Schema
@@ -17,6 +16,7 @@ from esc_daemon.netconf.messages import EditConfig, parse_request
 from esc_daemon.netconf.xml import NACM_NS
 from esc_daemon.northbound.first_rules import first_rules
 from tests.access_control import modules_of
+from tests.northbound.managed import ESC, Managed, errors_of, managed, operation, service
 
 ACTIONS = ("serviceAction", "vmAction", "recoveryVmAction")
 OWNERS = (

@@ -3,14 +3,14 @@
 import re
 
 import pytest
-from memory_management import ESC, START
-from netconf_server import Serving
-from raw_client import BASE, EVENTS, connected
 
 from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.xml import NACM_NS
 from tests.access_control import modules_of
+from tests.northbound.memory_management import ESC, START
+from tests.northbound.netconf_server import Serving
+from tests.northbound.raw_client import BASE, EVENTS, connected
 
 DENIED = "access-denied"
 ESC_EVENT = (

@@ -6,13 +6,13 @@ from pathlib import Path
 import asyncssh
 import pytest
 from asyncssh.packet import Boolean, String, UInt32
-from netconf_server import Server, Serving
-from raw_client import PATIENCE, connected
 
 from esc_daemon.access.login import Login
 from esc_daemon.access.users import User
 from esc_daemon.northbound.ssh.hostkeys import host_keys
 from esc_daemon.northbound.ssh.transport import BEFORE_LOGIN
+from tests.northbound.netconf_server import Server, Serving
+from tests.northbound.raw_client import PATIENCE, connected
 
 CLOSE = "<close-session/>"
 UNIMPLEMENTED = 3

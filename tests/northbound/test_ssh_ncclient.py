@@ -3,13 +3,13 @@
 import asyncio
 from pathlib import Path
 
-from memory_management import ESC
 from ncclient import manager
-from netconf_server import Server
-from raw_client import BASE
 
 from esc_daemon.access.first_start import LOCAL_CLIENT, prepare
 from esc_daemon.access.passwords import Passwords
+from tests.northbound.memory_management import ESC
+from tests.northbound.netconf_server import Server
+from tests.northbound.raw_client import BASE
 
 
 async def test_ncclient_edits_reads_and_listens(server: Server):

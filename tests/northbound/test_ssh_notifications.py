@@ -2,9 +2,10 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from memory_management import ESC, START
-from netconf_server import Server, Serving
-from raw_client import BASE_1_0, BASE_1_1, EVENTS, Closed, connected
+
+from tests.northbound.memory_management import ESC, START
+from tests.northbound.netconf_server import Server, Serving
+from tests.northbound.raw_client import BASE_1_0, BASE_1_1, EVENTS, Closed, connected
 
 CLOSE = "<close-session/>"
 

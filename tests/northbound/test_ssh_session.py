@@ -5,15 +5,15 @@ from contextlib import AsyncExitStack
 import asyncssh
 import pytest
 from lxml import etree
-from memory_management import ESC
-from netconf_server import Server, Serving
-from raw_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
 
 from esc_daemon.netconf.messages import RUNNING_ONLY, Datastore
 from esc_daemon.northbound.ssh.auth import NetconfSshServer
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.output import Output
 from esc_daemon.northbound.ssh.transport import LeanConnection
+from tests.northbound.memory_management import ESC
+from tests.northbound.netconf_server import Server, Serving
+from tests.northbound.raw_client import BASE, BASE_1_0, BASE_1_1, Closed, connected, error_of
 
 CLOSE = "<close-session/>"
 RUNNING = "<target><running/></target>"

@@ -6,11 +6,11 @@ from asyncssh.crypto import GCMCipher
 from asyncssh.packet import Boolean, String
 from hypothesis import given
 from hypothesis import strategies as st
-from netconf_server import Server
-from raw_client import connected
 from structlog.testing import capture_logs
 
 from esc_daemon.northbound.ssh.transport import TRIED, LeanConnection, ReadyCipher
+from tests.northbound.netconf_server import Server
+from tests.northbound.raw_client import connected
 
 KEY = bytes(range(16))
 CHANNEL_REQUEST = 98

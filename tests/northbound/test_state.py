@@ -8,9 +8,6 @@ from datetime import UTC, datetime, timedelta
 import oopt_gnpy_libyang as libyang
 import pytest
 from lxml import etree
-from managed import ESC, GROUP, Managed, managed, service
-from netconf_server import Server
-from raw_client import BASE, connected
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import _shares, yang_directory
@@ -21,6 +18,9 @@ from esc_daemon.netconf.capabilities import (
 )
 from esc_daemon.northbound.ssh.services import LoggedNotification, StateTree, StreamInfo
 from esc_daemon.northbound.ssh.state import server_state, stream_list
+from tests.northbound.managed import ESC, GROUP, Managed, managed, service
+from tests.northbound.netconf_server import Server
+from tests.northbound.raw_client import BASE, connected
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from managed import ESC, Managed, config, managed, operation, tenants
 
 from esc_daemon.access.first_start import LOCAL_CLIENT
 from esc_daemon.datamodel.entries import RULES
@@ -16,6 +15,7 @@ from esc_daemon.netconf.xml import BASE_NS, NACM_NS
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.first_rules import first_rules
 from tests.access_control import by_rules
+from tests.northbound.managed import ESC, Managed, config, managed, operation, tenants
 
 DAY = 86_400
 MINE, YOURS = 1, 2

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from managed import Managed, managed, tenants
 
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import ErrorTag
 from esc_daemon.netconf.messages import Commit
+from tests.northbound.managed import Managed, managed, tenants
 
 MINE = 1
 GONE = tenants("t", attributes='nc:operation="delete"')

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from store_samples import VAULT
 
 from esc_daemon.store import SqlStore, open_store
+from tests.store.store_samples import VAULT
 
 
 @pytest.fixture(params=["memory", "file", "sealed file"])

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import a_deployment, a_tenant, a_vm, an_event, records, values
 
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import EditId, Key, Kind
@@ -19,6 +18,7 @@ from esc_daemon.store.codec import (
     from_microseconds,
     to_microseconds,
 )
+from tests.store.store_samples import a_deployment, a_tenant, a_vm, an_event, records, values
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,18 +5,6 @@ from dataclasses import replace
 from datetime import timedelta, timezone
 
 import pytest
-from store_samples import (
-    NOW,
-    a_deployment,
-    a_path,
-    a_tenant,
-    a_vm,
-    an_event,
-    beginning,
-    ending,
-    later,
-    moving,
-)
 
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.ids import Key, Kind, RecordId
@@ -30,6 +18,18 @@ from esc_daemon.store import (
     StaleEpoch,
     StoreClosed,
     StoreError,
+)
+from tests.store.store_samples import (
+    NOW,
+    a_deployment,
+    a_path,
+    a_tenant,
+    a_vm,
+    an_event,
+    beginning,
+    ending,
+    later,
+    moving,
 )
 
 

@@ -8,17 +8,6 @@ import traceback
 from dataclasses import replace
 
 import pytest
-from store_samples import (
-    NOW,
-    a_deployment,
-    a_path,
-    a_tenant,
-    a_vm,
-    an_event,
-    beginning,
-    later,
-    moving,
-)
 
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.step import Step
@@ -33,6 +22,17 @@ from esc_daemon.store import (
     open_store,
 )
 from esc_daemon.store.sqlite import translated
+from tests.store.store_samples import (
+    NOW,
+    a_deployment,
+    a_path,
+    a_tenant,
+    a_vm,
+    an_event,
+    beginning,
+    later,
+    moving,
+)
 
 
 def telling(*messages):

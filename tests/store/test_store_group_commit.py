@@ -6,18 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import (
-    NOW,
-    a_deployment,
-    a_path,
-    a_tenant,
-    a_vm,
-    an_event,
-    beginning,
-    ending,
-    later,
-    moving,
-)
 
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.step import Step
@@ -28,6 +16,18 @@ from esc_daemon.store import (
     StoreBroken,
     StoreClosed,
     StoreError,
+)
+from tests.store.store_samples import (
+    NOW,
+    a_deployment,
+    a_path,
+    a_tenant,
+    a_vm,
+    an_event,
+    beginning,
+    ending,
+    later,
+    moving,
 )
 
 

@@ -11,12 +11,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
-from store_samples import NOW, a_tenant, beginning
 
 from esc_daemon.domain.events import Stream
 from esc_daemon.store import SqlStore, StoreTooNew, fresh_image, migrate, open_store
 from esc_daemon.store.sqlite import open_file
 from esc_daemon.store.tables import METADATA
+from tests.store.store_samples import NOW, a_tenant, beginning
 
 
 @pytest.fixture

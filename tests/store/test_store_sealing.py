@@ -7,19 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Text
-from store_samples import (
-    NOW,
-    VAULT,
-    a_deployment,
-    a_path,
-    a_tenant,
-    a_vm,
-    an_event,
-    beginning,
-    ending,
-    later,
-    moving,
-)
 
 from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName, VmGroupName
 from esc_daemon.domain.intent import DayZero, Deployment, Image, VmGroup
@@ -37,6 +24,19 @@ from esc_daemon.store import (
 )
 from esc_daemon.store.tables import EVENTS, METADATA
 from esc_daemon.vault import Vault, new_key
+from tests.store.store_samples import (
+    NOW,
+    VAULT,
+    a_deployment,
+    a_path,
+    a_tenant,
+    a_vm,
+    an_event,
+    beginning,
+    ending,
+    later,
+    moving,
+)
 
 SECRET = "enable-secret-of-day-0"
 XML = f"<deployment><name>web</name><data>{SECRET}</data></deployment>"

@@ -4,7 +4,6 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
-from store_samples import NOW, TENANT
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.events import Event, EventType, Stream
@@ -12,6 +11,7 @@ from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.step import Step
 from esc_daemon.store import SqlStore, StoreFull
 from esc_daemon.store.upkeep import PAUSE_SECONDS, short_event_log, warn_of_the_clock
+from tests.store.store_samples import NOW, TENANT
 
 pytestmark = pytest.mark.looptime(start=0)
 

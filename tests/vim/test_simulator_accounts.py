@@ -6,7 +6,6 @@ from contextlib import suppress
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from vim_contract import a_port, a_server
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VmId
 from esc_daemon.domain.intent import Network, Subnet
@@ -17,6 +16,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.projects import Usage
 from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from tests.vim.vim_contract import a_port, a_server
 
 NETWORK = Key(Kind.NETWORK, TenantName("acme"), "net")
 SUBNET = Key(Kind.SUBNET, TenantName("acme"), "net/sub")

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from vim_contract import a_key, a_port, a_server, a_subnet, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import Kind, ServerKey, VimId
 from esc_daemon.domain.intent import Network, Tenant
@@ -15,6 +14,7 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import MAX_RULES, Fault, FaultFileError, Rule, Verb, load_rules
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from esc_daemon.vim.simulator.state import StateFile
+from tests.vim.vim_contract import a_key, a_port, a_server, a_subnet, a_vm, deploy, listed
 
 pytestmark = pytest.mark.looptime
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-from vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import Kind, ServerKey, VimId
 from esc_daemon.domain.intent import Network
@@ -29,6 +28,7 @@ from esc_daemon.vim.simulator.faults import (
     load_rules,
 )
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.vim.vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 
 pytestmark = pytest.mark.looptime
 

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from vim_contract import a_key, a_port, a_server, a_vm, deploy
 
 from esc_daemon.domain.ids import Kind, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Network, Subnet
@@ -13,6 +12,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.servers import MAX_FILES
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from tests.vim.vim_contract import a_key, a_port, a_server, a_vm, deploy
 
 pytestmark = pytest.mark.looptime
 

@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from test_simulator_program import Lab
-from vim_contract import a_server, a_vm, deploy
 
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.specs import Power, VimMetric
@@ -14,6 +12,8 @@ from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Fault, FaultError, Rule, rule_of
 from esc_daemon.vim.simulator.servers import ORDINARY
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.vim.test_simulator_program import Lab
+from tests.vim.vim_contract import a_server, a_vm, deploy
 
 CALM = CloudSettings(build_seconds=0, boot_seconds=0, delete_seconds=0)
 virtual = pytest.mark.looptime

@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 from lxml import html
-from vim_contract import a_port, a_server, a_vm, deploy
 
 from esc_daemon.domain.ids import ServerKey
 from esc_daemon.domain.specs import VimMetric
@@ -20,6 +19,7 @@ from esc_daemon.vim.simulator.door import door
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.settings import CloudSettings
+from tests.vim.vim_contract import a_port, a_server, a_vm, deploy
 
 CALM = CloudSettings(build_seconds=0, boot_seconds=0, delete_seconds=0)
 SILENT = {"fault": "silent", "match": "web", "seconds": 5, "lasts": 20}

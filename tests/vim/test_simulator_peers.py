@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from msgspec import to_builtins
-from test_simulator_program import Lab, raw
-from vim_contract import a_vm
 
 from esc_daemon.domain.ids import ServerKey
 from esc_daemon.domain.specs import Server, ServerStatus
 from esc_daemon.vim.base import VimUnknown
 from esc_daemon.vim.simulator.client import RemoteSimulator
 from esc_daemon.vim.simulator.driver import PAGE
+from tests.vim.test_simulator_program import Lab, raw
+from tests.vim.vim_contract import a_vm
 
 virtual = pytest.mark.looptime
 KEY = ServerKey(a_vm(), 1)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from vim_contract import a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.specs import ServerFile, VimStatus
@@ -28,6 +27,7 @@ from esc_daemon.vim.simulator.faults import Fault, FaultFileError, Rule, Verb
 from esc_daemon.vim.simulator.server import SimulatorError, SimulatorServer, serve
 from esc_daemon.vim.simulator.settings import CloudSettings
 from esc_daemon.vim.simulator.wire import MAX_LINE, VERBS
+from tests.vim.vim_contract import a_port, a_server, a_vm, deploy, listed
 
 CALM = CloudSettings(build_seconds=0, boot_seconds=0, delete_seconds=0)
 virtual = pytest.mark.looptime

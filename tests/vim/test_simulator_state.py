@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VimId
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet, Tenant
@@ -21,6 +20,7 @@ from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.rows import ServerRow
 from esc_daemon.vim.simulator.settings import CloudSettings
 from esc_daemon.vim.simulator.state import StateError, StateFile, read_rows
+from tests.vim.vim_contract import a_key, a_port, a_server, a_vm, deploy, listed
 
 pytestmark = pytest.mark.looptime
 

@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from vim_contract import a_port, a_server, a_vm
-from vim_contract_volumes import a_volume, built, found, had, known
 
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.specs import Power
@@ -17,6 +15,8 @@ from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.page import page
 from esc_daemon.vim.simulator.settings import CloudSettings
 from esc_daemon.vim.simulator.state import StateFile
+from tests.vim.vim_contract import a_port, a_server, a_vm
+from tests.vim.vim_contract_volumes import a_volume, built, found, had, known
 
 pytestmark = pytest.mark.looptime
 

@@ -1,14 +1,6 @@
 """The simulator keeps the contract, embedded and over a socket."""
 
 import pytest
-from vim_contract import Conditions, VimContract
-from vim_contract_changes import ChangeContract
-from vim_contract_images import ImageContract
-from vim_contract_moves import MoveContract
-from vim_contract_networks import NetworkContract
-from vim_contract_ports import PortContract
-from vim_contract_resources import ResourceContract
-from vim_contract_volumes import VolumeContract
 
 from esc_daemon.domain.ids import VimId
 from esc_daemon.vim.simulator.client import RemoteSimulator
@@ -16,6 +8,14 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.server import SimulatorServer
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
+from tests.vim.vim_contract import Conditions, VimContract
+from tests.vim.vim_contract_changes import ChangeContract
+from tests.vim.vim_contract_images import ImageContract
+from tests.vim.vim_contract_moves import MoveContract
+from tests.vim.vim_contract_networks import NetworkContract
+from tests.vim.vim_contract_ports import PortContract
+from tests.vim.vim_contract_resources import ResourceContract
+from tests.vim.vim_contract_volumes import VolumeContract
 
 
 def a_cloud(conditions: Conditions) -> Cloud:

@@ -3,12 +3,21 @@
 import asyncio
 
 import pytest
-from vim_contract import Conditions, Start, a_key, a_port, a_server, a_subnet, a_vm, deploy
 
 from esc_daemon.domain.ids import Kind, ServerKey, VmId
 from esc_daemon.domain.intent import Flavor
 from esc_daemon.domain.specs import Port, Power, ServerStatus
 from esc_daemon.vim.base import Capability, VimDriver, VimNotSupported, VimRefused, VimUnknown
+from tests.vim.vim_contract import (
+    Conditions,
+    Start,
+    a_key,
+    a_port,
+    a_server,
+    a_subnet,
+    a_vm,
+    deploy,
+)
 
 
 async def plugged(driver: VimDriver, vm: VmId) -> dict[int, str]:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from vim_contract import Conditions, Start, a_key, a_server, a_vm
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey
 from esc_daemon.domain.intent import Image
 from esc_daemon.domain.specs import VimImage
 from esc_daemon.vim.base import VimDriver, VimRefused
+from tests.vim.vim_contract import Conditions, Start, a_key, a_server, a_vm
 
 KEY = a_key(Kind.IMAGE, "img")
 WANT = Image(name="img", src="http://192.0.2.9/img.qcow2", disk_format="qcow2")

@@ -1,10 +1,19 @@
 """What every driver that takes VMs from other VIMs does: it tells whether it could have one."""
 
 import pytest
-from vim_contract import Conditions, Start, a_port, a_server, a_subnet, a_vm, deploy, listed
 
 from esc_daemon.domain.ids import ServerKey
 from esc_daemon.vim.base import TakesServers, VimDriver, VimRefused
+from tests.vim.vim_contract import (
+    Conditions,
+    Start,
+    a_port,
+    a_server,
+    a_subnet,
+    a_vm,
+    deploy,
+    listed,
+)
 
 
 def taking(driver: VimDriver) -> TakesServers:

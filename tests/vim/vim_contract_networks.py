@@ -1,11 +1,21 @@
 """What every driver of the VIM port does about tenants, networks, subnets and ports."""
 
 import pytest
-from vim_contract import TENANT, Conditions, Start, a_key, a_port, a_server, a_subnet, a_vm, deploy
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey
 from esc_daemon.domain.intent import Network, Subnet, Tenant
 from esc_daemon.vim.base import VimRefused
+from tests.vim.vim_contract import (
+    TENANT,
+    Conditions,
+    Start,
+    a_key,
+    a_port,
+    a_server,
+    a_subnet,
+    a_vm,
+    deploy,
+)
 
 
 class NetworkContract:

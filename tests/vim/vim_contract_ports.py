@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from vim_contract import Conditions, Start, a_key, a_port, a_server, a_vm
 
 from esc_daemon.domain.ids import Kind, ServerKey
 from esc_daemon.domain.intent import Network, Subnet
 from esc_daemon.domain.specs import Address, NetworkRef, Port
 from esc_daemon.vim.base import VimDriver, VimRefused
+from tests.vim.vim_contract import Conditions, Start, a_key, a_port, a_server, a_vm
 
 FOUR = Subnet(name="four", network="net", address="192.0.2.0", netmask="255.255.255.248")
 SIX = Subnet(

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from vim_contract import Conditions, Start, a_key, a_port, a_subnet, a_vm
 
 from esc_daemon.domain.ids import Kind
 from esc_daemon.domain.intent import Flavor, Image, Network, Subnet
 from esc_daemon.vim.base import VimRefused
+from tests.vim.vim_contract import Conditions, Start, a_key, a_port, a_subnet, a_vm
 
 SUBNET = Subnet(name="sub", network="net", address="192.0.2.0", netmask="255.255.255.248")
 FLAVOR = Flavor(name="big", vcpus=2, memory_mb=512)

@@ -4,12 +4,12 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from vim_contract import TENANT, Conditions, Start, a_server, a_vm
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey, VmId, VolumeKey
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.specs import ServerStatus, Volume, VolumeSpec
 from esc_daemon.vim.base import Capability, VimDriver, VimRefused, VimUnknown
+from tests.vim.vim_contract import TENANT, Conditions, Start, a_server, a_vm
 
 TENANT_KEY = Key(Kind.TENANT, None, TENANT)
 
