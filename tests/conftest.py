@@ -1,6 +1,8 @@
 """What holds for every room's tests."""
 
 import asyncio
+import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -19,6 +21,19 @@ def pytest_configure() -> None:
     # Asked for the current loop of a thread that never had one, asyncio makes one; the plugins do
     # ask, nobody closes it, and some later test fails for a loop that is not its own.
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_shell() -> Iterator[None]:
+    """
+    Let no daemon of a test take what the shell says to one.
+
+    What ESC_SHARED and ESC_TEST_* say is for the tests, which have read it as they were imported.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("ESC_")]:
+            environment.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

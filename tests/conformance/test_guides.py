@@ -1,6 +1,5 @@
 """What the cases expect, held against notifications that ESC's own guides print (2.1 and later)."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from tests.acceptance.guides import SHARED
 from tests.conformance.case_files import CASES
 from tests.conformance.test_conformance import OK
 
@@ -50,8 +50,7 @@ SEED_003_TARGET = {"vm_target/vmname", "vm_target/generated_vmname"}
 
 
 def payloads(name: str) -> Path:
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    folder = Path(os.environ.get("ESC_SHARED", beside)) / "payloads" / name
+    folder = SHARED / "payloads" / name
     if folder.is_dir():
         return folder
     pytest.skip("the guides' payloads are not beside the repository (ESC_SHARED)")

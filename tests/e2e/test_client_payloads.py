@@ -1,6 +1,5 @@
 """Each payload of the guides goes through esc_nc_cli, in order, and ends as this table says."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from esc_nc_cli.cli import main
-from tests.programs import ROOT, Program, a_daemon
+from tests.acceptance.guides import SHARED
+from tests.programs import Program, a_daemon
 
-PAYLOADS = Path(os.environ.get("ESC_SHARED", ROOT.parent / "shared")) / "payloads"
+PAYLOADS = SHARED / "payloads"
 SERVICES = "deployments/deployment"  # the server's hint for services of ESC 1.x
 NOT_THERE = "data-missing: there is no "
 """The names in the payloads are samples."""

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,12 +17,6 @@ from esc_daemon.domain.states import (
     SERVICE_LIFECYCLE,
     VM_LIFECYCLE,
 )
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch):
-    for name in [name for name in os.environ if name.startswith("ESC_")]:
-        monkeypatch.delenv(name)
 
 
 def call(*words: object, stdin: str | None = None) -> Result:

@@ -12,14 +12,6 @@ from esc_daemon.settings import (
 )
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch):
-    import os  # noqa: PLC0415  only here
-
-    for name in [name for name in os.environ if name.startswith("ESC_")]:
-        monkeypatch.delenv(name)
-
-
 def a_file(tmp_path: Path, text: str) -> Path:
     file = tmp_path / "esc.toml"
     file.write_text(text)
