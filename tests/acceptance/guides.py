@@ -1,7 +1,8 @@
 """
 The documents of ESC's guides, kept beside the repository: ../shared, or where ESC_SHARED says.
 
-They are not ours to publish, so the tests that read them are skipped where they are missing.
+They are not ours to publish. Where they are missing, the tests that read them have at most a
+document of our own of each kind, so that they run everywhere, and else are skipped.
 """
 
 import os
@@ -15,14 +16,16 @@ from lxml import etree
 from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, MalformedMessage, parse
 
 REPOSITORY = Path(__file__).parents[2]
+OWN = Path(__file__).parent / "own"
 SHARED = Path(os.environ.get("ESC_SHARED", REPOSITORY.parent / "shared"))
+FOLDERS = (OWN, SHARED / "payloads")
 ESC = "http://www.cisco.com/esc/esc"
 _NOTIFICATION = re.compile(r"<notification .*?</notification>", re.DOTALL)
 
 
 def each(kind: str, wanted: Callable[[str], bool] = lambda _: True) -> pytest.MarkDecorator:
     """Return the mark that calls a test with each *wanted* document of payloads/*kind*."""
-    paths = sorted((SHARED / "payloads" / kind).glob("*.xml"))
+    paths = [path for folder in FOLDERS for path in sorted((folder / kind).glob("*.xml"))]
     chosen = [path for path in paths if wanted(path.read_text(encoding="utf-8"))]
     missing = pytest.mark.skip(reason=f"no payloads of {kind} beside the repository (ESC_SHARED)")
     cases = [pytest.param(path, id=path.stem) for path in chosen]
@@ -32,11 +35,11 @@ def each(kind: str, wanted: Callable[[str], bool] = lambda _: True) -> pytest.Ma
 
 
 def payload(name: str) -> etree._Element:
-    """Return one document of the payloads, such as ``config/doc-create-tenant``."""
-    path = SHARED / "payloads" / f"{name}.xml"
-    if not path.is_file():
-        pytest.skip("the payloads of the guides are not beside the repository (ESC_SHARED)")
-    return parse(path.read_bytes())
+    """Return one document, such as ``config/doc-create-tenant`` or ``config/own-deploy``."""
+    for path in (folder / f"{name}.xml" for folder in FOLDERS):
+        if path.is_file():
+            return parse(path.read_bytes())
+    pytest.skip("the payloads of the guides are not beside the repository (ESC_SHARED)")
 
 
 def config(document: etree._Element) -> etree._Element:

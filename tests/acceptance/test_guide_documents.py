@@ -13,8 +13,8 @@ from esc_daemon.datamodel.selection import selection_of
 from esc_daemon.domain.intent import Subnet
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.filters import key_hints
-from esc_daemon.netconf.messages import parse_rpc
-from esc_daemon.netconf.requests import Get, GetConfig, Request, parse_request
+from esc_daemon.netconf.messages import Get, GetConfig, Request, parse_rpc
+from esc_daemon.netconf.requests import parse_request
 from esc_daemon.netconf.xml import BASE_NS, name_of, parse
 from tests.acceptance.guides import ESC, config, each, event_of, payload, printed_notifications
 
@@ -77,7 +77,7 @@ def test_a_fragment_is_accepted_inside_a_deployment(datastore: Datastore, path: 
     fragment = parse(path.read_bytes())
     for node in fragment.iter():
         node.tag = f"{{{ESC}}}{name_of(node)[1]}"
-    service = config(payload("config/doc-deploy-service-2.3-mended"))
+    service = config(payload("config/own-deploy"))
     group = service.find(f".//{{{ESC}}}vm_group")
     assert group is not None
     for old in group.findall(str(fragment.tag)):
