@@ -51,7 +51,7 @@ lint: install  ## Style, import contracts, pages that are drawn from the code
 		|| { echo "docs/states.md is stale: make states" >&2; exit 1; }
 	$(BIN)/python docs/generate.py --check
 
-type: install  ## Types (mypy strict)
+type: install  ## Types (mypy strict; of the tests: what they name and call)
 	$(BIN)/mypy
 
 test: install  ## The test suite

@@ -21,8 +21,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from client import Session, connected, run
@@ -155,14 +155,15 @@ class Lab:
         self.stored = stored
         self.edge = -(-burst // VMS)
         self.heard = Heard()
-        self.program: Program | None = None
+        self.program: Program
+        """There once it runs."""
 
     @property
     def burst(self) -> int:
         return self.edge * VMS
 
     @asynccontextmanager
-    async def running(self, *, guard: bool):
+    async def running(self, *, guard: bool) -> AsyncIterator[Session]:
         """Run the daemon with the guard, or without it; yields a session."""
         self.program = daemon(self.folder, SETTINGS.format(guard=str(guard).lower()))
         self.heard = Heard()
@@ -177,8 +178,7 @@ class Lab:
         finally:
             await self.program.stop()
 
-    def session(self):
-        assert self.program is not None
+    def session(self) -> AbstractAsyncContextManager[Session]:
         return connected(self.program.ports["netconf"], self.folder / "data")
 
     async def fill(self, session: Session) -> float:
@@ -228,7 +228,6 @@ class Lab:
         return counts
 
     def http(self, method: str, path: str, port: str) -> bytes:
-        assert self.program is not None
         door = http.client.HTTPConnection("127.0.0.1", self.program.ports[port], timeout=60)
         try:
             door.request(method, path)
@@ -256,7 +255,6 @@ def name_of(vim: str, number: int) -> str:
 
 async def beside(lab: Lab, work: Coroutine[None, None, None]) -> dict[str, list[float]]:
     """Return how long clients of other deployments waited for answers while *work* was done, ms."""
-    assert lab.program is not None
     where = ("--port", str(lab.program.ports["netconf"]), "--data-dir", str(lab.folder / "data"))
     pipe = asyncio.subprocess.PIPE
     clients = await asyncio.create_subprocess_exec(
@@ -268,7 +266,8 @@ async def beside(lab: Lab, work: Coroutine[None, None, None]) -> dict[str, list[
     clients.stdin.close()
     said = await clients.stdout.read()
     assert await clients.wait() == 0, "the clients of other deployments failed"
-    return json.loads(said)
+    took: dict[str, list[float]] = json.loads(said)
+    return took
 
 
 async def others(port: int, data_dir: Path) -> None:
@@ -294,7 +293,7 @@ async def others(port: int, data_dir: Path) -> None:
                 if told.done():
                     return
 
-    async def timed(what: str, answer) -> None:
+    async def timed(what: str, answer: Awaitable[object]) -> None:
         began = time.perf_counter()
         await answer
         took[what].append(1000 * (time.perf_counter() - began))

@@ -32,7 +32,10 @@ END_OF_MESSAGE = b"\n##\n"
 class Session(asyncssh.SSHClientSession[bytes]):
     """Counts answers and sends the next request from inside the callback: no task a request."""
 
-    def __init__(self, select: str, pipeline: int) -> None:
+    def __init__(
+        self, connection: asyncssh.SSHClientConnection, select: str, pipeline: int
+    ) -> None:
+        self.connection = connection
         body = RPC.format("1", select).encode()
         self.request = b"\n#%d\n%b\n##\n" % (len(body), body)
         self.pipeline = pipeline
@@ -67,28 +70,28 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self.channel.write(self.request)
 
 
+async def open_session(options: argparse.Namespace) -> Session:
+    connection = await asyncssh.connect(
+        options.host,
+        options.port,
+        username=options.user,
+        password=options.password,
+        known_hosts=None,
+        client_keys=None,
+        agent_path=None,
+        config=None,
+        compression_algs=None,
+    )
+    session = Session(connection, options.select, options.pipeline)
+    await connection.create_session(lambda: session, subsystem="netconf", encoding=None)
+    await asyncio.wait_for(session.greeted.wait(), 10)
+    session.channel.write(HELLO)
+    return session
+
+
 async def open_sessions(options: argparse.Namespace) -> list[Session]:
     began = time.perf_counter()
-    sessions = []
-    for _ in range(options.sessions):
-        connection = await asyncssh.connect(
-            options.host,
-            options.port,
-            username=options.user,
-            password=options.password,
-            known_hosts=None,
-            client_keys=None,
-            agent_path=None,
-            config=None,
-            compression_algs=None,
-        )
-        _, session = await connection.create_session(
-            lambda: Session(options.select, options.pipeline), subsystem="netconf", encoding=None
-        )
-        await asyncio.wait_for(session.greeted.wait(), 10)
-        session.channel.write(HELLO)
-        session.connection = connection
-        sessions.append(session)
+    sessions = [await open_session(options) for _ in range(options.sessions)]
     took = time.perf_counter() - began
     print(f"{options.sessions} sessions in {took:.2f} s: {options.sessions / took:.0f}/s")
     return sessions

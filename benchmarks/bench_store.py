@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import Executable
+
 from esc_daemon.domain.events import Event, EventType
 from esc_daemon.domain.ids import (
     DeploymentName,
@@ -135,19 +137,21 @@ async def executemany() -> None:
         for record in records
     ]
     plain, sealed = Sealing(None), Sealing(Vault(new_key()))
-    per_row("encoding a step     ", lambda: job_of(steps, (), NOW, plain), len(steps))
-    per_row("the same, sealed    ", lambda: job_of(steps, (), NOW, sealed), len(steps))
-    job = job_of(steps, (), NOW, plain)
+    per_row("encoding a step     ", lambda: job_of(steps, (), None, NOW, plain), len(steps))
+    per_row("the same, sealed    ", lambda: job_of(steps, (), None, NOW, sealed), len(steps))
+    job = job_of(steps, (), None, NOW, plain)
     rows = [row for piece in job.pieces for statement, row in piece.rows if statement is UPDATE_VM]
     connection = store._connection  # noqa: SLF001  (below the port, to compare)
     sql = str(UPDATE_VM.clause.compile(dialect=connection.dialect))
     names = UPDATE_VM.parameters
+    assert isinstance(UPDATE_VM.clause, Executable)
+    clause = UPDATE_VM.clause
     with connection.begin():
         per_row("driver's executemany", lambda: connection.exec_driver_sql(sql, rows), len(rows))
         per_row(
             "Core's executemany  ",
             lambda: connection.execute(
-                UPDATE_VM.clause, [dict(zip(names, row, strict=True)) for row in rows]
+                clause, [dict(zip(names, row, strict=True)) for row in rows]
             ),
             len(rows),
         )

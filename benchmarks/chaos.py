@@ -360,6 +360,10 @@ class Campaign:
         return self._daemon.tail(40) if self._daemon is not None else ""
 
 
+def _without_tenant(name: str) -> Callable[[Session], Awaitable[None]]:
+    return lambda session: session.edit(without_tenant(name))
+
+
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "none"
 

@@ -172,11 +172,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
         )
 
 
-S = TypeVar("S", bound=Session)
-
-
 @asynccontextmanager
-async def connected(port: int, data_dir: Path, kind: type[S] = Session) -> AsyncIterator[S]:
+async def connected(
+    port: int, data_dir: Path, kind: type[Session] = Session
+) -> AsyncIterator[Session]:
     """
     Log in with the local client's key as the daemon of *data_dir* made it.
 
@@ -198,7 +197,8 @@ async def connected(port: int, data_dir: Path, kind: type[S] = Session) -> Async
                 kex_algs=["curve25519-sha256"],
                 server_host_key_algs=["ssh-ed25519"],
             )
-            _, session = await connection.create_session(kind, subsystem="netconf", encoding=None)
+            session = kind()
+            await connection.create_session(lambda: session, subsystem="netconf", encoding=None)
             await session.greeted.wait()
     except (OSError, asyncssh.Error) as error:  # and TimeoutError, which is an OSError
         raise SessionLost(str(error) or "time-out") from error

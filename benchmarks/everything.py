@@ -87,7 +87,8 @@ async def _answer(client: asyncio.subprocess.Process) -> tuple[int, list[Span]]:
     assert client.stdout is not None
     said = await client.stdout.read()
     assert await client.wait() == 0, "a client of the benchmark failed"
-    return json.loads(said)
+    size, spans = json.loads(said)
+    return size, spans
 
 
 async def read(session: Session, request: str) -> tuple[int, list[Span]]:

@@ -22,6 +22,7 @@ from sqlalchemy import event
 from esc_daemon.__main__ import main
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.engine.engine import Engine
+from esc_daemon.store.base import LoggedEvent
 from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.client import RemoteSimulator
 
@@ -111,10 +112,9 @@ def _called(verb: Any, *_: Any) -> Collection[str]:
 def _around_publish(fuse: Fuse) -> None:
     publish = Broadcast.publish
 
-    @wraps(publish)
-    def outer(self: Broadcast, logged: Any) -> None:
-        fuse.at(Boundary.BEFORE_PUBLISH, {each.event.type.value for each in logged})
-        publish(self, logged)
+    def outer(self: Broadcast, events: Sequence[LoggedEvent]) -> None:
+        fuse.at(Boundary.BEFORE_PUBLISH, {each.event.type.value for each in events})
+        publish(self, events)
 
     Broadcast.publish = outer  # type: ignore[method-assign]
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from lxml import etree
@@ -345,11 +346,22 @@ def complaints(log: Iterable[str]) -> Iterator[str]:
             yield f"the log: expected no complaint, found {line.strip()}"
 
 
+_OURS: Final = (
+    ServerRow,
+    PortRow,
+    VolumeRow,
+    ImageRow,
+    SubnetRow,
+    NetworkRow,
+    ProjectRow,
+)
+
+
 def nothing_left(rows: Iterable[Row]) -> Iterator[str]:
     """The VIM holds nothing of ours: servers, ports, volumes, images, networks, projects."""
     for row in rows:
-        ours = isinstance(
-            row, ServerRow | PortRow | VolumeRow | ImageRow | SubnetRow | NetworkRow | ProjectRow
-        )
-        if ours and row.key is not None:  # without a key: what the open catalogue invented
+        if (
+            isinstance(row, _OURS)
+            and row.key is not None  # without a key: what the open catalogue invented
+        ):
             yield f"the VIM: expected nothing, found {row}"

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import click
 from manual import manual
-from manual import program as esc_nc_cli
 from settings_reference import sample, table
 from workflow_tables import BLOCKS as WORKFLOWS
 
@@ -26,6 +25,7 @@ from esc_daemon.domain import actions, changes, hooks, resource_changes
 from esc_daemon.domain.ids import Kind
 from esc_daemon.monitor.catalogue import CORE
 from esc_daemon.netconf.capabilities import PROTOCOL_CAPABILITIES
+from esc_nc_cli.cli import main as esc_nc_cli
 
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 TREE_SECONDS = 60

@@ -5,7 +5,7 @@ The commands, their arguments and options are click's; the rest is written here.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import click
 
@@ -89,7 +89,7 @@ def records(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]
 
 
 def options(
-    command: click.Command, ctx: click.Context, without: set[tuple[str, str]] = frozenset()
+    command: click.Command, ctx: click.Context, without: Collection[tuple[str, str]] = frozenset()
 ) -> Iterator[str]:
     for record in records(command, ctx):
         if record not in without:

@@ -6,7 +6,7 @@ run of the tests holds against the daemon.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -69,7 +69,7 @@ def order(file: str) -> Iterator[str]:
         yield f"| {kind} | {status} {code} | {text} |"
 
 
-BLOCKS: Final = {
+BLOCKS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
     "interruption": interruption,
     **{f"order_{name}": partial(order, file) for name, file in ORDERS.items()},
 }

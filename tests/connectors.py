@@ -1,6 +1,7 @@
 """Connectors for engines in tests: of type SIMULATOR, with drivers that the test made itself."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.ids import DEFAULT_VIM, RecordId, VimId
@@ -13,15 +14,16 @@ from esc_daemon.vim.base import VimDriver
 from esc_daemon.vim.simulator.connector import TYPE, SimulatorType
 
 
-def vims_of(drivers: Mapping[VimId, VimDriver], *, call_timeout: float, **more: int) -> Vims:
+def vims_of(drivers: Mapping[VimId, VimDriver], *, call_timeout: float, **more: Any) -> Vims:
     """Return what makes *drivers* of the connectors that `connect` configures."""
     types = {TYPE: SimulatorType(drivers.__getitem__, timeout_seconds=call_timeout)}
     return Vims(types, call_timeout=call_timeout, **more)
 
 
-def connector(vim: str, **fields: object) -> VimConnector:
+def connector(vim: str, **fields: Any) -> VimConnector:
     """Return a connector of type SIMULATOR."""
-    return VimConnector(**({"name": vim, "type": TYPE} | fields))
+    given: dict[str, Any] = {"name": vim, "type": TYPE} | fields
+    return VimConnector(**given)
 
 
 def connecting(*vims: VimId) -> Edit:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -73,7 +73,7 @@ class SqlStore:
         on_synced: Callable[[bytes], None] | None = None,
         longest_batch: int = LONGEST_BATCH,
         longest_queue: int = LONGEST_QUEUE,
-    ) -> "SqlStore":
+    ) -> Self:
         """
         Return a store in memory that begins as *image*, None for an empty one.
 

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -17,7 +18,7 @@ class CountingHasher(PasswordHasher):
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.verified = 0
 
-    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002  argon2's name
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002  argon2's name
         self.verified += 1
         return super().verify(hash, password)
 
@@ -116,7 +117,7 @@ class GatedHasher(PasswordHasher):
         self.begun: asyncio.Queue[str | bytes] = asyncio.Queue()
         self.gate = threading.Semaphore(0)
 
-    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # noqa: A002  argon2's name
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002  argon2's name
         self._loop.call_soon_threadsafe(self.begun.put_nowait, password)
         self.gate.acquire()
         return super().verify(hash, password)

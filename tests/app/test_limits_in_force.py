@@ -111,7 +111,9 @@ def test_each_patience_of_the_settings_reaches_the_policy() -> None:
     vim = VimSettings(removal_tries=9, **cast("Any", given))
     policy = policy_of(vim, ScalingSettings(cooldown=108), HealingSettings())
 
-    wanted = {field: timedelta(seconds=value) for field, value in seconds.values()}
+    wanted: dict[str, object] = {
+        field: timedelta(seconds=value) for field, value in seconds.values()
+    }
     wanted |= {"removal_tries": 9, "scaling_pause": timedelta(seconds=108)}
     # these are ours alone
     for name in ("doubt_pause", "recoveries_an_hour", "drift_pause", "guard"):

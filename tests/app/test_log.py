@@ -4,9 +4,10 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -152,7 +153,9 @@ class Clock:
         return self.now
 
 
-def shown(figures: LogFigures, number: int, *, level: str, event: str) -> list[dict[str, object]]:
+def shown(
+    figures: LogFigures, number: int, *, level: str, event: str
+) -> list[MutableMapping[str, Any]]:
     found = []
     for _ in range(number):
         try:
@@ -221,7 +224,7 @@ def test_the_last_errors_are_remembered_by_their_names_alone():
 # ---------------------------------------------------------------- a file
 
 
-def a_file(folder: Path, **more: int) -> LogSettings:
+def a_file(folder: Path, **more: Any) -> LogSettings:
     return LogSettings(file=folder / "esc.log", format=LogFormat.JSON, **more)
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from esc_daemon.app.told import EventFigures, ToldEvents
 from esc_daemon.domain.events import Event, Stream
+from esc_daemon.domain.record import ResourceRecord
 from esc_daemon.domain.tell import resource_deleted
 from esc_daemon.engine.broadcast import Broadcast
 from esc_daemon.store.base import LoggedEvent, StoreBroken
@@ -45,15 +46,17 @@ async def test_a_network_that_could_not_be_removed_is_told_with_its_vim() -> Non
     key = net_key("in")
     world.apply({ACME: a_tenant(), key: a_network("in", "a")})
     world.rest()
+    record = world.records[key]
+    assert isinstance(record, ResourceRecord)
 
     broadcast = Broadcast(0)
 
     async with telling(broadcast) as lines:
-        broadcast.publish(logged(resource_deleted(world.records[key], "not asked for")))
+        broadcast.publish(logged(resource_deleted(record, "not asked for")))
 
     (line,) = lines
     assert line["type"] == "DELETE_NETWORK"
-    assert line["vim"] == world.records[key].vim != ""
+    assert line["vim"] == record.vim != ""
 
 
 class Kept:

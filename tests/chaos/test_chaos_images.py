@@ -5,10 +5,10 @@ from urllib.request import urlopen
 
 import pytest
 from lxml import etree
+from pictures import BYTES, Gallery, content, digest, same_images
 
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.vim.simulator.rows import ImageRow
-from tests.simulation.pictures import BYTES, Gallery, content, digest, same_images
 
 FILE = "image-d-1"
 ASKED = {"image-d": FILE}

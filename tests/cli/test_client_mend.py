@@ -1,5 +1,7 @@
 """What printed guides get wrong is mended, and told; nothing else is touched."""
 
+from collections.abc import Callable
+
 import pytest
 from lxml import etree
 
@@ -23,7 +25,7 @@ def mended(document: str) -> Payload:
 def plain(element: etree._Element) -> str:
     """Return *element* with the names of its tags, for comparing."""
     inside = "".join(plain(below) for below in element) or (element.text or "")
-    return f"<{element.tag}>{inside}</>"
+    return f"<{element.tag!s}>{inside}</>"
 
 
 def test_source_in_place_of_target() -> None:
@@ -122,7 +124,7 @@ def test_elements_of_a_stranger_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 @pytest.mark.parametrize("reader", [read_edit, read_rpc])
-def test_an_action_inside_an_edit_config(action: str, reader: type[Payload]) -> None:
+def test_an_action_inside_an_edit_config(action: str, reader: Callable[[bytes], Payload]) -> None:
     # given
     inside = f'<{action} xmlns="{ESC}"><actionType>DO</actionType></{action}>'
     # when

@@ -112,7 +112,7 @@ def test_comments_and_blanks_in_values_do_no_harm() -> None:
     assert next(edit.iter(qname(ESC, "data"))).text == "  a\n b "
 
 
-@given(st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=20))
+@given(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_any_name_can_be_undeployed_without_breaking_the_xml(name: str) -> None:
     edit = delete_deployment(name, name).operation

@@ -48,7 +48,7 @@ def test_the_actions_are_those_of_the_data_model(schema: Schema) -> None:
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))
 def test_what_an_action_sends_is_what_the_data_model_asks_for(schema: Schema, name: str) -> None:
-    words = {rpc: list(kind) for rpc, kind in WORDS.values()}
+    words: dict[str, list[str]] = {rpc: list(kind) for rpc, kind in WORDS.values()}
     words |= {"vmAction": list(Action), "snapshotAction": ["DELETE"]}
     for word in words[name]:
         rpc = action_rpc(name, {"actionType": word, **LEAVES[name]})

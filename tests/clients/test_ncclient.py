@@ -97,6 +97,7 @@ def connect(door: Door) -> Connect:
 class TestNcclient(ClientContract):
     def test_a_config_without_its_namespace_is_taken(self, connect: Connect) -> None:
         with connect() as client:
+            assert isinstance(client, Ncclient)
             edited = client._session.edit_config(
                 target="running",
                 config='<config><esc_datamodel xmlns="http://www.cisco.com/esc/esc"/></config>',

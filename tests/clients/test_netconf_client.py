@@ -97,6 +97,7 @@ def manager(client: NetconfClientManager) -> Manager:
 @pytest.fixture
 def other(connect: Connect) -> Iterator[Manager]:
     with connect() as client:
+        assert isinstance(client, NetconfClientManager)
         yield client.manager
 
 

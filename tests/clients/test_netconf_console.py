@@ -21,7 +21,6 @@ from tests.clients.client_contract import (
     Filter,
     NetconfClient,
     Refused,
-    Subtree,
     XPath,
     is_end_of_replay,
     subscription,
@@ -89,12 +88,11 @@ class Console:
         self.run("--hello")
 
     def _data(self, name: str, wanted: Filter) -> etree._Element:
-        match wanted:
-            case XPath(select):
-                words = ["-x", select]
-            case Subtree(content):
-                # its own small language for subtrees, which the same path is written in
-                words = ["--ns", f"e={ESC}", "--filter", as_path(etree.fromstring(content))]
+        if isinstance(wanted, XPath):
+            words = ["-x", wanted.select]
+        else:
+            # its own small language for subtrees, which the same path is written in
+            words = ["--ns", f"e={ESC}", "--filter", as_path(etree.fromstring(wanted.content))]
         (data,) = self.run(*words, f"--{name}")
         return data
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from lxml import etree
@@ -27,7 +28,7 @@ from tests.clients.client_contract import (
 
 # it closes its terminal without closing the file around it
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "system-1.1": {"transport": "system"},
     "paramiko-1.0": {"transport": "paramiko", "preferred_netconf_version": "1.0"},
 }
@@ -71,7 +72,7 @@ class Scrapli:
         return response.xml_result
 
     @staticmethod
-    def _words(wanted: Filter) -> dict[str, str]:
+    def _words(wanted: Filter) -> dict[str, Any]:
         match wanted:
             case Subtree(content):
                 return {"filter_": content, "filter_type": "subtree"}
@@ -79,7 +80,7 @@ class Scrapli:
                 return {"filter_": select, "filter_type": "xpath"}
 
 
-def words(door: Door) -> dict[str, object]:
+def words(door: Door) -> dict[str, Any]:
     return {
         "host": door.host,
         "port": door.port,

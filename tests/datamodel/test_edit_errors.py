@@ -14,6 +14,7 @@ def errors_of(datastore: Datastore, body: str) -> list[tuple[str, str]]:
     with pytest.raises((RpcError, RpcErrors)) as caught:
         datastore.edit(config(body))
     error = caught.value
+    assert isinstance(error, RpcError | RpcErrors)
     errors = error.errors if isinstance(error, RpcErrors) else (error,)
     return [(each.tag.value, each.path.rpartition("esc:")[2]) for each in errors]
 

@@ -32,7 +32,9 @@ RECOVERY = Recovery(phase=RecoveryPhase.WAITING, cause="it was silent", began=NO
 def said(vm: VmRecord) -> dict[str, str]:
     found = etree.fromstring(life(vm))
     return {
-        f"{leaf.getparent().tag}/{leaf.tag}": leaf.text for leaf in found.iter() if not len(leaf)
+        f"{leaf.getparent().tag!s}/{leaf.tag!s}": leaf.text
+        for leaf in found.iter()
+        if not len(leaf)
     }
 
 

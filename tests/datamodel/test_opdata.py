@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,13 +156,12 @@ def test_a_whole_opdata_is_what_the_yang_says(schema: Schema) -> None:
 
 def test_a_resource_that_is_broken_says_why(schema: Schema) -> None:
     why = "x in VIM sim: it is <gone>"
-    image, flavor, network, volume = (
-        replace(each, state=ResourceState.ERROR, error=why)
-        for each in (IMAGE, FLAVOR, NETWORK, VOLUME)
-    )
-    subnet = replace(SUBNET, state=ResourceState.ERROR, error=why)
-    images, flavors = opdata.image(image), opdata.flavor(flavor)
-    networks, volumes = opdata.network(network, [subnet]), opdata.volume(volume)
+    broken: dict[str, Any] = {"state": ResourceState.ERROR, "error": why}
+    subnet = replace(SUBNET, **broken)
+    images = opdata.image(replace(IMAGE, **broken))
+    flavors = opdata.flavor(replace(FLAVOR, **broken))
+    networks = opdata.network(replace(NETWORK, **broken), [subnet])
+    volumes = opdata.volume(replace(VOLUME, **broken))
 
     for shown in (images, flavors, networks, volumes):
         assert text(shown, "error") == why

@@ -186,6 +186,7 @@ def test_no_error_shows_a_secret(datastore: Datastore, body: str) -> None:
         datastore.edit(whole_config(vims(vim("v", body))))
 
     error = refused.value
+    assert isinstance(error, RpcError | RpcErrors)
     told = error.errors if isinstance(error, RpcErrors) else (error,)
     for each in told:
         assert SECRET not in str(each) + etree.tostring(each.to_element()).decode()

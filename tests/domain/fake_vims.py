@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from esc_daemon.domain.commands import EnsureServer
+from esc_daemon.domain.commands import Command, EnsureServer
 from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.record import VmRecord
 from tests.domain.fake_vim import FakeServer, FakeVim
+
+
+@dataclass
+class Ghost:
+    """A request that nobody waits for any more and that the VIM may still carry out."""
+
+    until: datetime
+    command: Command
+    targets: tuple[str, ...] = ()
 
 
 @dataclass

@@ -62,7 +62,7 @@ _UPDATED: Final = {
 """It may boot anew, or begin to be watched."""
 
 
-def _updated_where_it_is(at: At) -> Mapping[Said, At]:
+def _updated_where_it_is(at: At) -> dict[Said, At]:
     """A VM that is not up is updated too, scripts of its software included."""
     return dict.fromkeys(_UPDATED, at)
 

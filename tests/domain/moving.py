@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from esc_daemon.domain.commands import call_slot
 from esc_daemon.domain.events import Event
@@ -32,7 +33,7 @@ def pair(group: VmGroup = ONE) -> VmGroup:
     return replace(group, scaling=replace(group.scaling, min_active=2, max_active=2))
 
 
-def world_of(*groups: VmGroup, **more: object) -> World:
+def world_of(*groups: VmGroup, **more: Any) -> World:
     """Return a world with three VIMs, whose service is active in the first."""
     world = World(others={FAR: FakeVim(), MOON: FakeVim()})
     world.apply({SHOP: a_deployment(*groups, **more)})

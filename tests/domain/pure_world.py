@@ -20,6 +20,7 @@ from esc_daemon.domain.advance.held import is_held
 from esc_daemon.domain.commands import (
     Await,
     AwaitServer,
+    CheckVim,
     Command,
     EnsureResource,
     EnsureServer,
@@ -40,7 +41,7 @@ from esc_daemon.domain.intent import Deployment, Resource
 from esc_daemon.domain.neighbours import answer
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
-from esc_daemon.domain.record import DeploymentRecord, Record
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.specs import ResourceHandle, ServerStatus
 from esc_daemon.domain.stages import Errand
 from esc_daemon.domain.states import ResourceState
@@ -59,7 +60,7 @@ from esc_daemon.domain.triggers import (
     Woken,
 )
 from tests.domain.fake_vim import FakeServer
-from tests.domain.fake_vims import FakeVims
+from tests.domain.fake_vims import FakeVims, Ghost
 from tests.domain.untouched import check_untouched
 from tests.order_of_kinds import out_of_turn, took
 
@@ -92,15 +93,6 @@ class Flight:
     command: Command
     answer: Trigger | None = None
     luck: Luck | None = None
-
-
-@dataclass
-class Ghost:
-    """A request that nobody waits for any more and that the VIM may still carry out."""
-
-    until: datetime
-    command: Command
-    targets: tuple[str, ...] = ()
 
 
 Edit = Mapping[Key, Deployment | Resource | None]
@@ -251,6 +243,8 @@ class World(FakeVims):
                 return None
             case Permit():
                 return None if command.begun else RecoveryPermitted(server=command.server)
+            case CheckVim():
+                raise AssertionError("this world has no connectors")
             case _:
                 assert_never(command)
 
@@ -477,7 +471,11 @@ class World(FakeVims):
             if isinstance(record, DeploymentRecord):
                 if any(vm.attempt or vm.deadline for vm in record.vms.values()):
                     return True
-            elif record.attempt is not None and record.state is not ResourceState.LEFTOVER:
+            elif (
+                isinstance(record, ResourceRecord)
+                and record.attempt is not None
+                and record.state is not ResourceState.LEFTOVER
+            ):
                 return True
         return bool(self.ghosts)
 

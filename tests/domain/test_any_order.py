@@ -311,7 +311,7 @@ class AnyOrder(RuleBasedStateMachine):
             for vm in list(record.vms.values()) if isinstance(record, DeploymentRecord) else ():
                 server = ServerKey(vm.id, vm.generation)
                 found = self.world.at(vm.vim).found(server)
-                drifted = ServerDrifted(key=server, status=found and found.status)
+                drifted = ServerDrifted(key=server, status=getattr(found, "status", None))
                 self.world.tell(key, drifted)
 
     @rule(seconds=st.sampled_from(PAUSES), ghosts_act=st.booleans())
@@ -381,7 +381,7 @@ class AnyOrder(RuleBasedStateMachine):
             if isinstance(record, DeploymentRecord):
                 self.rests(record)
             elif record.key not in self.kept():
-                assert record.state in {ResourceState.ACTIVE, ResourceState.ERROR}
+                assert getattr(record, "state", None) in {ResourceState.ACTIVE, ResourceState.ERROR}
         self.edit(dict.fromkeys(self.config))
         self.rest()
         assert not world.records

@@ -101,9 +101,13 @@ def test_what_does_more_when_it_is_made_gets_no_quick_constructor():
 
 def test_a_field_may_bear_any_name():
     names = ["kind", "become", "Double", "MISSING", "make_kind", "default_kind"]
-    fields = [(name, str, dataclasses.field(default=f"no {name}")) for name in names]
+    fields: list[tuple[str, type, Any]] = [
+        (name, str, dataclasses.field(default=f"no {name}")) for name in names
+    ]
     fields.append(("made", list, dataclasses.field(default_factory=list)))
-    plain = dataclasses.make_dataclass("Odd", fields, kw_only=True, slots=True, frozen=True)
+    plain: type[Any] = dataclasses.make_dataclass(
+        "Odd", fields, kw_only=True, slots=True, frozen=True
+    )
     values = {name: f"a {name}" for name in names}
 
     made = quick(plain)(**values)
@@ -113,7 +117,7 @@ def test_a_field_may_bear_any_name():
 
 
 def test_a_class_made_of_a_quick_one_has_values_of_its_own_with_a_constructor_of_its_own():
-    values = {"name": "a", "project": "p", "image": None, "flavor": None}
+    values: dict[str, Any] = {"name": "a", "project": "p", "image": None, "flavor": None}
 
     @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
     class Slow(ServerSpec):
@@ -128,4 +132,4 @@ def test_a_class_made_of_a_quick_one_has_values_of_its_own_with_a_constructor_of
 def test_a_field_that_there_is_not_is_an_error():
     spec = ServerSpec(name="a", project="p", image=None, flavor=None)
     with pytest.raises(TypeError, match="ServerSpec has no field colour"):
-        replace(spec, colour="red")
+        replace(spec, colour="red")  # type: ignore[call-arg]  # the error that is meant

@@ -1,6 +1,7 @@
 """What an edit changes: nothing of an intent escapes the comparison, and each kind has its rule."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from esc_daemon.domain.intent import (
 from tests.domain.stories import LIFE, LIFE_RULE, a_deployment, a_group, a_network
 
 POOL = AddressPool(network="net", addresses=("192.0.2.9",))
-GROUP = {
+GROUP: dict[str, Any] = {
     "image": "other",
     "flavor": "big",
     "locator": Locator(vim_id="far"),
@@ -44,14 +45,14 @@ GROUP = {
     "hooks": (Hook(condition="LCS::PRE_DEPLOY", action="say"),),
     "volumes": (GroupVolume(name="data"),),
 }
-SCALING = {
+SCALING: dict[str, Any] = {
     "min_active": 0,
     "max_active": 7,
     "elastic": False,
     "address_pools": (POOL,),
     "mac_pools": (replace(POOL, addresses=("02:00:00:00:00:01",)),),
 }
-PORT = {
+PORT: dict[str, Any] = {
     "network": "other",
     "type": "direct",
     "model": "e1000",
@@ -60,14 +61,14 @@ PORT = {
     "subnet": "s",
     "addresses": (FixedAddress(subnet="s"),),
 }
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "admin_state_up": False,
     "port_security_enabled": False,
     "security_groups": ("web",),
     "allowed_networks": ("net",),
     "allowed_addresses": ("192.0.2.8",),
 }
-SUBNET = {
+SUBNET: dict[str, Any] = {
     "address": "198.51.100.0",
     "netmask": "255.255.0.0",
     "gateway": "192.0.2.1",
@@ -75,7 +76,7 @@ SUBNET = {
     "dhcp": False,
     "ip_version": "ipv6",
 }
-NETWORK = {
+NETWORK: dict[str, Any] = {
     "shared": False,
     "admin_state": False,
     "vlan_id": 7,
@@ -130,7 +131,7 @@ def test_no_field_of_an_interface_escapes(field: str) -> None:
 @pytest.mark.parametrize("field", [f.name for f in fields(Network) if f.name != "name"])
 def test_no_field_of_a_network_escapes(field: str) -> None:
     old = a_network("own", "a")
-    news = {"subnets": a_network("own", "a", "b").subnets} | NETWORK
+    news: dict[str, Any] = {"subnets": a_network("own", "a", "b").subnets} | NETWORK
     new = replace(old, **{field: news[field]})
     kind = ChangeKind.NETWORK if field in IN_PLACE else ChangeKind.NETWORK_FIXED
     kind = ChangeKind.SUBNET_ADDED if field == "subnets" else kind

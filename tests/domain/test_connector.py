@@ -15,7 +15,7 @@ from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId
 from esc_daemon.domain.intent import DefaultVimConnector, FileServer, VimConnector, VimUser
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY
-from esc_daemon.domain.record import ConnectorRecord
+from esc_daemon.domain.record import ConnectorRecord, ResourceRecord
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.triggers import (
     IntentChanged,
@@ -107,6 +107,7 @@ def test_the_event_names_the_connector_and_what_went_wrong(well) -> None:
     assert event.vim_connector_id == LAB
     assert (event.status_code, event.message) == (500, "Unable to establish VIM connection")
     assert event.details == "no answer within 30 s"
+    assert isinstance(step.record, ConnectorRecord)
     assert step.record.message == "Unable to establish VIM connection: no answer within 30 s"
 
 
@@ -131,6 +132,7 @@ def test_a_pause_that_is_set_shorter_holds_for_both(new) -> None:
 
     down = advance(KEY, new, found, START, policy).record
 
+    assert isinstance(down, ConnectorRecord)
     assert due(down, 2)
 
 
@@ -288,8 +290,10 @@ def test_a_file_server_is_there_at_once_and_gone_at_once_and_nobody_is_told() ->
         record = steps[-1].record
         steps.append(advance(key, record, IntentChanged(id=TWO, intent=intent), START))
 
-    assert steps[1].record.intent == steps[1].record.made == second
-    assert steps[2].record is None
+    _, replaced, gone = (step.record for step in steps)
+    assert isinstance(replaced, ResourceRecord)
+    assert replaced.intent == replaced.made == second
+    assert gone is None
     assert not any(step.events for step in steps)
     assert not plan(steps[1].record, START).commands
     assert advance(key, steps[1].record, Restarted(), START).record is steps[1].record

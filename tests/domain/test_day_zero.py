@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -110,7 +111,8 @@ def test_a_variable_is_replaced_and_the_words_of_a_script_stay(text: str, filled
 
 
 def test_a_name_with_other_signs_is_replaced_in_braces() -> None:
-    assert fill("${my-name} $my-name", **{"my-name": "x", "my": "y"}) == "x y-name"
+    values: dict[str, Any] = {"my-name": "x", "my": "y"}
+    assert fill("${my-name} $my-name", **values) == "x y-name"
 
 
 def test_a_value_is_not_looked_at_for_variables() -> None:
@@ -123,7 +125,8 @@ def test_each_known_variable_in_braces_becomes_its_value(
 ) -> None:
     text = "".join(f"{plain}${{{name}}}" for plain, name in pieces)
 
-    filled = fill(text, **{name: value for _, name in pieces})
+    values: dict[str, Any] = {name: value for _, name in pieces}
+    filled = fill(text, **values)
 
     assert filled == "".join(plain + value for plain, _ in pieces)
 

@@ -1,6 +1,6 @@
 """Healing among many, by several KPIs, and again and again: what it costs, where it ends."""
 
-from collections.abc import Callable, Iterator, ValuesView
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -69,7 +69,7 @@ class CountedVms(dict[VmId, VmRecord]):
         self.walks += 1
         return super().__iter__()
 
-    def values(self) -> ValuesView[VmRecord]:
+    def values(self):
         self.walks += 1
         return super().values()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from esc_daemon.domain.intent import (
 )
 from esc_daemon.domain.placing import network_key
 from esc_daemon.domain.plan import plan
-from esc_daemon.domain.record import Record
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.step import Step
 from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import (
@@ -45,13 +46,19 @@ MOON = VimId("moon")
 FLAVOR = Key(Kind.FLAVOR, None, "small")
 
 
-def there(*names: str, named: str | None = None, **fields: object) -> Connectors:
+def there(*names: str, named: str | None = None, **fields: Any) -> Connectors:
     intents = {VimId(name): VimConnector(name=name, type="T", **fields) for name in names}
     return Connectors(intents=intents, named=VimId(named) if named else None)
 
 
 def on(vim: str, group: VmGroup, project: str = "") -> VmGroup:
     return replace(group, locator=Locator(vim_id=vim, vim_project=project))
+
+
+def home(world: World, key: Key) -> VimId:
+    record = world.records[key]
+    assert isinstance(record, ResourceRecord)
+    return record.vim
 
 
 def commands(world: World, kind: type) -> list:
@@ -80,7 +87,7 @@ def test_connectors_follow_the_entries_of_their_kinds_alone() -> None:
     begun = there("a")
     lab = VimConnector(name="lab", type="T")
 
-    assert begun.after(connector_key(VimId("lab")), lab).intents["lab"] == lab
+    assert begun.after(connector_key(VimId("lab")), lab).intents[VimId("lab")] == lab
     assert begun.after(connector_key(VimId("a")), None) == there()
     named = begun.after(DEFAULT_VIM, DefaultVimConnector(vim_id="a"))
     assert named.named == "a"
@@ -112,7 +119,7 @@ def test_a_resource_is_made_and_removed_in_the_default_of_its_acceptance() -> No
     world.deliver(slot)
 
     (flight,) = world.flights.values()
-    assert flight.command.vim == VIM
+    assert getattr(flight.command, "vim", None) == VIM
 
 
 def test_what_a_network_gets_later_lives_where_the_network_lives() -> None:
@@ -144,15 +151,15 @@ def test_an_ephemeral_network_is_made_where_its_first_group_goes() -> None:
     world.apply({SHOP: a_deployment(on(MOON, a_group("far", "own")), networks=(own,))})
     key = network_key(SHOP, "own")
 
-    assert world.records[key].vim == MOON
-    assert world.records[key._replace(kind=Kind.SUBNET, name=f"{key.name}/a")].vim == MOON
+    assert home(world, key) == MOON
+    assert home(world, key._replace(kind=Kind.SUBNET, name=f"{key.name}/a")) == MOON
 
 
 def test_a_network_without_a_group_is_made_in_the_default() -> None:
     world = World()
     world.apply({SHOP: a_deployment(on(MOON, a_group("far")), networks=(a_network("own"),))})
 
-    assert world.records[network_key(SHOP, "own")].vim == VIM
+    assert home(world, network_key(SHOP, "own")) == VIM
 
 
 def test_the_id_of_a_network_counts_only_in_its_own_vim() -> None:
@@ -173,6 +180,7 @@ def test_a_project_is_asked_for_by_its_id_at_home_and_by_its_name_elsewhere() ->
     world.apply({ACME: a_tenant()})
     world.rest()
     tenant = world.records[ACME]
+    assert isinstance(tenant, ResourceRecord)
     handle = replace(tenant.handle, project="an-id", name="acme")
     world.records[ACME] = replace(tenant, handle=handle)
     groups = (a_group("near"), on(MOON, a_group("far")), on(MOON, a_group("set"), "other"))
@@ -272,6 +280,7 @@ def test_a_connector_without_a_known_problem_is_believed() -> None:
 
 def test_without_a_default_what_names_no_vim_is_refused_with_what_to_do() -> None:
     (step,) = creation(a_deployment())
+    assert isinstance(step.record, DeploymentRecord)
     nowhere = replace(step.record, vim=NO_VIM, vms={})
 
     text = refusal([replace(step, record=nowhere)], there("a", "b")).text
@@ -351,7 +360,9 @@ def test_a_leftover_keeps_its_connector() -> None:
 
 def test_what_names_no_vim_lives_in_the_default() -> None:
     """Rows of before there were connectors."""
-    old = [replace(record, vim=NO_VIM) for record in living() if record.key.kind is Kind.TENANT]
+    (tenant,) = (record for record in living() if record.key.kind is Kind.TENANT)
+    assert isinstance(tenant, ResourceRecord)
+    old: list[Record] = [replace(tenant, vim=NO_VIM)]
 
     judged(there(VIM, "moon", named=VIM), there("moon"), old)
     accepted(there(VIM, "moon", named=VIM), there(VIM, named=VIM), old)

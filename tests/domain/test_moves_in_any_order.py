@@ -143,8 +143,10 @@ class Moves(AnyOrder):
     @invariant()
     def no_vm_that_may_move_has_a_volume_to_lose(self) -> None:
         for record in self.world.records.values():
-            for vm in record.vms.values() if isinstance(record, DeploymentRecord) else ():
-                if vm.migration is not None and record.intent is not None:
+            if not isinstance(record, DeploymentRecord) or record.intent is None:
+                continue
+            for vm in record.vms.values():
+                if vm.migration is not None:
                     assert not group_of(record, vm).volumes
 
     def teardown(self) -> None:

@@ -297,16 +297,19 @@ def test_an_edit_again_lets_no_deployment_go_on_before_what_its_first_edit_bring
 
 def test_only_an_edit_with_a_network_beside_something_else_leaves_a_note() -> None:
     network, service = a_network("a", "s"), PLAIN
-    for edit, noted in (
+    world = World()
+    edits: tuple[tuple[Edit, set[Key]], ...] = (
         ({SHOP: service}, set()),
         ({ACME: a_tenant(), SHOP: service}, set()),
         ({SHOP: service, dep_key("stall"): a_deployment(name="stall")}, set()),
         ({A: network}, set()),
         ({A: network, SHOP: service}, {A, A_S, SHOP}),
-    ):
+    )
+    for edit, noted in edits:
         world = begun(edit)
         assert {at for at, each in world.records.items() if note(each)} == noted
 
+    # and it is gone once that is done: the last had one
     world.rest()
     assert note(world.records[SHOP]) is None
 

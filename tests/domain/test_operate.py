@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from esc_daemon.domain.commands import SwitchServer
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryType
@@ -78,7 +79,9 @@ def test_a_reboot_is_a_stop_and_a_start() -> None:
     act(world, ActionType.REBOOT)
     switches = []
     while slots := [slot for slot in world.flights if slot[1].startswith("server")]:
-        switches.append(world.flights[slots[0]].command.power)
+        command = world.flights[slots[0]].command
+        assert isinstance(command, SwitchServer)
+        switches.append(command.power)
         world.perform(slots[0], Luck.DONE)
         world.deliver(slots[0])
     world.rest()

@@ -10,7 +10,7 @@ from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Flavor, Image, Network, Resource, Subnet, Tenant
 from esc_daemon.domain.leftovers import departed, leftovers_of
 from esc_daemon.domain.policy import DEFAULT_POLICY
-from esc_daemon.domain.record import AnyResourceRecord, DeploymentRecord
+from esc_daemon.domain.record import AnyResourceRecord, ResourceRecord
 from esc_daemon.domain.resource_changes import TABLE, Way, changed
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.triggers import LeftoversPurged, ResourceGone
@@ -50,7 +50,7 @@ def made(key: Key, intent: Resource) -> World:
 
 def resource(world: World, key: Key) -> AnyResourceRecord:
     record = world.records[key]
-    assert not isinstance(record, DeploymentRecord)
+    assert isinstance(record, ResourceRecord)
     return record
 
 

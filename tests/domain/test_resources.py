@@ -12,7 +12,7 @@ from esc_daemon.domain.intent import Resource
 from esc_daemon.domain.neighbours import Held, answer, look
 from esc_daemon.domain.plan import holds_vim, released
 from esc_daemon.domain.policy import DEFAULT_POLICY
-from esc_daemon.domain.record import AnyResourceRecord, DeploymentRecord
+from esc_daemon.domain.record import AnyResourceRecord, ResourceRecord
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.triggers import (
@@ -48,7 +48,7 @@ CALL = (IMAGE, "resource")
 
 def resource(world: World, key: Key) -> AnyResourceRecord:
     record = world.records[key]
-    assert not isinstance(record, DeploymentRecord)
+    assert isinstance(record, ResourceRecord)
     return record
 
 

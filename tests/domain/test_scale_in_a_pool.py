@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from esc_daemon.domain.errors import Refused
+from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.intent import (
     FixedAddress,
 )
@@ -107,7 +108,7 @@ def test_a_deployment_has_at_most_so_many_vms() -> None:
     world = up(elastic(most=MAX_VMS + 1))
     record = world.deployment(SHOP)
     (vm,) = the_vms(world)
-    full = replace(record, vms={str(n): replace(vm, index=n) for n in range(MAX_VMS)})
+    full = replace(record, vms={VmId(str(n)): replace(vm, index=n) for n in range(MAX_VMS)})
     assert record.intent is not None
     with pytest.raises(Refused, match="has 500 VMs, which is the limit"):
         another_vm(full, record.intent.groups[0])

@@ -1,6 +1,7 @@
 """Updates of a deployment that stands: what is done and told (ESC-WORKFLOWS section 3)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ from tests.domain.updates import (
     ],
 )
 def test_data_is_taken_at_once_and_each_vm_of_the_group_told(
-    changes: dict[str, object], says: str | None
+    changes: dict[str, Any], says: str | None
 ) -> None:
     # given
     web = a_group("web", vms=2)

@@ -6,7 +6,7 @@ import pytest
 
 from esc_daemon.domain.commands import call_slot
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import ServerKey, VimId
+from esc_daemon.domain.ids import ServerKey, VimId, VmGroupName
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, VmGroup
 from esc_daemon.domain.record import (
     ActionType,
@@ -411,7 +411,8 @@ def test_an_update_that_leaves_it_in_its_vim_waits_for_the_recovery(way, other) 
 
 def test_the_recovery_of_a_vm_that_does_not_move_is_in_the_way_of_those_that_do() -> None:
     # given: both are lost
-    web, db = WAITS, replace(WAITS, name="db", scaling=replace(WAITS.scaling, address_pools=()))
+    scaling = replace(WAITS.scaling, address_pools=())
+    web, db = WAITS, replace(WAITS, name=VmGroupName("db"), scaling=scaling)
     world = world_of(web, db)
     cross(world, holds=False)
     cross(world, holds=False, group="db")

@@ -9,7 +9,7 @@ from esc_daemon.domain.advance import advance
 from esc_daemon.domain.decompose import decompose_edit
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, Kind, RecordId, VimId
-from esc_daemon.domain.intent import Interface, Locator, Network
+from esc_daemon.domain.intent import Intent, Interface, Locator, Network
 from esc_daemon.domain.policy import DEFAULT_POLICY
 from esc_daemon.domain.uses import check_uses, named_by
 from tests.domain.fake_vim import FakeVim
@@ -35,7 +35,7 @@ FAR = VimId("far")
 GROUP = a_group("web", "net", watched=False)
 
 
-def judge(world: World, edit: Mapping[Key, object]) -> None:
+def judge(world: World, edit: Mapping[Key, Intent | None]) -> None:
     """Hold the steps of *edit* against who uses what; nothing is taken."""
     told = decompose_edit(list(edit.items()), world.records.get, _any_id, VIM)
     steps = {

@@ -1,6 +1,7 @@
 """What the tests of updates share: a service that stands, its edit, and what is told of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from esc_daemon.domain.ids import ServerKey
 from esc_daemon.domain.intent import Deployment, VmGroup
@@ -14,7 +15,7 @@ BEGUN, DONE, CHANGED = "SERVICE_UPDATING_STATE", "SERVICE_UPDATED", "VM_UPDATED"
 MADE, LIVES, GONE = "VM_DEPLOYED", "VM_ALIVE", "VM_UNDEPLOYED"
 
 
-def standing(*groups: VmGroup, **more: tuple) -> World:
+def standing(*groups: VmGroup, **more: Any) -> World:
     """Return a world whose service is active."""
     world = World()
     world.apply({SHOP: a_deployment(*groups, **more)})
@@ -48,7 +49,7 @@ def cross(world: World, *, holds: bool, index: int = 0, group: str = "web") -> N
     world.tell(SHOP, KpiCrossed(server=key, event_name="VM_ALIVE", holds=holds))
 
 
-def of(low: int, high: int | None = None, **more: object) -> VmGroup:
+def of(low: int, high: int | None = None, **more: Any) -> VmGroup:
     """Return the group web with *low* to *high* VMs in a network, from a pool."""
     made = a_group("web", "net", pool=POOL)
     scaling = replace(made.scaling, min_active=low, max_active=low if high is None else high)

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.northbound.raw_client import BASE, BASE_1_1, Client, connected
 from tests.programs import LOCAL_USER, Program, a_daemon, soon
@@ -26,7 +27,11 @@ NO_LINGER = struct.pack("ii", 1, 0)
 
 @asynccontextmanager
 async def session(daemon: Program) -> AsyncIterator[Client]:
-    login = {"username": LOCAL_USER, "client_keys": [str(daemon.key)], "password": None}
+    login: dict[str, Any] = {
+        "username": LOCAL_USER,
+        "client_keys": [str(daemon.key)],
+        "password": None,
+    }
     async with connected(daemon.ports["netconf"], **login) as client:
         yield client
 
@@ -70,7 +75,7 @@ async def vanish(daemon: Program) -> None:
         client.connection.abort()
 
 
-async def deaf(daemon: Program) -> Client:
+async def deaf(daemon: Program) -> AsyncExitStack:
     """Ask on and on with a window of 2 GiB, and take nothing from the line."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(session(daemon))
@@ -83,9 +88,7 @@ async def deaf(daemon: Program) -> Client:
         client.connection._transport.pause_reading()
         for _ in range(1000):
             hearing.ask(GET)
-        kept = stack.pop_all()
-        hearing.stack = kept
-        return hearing
+        return stack.pop_all()
 
 
 async def served(daemon: Program) -> None:
@@ -118,8 +121,8 @@ async def test_hostile_peers_disturb_nobody_and_leave_nothing_behind(tmp_path: P
         for each in idle:
             each.close()
         await asyncio.to_thread(soon, lambda: let_go(daemon, opened, len(slow)), 60)
-        for each in slow:
-            await each.stack.aclose()
+        for listener in slow:
+            await listener.aclose()
         # and the processor rests
         await asyncio.to_thread(soon, lambda: at_rest(daemon), 20)
         assert resident(daemon) < memory + 100

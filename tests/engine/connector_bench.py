@@ -10,7 +10,7 @@ import pytest
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Stream
-from esc_daemon.domain.ids import DeploymentName, RecordId, VimId, VmGroupName
+from esc_daemon.domain.ids import DeploymentName, RecordId, TenantName, VimId, VmGroupName
 from esc_daemon.domain.intent import (
     Deployment,
     Locator,
@@ -19,6 +19,7 @@ from esc_daemon.domain.intent import (
     VimConnector,
     VmGroup,
 )
+from esc_daemon.domain.record import ConnectorRecord
 from esc_daemon.domain.specs import VimCheck, VimStatus
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.edit import Change, Edit
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.looptime(start=0, end=7200)
 LAB, MOON = VimId("lab"), VimId("moon")
 LAB_KEY, MOON_KEY = connector_key(LAB), connector_key(MOON)
 ONE_LAB = connecting(LAB)
-TENANT_CHANGE = Change(key=TENANT, intent=Tenant(name="t"))
+TENANT_CHANGE = Change(key=TENANT, intent=Tenant(name=TenantName("t")))
 
 
 class CheckedVim(WatchedVim):
@@ -146,7 +147,9 @@ async def refused(engine: Engine, *changes: Change) -> Refused:
 
 
 def status(engine: Engine, vim: VimId) -> VimStatus | None:
-    return engine.record(connector_key(vim)).status
+    record = engine.record(connector_key(vim))
+    assert isinstance(record, ConnectorRecord)
+    return record.status
 
 
 async def told(store: ShakyStore) -> list[str]:

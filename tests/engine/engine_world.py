@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.commands import Watch
-from esc_daemon.domain.ids import Key, RecordId, ServerKey
+from esc_daemon.domain.events import Stream
+from esc_daemon.domain.ids import Key, RecordId, ServerKey, VmId
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.record import Record
-from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, VimStatus
+from esc_daemon.domain.specs import Port, ResourceHandle, Server, ServerSpec, VimCheck
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.clock import Clock
 from esc_daemon.engine.engine import Engine
@@ -22,7 +24,7 @@ from esc_daemon.engine.uploads import Uploads
 from esc_daemon.monitor.base import Select, select
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.store.base import EntryChange, LoggedEvent, StoreFull, Undo
+from esc_daemon.store.base import Entry, EntryChange, LoggedEvent, StoreFull, Undo
 from esc_daemon.store.store import SqlStore
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -57,7 +59,7 @@ class WatchedVim(SimulatorDriver):
         if self.breaks is not None:
             raise self.breaks
 
-    async def check(self) -> VimStatus:
+    async def check(self) -> VimCheck:
         await self._passed("check")
         return await super().check()
 
@@ -88,11 +90,11 @@ class WatchfulMonitor(Monitor):
         self.armed: list[Watch] = []
         self.disarmed: list[str] = []
 
-    def arm(self, watch: Watch, *about: object, **company: object) -> None:
+    def arm(self, watch: Watch, *about: Any, **company: Any) -> None:
         self.armed.append(watch)
-        super().arm(watch, *about)
+        super().arm(watch, *about, **company)
 
-    def disarm(self, vm: str) -> None:
+    def disarm(self, vm: VmId) -> None:
         self.disarmed.append(vm)
         super().disarm(vm)
 
@@ -122,6 +124,26 @@ class ShakyStore:
 
     def load(self) -> AsyncIterator[Record]:
         return self.store.load()
+
+    async def events(
+        self, *, after: int, limit: int, stream: Stream, since: datetime | None = None
+    ) -> Sequence[LoggedEvent]:
+        return await self.store.events(after=after, limit=limit, stream=stream, since=since)
+
+    async def last_event(self) -> int:
+        return await self.store.last_event()
+
+    async def entries(self) -> Sequence[Entry]:
+        return await self.store.entries()
+
+    async def undo(self) -> Sequence[Undo]:
+        return await self.store.undo()
+
+    async def trim(self, *, keep_events: int, before: datetime | None = None) -> int:
+        return await self.store.trim(keep_events=keep_events, before=before)
+
+    async def close(self) -> None:
+        await self.store.close()
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.events import Stream
+from esc_daemon.domain.ids import TenantName
 from esc_daemon.domain.intent import (
     Tenant,
 )
@@ -54,8 +55,10 @@ async def test_calls_that_do_not_arrive_ask_for_no_more_than_a_check_a_second(ty
         vim = type_.last(LAB)
         vim.breaks = VimUnreachable("connection refused")
         before = vim.checks
-        tenants = [Change(key=TENANT._replace(name=f"t{n}"), intent=Tenant(name=f"t{n}"))
-                   for n in range(50)]  # fmt: skip
+        tenants = [
+            Change(key=TENANT._replace(name=f"t{n}"), intent=Tenant(name=TenantName(f"t{n}")))
+            for n in range(50)
+        ]
 
         await engine.apply(edit(*tenants))
         await asyncio.sleep(5)

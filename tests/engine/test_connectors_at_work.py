@@ -7,12 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from esc_daemon.domain.errors import Node, Refused
-from esc_daemon.domain.ids import DEFAULT_VIM, NO_VIM
+from esc_daemon.domain.ids import DEFAULT_VIM, NO_VIM, Key, TenantName
 from esc_daemon.domain.intent import (
     DefaultVimConnector,
     Tenant,
     VimUser,
 )
+from esc_daemon.domain.record import Record
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.step import Step
@@ -22,7 +23,6 @@ from esc_daemon.engine.vims import Vims
 from esc_daemon.vim.base import VimUnreachable
 from tests.connectors import records_of
 from tests.engine.connector_bench import (
-    CALL_TIMEOUT,
     LAB,
     LAB_KEY,
     MOON,
@@ -39,8 +39,8 @@ from tests.engine.connector_bench import (
     status,
     told,
 )
-from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT
-from tests.engine.engine_world import ShakyStore
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, deployment_of, resource_of
+from tests.engine.engine_world import CALL_TIMEOUT, ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
 
@@ -87,7 +87,7 @@ async def test_a_database_of_before_there_were_connectors_gets_one_before_it_act
         type_.last(LAB).gate.clear()
         await engine.apply(edit(TENANT_CHANGE))
         await asyncio.sleep(0.1)
-        waiting = engine.record(TENANT)
+        waiting = resource_of(engine)
     old = ShakyStore()
     row = replace(waiting, vim=NO_VIM, revision=1)
     await old.store.commit([Step(key=TENANT, before=None, record=row)], time=BEGAN)
@@ -97,7 +97,7 @@ async def test_a_database_of_before_there_were_connectors_gets_one_before_it_act
         await asyncio.sleep(200)
 
         # then it goes on in the first connector
-        assert engine.record(TENANT).state is ResourceState.ACTIVE
+        assert resource_of(engine).state is ResourceState.ACTIVE
         assert status(engine, LAB) is VimStatus.CONNECTION_SUCCESSFUL
 
 
@@ -112,8 +112,8 @@ async def test_connector_and_deployment_may_come_in_one_edit(type_, store, order
         await engine.apply(edit(*changes[::order]))
         await asyncio.sleep(5)
 
-        assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
-        (vm,) = engine.record(DEPLOYMENT).vms.values()
+        assert deployment_of(engine).state is ServiceState.ACTIVE
+        (vm,) = deployment_of(engine).vms.values()
         assert vm.vim == MOON
 
 
@@ -123,7 +123,7 @@ async def test_a_new_default_counts_for_what_comes_with_it(type_, store):
 
         await engine.apply(edit(TENANT_CHANGE, default, configuring(MOON)))
 
-        assert engine.record(TENANT).vim == MOON
+        assert resource_of(engine).vim == MOON
 
 
 async def test_what_fails_is_made_no_use_of_until_it_works_again(type_, store):
@@ -133,7 +133,7 @@ async def test_what_fails_is_made_no_use_of_until_it_works_again(type_, store):
         type_.last(LAB).status = VimStatus.AUTHENTICATION_FAILED
         await asyncio.sleep(60)
 
-        other = Change(key=TENANT._replace(name="u"), intent=Tenant(name="u"))
+        other = Change(key=TENANT._replace(name="u"), intent=Tenant(name=TenantName("u")))
         refusal = await refused(engine, other)
 
         assert refusal.key == other.key
@@ -157,7 +157,7 @@ async def test_a_login_that_is_mended_is_believed_at_once(type_, store):
         await engine.apply(edit(TENANT_CHANGE, configuring(LAB, users=(VimUser(name="u"),))))
         await asyncio.sleep(1)
 
-        assert engine.record(TENANT).state is ResourceState.ACTIVE
+        assert resource_of(engine).state is ResourceState.ACTIVE
 
 
 async def test_an_unknown_connector_is_told_by_the_deployment_that_names_it(type_, store):
@@ -208,7 +208,7 @@ async def test_a_stored_connector_that_its_type_takes_no_more_does_not_stop_the_
             assert status(engine, LAB) is VimStatus.CONNECTION_FAILED
             await engine.apply(edit(Change(key=TENANT, intent=None)))
             await asyncio.sleep(1)
-            assert "there is no type SIMULATOR" in engine.record(TENANT).attempt.error
+            assert "there is no type SIMULATOR" in resource_of(engine).attempt.error
 
     assert "vim.connector_unusable" in [line["event"] for line in logs]
 
@@ -235,7 +235,7 @@ async def test_a_type_that_breaks_costs_its_own_connector_only(type_, store):
 
         assert "vim.connector_broke" in [line["event"] for line in logs]
         assert status(engine, MOON) is VimStatus.CONNECTION_FAILED
-        assert engine.record(TENANT).state is ResourceState.ACTIVE
+        assert resource_of(engine).state is ResourceState.ACTIVE
 
 
 # ------------------------------------------------------------------ drivers follow
@@ -258,7 +258,7 @@ async def test_a_change_gives_a_new_driver_and_the_old_one_ends_with_its_last_ca
 
         assert old.closed
         assert not new.closed
-        assert engine.record(TENANT).state is ResourceState.ACTIVE
+        assert resource_of(engine).state is ResourceState.ACTIVE
 
 
 async def test_a_driver_ends_with_its_connector(type_, store):
@@ -329,7 +329,7 @@ async def test_records_are_looked_through_only_for_what_might_cut_them_off(type_
     # given: one connector, which is the default
     vims = Vims({"SIMULATOR": type_, "OTHER": type_}, call_timeout=CALL_TIMEOUT)
     records = Counted()
-    guard = ConnectorGuard(vims, {}.get, records, lambda *_: None)
+    guard = ConnectorGuard(vims, dict[Key, Record]().get, records, lambda *_: None)
     guard.take(records_of(LAB))
     # when
     guard.check(edit(*changes), {})

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from esc_daemon.domain.events import EventType
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.policy import GuardPolicy, Policy
-from esc_daemon.domain.specs import Power, Server, ServerSpec, ServerStatus
+from esc_daemon.domain.specs import Power, Server, ServerSpec, ServerStatus, VimStatus
 from esc_daemon.domain.states import VmState
 from esc_daemon.engine.drift import SPARE
 from esc_daemon.vim.base import VimUnknown, VimUnreachable
@@ -139,7 +139,7 @@ async def test_a_vim_that_does_not_answer_has_said_nothing(trouble: str):
             vim.breaks = VimUnknown("a proxy's error page")
         else:
             (away,) = (each for each in engine.connectors())
-            engine._boxes.put(away.key, replace(away, status="CONNECTION_FAILED"))
+            engine._boxes.put(away.key, replace(away, status=VimStatus.CONNECTION_FAILED))
         await asyncio.sleep(2 * LOOK)
         # then
         assert await lab.nothing_told()

@@ -14,7 +14,7 @@ from esc_daemon.domain.triggers import Woken
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.store.base import EntryChange, EntryPath, StoreFull
 from esc_daemon.vim.base import VimUnknown
-from tests.engine.engine_bench import DEPLOYMENT, TENANT, T, numbers_of
+from tests.engine.engine_bench import DEPLOYMENT, TENANT, T, deployment_of, numbers_of
 from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
@@ -220,7 +220,7 @@ async def test_a_close_keeps_what_was_under_way_for_the_next_start(vim):
         await engine.restore()
         await rested(engine)
         await asyncio.sleep(60)
-        assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+        assert deployment_of(engine).state is ServiceState.ACTIVE
 
 
 async def test_after_a_close_nothing_is_taken_any_more(vim, store):

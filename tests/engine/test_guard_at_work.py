@@ -32,7 +32,7 @@ from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
 from tests.connectors import connector
-from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, VIM, T
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, VIM, T, deployment_of
 from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=36_000)
@@ -82,13 +82,13 @@ class Lab:
     async def filled(self, vms: int, poll: int = POLL) -> "Lab":
         await self.engine.apply(deployment(vms, poll))
         await asyncio.sleep(3 * POLL)
-        assert self.engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+        assert deployment_of(self.engine).state is ServiceState.ACTIVE
         await self.told()
         return self
 
     @property
     def vms(self):
-        return list(self.engine.record(DEPLOYMENT).vms.values())
+        return list(deployment_of(self.engine).vms.values())
 
     def silence(self, *indices: int) -> None:
         for index in indices:
@@ -229,6 +229,7 @@ async def test_recoveries_are_limited_and_every_one_has_its_turn():
         assert most == 3
         told = await lab.told()
         assert [told.count(kind) for kind in HEALED] == [MANY, MANY]
+        figures = engine.guard.figures()
         assert (figures.under_way, figures.waiting) == (0, 0)
 
 
@@ -360,7 +361,7 @@ async def test_a_restart_keeps_to_the_limits():
         await asyncio.sleep(3 * POLL)
         vim.gate.clear()
         for key in (DEPLOYMENT, other):
-            (vm,) = engine.record(key).vms.values()
+            (vm,) = deployment_of(engine, key).vms.values()
             vim.cloud.silence(ServerKey(vm.id, vm.generation))
         await asyncio.sleep(POLL + 5)
         assert (engine.guard.figures().under_way, engine.guard.figures().waiting) == (1, 1)

@@ -9,6 +9,7 @@ import pytest
 from esc_daemon.domain.commands import Permit
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.policy import GuardPolicy
+from esc_daemon.domain.triggers import RecoveryPermitted, Trigger
 from esc_daemon.engine.boxes import Boxes
 from esc_daemon.engine.guard import Guard
 from tests.engine.engine_bench import DEPLOYMENT, VIM
@@ -24,12 +25,17 @@ def permit(number: int) -> Permit:
     return Permit(vim=VIM, host="", server=ServerKey(VmId(f"vm-{number}"), 0), since=NOW)
 
 
+def permitted(trigger: Trigger) -> VmId:
+    assert isinstance(trigger, RecoveryPermitted)
+    return trigger.server.vm
+
+
 def a_guard(tell: Callable[[VmId], None], boxes: Boxes | None = None, *, on: bool) -> Guard:
     return Guard(
         GuardPolicy(on=on, per_host=0, per_vim=0),
         boxes or Boxes(),
         lambda: NOW,
-        lambda _, trigger: tell(trigger.server.vm),
+        lambda _, trigger: tell(permitted(trigger)),
         asyncio.create_task,
     )
 

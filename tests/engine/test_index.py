@@ -3,10 +3,10 @@
 from random import Random
 
 from esc_daemon.domain.changed import replace
-from esc_daemon.domain.ids import EditId, Key, Kind, TenantName
+from esc_daemon.domain.ids import DeploymentName, EditId, Key, Kind, TenantName, VmGroupName
 from esc_daemon.domain.intent import Deployment, VmGroup
 from esc_daemon.domain.neighbours import Part
-from esc_daemon.domain.record import Record, ResourceSuccessor
+from esc_daemon.domain.record import DeploymentRecord, Record, ResourceSuccessor
 from esc_daemon.domain.states import ResourceState, ServiceState
 from esc_daemon.domain.uses import named_by
 from esc_daemon.engine.index import Index
@@ -29,9 +29,9 @@ def a_record(random: Random, key: Key) -> Record | None:
     if random.random() < 0.2:
         return None
     if key.kind is Kind.DEPLOYMENT:
-        intent = None if going else Deployment(name=key.name, groups=())
-        record = a_deployment_record(ServiceState.ACTIVE, id=id_, intent=intent, edit=edit)
-        return replace(record, key=key)
+        intent = None if going else Deployment(name=DeploymentName(key.name), groups=())
+        service = a_deployment_record(ServiceState.ACTIVE, id=id_, intent=intent, edit=edit)
+        return replace(service, key=key)
     record = a_resource(key, ResourceState.ACTIVE, id=id_, edit=edit)
     if not going:
         return record
@@ -75,9 +75,11 @@ def test_the_index_knows_who_names_what_whatever_moved():
     for _ in range(300):
         key = random.choice(keys)
         before, record = records.pop(key, None), a_record(random, key)
-        if record is not None and record.intent is not None:
+        if isinstance(record, DeploymentRecord) and record.intent is not None:
             images = random.sample(["linux", "bsd", None], random.randint(0, 2))
-            groups = tuple(VmGroup(name=str(at), image=each) for at, each in enumerate(images))
+            groups = tuple(
+                VmGroup(name=VmGroupName(str(at)), image=each) for at, each in enumerate(images)
+            )
             record = replace(record, intent=replace(record.intent, groups=groups))
         index.move(key, before, record)
         if record is not None:

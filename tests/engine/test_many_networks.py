@@ -9,7 +9,7 @@ from esc_daemon.domain.intent import Deployment, Network, Subnet, Tenant
 from esc_daemon.domain.states import OperationState, ResourceState, ServiceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.engine import Engine
-from tests.engine.engine_bench import TENANT, T
+from tests.engine.engine_bench import TENANT, T, deployment_of
 from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0)
@@ -51,7 +51,7 @@ async def lookups(networks: int) -> tuple[int, int]:
         )
         await applied(engine, SERVICE, intent)
         await asyncio.sleep(600)
-        assert engine.record(SERVICE).operation.state is OperationState.COMPLETED
+        assert deployment_of(engine, SERVICE).operation.state is OperationState.COMPLETED
         deployed, counted[0] = counted[0], 0
         await applied(engine, SERVICE, None)
         await asyncio.sleep(600)

@@ -6,7 +6,7 @@ import pytest
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Node
-from esc_daemon.domain.ids import DEFAULT_VIM
+from esc_daemon.domain.ids import DEFAULT_VIM, VimId
 from esc_daemon.domain.intent import DefaultVimConnector
 from esc_daemon.domain.record import VmRecord
 from esc_daemon.domain.specs import VimStatus
@@ -27,7 +27,7 @@ from tests.engine.connector_bench import (
     refused,
     told,
 )
-from tests.engine.engine_bench import DEPLOYMENT
+from tests.engine.engine_bench import DEPLOYMENT, deployment_of
 from tests.engine.engine_world import ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=7200)
@@ -49,25 +49,25 @@ async def stands(engine: Engine, *more: Change) -> None:
     """Let the deployment be active in `LAB`."""
     await engine.apply(edit(TENANT_CHANGE, deploying(LAB), *more))
     await asyncio.sleep(5)
-    assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+    assert deployment_of(engine).state is ServiceState.ACTIVE
 
 
 def the_vm(engine: Engine) -> VmRecord:
-    [vm] = engine.record(DEPLOYMENT).vms.values()
+    [vm] = deployment_of(engine).vms.values()
     return vm
 
 
-async def servers(type_: Type, vim: str) -> list[int]:
+async def servers(type_: Type, vim: VimId) -> list[int]:
     """Return the generations of the servers in *vim*."""
     return [server.key.generation async for server in type_.last(vim).servers()]
 
 
-def dies(type_: Type, vim: str) -> None:
+def dies(type_: Type, vim: VimId) -> None:
     type_.last(vim).status = VimStatus.CONNECTION_FAILED
     type_.last(vim).cloud.faults.replace((Rule(fault=Fault.UNREACHABLE),))
 
 
-def comes_back(type_: Type, vim: str) -> None:
+def comes_back(type_: Type, vim: VimId) -> None:
     type_.last(vim).status = VimStatus.CONNECTION_SUCCESSFUL
     type_.last(vim).cloud.faults.replace(())
 
@@ -98,14 +98,14 @@ async def test_a_dead_vim_is_cleared_as_soon_as_it_works_again(type_, store):
         # then
         assert (await told(store))[-1] == "SERVICE_UPDATED SUCCESS"
         assert await servers(type_, MOON) == [2]
-        [left] = engine.record(DEPLOYMENT).leftovers
+        [left] = deployment_of(engine).leftovers
         assert (left.vm.vim, left.vm.generation) == (LAB, 1)
         # and when: sooner than a leftover's turn comes
         comes_back(type_, LAB)
         await asyncio.sleep(30)
         assert await servers(type_, LAB) == []
         assert await servers(type_, MOON) == [2]
-        assert not engine.record(DEPLOYMENT).leftovers
+        assert not deployment_of(engine).leftovers
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -118,7 +118,7 @@ async def test_it_is_cleared_as_well_once_its_connector_was_mended(
         dies(type_, LAB)
         await engine.apply(edit(deploying(MOON)))
         await asyncio.sleep(1500)
-        assert engine.record(DEPLOYMENT).leftovers
+        assert deployment_of(engine).leftovers
         clouds = {vim: type_.last(vim).cloud for vim in (LAB, MOON)}
         # when: the operator edits the connector, whose new driver finds the VIM to work
         for cloud in clouds.values():
@@ -128,7 +128,7 @@ async def test_it_is_cleared_as_well_once_its_connector_was_mended(
         await engine.apply(edit(configuring(LAB, properties=(("colour", "red"),))))
         await asyncio.sleep(30)
         if not restarted:
-            assert not engine.record(DEPLOYMENT).leftovers
+            assert not deployment_of(engine).leftovers
     # and when: it is found only by the next daemon
     type_.found[LAB] = VimStatus.CONNECTION_SUCCESSFUL
     async with an_engine({"SIMULATOR": type_}, store) as engine:
@@ -137,7 +137,7 @@ async def test_it_is_cleared_as_well_once_its_connector_was_mended(
         # then
         assert await servers(type_, LAB) == []
         assert await servers(type_, MOON) == [2]
-        assert not engine.record(DEPLOYMENT).leftovers
+        assert not deployment_of(engine).leftovers
 
 
 async def test_what_the_new_vim_would_not_make_is_made_again_where_it_was(type_, store):
@@ -174,18 +174,18 @@ async def test_a_move_goes_on_after_a_restart(type_, store):
 
 async def test_the_old_connector_is_in_use_until_the_vm_need_not_go_back(type_, store):
     async with connected(type_, store) as engine:
-        await stands(engine, MOON_CONNECTOR, configuring("other"))
+        await stands(engine, MOON_CONNECTOR, configuring(VimId("other")))
         await engine.apply(edit(deploying("other")))
         await asyncio.sleep(5)
         type_.last(MOON).gate.clear()
         await engine.apply(edit(deploying(MOON)))
         await asyncio.sleep(5)
         assert the_vm(engine).vim == MOON
-        gone = await refused(engine, Change(key=connector_key("other"), intent=None))
+        gone = await refused(engine, Change(key=connector_key(VimId("other")), intent=None))
         assert gone.tag == "in-use"
         type_.last(MOON).gate.set()
         await asyncio.sleep(60)
-        await engine.apply(edit(Change(key=connector_key("other"), intent=None)))
+        await engine.apply(edit(Change(key=connector_key(VimId("other")), intent=None)))
 
 
 @pytest.mark.parametrize(

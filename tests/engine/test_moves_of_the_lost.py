@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from esc_daemon.domain.ids import ServerKey
-from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy
+from esc_daemon.domain.ids import ServerKey, VimId
+from esc_daemon.domain.intent import Deployment, RecoveryAction, RecoveryPolicy
 from esc_daemon.domain.record import RecoveryPhase, VmRecord
 from esc_daemon.domain.requests import RecoveryVmAction
 from esc_daemon.domain.specs import VimStatus
@@ -28,7 +29,7 @@ from tests.engine.connector_bench import (
     refused,
     told,
 )
-from tests.engine.engine_bench import DEPLOYMENT
+from tests.engine.engine_bench import DEPLOYMENT, deployment_of
 from tests.engine.engine_world import CALL_TIMEOUT, ShakyStore
 
 pytestmark = pytest.mark.looptime(start=0, end=200_000)
@@ -59,9 +60,10 @@ async def store():
     return ShakyStore()
 
 
-def healing(action: RecoveryAction, vim: str = "", **more: object) -> Change:
+def healing(action: RecoveryAction, vim: str = "", **more: Any) -> Change:
     """Return the deployment, whose VM is recovered without end, in *vim*."""
     change = deploying(vim)
+    assert isinstance(change.intent, Deployment)
     [group] = change.intent.groups
     policy = RecoveryPolicy(action=action, max_retries=-1)
     group = replace(group, recovery=policy, **more)
@@ -69,7 +71,7 @@ def healing(action: RecoveryAction, vim: str = "", **more: object) -> Change:
 
 
 def the_vm(engine: Engine) -> VmRecord:
-    [vm] = engine.record(DEPLOYMENT).vms.values()
+    [vm] = deployment_of(engine).vms.values()
     return vm
 
 
@@ -77,7 +79,7 @@ async def of_the_vm(store: ShakyStore) -> list[str]:
     return [each for each in await told(store) if not each.startswith("VIM_")]
 
 
-async def servers(type_: Type, vim: str) -> list[ServerKey]:
+async def servers(type_: Type, vim: VimId) -> list[ServerKey]:
     return [server.key async for server in type_.last(vim).servers()]
 
 
@@ -95,7 +97,7 @@ async def recovered(engine: Engine, type_: Type, verb: Verb) -> None:
     action, _ = UNDER_WAY[verb]
     await engine.apply(edit(TENANT_CHANGE, healing(action), configuring(MOON)))
     await asyncio.sleep(5)
-    assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+    assert deployment_of(engine).state is ServiceState.ACTIVE
     meets(type_, Fault.HANG, verb)
     await engine.operate(RecoveryVmAction(vm_name=the_vm(engine).name))
     await asyncio.sleep(5)
@@ -157,7 +159,7 @@ async def test_it_moves_out_of_a_vim_that_died_and_leaves_a_leftover(type_, stor
         # then
         assert await servers(type_, MOON) == [ServerKey(the_vm(engine).id, generation + 1)]
         assert (await of_the_vm(store))[-4:] == [*ENDED, *MOVED]
-        [left] = engine.record(DEPLOYMENT).leftovers
+        [left] = deployment_of(engine).leftovers
         assert (left.vm.vim, left.vm.generation) == (LAB, generation)
         # and when
         type_.last(LAB).status = VimStatus.CONNECTION_SUCCESSFUL
@@ -165,7 +167,7 @@ async def test_it_moves_out_of_a_vim_that_died_and_leaves_a_leftover(type_, stor
         await asyncio.sleep(30)
         # then
         assert await servers(type_, LAB) == []
-        assert not engine.record(DEPLOYMENT).leftovers
+        assert not deployment_of(engine).leftovers
 
 
 @pytest.mark.parametrize("verb", UNDER_WAY)

@@ -1,8 +1,11 @@
 """The moments that plans name."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,7 @@ from tests.engine.engine_bench import DEPLOYMENT, NETWORK, TENANT, at
 @dataclass(eq=False)
 class Handle:
     when: float
-    callback: object
+    callback: Callable[[], None]
     cancelled: bool = False
 
     def cancel(self) -> None:
@@ -50,7 +53,8 @@ class Bench:
     def __init__(self) -> None:
         self.loop = ManualLoop()
         self.woken: list[tuple[Key, int]] = []
-        self.timers = Timers(self.loop, self.loop.now, self._wake)
+        loop = cast("asyncio.AbstractEventLoop", self.loop)
+        self.timers = Timers(loop, self.loop.now, self._wake)
 
     def _wake(self, key: Key) -> None:
         self.woken.append((key, round(self.loop.time)))

@@ -103,9 +103,9 @@ class SilentVim(WatchedVim):
         await self._perhaps("remove_server")
         await super().remove_server(key)
 
-    async def remove_ports(self, vm: VmId) -> None:
+    async def remove_ports(self, vm: VmId, only: frozenset[str] | None = None) -> None:
         await self._perhaps("remove_ports")
-        await super().remove_ports(vm)
+        await super().remove_ports(vm, only)
 
     async def _perhaps(self, verb: str) -> None:
         if verb == self.verb:

@@ -20,7 +20,8 @@ from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.rows import ImageRow
 from esc_daemon.vim.simulator.settings import CloudSettings
 from tests.dayzero.gallery import Gallery
-from tests.engine.engine_world import BEGAN, VIM, ShakyStore, an_engine
+from tests.engine.engine_bench import BEGAN, VIM
+from tests.engine.engine_world import ShakyStore, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=90_000)
 

@@ -12,7 +12,7 @@ from esc_daemon.domain.errors import LONGEST_TEXT
 from esc_daemon.domain.ids import Key, PortKey
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.specs import Address, Port, ResourceHandle, Server, ServerStatus
-from esc_daemon.domain.triggers import Trigger
+from esc_daemon.domain.triggers import ServerSeen, Trigger
 from esc_daemon.engine.answers import MOST_TEXTS
 from esc_daemon.engine.calls import perform
 from esc_daemon.engine.uploads import Uploads
@@ -57,7 +57,9 @@ async def answered(vim: WatchedVim, call: VimCall) -> Trigger:
 async def test_a_server_with_many_ports_is_taken_as_it_is():
     vim = WatchedVim()
     vim.always = FULL
-    assert (await answered(vim, LOOK)).server == FULL
+    seen = await answered(vim, LOOK)
+    assert isinstance(seen, ServerSeen)
+    assert seen.server == FULL
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.monitor.base import Choice, CollectorError, Question, Sample, Select, question_of
 from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.measured import Measured
-from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, T
+from tests.engine.engine_bench import BEGAN, DEPLOYMENT, TENANT, T, deployment_of
 from tests.engine.engine_world import ShakyStore, WatchedVim, an_engine
 
 pytestmark = pytest.mark.looptime(start=0, end=3600)
@@ -93,11 +93,11 @@ async def test_a_kpi_of_life_that_nothing_comes_of_is_waited_for_no_longer(measu
         # when
         await engine.apply(DEPLOY)
         await asyncio.sleep(BOOTUP_TIME - 1)
-        before = engine.record(DEPLOYMENT).state
+        before = deployment_of(engine).state
         await asyncio.sleep(30)
         # then
         assert before is ServiceState.INERT
-        assert engine.record(DEPLOYMENT).state is ServiceState.ERROR
+        assert deployment_of(engine).state is ServiceState.ERROR
         last = [logged.event for logged in await listener.batch()][-1]
         assert (last.type, last.status) == (EventType.SERVICE_ALIVE, EventStatus.FAILURE)
         assert f"bootup_time of {BOOTUP_TIME} s" in last.message
@@ -111,7 +111,7 @@ async def test_life_at_every_poll_is_told_once():
         await engine.apply(DEPLOY)
         await asyncio.sleep(2 * BOOTUP_TIME)
         # then
-        assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
+        assert deployment_of(engine).state is ServiceState.ACTIVE
         told = [logged.event.type for logged in await listener.batch()]
         assert told.count(EventType.VM_ALIVE) == told.count(EventType.SERVICE_ALIVE) == 1
 
@@ -122,11 +122,11 @@ async def test_a_guest_that_came_up_while_nobody_ran_is_asked_before_its_time_is
     async with an_engine(vim, store, close=False) as engine:
         await engine.apply(DEPLOY)
         await asyncio.sleep(0.1)
-        (vm,) = engine.record(DEPLOYMENT).vms.values()
+        (vm,) = deployment_of(engine).vms.values()
         server = ServerKey(vm.id, vm.generation)
         vim.cloud.silence(server)
         await asyncio.sleep(4)
-        assert engine.record(DEPLOYMENT).state is ServiceState.INERT
+        assert deployment_of(engine).state is ServiceState.INERT
     # when: the bootup_time is long over
     vim.cloud.wake(server)
     later = BEGAN + timedelta(seconds=2 * BOOTUP_TIME)
@@ -134,6 +134,6 @@ async def test_a_guest_that_came_up_while_nobody_ran_is_asked_before_its_time_is
         await engine.restore()
         await asyncio.sleep(BOOTUP_TIME)
         # then
-        assert engine.record(DEPLOYMENT).state is ServiceState.ACTIVE
-        (vm,) = engine.record(DEPLOYMENT).vms.values()
+        assert deployment_of(engine).state is ServiceState.ACTIVE
+        (vm,) = deployment_of(engine).vms.values()
         assert vm.history.recovered is None

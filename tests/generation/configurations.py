@@ -14,6 +14,7 @@ from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.netconf.edit import NodeKind
+from esc_daemon.netconf.xml import tag_of
 from tests.generation.specs import INNER, MANY, Key, Reference, Spec, roots
 from tests.generation.values import Draw, any_value, few
 
@@ -107,7 +108,7 @@ def removable(element: etree._Element, spec: Spec) -> bool:
     if parent is None:
         return False
     if spec.kind in MANY:
-        return len(parent.findall(element.tag)) > spec.least
+        return len(parent.findall(tag_of(element))) > spec.least
     if spec.case is not None and spec.parent and spec.case[0] in spec.parent.mandatory_choices:
         return False
     return not spec.required()
@@ -194,7 +195,7 @@ class _Document:
     def doubled(self, element: etree._Element, spec: Spec) -> bool:
         parent = element.getparent()
         assert parent is not None
-        others = [each for each in parent.findall(element.tag) if each is not element]
+        others = [each for each in parent.findall(tag_of(element)) if each is not element]
         if spec.kind is NodeKind.LIST:
             keys = [element.find(tag(key)) for key in spec.keys]
             if any(key is leaf for key in keys for leaf, _ in self.pending):

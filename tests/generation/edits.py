@@ -23,8 +23,9 @@ def any_data(rng: Random, top: Spec) -> Data:
 
 def any_edit(rng: Random, top: Spec, now: Data) -> Change:
     """Return an edit of *now*, the data of the top-level node *top*, which may be empty."""
-    here, there = ({(top.name, ()): each} if each else {} for each in (now, any_data(rng, top)))
-    return _change(rng, top, (top.name, ()), here, there)
+    root: Identity = (top.name, ())
+    here, there = ({root: each} if each else {} for each in (now, any_data(rng, top)))
+    return _change(rng, top, root, here, there)
 
 
 def _change(rng: Random, spec: Spec, identity: Identity, now: Data, other: Data) -> Change:

@@ -8,6 +8,7 @@ from random import Random
 from lxml import etree
 
 from esc_daemon.netconf.edit import NodeKind
+from esc_daemon.netconf.xml import tag_of
 from tests.generation.configurations import holds, removable, specs_of, tag, targets
 from tests.generation.specs import INNER, MANY, Spec
 from tests.generation.values import any_value, few, one_in, wrong_value
@@ -139,17 +140,17 @@ def _again(_: Random, element: etree._Element, spec: Spec) -> Fault:
 
 
 def _too_few(_: Random, element: etree._Element, spec: Spec) -> Fault:
-    for each in element.getparent().findall(element.tag):
+    for each in element.getparent().findall(tag_of(element)):
         each.getparent().remove(each)
     return Fault(spec.path, "operation-failed", "too-few-elements")
 
 
 def _too_many(rng: Random, element: etree._Element, spec: Spec) -> Fault | None:
     assert spec.most is not None
-    there = {each.text for each in element.getparent().findall(element.tag)}
+    there = {each.text for each in element.getparent().findall(tag_of(element))}
     for word in sorted({*few(spec), any_value(rng, spec)} - there):
         etree.SubElement(element.getparent(), element.tag).text = word
-    if len(element.getparent().findall(element.tag)) <= spec.most:
+    if len(element.getparent().findall(tag_of(element))) <= spec.most:
         return None
     return Fault(spec.path, "operation-failed", "too-many-elements")
 

@@ -224,12 +224,14 @@ class Client(RuleBasedStateMachine):
         whole = [sheets.tenant(name, op="remove") for name in sheets.TENANTS]
         nets = [sheets.network(name, "remove") for name in sheets.COMMON]
         self.remove("".join((*whole, sheets.tag("networks", *nets))))
-        for _ in range(5):
-            self.world.rest()
+        self.world.rest()
+        for _ in range(4):
             opdata = self.opdata()
             if not opdata.left and not opdata.left_vms:
                 break
             self.world.wait(61)
+            self.world.rest()
+        opdata = self.opdata()
         assert opdata == seen.Opdata(), opdata
         left = list(seen.remains(self.world.look()))
         assert not left, left

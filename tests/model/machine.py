@@ -80,19 +80,19 @@ class Model(Client):
         self.edit(sheets.config(sheets.deployment(at, body, op)))
         self.world.wait(then)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, part=sheets.parts(), then=a_pause)
     def edit_a_part(self, which: int, part: str, then: float) -> None:
         self.edit(sheets.config(sheets.deployment(self.one(which), part)))
         self.world.wait(then)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, size=sheets.sizes(), then=a_pause)
     def resize_a_group(self, which: int, size: str, then: float) -> None:
         self.edit(sheets.config(sheets.deployment(self.one(which), size)))
         self.world.wait(then)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, op=st.sampled_from(("delete", "remove")), whole=st.booleans())
     def undeploy(self, which: int, op: str, *, whole: bool) -> None:
         place = self.one(which)
@@ -114,7 +114,9 @@ class Model(Client):
     def draft_a_deployment(self, at: Place, body: str, op: str) -> None:
         self.draft(sheets.deployment(at, "" if op == "remove" else body, op))
 
-    @precondition(lambda self: places_in(self.believed.candidate) and not self.believed.conflict)
+    @precondition(
+        lambda self: bool(places_in(self.believed.candidate)) and not self.believed.conflict
+    )
     @rule(which=an_index, part=sheets.parts())
     def draft_a_part(self, which: int, part: str) -> None:
         there = sorted(places_in(self.believed.candidate))
@@ -145,7 +147,7 @@ class Model(Client):
 
     # ---- actions
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, type_=st.sampled_from(ActionType), then=a_pause)
     def act_on_a_service(self, which: int, type_: ActionType, then: float) -> None:
         place = self.one(which)
@@ -159,7 +161,7 @@ class Model(Client):
             self.switched[place] = type_ is ActionType.STOP
         self.world.wait(then)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, type_=st.sampled_from(ActionType), force=st.booleans())
     def act_on_a_vm(self, which: int, type_: ActionType, *, force: bool) -> None:
         for place, name in self.a_vm(which):
@@ -167,7 +169,7 @@ class Model(Client):
             if self.act(sheets.action("vmAction", **words)):
                 self.switched.pop(place, None)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index)
     def recover_a_vm(self, which: int) -> None:
         for _, name in self.a_vm(which):
@@ -179,7 +181,7 @@ class Model(Client):
     def ask_for_nonsense(self, request: nonsense.Nonsense) -> None:
         self.nothing_comes_of(request)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, make=st.sampled_from(nonsense.ABOUT_A_DEPLOYMENT))
     def ask_for_nonsense_about_what_is_there(
         self, which: int, make: Callable[[Place], nonsense.Nonsense]
@@ -245,7 +247,7 @@ class Model(Client):
             assert not expected.refusals
             self.take(expected.data)
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(which=an_index, type_=st.sampled_from(ActionType), turns=st.integers(0, 60))
     def the_daemon_is_killed_in_an_action(self, which: int, type_: ActionType, turns: int) -> None:
         place = self.one(which)
@@ -257,7 +259,7 @@ class Model(Client):
 
     # ---- what holds when all has come to rest
 
-    @precondition(lambda self: places_in(self.believed.running))
+    @precondition(lambda self: bool(places_in(self.believed.running)))
     @rule(stubborn=st.sampled_from(trouble.STUBBORN), which=an_index, again=st.booleans())
     def nothing_of_one_kind_can_be_removed(
         self, stubborn: Rule, which: int, *, again: bool

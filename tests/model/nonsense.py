@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ def _edit(tags: tuple[str, ...], *bodies: str) -> Nonsense:
     return Nonsense(edit(config(*bodies)), tags, path=True)
 
 
-def _group(**wrong: object) -> str:
+def _group(**wrong: Any) -> str:
     return Group(name="odd", **wrong).xml()
 
 

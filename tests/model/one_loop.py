@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
+from asyncssh import SSHServerChannel
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.app.netconf import configuration_of, services_of
@@ -27,6 +28,7 @@ from esc_daemon.monitor.catalogue import Catalogue
 from esc_daemon.monitor.collectors.simulated import SimulatedGuests
 from esc_daemon.monitor.collectors.vim import VimMetrics
 from esc_daemon.monitor.monitor import Monitor
+from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.first_connector import first_connector
 from esc_daemon.northbound.http.metrics import NetconfMetrics
 from esc_daemon.northbound.management import Manager
@@ -181,7 +183,7 @@ class _Life:
             loop.call_soon(arrive, context=self.context)
 
         peer = Peer(send)
-        pipe = Pipe(peer.received, peer.lost)
+        pipe = cast("SSHServerChannel[bytes]", Pipe(peer.received, peer.lost))
         self.context.run(channel.connection_made, pipe)
         assert self.context.run(channel.subsystem_requested, "netconf")
         self.context.run(channel.session_started)
@@ -257,7 +259,7 @@ class OneLoop:
         await asking.greeted()
         await hearing.greeted()
         reply = await hearing.ask(subscription(BEGAN))
-        assert reply[0].tag.endswith("}ok"), reply
+        assert name_of(reply[0])[1] == "ok", reply
         async with asyncio.timeout(PATIENCE_SECONDS):
             await hearing.replayed.wait()
 
@@ -387,7 +389,7 @@ class OneLoop:
         if loop.is_closed():
             return
         for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in its stubs
             with suppress(RuntimeError):  # a dead daemon's clean-up that wants to wait
                 task.get_coro().close()
         loop.close()

@@ -55,7 +55,8 @@ class Peer:
 
     def lost(self) -> None:
         """Nothing comes any more."""
-        for future in (self._greeted, *self._asked):
+        waiting: list[asyncio.Future[Any]] = [self._greeted, *self._asked]
+        for future in waiting:
             if not future.done():
                 future.set_exception(SessionLost("the session ended"))
                 future.exception()  # perhaps nobody waits for it

@@ -1,15 +1,16 @@
 """What a client sees of the daemon: opdata and events, as plain values."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from lxml import etree
 
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.domain.states import ServiceState, VmState
-from esc_daemon.vim.simulator.control import CloudView
+from esc_daemon.vim.simulator.control import CloudView, NetworkView, ProjectView, SubnetView
 from tests.model.sheets import INSIDE, Place, addresses
 
 _ID_LENGTH: Final = 36
@@ -161,7 +162,9 @@ def _strange_resources(seen: Opdata, cloud: CloudView) -> Iterator[str]:
     ours = [each for each in cloud.networks if each.ours]
     projects = [each for each in cloud.projects if each.ours]
     known = {*seen.networks, *seen.tenants.values(), *seen.left}
-    for each in (*ours, *(subnet for network in ours for subnet in network.subnets), *projects):
+    subnets = (subnet for network in ours for subnet in network.subnets)
+    resources: Iterable[NetworkView | SubnetView | ProjectView] = chain(ours, subnets, projects)
+    for each in resources:
         if not known & {each.id, each.name}:
             yield f"{each} is in the VIM and nobody knows of it"
 

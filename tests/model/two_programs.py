@@ -15,6 +15,7 @@ import asyncssh
 import msgspec
 from lxml import etree
 
+from esc_daemon.netconf.xml import name_of
 from esc_daemon.vim.simulator.control import CloudView, ControlError
 from esc_daemon.vim.simulator.faults import Rule
 from esc_daemon.vim.simulator.settings import CloudSettings
@@ -101,18 +102,15 @@ class Programs:
         )
         self._asking, self._hearing = await self._connected(), await self._connected()
         reply = await self._hearing.ask(subscription(self._began))
-        assert reply[0].tag.endswith("}ok"), reply
+        assert name_of(reply[0])[1] == "ok", reply
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._hearing.replayed.wait()
 
     async def _connected(self) -> Peer:
-        def session() -> _Session:
-            made = _Session()
-            made.peer = Peer(lambda data: channel.write(data))  # noqa: PLW0108  not there yet
-            return made
-
-        channel, made = await self._connection.create_session(
-            session, subsystem="netconf", encoding=None
+        made = _Session()
+        made.peer = Peer(lambda data: channel.write(data))  # noqa: PLW0108  not there yet
+        channel, _ = await self._connection.create_session(
+            lambda: made, subsystem="netconf", encoding=None
         )
         await made.peer.greeted()
         return made.peer

@@ -76,7 +76,9 @@ def by_metric(chosen: Callable[[str], AnyCollector | None]) -> Select:
 
     def choice(target: Target, kpi: Kpi) -> Choice | None:
         collector = chosen(kpi.collector.type)
-        return collector and Choice(collector=collector, question=question_of(target, kpi, None))
+        if collector is None:
+            return None
+        return Choice(collector=collector, question=question_of(target, kpi, None))
 
     return choice
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.monitor.base import Question, Sample, Target, question_of
@@ -10,7 +11,7 @@ from esc_daemon.monitor.catalogue import Catalogue
 from tests.monitor.monitor_bench import PING, VIM
 
 
-def a_question(metric: str, *addresses: str, poll_seconds: int = 15, **properties: str) -> Question:
+def a_question(metric: str, *addresses: str, poll_seconds: int = 15, **properties: Any) -> Question:
     """Return what a KPI by a core metric asks of a VM at *addresses*, perhaps on loopback."""
     target = Target(
         server=ServerKey(VmId("vm-1"), 0), vim=VIM, server_id="s", addresses={0: addresses}
@@ -34,6 +35,13 @@ class Kept:
 
     def answer(self, outcome: Sample | Exception) -> None:
         self.answers.append(outcome)
+
+    @property
+    def sample(self) -> Sample:
+        """The first answer, which is no trouble."""
+        first = self.answers[0]
+        assert isinstance(first, Sample), first
+        return first
 
 
 async def until(condition: Callable[[], bool], seconds: int = 20) -> None:

@@ -127,7 +127,11 @@ async def test_a_late_answer_never_counts_for_the_turn_after(bench: Bench) -> No
 async def test_a_poll_that_is_under_way_is_not_started_again(bench: Bench) -> None:
     # given: it says that it may take less than an interval, and takes a little more
     loop = asyncio.get_running_loop()
-    slow = Handed(lambda turn: loop.call_later(3 + OVERDUE_SECONDS / 4, turn.answer, UP))
+
+    def late(turn: Turn) -> None:
+        loop.call_later(3 + OVERDUE_SECONDS / 4, turn.answer, UP)
+
+    slow = Handed(late)
     monitor = bench.monitor(slow)
     # when
     monitor.arm(a_watch())

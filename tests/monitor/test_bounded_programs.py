@@ -149,7 +149,7 @@ def test_every_limit_is_asked_for_where_this_process_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     endless = resource.RLIM_INFINITY
-    monkeypatch.setattr(module.resource, "getrlimit", lambda _: (endless, endless))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (endless, endless))
 
     assert module._limits(4.5, MEMORY)[1:] == [
         "--cpu=6",
@@ -288,7 +288,7 @@ async def test_a_debugger_that_does_not_let_go_of_a_dead_program_holds_up_nobody
     run: Run, tmp_path: Path
 ) -> None:
     # given a program that somebody traces, as gdb -p does, and who does not look at its end
-    ending = asyncio.create_task(run([sys.executable, "-c", _SEIZED, str(tmp_path)]))
+    ending = asyncio.ensure_future(run([sys.executable, "-c", _SEIZED, str(tmp_path)]))
     await until((tmp_path / "parent").exists)
     pid = (tmp_path / "parent").read_text()
     if not pid:

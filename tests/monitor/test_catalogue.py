@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -209,8 +210,9 @@ def test_a_sample_is_over_before_the_next_turn(seconds: int, given: str, limit: 
 
 @pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "soon"])
 def test_a_time_out_that_is_none_is_told(given: str) -> None:
+    properties: dict[str, Any] = {TIMEOUT: given}
     with pytest.raises(CollectorError, match=TIMEOUT):
-        asked("ICMPPing", **{TIMEOUT: given})
+        asked("ICMPPing", **properties)
 
 
 def test_a_metric_without_a_collector_and_an_unknown_one_are_told_by_name() -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ async def sampled(scripts: Scripts, question: Question) -> Sample:
 
 
 def asked(script: Path, measure: Measure = STATUS, **properties: str) -> Question:
-    given = {SCRIPT_FILENAME: str(script), **properties}
+    given: dict[str, Any] = {SCRIPT_FILENAME: str(script), **properties}
     return a_question(measure.value, "10.1.1.5", **given)
 
 
@@ -162,8 +163,7 @@ async def test_what_a_script_complains_of_is_logged_once_and_without_secrets(
     question = asked(script, username="admin", password="s3cret", snmp_community="hush-hush")
     # when
     with capture_logs() as lines:
-        for _ in range(3):
-            sample = await sampled(scripts, question)
+        sample, *_ = [await sampled(scripts, question) for _ in range(3)]
     # then
     assert [line["event"] for line in lines] == ["monitor.script_complains"]
     assert (

@@ -3,6 +3,7 @@
 import socket
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -85,7 +86,7 @@ def test_a_request_has_its_size_and_a_checksum_that_is_right(size: int) -> None:
     ],
     ids=str,
 )
-def test_a_reply_that_is_not_quite_right_is_not_believed(lie: dict[str, int]) -> None:
+def test_a_reply_that_is_not_quite_right_is_not_believed(lie: dict[str, Any]) -> None:
     flights: Flights[str] = Flights(V4, OURS)
     packet = asked(flights)
     assert flights.reply(Reply(packet, **lie).packet(), HOST) is None

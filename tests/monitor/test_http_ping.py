@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ async def web() -> AsyncIterator[WebServer]:
         yield web
 
 
-def at(web: WebServer, metric: str = "HTTPPing", **properties: str) -> Question:
+def at(web: WebServer, metric: str = "HTTPPing", **properties: Any) -> Question:
     return a_question(metric, "127.0.0.1", port=str(web.port), **properties)
 
 
@@ -192,6 +193,7 @@ async def test_the_path_is_sent_as_it_is_without_a_fragment(
 async def test_a_property_that_is_wrong_is_told_by_its_name(
     ping: HttpPing, web: WebServer, name: str, value: str
 ) -> None:
+    properties: dict[str, Any] = {"port": "80", name: value}
     with pytest.raises(CollectorError, match=f"property {name} should be"):
-        await sampled(ping, a_question("HTTPPing", "127.0.0.1", **{"port": "80", name: value}))
+        await sampled(ping, a_question("HTTPPing", "127.0.0.1", **properties))
     assert web.asked == []

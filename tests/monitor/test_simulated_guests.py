@@ -138,7 +138,7 @@ def test_only_vms_of_simulators_are_served() -> None:
 
 
 def test_the_first_offer_that_serves_is_chosen() -> None:
-    offers = (SimulatedGuests({}.get), GUESTS, SimulatedGuests(lambda _: None))
+    offers = (SimulatedGuests(dict[VimId, OneVim]().get), GUESTS, SimulatedGuests(lambda _: None))
     served = select(*offers)(a_target(nic0="10.0.0.1"), a_kpi("x", Condition.GT, "1"))
     assert served is not None
     assert served.collector is GUESTS

@@ -37,7 +37,7 @@ V3 = {"version": "3", "auth_password": AUTH, "priv_password": PRIV}
 
 def asked(port: int, metric: str = "snmp_get", **properties: str) -> Question:
     oid = {} if metric.endswith("ratio") else {"target_oid": UPTIME}
-    given = {**oid, "community": COMMUNITY, "agent_port": str(port), **properties}
+    given: dict[str, Any] = {**oid, "community": COMMUNITY, "agent_port": str(port), **properties}
     return a_question(metric, "127.0.0.1", **given)
 
 

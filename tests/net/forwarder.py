@@ -17,6 +17,7 @@ import os
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 CLONE_NEWNET = 0x4000_0000
 TUNSETIFF = 0x4004_54CA
@@ -35,7 +36,7 @@ class Wire:
         self.ends = ends
         self.control = control
         self.read_at = 0
-        self.how = {"delay": 0.0, "drop": [], "cut": False}
+        self.how: dict[str, Any] = {"delay": 0.0, "drop": [], "cut": False}
         self.pings: dict[bytes, int] = {}
         self.loop = asyncio.get_running_loop()
 

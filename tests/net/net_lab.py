@@ -124,8 +124,10 @@ class Lab:
             notification = self.events.take_notification(timeout=0.2)
             if notification is not None:
                 tree = etree.fromstring(notification.notification_xml.encode())
-                told = ("depname", "type", "status")
-                self.heard.append(tuple(tree.findtext(f".//{ESC}{each}") for each in told))
+                dep, type_, status = (
+                    tree.findtext(f".//{ESC}{each}") for each in ("depname", "type", "status")
+                )
+                self.heard.append((dep, type_, status))
             return next(
                 (status for dep, kind, status in self.heard if (dep, kind) == (name, ALIVE)), None
             )
@@ -154,7 +156,7 @@ def a_program(namespace: Namespace, folder: Path, name: str, state: object, *wor
 
     def ready() -> bool | None:
         assert process.poll() is None, control.log.read_text()
-        return control.followed() or None
+        return True if control.followed() else None
 
     soon(ready, SECONDS)
     return control

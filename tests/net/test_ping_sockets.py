@@ -32,7 +32,7 @@ async def pinged_without_a_raw_socket() -> None:
     nobody = Kept(a_question("ICMPPing", "10.77.1.99", timeout_sec="0.5"))
     icmp.start([*turns, nobody])
     await until(lambda: all(turn.answers for turn in (*turns, nobody)))
-    assert {turn.answers[0].value for turn in turns} == {100.0}
-    assert nobody.answers[0].value is None
+    assert {turn.sample.value for turn in turns} == {100.0}
+    assert nobody.sample.value is None
     assert [door._raw for door in icmp._doors.values()] == [False, False]
     icmp.close()

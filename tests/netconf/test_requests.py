@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lxml import etree
 
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import ErrorTag, RpcError
@@ -112,6 +113,7 @@ def test_edit_config_has_the_defaults_of_the_rfc():
 def test_a_config_without_its_namespace_is_taken_for_one(body: str):
     match request(body):
         case EditConfig(config=config) | CopyConfig(source=config) | Validate(source=config):
+            assert isinstance(config, etree._Element)
             assert config.tag == "config"
         case other:
             pytest.fail(f"parsed to {other}")
@@ -439,6 +441,7 @@ def test_copy_config_brings_all_there_is_to_be():
 
     assert isinstance(parsed, CopyConfig)
     assert parsed.target is Datastore.RUNNING
+    assert isinstance(parsed.source, etree._Element)
     assert [child.tag for child in parsed.source] == [f"{{{BASE_NS}}}a"]
 
 

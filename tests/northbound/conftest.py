@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -67,7 +68,7 @@ def serving(host_key: asyncssh.SSHKey, passwords: Passwords, tmp_path: Path) -> 
         manager: Management | None = None,
         configuration: Configuration | None = None,
         guard: Guard | None = None,
-        **limits: object,
+        **limits: Any,
     ) -> AsyncIterator[Server]:
         users = Users(tmp_path / "users.json")
         users.add("admin", User(password=passwords.hash("pw")))

@@ -107,8 +107,9 @@ class Managed:
         return await self.store.last_event()
 
 
-def errors_of(error: RpcError | RpcErrors) -> list[tuple[str, str]]:
+def errors_of(error: Exception) -> list[tuple[str, str]]:
     """Return (error-tag, error-path) of each."""
+    assert isinstance(error, RpcError | RpcErrors)
     errors = error.errors if isinstance(error, RpcErrors) else (error,)
     return [(each.tag.value, each.path) for each in errors]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.users import Users
+from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
 from tests.northbound.memory_management import MemoryManagement
 
@@ -22,6 +23,12 @@ class Server:
 
     def figure(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
+
+    def session(self) -> NetconfChannel:
+        """Return the only session that is open, to look inside."""
+        (session,) = self.services.sessions.open.values()
+        assert isinstance(session, NetconfChannel)
+        return session
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something that the server does in its own time."""

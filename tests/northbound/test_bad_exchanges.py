@@ -13,6 +13,7 @@ import asyncssh
 import pytest
 from lxml import etree
 
+from esc_daemon.netconf.messages import Datastore
 from tests.northbound.netconf_server import Server, Serving
 from tests.northbound.raw_client import BASE, BASE_1_0, BASE_1_1, Client, Closed, connected
 
@@ -226,7 +227,7 @@ async def test_what_is_wrong_is_answered_or_ends_its_session_alone(
 
 async def nothing_left(server: Server) -> None:
     await server.nobody_left()
-    assert not server.services.locks.held.get("running")
+    assert not server.services.locks.held[Datastore.RUNNING]
 
 
 EXCHANGE = (

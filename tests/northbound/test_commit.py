@@ -1,6 +1,7 @@
 """The candidate over the real manager: what is activated, and when (RFC 6241 section 8.3)."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ INCOMPLETE = GROUP.replace(
 """A KPI without what is measured."""
 
 
-async def commit(it: Managed, session: int = 1, **parameters: object) -> None:
+async def commit(it: Managed, session: int = 1, **parameters: Any) -> None:
     await it.configuration.commit(Commit(**parameters), session, "admin")
 
 

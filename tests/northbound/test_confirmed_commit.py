@@ -1,6 +1,7 @@
 """A commit that waits for its confirmation (RFC 6241 section 8.4; ruling 15)."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,7 +46,7 @@ def a_network_in(tenant: str) -> str:
     return f"<tenants><tenant><name>{tenant}</name>{A_NETWORK}</tenant></tenants>"
 
 
-async def commit(it: Managed, session: int = MINE, **parameters: object) -> None:
+async def commit(it: Managed, session: int = MINE, **parameters: Any) -> None:
     await it.configuration.commit(Commit(**parameters), session, "admin")
 
 
@@ -54,7 +55,7 @@ async def names(it: Managed) -> list[str]:
     return [entry.path.name for entry in it.datastore.entries()]
 
 
-async def refused(it: Managed, session: int = MINE, **parameters: object) -> str:
+async def refused(it: Managed, session: int = MINE, **parameters: Any) -> str:
     with pytest.raises(RpcError) as caught:
         await commit(it, session, **parameters)
     return caught.value.tag.value

@@ -29,7 +29,7 @@ def test_what_waits_for_readers_is_bounded_all_together():
     assert held.waiting == 8 * SMALL
     # and what is read makes room
     assert list(waiting.pop()) == LARGE
-    assert held.hold(LARGE)
+    assert list(held.hold(LARGE)) == LARGE
 
 
 def test_one_answer_may_be_of_any_size_and_a_small_one_is_never_refused():

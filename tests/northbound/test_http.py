@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from fastapi import APIRouter
@@ -132,9 +133,10 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
 
     _, body = await get(port, "/metrics")
 
-    state = world.records[SHOP].state
-    assert f'esc_deployments{{state="{state}"}} 1.0' in body
-    assert f'esc_vms{{state="{next(iter(world.records[SHOP].vms.values())).state}"}} ' in body
+    record = world.deployment(SHOP)
+    (vm,) = record.vms.values()
+    assert f'esc_deployments{{state="{record.state}"}} 1.0' in body
+    assert f'esc_vms{{state="{vm.state}"}} ' in body
     assert 'esc_leftovers{kind="vm"} 0.0' in body
     assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="vim0"} 3.0' in body
     assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="vim0"} 1.0' in body
@@ -164,12 +166,11 @@ async def test_a_deployment_that_only_left_something_behind_is_none(
     world = World()
     world.apply({SHOP: a_deployment()})
     world.rest()
-    vm = next(iter(world.records[SHOP].vms.values()))
+    record = world.deployment(SHOP)
+    (vm,) = record.vms.values()
     attempt = begin(datetime(2026, 1, 1, tzinfo=UTC), DEFAULT_POLICY)
-    left = Leftover(vm=vm, deployment=world.records[SHOP].id, attempt=attempt)
-    gone = replace(
-        world.records[SHOP], intent=None, state=ServiceState.UNDEF, vms={}, leftovers=(left,)
-    )
+    left = Leftover(vm=vm, deployment=record.id, attempt=attempt)
+    gone = replace(record, intent=None, state=ServiceState.UNDEF, vms={}, leftovers=(left,))
     EngineMetrics(registry, Counted([gone]))
 
     _, body = await get(port, "/metrics")
@@ -253,7 +254,7 @@ class Counted:
             yield vim, "check", "ok", histogram
 
     def figures(self):
-        fields = dict.fromkeys(EngineFigures.__dataclass_fields__, 0)
+        fields: dict[str, Any] = dict.fromkeys(EngineFigures.__dataclass_fields__, 0)
         healing = GuardFigures(under_way=1, waiting=2, held=4, holds={"vim": 1})
         samples = {("Pings", "ok"): 9}
         counted = {"samples": samples, "healing": healing, "drifted": {"gone": 2}}

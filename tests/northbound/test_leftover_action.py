@@ -10,7 +10,7 @@ from esc_daemon.access.control import AccessControl
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.policy import Policy
 from esc_daemon.netconf.errors import RpcError, RpcErrors
-from esc_daemon.netconf.xml import NACM_NS, parse
+from esc_daemon.netconf.xml import NACM_NS, name_of, parse
 from esc_daemon.store.base import StoreFull
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from tests.access_control import modules_of
@@ -83,7 +83,7 @@ async def left_behind(it: Managed) -> dict[str, str]:
     await shown(it, "<leftover>")
     entry = parse(f"<data>{await it.get()}</data>".encode()).find(".//{*}leftover")
     assert entry is not None
-    told = {each.tag.rpartition("}")[2]: each.text or "" for each in entry}
+    told = {name_of(each)[1]: each.text or "" for each in entry}
     return {leaf: told[name] for name, leaf in LEAVES.items()}
 
 

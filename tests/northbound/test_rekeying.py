@@ -5,6 +5,7 @@ import asyncio
 import asyncssh
 import pytest
 
+from esc_daemon.northbound.ssh.channel import NetconfChannel
 from tests.northbound.netconf_server import Server
 from tests.northbound.raw_client import Client, connected
 
@@ -36,7 +37,9 @@ def begin(connection: Connection) -> None:
 
 
 def server_side(server: Server, client: Client) -> Connection:
-    return server.services.sessions.open[client.session_id]._channel.get_connection()
+    session = server.services.sessions.open[client.session_id]
+    assert isinstance(session, NetconfChannel)
+    return session._channel.get_connection()
 
 
 async def test_a_big_reply_survives_new_keys_in_its_middle(server: Server, exchanges: list[str]):

@@ -157,7 +157,7 @@ async def test_a_client_that_closed_its_side_does_not_hold_up_the_stop(serving: 
         await client.ok(subscribe(more=times))
         client.writer.write_eof()
         assert await client.event() == "replayComplete"
-        (session,) = server.services.sessions.open.values()
+        session = server.session()
         async with asyncio.timeout(30):
             await session.stop()
 
@@ -255,7 +255,7 @@ async def test_notifications_held_back_by_a_reply_that_nobody_reads_are_bounded(
 
 
 def in_reply(server: Server) -> bool:
-    (session,) = server.services.sessions.open.values()
+    session = server.session()
     return session._output._in_reply
 
 
@@ -303,7 +303,7 @@ def idle(server: Server) -> bool:
 async def test_a_key_exchange_without_an_end_does_not_hide_that_nobody_reads(serving: Serving):
     async with serving(output_bytes=200_000) as server, connected(server.port) as client:
         await client.ok(subscribe())
-        (session,) = server.services.sessions.open.values()
+        session = server.session()
         # given a key exchange that the client never answers
         client.connection._transport.pause_reading()
         session._channel.get_connection()._send_kexinit()

@@ -1,6 +1,7 @@
 import asyncio
 import gc
 from contextlib import AsyncExitStack
+from types import TracebackType
 
 import asyncssh
 import pytest
@@ -93,7 +94,7 @@ async def test_pipelined_requests_are_answered_in_order(serving: Serving):
         server.management.gate = asyncio.Event()
         sent = [client.ask(an_edit("slow"))]
         sent += [client.ask("<get/>") for _ in range(50)]
-        (session,) = server.services.sessions.open.values()
+        session = server.session()
         await server.until(lambda: session._paused)
         assert 0 < len(session._waiting) <= 4
         # when it goes on
@@ -379,8 +380,9 @@ async def test_sessions_of_one_connection_do_not_end_each_other(server: Server):
 
 async def test_channels_that_ask_for_nothing_are_bounded(server: Server):
     async with connected(server.port) as client:
-        (session,) = server.services.sessions.open.values()
+        session = server.session()
         owner = session._channel.get_connection()._owner
+        assert isinstance(owner, NetconfSshServer)
         owner._channels += 63
         with pytest.raises(asyncssh.ChannelOpenError):
             await client.connection.open_session(subsystem="netconf")
@@ -463,5 +465,10 @@ class connected_after:  # noqa: N801  reads as the function it stands beside
     async def _stop(self) -> None:
         await self._serving.__aexit__(None, None, None)
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._client.__aexit__(*exc)
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)

@@ -3,11 +3,13 @@ from pathlib import Path
 import asyncssh
 import pytest
 from asyncssh.crypto import GCMCipher
+from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import Boolean, String
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.transport import TRIED, LeanConnection, ReadyCipher
 from tests.northbound.netconf_server import Server
 from tests.northbound.raw_client import connected
@@ -53,9 +55,10 @@ async def test_a_key_exchange_in_the_middle_of_a_session_breaks_nothing(server: 
         for _ in range(40):
             await client.rpc("<get/>")
         # then: it is a lean connection that answered
-        (session,) = server.services.sessions.open.values()
+        session = server.session()
         connection = session._channel.get_connection()
         assert isinstance(connection, LeanConnection)
+        assert isinstance(connection._send_encryption, GCMEncryption)
         assert isinstance(connection._send_encryption._cipher, ReadyCipher)
 
 
@@ -77,7 +80,7 @@ async def test_a_library_that_was_not_tried_is_left_as_it_is_and_named_once(
                 for _ in range(5):
                     await client.rpc("<get/>")
                 # then
-                (session,) = server.services.sessions.open.values()
+                session = server.session()
                 assert type(session._channel.get_connection()) is asyncssh.SSHServerConnection
     named = [line["version"] for line in lines if line["event"] == "ssh.library_untried"]
     assert named == ["2.24.9"]
@@ -91,7 +94,7 @@ def test_the_library_that_was_tried_is_the_one_that_is_installed_from_the_lock()
 async def test_a_silent_client_is_asked_whether_it_is_there(server: Server):
     # given
     async with connected(server.port) as client:
-        (session,) = server.services.sessions.open.values()
+        session = server.session()
         connection = session._channel.get_connection()
         await client.rpc("<get/>")
         timer = connection._keepalive_timer
@@ -119,6 +122,8 @@ async def test_variables_of_the_environment_are_not_kept(server: Server):
         await client.rpc("<get/>")
         # then
         (session,) = server.services.sessions.open.values()
+        assert isinstance(session, NetconfChannel)
+        assert session._channel is not None
         assert not session._channel.get_environment_bytes()
 
 

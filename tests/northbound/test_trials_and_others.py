@@ -1,8 +1,9 @@
 """What a confirmed commit may do to those who did not send it, and what they may do to it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -83,11 +84,11 @@ def a_server(name: str, host: str = "old", how: str = "merge") -> str:
     return f"<file_servers>{server}</file_servers>"
 
 
-async def commit(it: Managed, user: str, session: int = MINE, **parameters: object) -> None:
+async def commit(it: Managed, user: str, session: int = MINE, **parameters: Any) -> None:
     await it.configuration.commit(Commit(**parameters), session, user)
 
 
-async def refusal(awaitable: object) -> RpcError:
+async def refusal(awaitable: Awaitable[object]) -> RpcError:
     with pytest.raises((RpcError, RpcErrors)) as caught:
         await awaitable
     assert isinstance(caught.value, RpcError)

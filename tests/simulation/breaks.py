@@ -21,7 +21,7 @@ import structlog
 
 from esc_daemon.access.control import AccessControl, Denied
 from esc_daemon.datamodel.candidate import Candidate
-from esc_daemon.domain import interruption, kpi, neighbours, placing, plan, tell
+from esc_daemon.domain import day_zero, interruption, kpi, neighbours, placing, plan, tell
 from esc_daemon.domain.advance import (
     broken_off,
     deploy,
@@ -190,7 +190,8 @@ def unremoved(vm, attempt, leaving=migrate.leaving):
     going = leaving(vm, attempt)
     if not migrate.is_under_way(going):
         return going
-    return migrate._made_next(SimpleNamespace(tenant=None), going, attempt)
+    nobody: Any = SimpleNamespace(tenant=None)
+    return migrate._made_next(nobody, going, attempt)
 
 
 def unremembered(record, *given, not_removed=migrate.not_removed):
@@ -251,7 +252,7 @@ BREAKS: Final = (
     Break(heal, "closed", as_it_is, "its operation never ended", 3),
     Break(heal, "rebooted", silently(heal.rebooted), "VM_RECOVERY_REBOOT'>.* began", 18),
     Break(plan, "_switching", lambda *_: (None, None), "never came to rest", 14),
-    Break(life, "alive_again", still_awaited(life.alive_again), "is waited for", 23),
+    Break(life, "alive_again", still_awaited(operate.alive_again), "is waited for", 23),
     Break(life, "after_start", lambda _, vm, now: vm, "was over and nobody had looked", 28),
     Break(plan, "seconds_to_tell", none, "was over and nobody had looked", 404),
     Break(held, "life_lost", as_before, "nobody noticed that its guest is silent", 8),
@@ -263,7 +264,7 @@ BREAKS: Final = (
         23,
     ),
     Break(plan, "watched", whoever_is_there, "watched and not to be", 1),
-    Break(calls, "rendered", of_the_first(calls.rendered), "without its day-0 files", 4),
+    Break(calls, "rendered", of_the_first(day_zero.rendered), "without its day-0 files", 4),
     Break(neighbours, "released", lambda *_: True, "failed without a cause", 170),
     Break(neighbours, "released", lambda *_: True, "went on before", 4),
     Break(scale, "active_in", enough, "has . VMs", 26),

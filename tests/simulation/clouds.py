@@ -12,6 +12,7 @@ from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
 from esc_daemon.vim.simulator.faults import Rule
 from esc_daemon.vim.simulator.rows import (
+    Mortal,
     NetworkRow,
     PortRow,
     ProjectRow,
@@ -28,6 +29,10 @@ NEAR, FAR = VimId("sim"), VimId("far")
 OURS = ServerRow | PortRow | VolumeRow | SubnetRow | NetworkRow | ProjectRow
 
 RowT = TypeVar("RowT", bound=Row)
+
+
+def _vanishing(driver: SimulatorDriver, row: Mortal) -> Callable[[float], None]:
+    return lambda _: driver.cloud.vanish(row.id)
 
 
 class Clouds:
@@ -179,7 +184,7 @@ class Clouds:
             )
             there = driver.cloud.row(row.id) is not None  # not gone with another
             if there and (of_a_vm or (vim, row.key) in purged):
-                driver.by_hand(lambda _, d=driver, r=row: d.cloud.vanish(r.id))
+                driver.by_hand(_vanishing(driver, row))
 
     def host_goes(self, random: Random) -> None:
         """Take a host down with the guests on it, or bring one back."""

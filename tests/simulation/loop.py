@@ -9,10 +9,14 @@ and callbacks are all handles that carry the context they were made in.
 import asyncio
 import contextvars
 from asyncio.base_events import BaseEventLoop
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from random import Random
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 INCARNATION: contextvars.ContextVar["Incarnation | None"] = contextvars.ContextVar(
     "incarnation", default=None
 )
@@ -43,6 +47,9 @@ class _Clock:
 
 
 class SimulationLoop(BaseEventLoop):
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.random = Random(seed)
@@ -80,13 +87,13 @@ class SimulationLoop(BaseEventLoop):
             self.random.shuffle(ready)
         self._ready.clear()
         self._ready.extend(ready)
-        super()._run_once()
+        super()._run_once()  # type: ignore[misc]  # not in its stubs
 
     def run_in_executor(
-        self, executor: Any, func: Callable[..., Any], *args: Any
-    ) -> "asyncio.Future[Any]":
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> "asyncio.Future[T]":
         """The work runs a little later in this very thread; a kill may come before or after."""
-        answer: asyncio.Future[Any] = self.create_future()
+        answer: asyncio.Future[T] = self.create_future()
 
         def work() -> None:
             try:

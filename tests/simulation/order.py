@@ -120,10 +120,11 @@ class Order:
         vims: dict[str, str | None] = {}
         for logged in events:
             event = logged.event
-            if event.source is not None:
-                was = vims.get(event.source.vmname)
-                vims[event.source.vmname] = event.source.vim_id
-            if event.source is not None and event.status is EventStatus.SUCCESS:
+            if event.source is None:
+                continue
+            was = vims.get(event.source.vmname)
+            vims[event.source.vmname] = event.source.vim_id
+            if event.status is EventStatus.SUCCESS:
                 at = self._at[logged.time]
                 what = [_MADE_BY.get(event.type, event.type)]
                 moved = was is not None and was != event.source.vim_id

@@ -85,7 +85,7 @@ class Rights:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._users = (USER, USER, GUEST)
+        self._users: tuple[str, ...] = (USER, USER, GUEST)
         self._asked: dict[Key, Deployment] = {}
         """What was taken last of each deployment that is barred."""
         self.problems: list[str] = []
@@ -128,9 +128,9 @@ class Rights:
         want = _data(whole)
         for path in _HIDDEN if user == READER else ():
             _remove(want, path)
-        want, have = (_canonical(each) for each in (want, _data(seen)))
-        if want != have:
-            self.problems.append(f"{user} was shown {have!r} and not {want!r}")
+        wanted, shown = _canonical(want), _canonical(_data(seen))
+        if wanted != shown:
+            self.problems.append(f"{user} was shown {shown!r} and not {wanted!r}")
 
 
 def _data(reply: etree._Element) -> etree._Element:

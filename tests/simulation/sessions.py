@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 from xml.sax.saxutils import escape
 
+from asyncssh import SSHServerChannel
 from lxml import etree
 from prometheus_client import CollectorRegistry
 
@@ -231,7 +232,7 @@ class Sessions:
             peer.lost()
             loop.call_soon(channel.connection_lost, None)
 
-        channel.connection_made(Pipe(peer.received, ended))
+        channel.connection_made(cast("SSHServerChannel[bytes]", Pipe(peer.received, ended)))
         assert channel.subsystem_requested("netconf")
         channel.session_started()
         client = Client(peer, channel, self)

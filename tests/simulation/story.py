@@ -66,8 +66,8 @@ class Lives:
             for fault in (*_illegal(story), *_end(story, there.get(id_))):
                 types = " ".join(f"{each.type}:{each.status}" for each in story)
                 yield f"{key.name} {id_}: {fault}: {types}"
-        for id_ in told:
-            yield f"events of {id_}, which nobody accepted"
+        for stranger in told:
+            yield f"events of {stranger}, which nobody accepted"
 
 
 def updated(events: Iterable[LoggedEvent]) -> set[str | None]:

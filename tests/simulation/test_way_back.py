@@ -44,7 +44,7 @@ def test_only_a_vm_that_stays_without_its_pool_stands_in_the_way_back(had, old, 
 
 @pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.NETWORK])
 def test_what_a_deployment_names_may_stay_for_as_long_as_it_does(kind):
-    made = {Kind.IMAGE: an_image(), Kind.NETWORK: a_network()}[kind]
+    made = an_image() if kind is Kind.IMAGE else a_network()
     key = Key(kind, None, made.name)
     user = DeploymentRecord(key=SHOP, id=ONE, state=ServiceState.ACTIVE, intent=BEFORE)
     trials = Trials({key: Wish(made)}, Random(0))

@@ -108,6 +108,9 @@ def an_event(message: str = "VM successfully created", **changes: Any) -> Event:
     return replace(event, **changes)
 
 
+RecordT = TypeVar("RecordT", bound=Record)
+
+
 def beginning(record: Record, *events: Event) -> Step:
     return Step(key=record.key, before=None, record=record, events=events)
 
@@ -120,7 +123,7 @@ def ending(before: Record, *events: Event) -> Step:
     return Step(key=before.key, before=before, record=None, events=events)
 
 
-def later(record: Record, **changes: Any) -> Record:
+def later(record: RecordT, **changes: Any) -> RecordT:
     return replace(record, revision=record.revision + 1, **changes)
 
 
@@ -182,7 +185,10 @@ def records() -> st.SearchStrategy[Record]:
         _addressed(DeploymentRecord, Kind.DEPLOYMENT),
         _addressed(ConnectorRecord, Kind.VIM_CONNECTOR),
         _addressed(DefaultConnectorRecord, Kind.DEFAULT_VIM_CONNECTOR),
-        *(_addressed(ResourceRecord[intent], kind) for kind, intent in RESOURCES.items()),
+        *(
+            _addressed(ResourceRecord[intent], kind)  # type: ignore[valid-type]  # one of each
+            for kind, intent in RESOURCES.items()
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from esc_daemon.domain.events import Stream
 from esc_daemon.domain.ids import Key, Kind, RecordId
 from esc_daemon.domain.intent import Deployment
+from esc_daemon.domain.record import Record
 from esc_daemon.domain.step import Step
 from esc_daemon.store import (
     Entry,
@@ -51,7 +52,7 @@ async def test_a_new_store_is_empty(store):
 
 async def test_a_committed_record_is_loaded_as_it_was(store):
     # given
-    records = [a_deployment("web", a_vm("a"), a_vm("b")), a_tenant()]
+    records: list[Record] = [a_deployment("web", a_vm("a"), a_vm("b")), a_tenant()]
 
     # when
     await store.commit([beginning(record) for record in records], time=NOW)
@@ -114,7 +115,9 @@ async def test_the_next_incarnation_may_take_over_in_one_step(store):
 
 async def test_many_records_are_loaded_page_by_page_in_the_order_of_their_keys(store):
     # given more than two pages, some with VMs
-    records = [a_deployment(f"d{n:04}", *[a_vm(f"v{n}")] * (n % 2)) for n in range(600)]
+    records: list[Record] = [
+        a_deployment(f"d{n:04}", *[a_vm(f"v{n}")] * (n % 2)) for n in range(600)
+    ]
     records.append(a_tenant())
     await store.commit([beginning(record) for record in reversed(records)], time=NOW)
 

@@ -1,6 +1,7 @@
 """Commits that wait are written together; one that fails, fails alone."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_daemon.domain.events import Stream
+from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.step import Step
 from esc_daemon.store import (
     EntryChange,
@@ -17,6 +19,7 @@ from esc_daemon.store import (
     StoreClosed,
     StoreError,
 )
+from esc_daemon.store.base import LoggedEvent
 from tests.store.store_samples import (
     NOW,
     a_deployment,
@@ -69,6 +72,11 @@ async def test_commits_that_come_together_share_one_sync():
     await store.close()
 
 
+def numbers(outcome: Sequence[LoggedEvent] | BaseException) -> list[int]:
+    assert not isinstance(outcome, BaseException)
+    return [logged.seq for logged in outcome]
+
+
 async def test_a_stale_commit_in_a_batch_of_ten_fails_alone():
     # given ten records, one of which somebody else has moved
     synced = Synced()
@@ -95,7 +103,7 @@ async def test_a_stale_commit_in_a_batch_of_ten_fails_alone():
     # then nine are there, numbered without a gap, and one knows why it is not
     assert len(synced.images) == 1
     assert isinstance(outcomes.pop(4), StaleEpoch)
-    assert [logged.seq for [logged] in outcomes] == list(range(1, 10))
+    assert [seq for outcome in outcomes for seq in numbers(outcome)] == list(range(1, 10))
     assert [name for _, name in await log_of(store)] == [f"d{n}" for n in range(10) if n != 4]
     assert [entry.path.name for entry in await store.entries()] == [
         f"d{n}" for n in range(10) if n != 4
@@ -112,7 +120,7 @@ async def test_of_a_batch_of_many_moved_vms_only_what_does_not_fit_is_left_out(m
     records = [a_deployment(f"d{n}", *(a_vm(f"vm-{m}") for m in range(70))) for n in range(4)]
     lost, stale = records[1], records[2]
     vms = dict(lost.vms)
-    del vms["vm-66"]
+    del vms[VmId("vm-66")]
     there = replace(lost, vms=vms)
     stolen = later(stale, epoch=7)
     await memory.commit([beginning(there if r is lost else r) for r in records], time=NOW)
@@ -225,8 +233,12 @@ async def test_a_commit_that_is_cancelled_while_it_waits_is_not_written(memory):
 async def test_a_commit_that_is_cancelled_while_it_is_written_disturbs_nobody():
     # given a batch of two on its way to the disk
     both = []
-    store = SqlStore.from_image(on_synced=lambda _: loop.call_soon_threadsafe(both[0].cancel))
     loop = asyncio.get_running_loop()
+
+    def cancel(_: bytes) -> None:
+        loop.call_soon_threadsafe(both[0].cancel)
+
+    store = SqlStore.from_image(on_synced=cancel)
     both += [
         asyncio.create_task(store.commit([telling(name)], time=NOW)) for name in ("one", "two")
     ]
@@ -236,7 +248,7 @@ async def test_a_commit_that_is_cancelled_while_it_is_written_disturbs_nobody():
 
     # then it is written all the same
     assert isinstance(outcomes[0], asyncio.CancelledError)
-    assert [one.seq for one in outcomes[1]] == [2]
+    assert numbers(outcomes[1]) == [2]
     assert await log_of(store) == [(1, "one"), (2, "two")]
     await store.close()
 
@@ -294,7 +306,7 @@ async def test_only_the_rows_of_replaced_objects_are_written(memory):
     database.set_trace_callback(count)
 
     # when one VM moves
-    moved = replace(first.vms["v007"], hostname="compute-1")
+    moved = replace(first.vms[VmId("v007")], hostname="compute-1")
     second = later(first, vms={**first.vms, moved.id: moved})
     before = database.total_changes
     await memory.commit([moving(first, second, an_event())], time=NOW)

@@ -10,7 +10,7 @@ from sqlalchemy import Text
 
 from esc_daemon.domain.ids import Key, Kind, RecordId, TenantName, VmGroupName
 from esc_daemon.domain.intent import DayZero, Deployment, Image, VmGroup
-from esc_daemon.domain.record import ResourceRecord, ResourceSuccessor, Successor
+from esc_daemon.domain.record import Record, ResourceRecord, ResourceSuccessor, Successor
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.store import (
     EntryChange,
@@ -70,20 +70,26 @@ def files(directory: Path) -> bytes:
 
 
 def raw(store: SqlStore) -> sqlite3.Connection:
-    return store._connection.connection.dbapi_connection
+    connection = store._connection.connection.dbapi_connection
+    assert isinstance(connection, sqlite3.Connection)
+    return connection
 
 
-async def kept(store: SqlStore) -> tuple[list[object], list[str]]:
+async def kept(store: SqlStore) -> tuple[list[Record], list[str]]:
     records = [record async for record in store.load()]
     return records, [entry.xml for entry in await store.entries()]
 
 
-async def with_secrets(store: SqlStore) -> list[object]:
+async def with_secrets(store: SqlStore) -> list[Record]:
     """Store the secret in every kind of row that can hold one; return the records."""
     waiting = a_deployment(
         "old", a_vm(), intent=None, successor=Successor(id=RecordId("n"), intent=configured("old"))
     )
-    records = [a_deployment("web", a_vm(), intent=configured()), waiting, an_image()]
+    records: list[Record] = [
+        a_deployment("web", a_vm(), intent=configured()),
+        waiting,
+        an_image(),
+    ]
     await store.commit(
         [beginning(record, an_event("told")) for record in records],
         [EntryChange(path=a_path(), xml=XML)],

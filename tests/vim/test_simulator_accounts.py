@@ -1,7 +1,9 @@
 """Whatever is made and removed: quotas and addresses are exactly accounted for."""
 
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from esc_daemon.vim.base import VimError, VimRefused
 from esc_daemon.vim.simulator.addresses import Pool, parse_range
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.projects import Usage
-from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, ServerRow, SubnetRow
+from esc_daemon.vim.simulator.rows import NetworkRow, PortRow, ProjectRow, Row, ServerRow, SubnetRow
 from esc_daemon.vim.simulator.settings import CloudSettings, Quota
 from tests.vim.vim_contract import a_port, a_server
 
@@ -33,10 +35,13 @@ addresses = st.none() | st.sampled_from(["192.0.2.1", "192.0.2.3", "192.0.2.6"])
 class Journal:
     """Keeps copies in memory, as the state file does on disk."""
 
-    is_long = False
+    is_long = False  # and so it is never written anew
 
     def __init__(self) -> None:
-        self.rows = {}
+        self.rows: dict[str, Any] = {}
+
+    def rewrite(self, rows: Iterable[Row]) -> None:
+        self.rows = {row.id: row for row in rows}
 
     def write(self, changes) -> None:
         for change in changes:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from esc_daemon.domain.ids import Kind, ServerKey, VimId
+from esc_daemon.domain.ids import Kind, ServerKey, TenantName, VimId
 from esc_daemon.domain.intent import Network, Tenant
 from esc_daemon.domain.specs import Power, Server, ServerStatus
 from esc_daemon.vim.base import VimRefused, VimUnknown
@@ -31,7 +31,7 @@ async def answers(driver: SimulatorDriver, server: Server) -> bool:
 
 async def status(driver: SimulatorDriver, server: Server) -> ServerStatus | None:
     found = await driver.find_server(server.key)
-    return found and found.status
+    return None if found is None else found.status
 
 
 async def test_a_slow_build_takes_longer_and_comes_up():
@@ -153,7 +153,7 @@ async def test_a_subnet_vanishes_with_the_ports_that_have_its_addresses():
 async def test_a_project_vanishes_with_all_in_it():
     driver = a_driver(Rule(fault=Fault.VANISH, verb=Verb.ENSURE_TENANT, seconds=60, count=1))
     key = a_key(Kind.TENANT, "acme")
-    tenant = Tenant(name="acme")
+    tenant = Tenant(name=TenantName("acme"))
     project = (await driver.ensure_tenant(key, tenant)).resource_id
     await a_subnet(driver)
     server = await deploy(driver, a_vm())

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -257,7 +258,7 @@ class VimContract:
         ("limits", "word"), [({"max_servers": 1}, "servers"), ({"max_cores": 1}, "cores")]
     )
     async def test_a_quota_refuses_and_is_free_again_after_a_removal(
-        self, start: Start, limits: dict[str, int], word: str
+        self, start: Start, limits: dict[str, Any], word: str
     ):
         driver = await start(Conditions(**limits, delete=5))
         first, second = ServerKey(a_vm(), 1), ServerKey(a_vm(), 1)

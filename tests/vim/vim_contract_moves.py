@@ -1,5 +1,7 @@
 """What every driver that takes VMs from other VIMs does: it tells whether it could have one."""
 
+from typing import Any
+
 import pytest
 
 from esc_daemon.domain.ids import ServerKey
@@ -52,7 +54,11 @@ class MoveContract:
             a_vm(), network_id=network, ip_address="192.0.2.3", mac_address="02:00:00:00:00:01"
         )
         await driver.ensure_port(there)
-        for changes in ({"ip_address": "192.0.2.3"}, {"mac_address": "02:00:00:00:00:01"}):
+        taken: list[dict[str, Any]] = [
+            {"ip_address": "192.0.2.3"},
+            {"mac_address": "02:00:00:00:00:01"},
+        ]
+        for changes in taken:
             want = a_port(a_vm(), network_id=network, **changes)
             with pytest.raises(VimRefused, match="in use"):
                 await taking(driver).check_server(a_server(want))
@@ -66,7 +72,8 @@ class MoveContract:
 
     @pytest.mark.parametrize("limit", ["max_servers", "max_ports", "max_cores"])
     async def test_a_quota_that_is_used_up_is_told(self, start: Start, limit: str):
-        driver = await start(Conditions(**{limit: 1}))
+        limits: dict[str, Any] = {limit: 1}
+        driver = await start(Conditions(**limits))
         await deploy(driver, a_vm())
         with pytest.raises(VimRefused, match="quota exceeded"):
             await taking(driver).check_server(a_server(a_port(a_vm())))

@@ -1,5 +1,7 @@
 """What every driver of the VIM port does about tenants, networks, subnets and ports."""
 
+from typing import Any
+
 import pytest
 
 from esc_daemon.domain.ids import Key, Kind, ServerKey
@@ -80,7 +82,7 @@ class NetworkContract:
         driver = await start(Conditions())
         network, _ = await a_subnet(driver)
         vm = a_vm()
-        wanted = {"network_id": network, "ip_address": "192.0.2.5"}
+        wanted: dict[str, Any] = {"network_id": network, "ip_address": "192.0.2.5"}
         port = await driver.ensure_port(a_port(vm, **wanted))
         assert port.ip_address == "192.0.2.5"
         with pytest.raises(VimRefused, match=r"192\.0\.2\.5"):

@@ -1,6 +1,7 @@
 """What every driver of the VIM port does to a resource that is there and is to be another."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class ResourceContract:
         driver = await start(Conditions())
         network, subnet = await a_subnet(driver, gateway="192.0.2.1")
 
-        async def become(**changes: object) -> str:
+        async def become(**changes: Any) -> str:
             handle = await driver.ensure_subnet(
                 a_key(Kind.SUBNET, "net/sub"),
                 replace(SUBNET, **changes),
