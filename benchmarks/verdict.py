@@ -39,11 +39,8 @@ _BY_ITSELF = (EventType.VM_RECOVERY_INIT,)
 """These come without being asked for."""
 _NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
 """A VM that is watched anew and never lives does not tell it."""
-_TAKEN = re.compile(r"address \S+( of \S+)? is in use|what an update wanted of it is still")
-"""
-Each VIM hands out addresses of its own: that which a VM brings along may be another's there. Until
-the move is taken back, the service is not well however it is switched.
-"""
+_TAKEN = re.compile(r"address \S+( of \S+)? is in use")
+"""Each VIM hands out addresses of its own: that which a VM brings along may be another's there."""
 
 
 def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]) -> Iterator[str]:
@@ -89,10 +86,14 @@ class History:
         Yield what failed, but for what is *allowed*: for when no VIM refuses anything.
 
         What fails by the name of a VM that waits for the operator is no finding: nothing waits for
-        people. Nor is a move to where another VM has the address.
+        people. Nor is a move to where another VM has the address, and what comes of that later: the
+        service is not well until it is taken back, and what else was to be done by it is not.
         """
+        crowded: set[str | None] = set()
         for event in self._failed:
-            is_other = event.type not in allowed and not _TAKEN.search(event.message)
+            if event.deployment_id and _TAKEN.search(event.message):
+                crowded.add(event.deployment_id)
+            is_other = event.type not in allowed and event.deployment_id not in crowded
             if is_other and not self._waits_for_people(event):
                 of = event.deployment or "a resource"
                 yield f"{of}: expected {event.type} SUCCESS, found FAILURE: {event.message}"

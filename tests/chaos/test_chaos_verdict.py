@@ -176,9 +176,12 @@ def test_a_failure_needs_a_vim_that_refused() -> None:
 def test_a_move_to_where_another_vm_has_the_address_may_fail(of: str) -> None:
     text = f"VM [d_web_0_a] of vm_group web in VIM far: address 10.6.0.5{of} is in use"
     failed = replace(event(E.SERVICE_UPDATED, "", "1"), status=EventStatus.FAILURE, message=text)
-    story = [*told(*DEPLOYED, UPDATED[0]), failed]
+    later = replace(event(E.SERVICE_STOPPED, "", "1"), status=EventStatus.FAILURE, message="no")
+    story = [*told(*DEPLOYED, UPDATED[0]), failed, later]
 
     assert [*History(story).failures()] == []
+    assert [*History([*story, replace(later, deployment_id=DeploymentId("2"))]).failures()]
+    assert [*History([later, *story]).failures()]
     assert History(story).found_no_room("d")
     assert not History(story).found_no_room("e")
     assert not History([*story, *told((E.SERVICE_UNDEPLOYED, ""))]).found_no_room("d")
