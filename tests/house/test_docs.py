@@ -56,6 +56,18 @@ def test_the_generated_parts_of_the_pages_are_fresh(generate: Generate) -> None:
     assert generate("--check") == (0, "")
 
 
+def test_whatever_can_be_drawn_stands_on_a_page(generate: Generate) -> None:
+    generate("--check")
+    drawn = importlib.import_module("generate").BLOCKS
+    asked = {
+        name
+        for path in PAGES
+        for name in re.findall(r"<!-- generated: (\w+) -->", path.read_text())
+    }
+
+    assert set(drawn) == asked
+
+
 def test_a_stale_page_is_named_and_made_anew(tmp_path: Path, generate: Generate) -> None:
     # given
     for name in ("configuration.md", "events.md"):
