@@ -73,12 +73,10 @@ _SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 
 def interruption() -> Iterator[str]:
     """What may be asked for while what is under way."""
-    yield f"| while | {' | '.join(_ASKED)} | undeploy | healing begins |"
-    yield "|---|" + "---|" * (len(_ASKED) + 2)
+    yield _row("while", *_ASKED, "healing begins")
+    yield "|---" * (len(_ASKED) + 2) + "|"
     for now, taken in TAKEN.items():
-        marks = ["yes" if each in taken else "-" for each in _ASKED]
-        heals = "yes" if Request.HEAL in taken else "-"
-        yield f"| {now} | {' | '.join(marks)} | yes | {heals} |"
+        yield _row(now, *("yes" if each in taken else "-" for each in (*_ASKED, Request.HEAL)))
 
 
 def order(name: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 What may be asked for while what is under way: the table that the daemon runs (docs/workflows.md).
 
 Seed 002: only an undeploy interrupts a start or a reboot, and a stopped service is started or
-undeployed. An undeploy is always taken.
+undeployed. An undeploy interrupts whatever is under way, but another one.
 """
 
 from collections.abc import Mapping
@@ -47,31 +47,33 @@ class Request(StrEnum):
     HEAL = "healing"
     SCALE_OUT = "scaling out"
     SCALE_IN = "scaling in"
+    UNDEPLOY = "undeploy"
 
 
 _BEFORE: Final = frozenset({RecoveryPhase.HELD, RecoveryPhase.NEEDED})
 _R = Request
 _A = Activity
-_OF_ONE_VM: Final = frozenset({_R.VM_ACTION, _R.RECOVER, _R.HEAL, _R.SCALE_OUT, _R.SCALE_IN})
+_ALONE: Final = frozenset({_R.UNDEPLOY})
+_OF_ONE_VM: Final = _ALONE | {_R.VM_ACTION, _R.RECOVER, _R.HEAL, _R.SCALE_OUT, _R.SCALE_IN}
 """What happens to one VM is no other VM's business."""
 
 TAKEN: Final[Mapping[Activity, frozenset[Request]]] = {
     _A.NOTHING: frozenset(Request),  # a start, of VMs that were stopped each by itself
     _A.BROKEN: frozenset(Request),
-    _A.STOPPED: frozenset({_R.START, _R.MONITOR_OFF}),
-    _A.DEPLOYING: frozenset({_R.HEAL}),
-    _A.STOPPING: frozenset(),
-    _A.STARTING: frozenset(),
-    _A.REBOOTING: frozenset(),
-    _A.SETTING_MONITOR: frozenset({_R.HEAL}),
+    _A.STOPPED: _ALONE | {_R.START, _R.MONITOR_OFF},
+    _A.DEPLOYING: _ALONE | {_R.HEAL},
+    _A.STOPPING: _ALONE,
+    _A.STARTING: _ALONE,
+    _A.REBOOTING: _ALONE,
+    _A.SETTING_MONITOR: _ALONE | {_R.HEAL},
     _A.SCALING: _OF_ONE_VM,
     # its new VMs, and those whose monitors are on again
-    _A.UPDATING: frozenset({_R.HEAL}),
+    _A.UPDATING: _ALONE | {_R.HEAL},
     _A.RECOVERING: _OF_ONE_VM,
     _A.VM_ACTION: _OF_ONE_VM,
     _A.UNDEPLOYING: frozenset(),
 }
-"""What is taken; all else is refused, but an undeploy, which is always taken."""
+"""What is taken; all else is refused."""
 
 _BY_ITSELF: Final = frozenset({_R.HEAL, _R.SCALE_OUT, _R.SCALE_IN})
 """What no operator asks for."""
@@ -164,11 +166,11 @@ def check(record: DeploymentRecord, request: Request) -> None:
     now = activity(record)
     if request in TAKEN[now]:
         return
-    possible = ", ".join([*sorted(TAKEN[now] - _BY_ITSELF), "undeploy"])
+    possible = ", ".join(sorted(TAKEN[now] - _BY_ITSELF))
     raise Refused(
         "in-use",
         f"{request} of deployment {record.key.name} cannot be taken: {now}; "
-        f"{_way_out(now, request)} (taken are: {possible})",
+        f"{_way_out(now, request)}{f' (taken are: {possible})' if possible else ''}",
     )
 
 

@@ -143,8 +143,8 @@ def test_of_a_stopped_service_it_is_said_to_start_it(request_: Request) -> None:
 @pytest.mark.parametrize(
     ("state", "way"),
     [
-        (ServiceState.REBOOTING, "ask again when that has ended"),
-        (ServiceState.UNDEPLOYING, "deploy it anew"),
+        (ServiceState.REBOOTING, r"ask again when that has ended \(taken are: undeploy\)$"),
+        (ServiceState.UNDEPLOYING, "deploy it anew$"),
     ],
 )
 def test_of_what_is_under_way_its_end_is_waited_for(state: ServiceState, way: str) -> None:

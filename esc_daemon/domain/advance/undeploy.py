@@ -9,6 +9,7 @@ from esc_daemon.domain.advance.settling import entered, operation, settled, with
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import EditId, Key, RecordId, ServerKey
+from esc_daemon.domain.interruption import Request, takes
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import without_vm
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
@@ -37,10 +38,8 @@ def begin(
     record: DeploymentRecord, now: datetime, policy: Policy, edit: EditId | None = None
 ) -> Step:
     """The entry is gone by *edit*: whatever is under way is interrupted, only this goes on."""
-    if record.state is ServiceState.UNDEPLOYING:
+    if not takes(record, Request.UNDEPLOY):
         return _without_successor(record)
-    if record.state is ServiceState.UNDEF:
-        return Step(key=record.key, before=record, record=record)
     attempt = begin_attempt(now, policy)
     leaving = replace(
         record,
