@@ -166,14 +166,16 @@ def _check_sources(element: etree._Element) -> None:
 
 
 def _check_hooks(given: Iterable[Hook], stages: frozenset[Stage], element: etree._Element) -> None:
-    for hook in given:
+    for hook, at in zip(given, _hooked(element), strict=True):
         if wrong := hooks.wrong_with(hook, stages):
-            at = next(
-                each
-                for each in element.findall(steps("policies/policy/actions/action"))
-                if text_at(each, "name") == hook.action
-            )
             raise Objection(_child(at, "properties"), f"{hook.action} of {hook.condition}: {wrong}")
+
+
+def _hooked(element: etree._Element) -> Iterator[etree._Element]:
+    """Yield the action that each hook is made of, in their order: two may have one name."""
+    for policy in element.findall(steps("policies/policy")):
+        for _ in policy.findall(steps("conditions/condition")):
+            yield from policy.findall(steps("actions/action"))
 
 
 def warnings_of(deployment: Deployment) -> Iterator[str]:

@@ -6,18 +6,26 @@ from tests.datamodel.documents import GROUP, config, service
 from tests.datamodel.test_bind import last, refusal
 
 
-def with_a_hook(*properties: tuple[str, str], stage: str = "VM_SOFTWARE_VERSION_UPDATED") -> str:
+def a_policy(name: str, stage: str, *properties: tuple[str, str]) -> str:
     pairs = "".join(
         f"<property><name>{name}</name><value>{value}</value></property>"
         for name, value in properties
     )
-    policy = (
-        "<software_version>1.0</software_version><policies><policy><name>p</name><conditions>"
+    return (
+        f"<policy><name>{name}</name><conditions>"
         f"<condition><name>LCS::DEPLOY_UPDATE::{stage}</name></condition></conditions><actions>"
         f"<action><name>up</name><type>SCRIPT</type><properties>{pairs}</properties></action>"
-        "</actions></policy></policies></vm_group>"
+        "</actions></policy>"
     )
-    return service(GROUP.replace("</vm_group>", policy))
+
+
+def with_policies(*policies: str) -> str:
+    within = f"<software_version>1.0</software_version><policies>{''.join(policies)}</policies>"
+    return service(GROUP.replace("</vm_group>", f"{within}</vm_group>"))
+
+
+def with_a_hook(*properties: tuple[str, str], stage: str = "VM_SOFTWARE_VERSION_UPDATED") -> str:
+    return with_policies(a_policy("p", stage, *properties))
 
 
 def test_the_hooks_of_a_group_are_bound(datastore: Datastore) -> None:
@@ -46,6 +54,19 @@ def test_a_hook_whose_script_could_never_run_is_refused_with_its_place(
     assert error.path is not None
     assert error.path.endswith(
         "/esc:policy[esc:name='p']/esc:actions/esc:action[esc:name='up']/esc:properties"
+    )
+
+
+def test_of_actions_with_one_name_that_at_fault_is_pointed_out(datastore: Datastore) -> None:
+    stage = "VM_SOFTWARE_VERSION_UPDATED"
+    good = a_policy("first", stage, ("script_filename", "/opt/up.sh"))
+    wrong = a_policy("second", stage, ("script_filename", "up.sh"))
+
+    error = refusal(datastore, with_policies(good, wrong))
+
+    assert error.path is not None
+    assert error.path.endswith(
+        "/esc:policy[esc:name='second']/esc:actions/esc:action[esc:name='up']/esc:properties"
     )
 
 
