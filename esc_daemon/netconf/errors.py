@@ -19,9 +19,8 @@ _XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class ErrorType(StrEnum):
-    """RFC 6241 section 4.3: the layer in which the error was found."""
+    """RFC 6241 section 4.3: the layer in which the error was found; none is of the transport."""
 
-    TRANSPORT = "transport"
     RPC = "rpc"
     PROTOCOL = "protocol"
     APPLICATION = "application"

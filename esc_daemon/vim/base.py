@@ -74,10 +74,8 @@ class Capability(StrEnum):
     """What not every VIM can do."""
 
     TENANTS = "tenants"
-    SNAPSHOTS = "snapshots"
     VOLUMES = "volumes"
     RESIZE = "resize"
-    HOSTS = "hosts"
 
 
 class VimDriver(Protocol):

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from esc_daemon.cli import cli
-from esc_daemon.domain import tell, tell_actions, tell_recovery
+from esc_daemon.domain import tell, tell_actions, tell_recovery, tell_scaling, tell_update
 from esc_daemon.domain.events import EventType
 from esc_daemon.northbound.management import NOT_YET
 from esc_daemon.northbound.ssh.rpcs import HANDLERS
@@ -177,14 +177,16 @@ def test_every_event_and_its_text_stand_on_the_page_of_events() -> None:
     assert not [words for words in fixed if words not in text]
 
 
-@pytest.mark.parametrize(("module", "least"), [(tell_actions, 15), (tell_recovery, 12)])
-def test_what_is_told_of_actions_and_recoveries_stands_on_the_page_of_events(
+@pytest.mark.parametrize(
+    ("module", "least"),
+    [(tell_actions, 15), (tell_recovery, 12), (tell_scaling, 7), (tell_update, 7)],
+)
+def test_what_is_told_of_a_service_that_is_up_stands_on_the_page_of_events(
     module: ModuleType, least: int
 ) -> None:
     source = Path(str(module.__file__)).read_text()
-    fixed = re.findall(
-        r'"((?:VM|Unset|Set|Service group|Recovery|Manual)[ _:][^"]*?)(?:, VM ID: [^"]*)?"', source
-    )
+    begins = "VM|VIM Locator|Unset|Set|Service group|Recovery|Manual"
+    fixed = re.findall(rf'"((?:{begins})[ _:][^"]*?)(?:, VM ID: [^"]*)?"', source)
     told = [re.sub(r"\[\{vm.name\}\]", r"\\[[vm]\\]", words) for words in fixed]
     plain = [words.split("{")[0].strip() for words in told]
 
