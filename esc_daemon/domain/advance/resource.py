@@ -249,12 +249,14 @@ def _left_behind(
     record: AnyResourceRecord, attempt: Attempt, cause: str, now: datetime, policy: Policy
 ) -> Step:
     events = (tell.resource_deleted(record, causes.of_resource(record, cause)),)
+    stays = replace(
+        record, state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.LEFT_BEHIND)
+    )
     later = record.successor
     if later is not None and adoptable(record, later.intent):
-        return succeeded(record, record, events)
+        return succeeded(record, stays, events, ResourceMove.ACCEPTED)
     remaining = replace(
-        record,
-        state=next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.LEFT_BEHIND),
+        stays,
         attempt=left(
             replace(attempt, error=attempt.error or cause), now, policy, subject=record.id
         ),
@@ -268,9 +270,7 @@ def _leftover_told(record: AnyResourceRecord, told: LeftoverTrigger, now: dateti
     if record.state is not ResourceState.LEFTOVER or record.id not in told.subjects:
         return unmoved(record)
     if isinstance(told, LeftoversPurged):
-        end = next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.PURGED)
-        assert end is ResourceState.UNDEF  # which has no record
-        return succeeded(record, record, ())
+        return succeeded(record, record, (), ResourceMove.PURGED)
     if record.attempt is None or record.attempt.next <= now:
         return unmoved(record)
     due = replace(record, attempt=replace(record.attempt, next=now))

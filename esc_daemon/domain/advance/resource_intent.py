@@ -118,7 +118,8 @@ def wanted(
         kept = replace(record, state=state, intent=again, made=again, error=None, edit=None)
         return Step(key=key, before=record, record=kept)
     if record.state is ResourceState.LEFTOVER and adoptable(record, intent):
-        return started(key, record, _told(key, told, intent), ())
+        state = next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.ACCEPTED)
+        return started(key, record, replace(_told(key, told, intent), state=state), ())
     if record.state in _ON_THEIR_WAY_OUT:
         return _after_removal(record, told, intent)
     assert record.intent is not None
@@ -146,11 +147,16 @@ def unwanted(
 
 
 def succeeded(
-    before: AnyResourceRecord, record: AnyResourceRecord, events: tuple[Event, ...]
+    before: AnyResourceRecord,
+    record: AnyResourceRecord,
+    events: tuple[Event, ...],
+    move: ResourceMove = ResourceMove.REMOVED,
 ) -> Step:
     """Return the step by which *record* ends, and its successor begins if there is one."""
+    end = next_state(RESOURCE_LIFECYCLE, record.state, move)
     waiting = record.successor
     if waiting is None:
+        assert end is ResourceState.UNDEF  # which has no record
         return Step(key=record.key, before=before, record=None, events=events)
     fresh = _record_of(record.key, waiting.id, waiting.intent, waiting.owner, waiting.vim)
     return started(record.key, before, replace(fresh, edit=waiting.edit), events)

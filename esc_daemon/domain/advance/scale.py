@@ -15,7 +15,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from esc_daemon.domain import causes, tell_scaling
+from esc_daemon.domain import tell_scaling
 from esc_daemon.domain.actions import Effect
 from esc_daemon.domain.advance.deploy import wanted
 from esc_daemon.domain.advance.operate import active_in, moved
@@ -33,7 +33,7 @@ from esc_daemon.domain.history import NEVER_SCALED
 from esc_daemon.domain.ids import OperationId, VmGroupName, derived
 from esc_daemon.domain.intent import VmGroup
 from esc_daemon.domain.interruption import Request, takes
-from esc_daemon.domain.placing import another_vm, group_of, without_vm
+from esc_daemon.domain.placing import another_vm, group_of
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
@@ -184,24 +184,7 @@ def _given_up(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) 
     return Step(key=record.key, before=record, record=with_vm(record, leaving))
 
 
-def gone(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> Step:
-    """*vm*, which was to leave or failed to come, is in the VIM no more."""
-    return _without(record, record, vm, None, now, p)
-
-
-def left_behind(
-    before: DeploymentRecord,
-    record: DeploymentRecord,
-    vm: VmRecord,
-    cause: str,
-    now: datetime,
-    p: Policy,
-) -> Step:
-    """The VIM would not remove *vm*: *record* has it as a leftover, none of the group any more."""
-    return _without(before, record, vm, causes.vm_left(vm, cause), now, p)
-
-
-def _without(
+def ended(
     before: DeploymentRecord,
     record: DeploymentRecord,
     vm: VmRecord,
@@ -209,11 +192,16 @@ def _without(
     now: datetime,
     p: Policy,
 ) -> Step:
+    """
+    End the scaling of *vm*, which was to leave or failed to come: *record* is without it.
+
+    *stays*: the VIM would not remove it, so *record* has it as a leftover; None: it is gone.
+    """
     assert vm.scale is not None
     failure = vm.scale.failure
     well = failure is None and stays is None
     move = OperationMove.SUCCEEDED if well else OperationMove.BROKE
-    after = _over(without_vm(record, vm), vm.group, move, now, p)
+    after = _over(record, vm.group, move, now, p)
     if vm.scale.direction is ScaleDirection.IN:
         told = tell_scaling.in_complete(after, vm, stays)
     else:

@@ -113,14 +113,15 @@ def server_gone(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: P
     """The VIM has no such server; believed once nothing can turn up any more."""
     if vm.unsure_until is not None and now < vm.unsure_until:
         return Step(key=record.key, before=record, record=record)
+    remaining = _without(record, vm)
     if vm.scale is not None:
-        return scale.gone(record, vm, now, policy)
-    return _ended_if_empty(
-        record, _without(record, vm), (tell.vm_undeployed(record, vm),), now, policy
-    )
+        return scale.ended(record, remaining, vm, None, now, policy)
+    return _ended_if_empty(record, remaining, (tell.vm_undeployed(record, vm),), now, policy)
 
 
 def _without(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
+    end = next_state(VM_LIFECYCLE, vm.state, VmMove.REMOVED)
+    assert end is VmState.UNDEF  # which has no record
     if record.intent is not None:  # which goes on, and may give out what the VM had
         return without_vm(record, vm)
     rest = {id_: other for id_, other in record.vms.items() if id_ != vm.id}
@@ -152,7 +153,7 @@ def call_failed(
     leftover = Leftover(vm=replace(vm, scale=None), deployment=record.id, attempt=later)
     remaining = replace(_without(record, vm), leftovers=(*record.leftovers, leftover))
     if vm.scale is not None:
-        return scale.left_behind(record, remaining, vm, cause, now, policy)
+        return scale.ended(record, remaining, vm, causes.vm_left(vm, cause), now, policy)
     remaining = replace(remaining, error=record.error or causes.vm_left(vm, cause))
     events = (tell.vm_undeployed(record, vm, cause),)
     failing = updating.failed(remaining, causes.vm_left(vm, cause))
@@ -196,6 +197,7 @@ def _ended(
     now: datetime,
 ) -> Step:
     told = (*events, tell.service_undeployed(record, record.error))
+    end = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVED)
     after: DeploymentRecord | None = None
     if record.successor is not None:
         after, first = deploy.succeed(record, record.successor, now)
@@ -203,7 +205,7 @@ def _ended(
     elif record.leftovers:
         after = replace(
             record,
-            state=next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVED),
+            state=end,
             owned=(),
             leaving=(),
             networks={},
