@@ -5,12 +5,14 @@ from pathlib import Path
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.intent import Deployment, Flavor, RecoveryAction, Tenant, VimConnector
 from esc_daemon.netconf.xml import parse
 from tests.datamodel.documents import ESC, NC
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.xml"))
+ACTIONS = [path for path in EXAMPLES if path.parent.name == "11-actions"]
 
 
 def as_config(path: Path) -> etree._Element:
@@ -21,12 +23,19 @@ def as_config(path: Path) -> etree._Element:
 
 
 def test_every_example_is_accepted(datastore: Datastore) -> None:
+    edits = set(EXAMPLES).difference(ACTIONS)
     # what takes something away comes after what makes it
-    for path in sorted(EXAMPLES, key=lambda path: b'operation="delete"' in path.read_bytes()):
+    for path in sorted(edits, key=lambda path: (b'operation="delete"' in path.read_bytes(), path)):
         pending = datastore.edit(as_config(path))
 
         assert pending.changes, path
         datastore.commit(pending)
+
+
+def test_every_action_of_the_examples_is_one_of_the_model(schema: Schema) -> None:
+    assert len(ACTIONS) > 1
+    for path in ACTIONS:
+        assert schema.validate_input(parse(path.read_bytes())) == [], path
 
 
 def test_the_csp_deployment_means_what_it_says(datastore: Datastore) -> None:
