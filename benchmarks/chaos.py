@@ -36,15 +36,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from both_vims import Clouds, connector, without_connector
 from client import Refusal, Session, run
-from clouds import Clouds, connector, without_connector
 from cuts import Cuts
 from disks import made_anew, same_volumes
 from hearing import Ear, told_of, whole_log
+from image_server import Gallery, same_images
 from lxml import etree
 from operating import Endpoint, Operator
 from payloads import without_tenant
-from pictures import Gallery, same_images
 from processes import NotReady, Program, daemon
 from shapes import FAR, NEAR
 from standing import (

@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 
 from client import Refusal, Session, SessionLost, connected
+from image_server import VERSIONS, digest
 from lxml import etree
 from payloads import NAMESPACE, deletion, image, inside, tenant_volume, without_image
-from pictures import VERSIONS, digest
 from shapes import ESC, IMAGE, LICENCE, Shape, another, any_shape, only_adds, shape_of
 
 TENANTS = 4

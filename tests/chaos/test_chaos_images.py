@@ -4,8 +4,8 @@ import asyncio
 from urllib.request import urlopen
 
 import pytest
+from image_server import BYTES, Gallery, content, digest, same_images
 from lxml import etree
-from pictures import BYTES, Gallery, content, digest, same_images
 
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.vim.simulator.rows import ImageRow

@@ -116,12 +116,12 @@ def test_every_folder_with_modules_is_a_package() -> None:
     )
 
 
-def test_no_two_modules_of_the_tests_share_a_name() -> None:
-    """Folders of tests are no packages: of two modules with one name, one would hide the other."""
+def test_no_two_modules_of_tests_and_benchmarks_share_a_name() -> None:
+    """Their folders are no packages: of two modules with one name, one would hide the other."""
     stems = Counter(
         path.stem
         for path in modules()
-        if path.is_relative_to(ROOT / "tests")
+        if any(path.is_relative_to(ROOT / folder) for folder in ("tests", "benchmarks"))
         and not (path.parent / "__init__.py").exists()
         and path.name != "conftest.py"
     )
