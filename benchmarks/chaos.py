@@ -260,6 +260,7 @@ class Campaign:
             for operator in self._operators
             if operator.name in there
             for vm in there[operator.name].waiting
+            if vm not in operator.hopeless
         ]
         await asyncio.gather(*waiting)
         return await self._standing() or ["a recovery that was asked for"] * len(waiting)

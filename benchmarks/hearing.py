@@ -35,6 +35,7 @@ def told_of(notification: Notification) -> Event | None:
         vm_group=VmGroupName(root.findtext(f"{ESC}vm_group", "")),
         source=vm("vm_source"),
         target=vm("vm_target"),
+        details=root.findtext(f"{ESC}event/{ESC}details"),
         vm_update_type=root.findtext(f"{ESC}vm_update_type"),
     )
 

@@ -16,6 +16,8 @@ from shapes import ESC, IMAGE, LICENCE, Shape, another, any_shape, only_adds, sh
 
 TENANTS = 4
 RETRY_SECONDS = 0.1
+HOPELESS = ("leaves nothing to be done", "action_on_recovery is REBOOT_ONLY")
+"""A recovery that waits for the operator and that its policy does not let him ask for."""
 NOT_NOW = ("nothing can be made in VIM connector", "is still being removed from VIM")
 """
 A check whose answer was lost: nothing is made there for the moment. Or the last deployment of that
@@ -118,6 +120,8 @@ class Operator:
         self.edits = 0
         self.moves = 0
         self.refused: Counter[str] = Counter()
+        self.hopeless: set[str] = set()
+        """VMs of which a recovery was asked for in vain."""
         self.faults: list[str] = []
 
     async def run(self, resting: asyncio.Event) -> None:
@@ -259,10 +263,12 @@ class Operator:
             await self._learn_the_id()
 
     async def recover(self, vm: str) -> None:
-        """Recover a VM that waits for it, unless something else goes on."""
+        """Recover a VM that waits for it, unless something else goes on, or nothing can be done."""
         try:
             done = await self._endpoint.attempt(_asking("RECOVER", vm, self.tenant, self.name))
         except Refusal as refusal:
+            if any(each in str(refusal) for each in HOPELESS):
+                self.hopeless.add(vm)
             await self._expect(refusal, OF_ACTIONS, "RECOVER")
             return
         life = self.lives[-1]

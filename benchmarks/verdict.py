@@ -42,6 +42,8 @@ _NOT_ALWAYS = (EventType.VM_MONITOR_SET,)
 _TAKEN = re.compile(r"address \S+( of \S+)? is in use")
 """Each VIM hands out addresses of its own: that which a VM brings along may be another's there."""
 
+_BROKEN_OFF = "its recovery was broken off, since it is to move"
+
 
 def same_history(heard: Sequence[Notification], replayed: Sequence[Notification]) -> Iterator[str]:
     """What was put together from many sessions is the whole log, in its order, each once."""
@@ -87,13 +89,15 @@ class History:
 
         What fails by the name of a VM that waits for the operator is no finding: nothing waits for
         people. Nor is a move to where another VM has the address, and what comes of that later: the
-        service is not well until it is taken back, and what else was to be done by it is not.
+        service is not well until it is taken back, and what else was to be done by it is not. Nor
+        is a recovery that a move broke off.
         """
         crowded: set[str | None] = set()
         for event in self._failed:
             if event.deployment_id and _TAKEN.search(event.message):
                 crowded.add(event.deployment_id)
             is_other = event.type not in allowed and event.deployment_id not in crowded
+            is_other = is_other and _BROKEN_OFF not in (event.details or "")
             if is_other and not self._waits_for_people(event):
                 of = event.deployment or "a resource"
                 yield f"{of}: expected {event.type} SUCCESS, found FAILURE: {event.message}"

@@ -170,6 +170,8 @@ def test_a_failure_needs_a_vim_that_refused() -> None:
 
     assert [*History([failed]).failures()]
     assert [*History([failed]).failures([E.VM_DEPLOYED])] == []
+    moves = "its recovery was broken off, since it is to move to VIM far"
+    assert [*History([replace(failed, details=moves)]).failures()] == []
 
 
 @pytest.mark.parametrize("of", [" of 10.6.0.0/16", ""], ids=["in its range", "from elsewhere"])
