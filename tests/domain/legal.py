@@ -223,6 +223,10 @@ _OF_ANOTHER: Final = (E.VM_SCALE_OUT_INIT, E.VM_SCALE_OUT_DEPLOYED, E.VM_SCALE_O
 """Their vm_source is the VM that asked for another one, their vm_target that one."""
 
 
+_WATCHES: Final = frozenset(
+    {E.VM_MONITOR_UNSET, E.VM_MONITOR_SET, E.VM_ALIVE, E.VM_STARTED, E.VM_REBOOTED}
+)
+"""They tell whether a VM is watched from now on."""
 _UNDER_WAY: Final = {At.INIT, At.BOOTING, At.REMOVED, At.UNMADE, At.STUCK, At.LEAVING}
 """Where no VM stays: an event follows by itself."""
 
@@ -233,6 +237,7 @@ class Life:
 
     service: Service = Service.BEGIN
     vms: dict[str, At] = field(default_factory=dict)
+    watched: dict[str, bool] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     coming: dict[str | None, str] = field(default_factory=dict)
     """The VM by which each group is being scaled out: if that fails it is gone."""
@@ -314,9 +319,12 @@ def _move_a_vm(life: Life, event: Event) -> None:
     if said not in OF_A_VM[at]:
         life.faults.append(f"{_name(said)} of {name}: {at}")
     life.vms[name] = OF_A_VM[at].get(said, at)
-    unwatched = said[1] and at is At.UP  # perhaps: ENABLE_MONITOR tells of its life
-    if moves and at is not At.OFF and not unwatched:
-        life.vms[name] = At.MOVED if said[1] else At.UNMOVED
+    if event.type in _WATCHES:
+        life.watched[name] = event.type is not E.VM_MONITOR_UNSET
+    if moves and at is not At.OFF:
+        # where it is not watched, ENABLE_MONITOR tells of its life
+        unwatched = at is At.UP or not life.watched.get(name, True)
+        life.vms[name] = At.UNMOVED if not said[1] else At.UP if unwatched else At.MOVED
 
 
 def _move_a_group(life: Life, event: Event) -> None:

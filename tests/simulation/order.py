@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from esc_daemon.domain.changes import LOCATOR_UPDATED
-from esc_daemon.domain.events import EventStatus, EventType
+from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.ids import RecordId, VmId
 from esc_daemon.domain.kpi import decides_life, monitored
 from esc_daemon.domain.record import DeploymentRecord, VmRecord
@@ -48,6 +48,12 @@ def _names_of(record: DeploymentRecord, group: str) -> set[str]:
     assert record.intent is not None
     each_on = (on for startup in record.intent.startup for on in startup.depends_on)
     return {on.event_name for on in each_on if on.group == group}
+
+
+def _is_back(event: Event) -> bool:
+    """Tell whether a VM that did not come to another VIM lives again where it was."""
+    assert event.source is not None
+    return event.message.endswith(f"; it is in VIM {event.source.vim_id} again")
 
 
 class Order:
@@ -124,14 +130,14 @@ class Order:
                 continue
             was = vims.get(event.source.vmname)
             vims[event.source.vmname] = event.source.vim_id
+            what: tuple[EventType, ...] = ()
             if event.status is EventStatus.SUCCESS:
-                at = self._at[logged.time]
-                what = [_MADE_BY.get(event.type, event.type)]
-                moved = was is not None and was != event.source.vim_id
-                if event.vm_update_type == LOCATOR_UPDATED and moved:  # it lives there
-                    what = [EventType.VM_DEPLOYED, EventType.VM_ALIVE]
-                for each in what:
-                    told.setdefault((event.source.vmname, each), at)  # the first, of several
+                what = (_MADE_BY.get(event.type, event.type),)
+            moved = bool(what) and was is not None and was != event.source.vim_id
+            if event.vm_update_type == LOCATOR_UPDATED and (moved or _is_back(event)):
+                what = (EventType.VM_DEPLOYED, EventType.VM_ALIVE)  # it lives there
+            for each in what:  # the first, of several
+                told.setdefault((event.source.vmname, each), self._at[logged.time])
         return [
             f"{self._names[vm]} was made before {wait.name} had told {wait.what}"
             for vm, at in made.items()
