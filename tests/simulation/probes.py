@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Final
 
+from esc_daemon.domain.events import EventType
 from esc_daemon.domain.ids import Key, ServerKey, VmId
 from esc_daemon.domain.intent import Kpi
 from esc_daemon.domain.kpi import compare, decides_life
@@ -141,7 +142,7 @@ class Probes:
         for step in steps:
             before, after = step.before, step.record
             if isinstance(before, DeploymentRecord) and before.vms:
-                self._look(before, after, now)
+                self._look(step, now)
             if isinstance(after, DeploymentRecord):
                 self.await_(after, now)
         self.problems += [f"{key} was written unchanged" for key in unchanged(steps)]
@@ -154,10 +155,12 @@ class Probes:
             else:
                 self._inert.pop(vm.id, None)
 
-    def _look(self, before: DeploymentRecord, after: object, now: float) -> None:
+    def _look(self, step: Step, now: float) -> None:
+        before, after = step.before, step.record
+        assert isinstance(before, DeploymentRecord)
         if not isinstance(after, DeploymentRecord) or before.intent is None:
             return
-        if before.update is None and after.update is not None:
+        if any(event.type is EventType.SERVICE_UPDATING_STATE for event in step.events):
             return  # a recovery that was broken off, by a move: no guest was given up
         for vm in before.vms.values():
             then = after.vms.get(vm.id)

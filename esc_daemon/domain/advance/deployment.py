@@ -349,7 +349,7 @@ def _restarted(record: DeploymentRecord, now: datetime, policy: Policy) -> Step:
 def _after_start(record: DeploymentRecord, vm: VmRecord, now: datetime, policy: Policy) -> VmRecord:
     vm = life.after_start(record, vm, now)
     if _may_be_switched(vm):
-        return replace(vm, late_switch=now + policy.settle)
+        vm = replace(vm, late_switch=now + policy.settle)
     if (vm.server is None or vm.change is not None) and _may_be_created(vm):
         return replace(vm, unsure_until=now + policy.settle)
     return vm
