@@ -173,11 +173,15 @@ class _Libraries(logging.Handler):
     """Passes on what libraries say by Python's own way of logging: it would be no line of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage().strip()
+        except Exception:  # noqa: BLE001  words that do not fit their text are the library's fault
+            text = str(record.msg)
         structlog.get_logger("esc_daemon.logs").log(
-            record.levelno,
+            logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING,
             "library.said",
             logger=record.name,
-            text=record.getMessage().strip(),
+            text=text,
             **({"exc_info": record.exc_info} if record.exc_info else {}),
         )
 
