@@ -80,6 +80,12 @@ class Goal:
             case _:
                 return False
 
+    def fails_with(self, event: Event) -> bool:
+        """Return whether *event* tells that something did not go that goes with this entry."""
+        ends = event.type == "SERVICE_UNDEPLOYED" or event.type.startswith(f"{Wish.DELETE}_")
+        removal = self.wish is Wish.DELETE and self.outcome(event) is None
+        return removal and ends and not event.succeeded and self.concerns(event)
+
     def _is_a_new_connector(self) -> bool:
         return self.kind is Kind.VIM_CONNECTOR and self.wish is Wish.CREATE
 

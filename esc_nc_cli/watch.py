@@ -65,6 +65,8 @@ class Waiting:
 
     def observe(self, event: Event) -> None:
         for goal in tuple(self.open):
+            if goal.fails_with(event):  # the entry itself may go all the same
+                self.failures.append(f"{goal}: {event.type} FAILURE: {event.message}")
             match goal.outcome(event):
                 case True:
                     self.reached(goal)

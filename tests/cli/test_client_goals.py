@@ -384,6 +384,27 @@ def test_a_removal_shows_what_happens_to_all_that_goes_along_and_is_decided_by_i
     assert not waiting.failures
 
 
+@pytest.mark.parametrize(
+    ("goal", "event"),
+    [
+        (TENANT_GOING, an_event("SERVICE_UNDEPLOYED", tenant="t", depname="d", status="FAILURE")),
+        (TENANT_GOING, an_event("DELETE_NETWORK", tenant="t", network="tn", status="FAILURE")),
+        (NETWORK_GOING, an_event("DELETE_SUBNET", tenant="t", network="tn", status="FAILURE")),
+    ],
+)
+def test_a_removal_has_failed_where_something_that_goes_along_stays(
+    goal: Goal, event: Event
+) -> None:
+    # given
+    waiting = Waiting([goal])
+    # when: it goes itself all the same
+    waiting.observe(event)
+    waiting.observe(an_event(f"DELETE_{goal.kind}", tenant="t", network="tn"))
+    # then
+    assert waiting.over()
+    assert [text.split(": ")[1] for text in waiting.failures] == [f"{event.type} FAILURE"]
+
+
 def test_connectors_and_the_choice_among_them_are_goals() -> None:
     # given
     document = f"""<esc_system_config xmlns="{ESC}" xmlns:nc="{BASE}"><vim_connectors>
