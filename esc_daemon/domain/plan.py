@@ -264,7 +264,11 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
         return None, vm.unsure_until
     change = vm.change
     assert change is not None
-    lost = [each.want.name for each in change.detached]
+    lost = [
+        each.want.name
+        for each in change.detached
+        if change.asked or each.volume_id is not None  # else it never came
+    ]
     command = UpdateServer(
         vim=vm.vim,
         key=key,

@@ -186,7 +186,8 @@ class VmChange:
 
     *removed* are interfaces whose ports go, *resized*: the server gets another flavor, *upgraded*:
     the hooks of a changed software_version are to run. *detached* are volumes that it loses, and
-    *attached* the names of those that it gets, where hooks are to run for them.
+    *attached* the names of those that it gets, where hooks are to run for them. *asked*: something
+    of it may have been done.
     """
 
     removed: tuple[InterfaceRecord, ...] = ()
@@ -194,6 +195,7 @@ class VmChange:
     upgraded: bool = False
     detached: tuple[VolumeRecord, ...] = ()
     attached: tuple[str, ...] = ()
+    asked: bool = True
 
 
 @quick

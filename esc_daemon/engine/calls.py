@@ -68,7 +68,7 @@ from esc_daemon.engine.volumes import (
     made_for_tenant,
     removed,
 )
-from esc_daemon.monitor.hooks import HookRunner
+from esc_daemon.monitor.hooks import HookFailed, HookRunner
 from esc_daemon.vim.base import (
     TakesServers,
     VimDriver,
@@ -230,10 +230,17 @@ async def _switch_server(driver: VimDriver, call: SwitchServer, asking: Asking) 
         pause = min(pause * 2, LONGEST_LOOK_SECONDS)
 
 
+class NothingAsked(HookFailed):
+    """The script failed before anything was asked of the VIM."""
+
+
 async def _update_server(
     driver: VimDriver, call: UpdateServer, asking: Asking, hooks: HookRunner
 ) -> Trigger:
-    await run_scripts(call.before_detach, hooks)
+    try:
+        await run_scripts(call.before_detach, hooks)
+    except HookFailed as error:
+        raise NothingAsked(str(error)) from None
     await detached(driver, call.key, call.detached, asking)
     await removed(driver, call.deleted, asking)
     await _without(driver, call.key, call.removed, asking)

@@ -62,7 +62,7 @@ from esc_daemon.domain.triggers import (
     VimChecked,
     VimDoubted,
 )
-from esc_daemon.engine.calls import perform, run_scripts
+from esc_daemon.engine.calls import NothingAsked, perform, run_scripts
 from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.uploads import Uploads
@@ -273,7 +273,8 @@ class Performer:
                     uploads=self._uploads,
                 )
         except HookFailed as error:
-            return _told(call, _failure(call, str(error), final=True))
+            asked = not isinstance(error, NothingAsked)
+            return _told(call, _failure(call, str(error), final=True, reached=asked))
         except DayZeroError as error:
             final = isinstance(error, DayZeroRefused)
             return _told(call, _failure(call, str(error), final=final, reached=False))

@@ -149,7 +149,7 @@ class FakeVim:
         key = command.key
         failed = CallFailed(subject=key, removal=False, error="it failed", final=True)
         if not self.run(command.before_detach):
-            return failed
+            return replace(failed, reached=False)
         if command.resized and self.no_resize:
             self.remove_ports(command.removed)
             text = "this VIM does not resize servers"

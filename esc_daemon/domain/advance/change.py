@@ -71,6 +71,7 @@ def reshaped(
         upgraded=before.upgraded or upgraded,
         detached=detached,
         attached=_attached(before, old, new) if stored else before.attached,
+        asked=vm.change is not None and before.asked,
     )
     return replace(vm, interfaces=interfaces, volumes=volumes, change=change)
 
@@ -80,6 +81,8 @@ def _attached(before: VmChange, old: VmGroup, new: VmGroup) -> tuple[str, ...]:
     if not has_scripts(new, Stage.VOLUME_ATTACHED):
         return ()
     had = {each.name for each in old.volumes}
+    if not before.asked:  # what was to go has stayed
+        had |= {each.want.name for each in before.detached if each.want in new.volumes}
     names = (each.name for each in new.volumes)
     return tuple(each for each in names if each not in had or each in before.attached)
 
@@ -162,9 +165,12 @@ def failed_once(
     record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     """A refusal is final; anything else is asked again when nothing can turn up any more."""
-    assert vm.attempt is not None
+    assert vm.change is not None
+    if failure.reached or not failure.final or vm.unsure_until is not None:
+        vm = replace(vm, change=replace(vm.change, asked=True))
     if failure.final:
         return _not_changed(record, vm, failure.error, now)
+    assert vm.attempt is not None
     attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
     unsure = now + policy.settle if failure.reached else vm.unsure_until
     tried = replace(vm, attempt=attempt, unsure_until=unsure)
