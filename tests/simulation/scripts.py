@@ -62,7 +62,7 @@ class Scripts:
             raise HookFailed(f"{named(script)}: simulated")
 
     def note(self, steps: Sequence[Step]) -> None:
-        """Learn from a commit: what is owed no more has run, or its deployment goes."""
+        """Learn from a commit: what is owed no more has run, or its VM or deployment goes."""
         for step in steps:
             before, after = self._owed.pop(step.key, ()), step.record
             if not isinstance(after, DeploymentRecord):
@@ -71,7 +71,8 @@ class Scripts:
                 self._owed[step.key] = after.errands
             stays = isinstance(step.before, DeploymentRecord) and step.before.id == after.id
             if stays and after.intent is not None:
-                self.problems += self._forgotten(set(before).difference(after.errands))
+                there = {each for each in before if each.vm is None or each.vm in after.vms}
+                self.problems += self._forgotten(there.difference(after.errands))
 
     def _forgotten(self, gone: Iterable[Errand]) -> Iterator[str]:
         for errand in gone:

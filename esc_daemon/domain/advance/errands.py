@@ -2,7 +2,7 @@
 Scripts that nothing waits for: they run beside what goes on, once their stage has come.
 
 A stage has come when what it is named for is told. What is to run stands in the record until its
-end is heard of: after a restart it runs again. An undeploy forgets it.
+end is heard of: after a restart it runs again. It is forgotten with its VM, or by an undeploy.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,8 @@ _REDEPLOYS: Final = frozenset({RecoveryPhase.UNDEPLOYING, RecoveryPhase.DEPLOYIN
 
 
 def followed(step: Step, now: datetime) -> Step:
-    """Return *step* with the scripts of the stages that came with it."""
+    """Return *step* with the scripts of the stages that came with it, and of no VM that left."""
+    step = _of_those_there(step)
     if not any(event.type in _TELLING for event in step.events):
         return step
     record = step.record
@@ -49,6 +50,16 @@ def followed(step: Step, now: datetime) -> Step:
     if len(errands) == len(record.errands):
         return step
     return replace(step, record=replace(record, errands=tuple(errands)))
+
+
+def _of_those_there(step: Step) -> Step:
+    record = step.record
+    if not isinstance(record, DeploymentRecord) or not record.errands:
+        return step
+    left = tuple(each for each in record.errands if each.vm is None or each.vm in record.vms)
+    if len(left) == len(record.errands):
+        return step
+    return replace(step, record=replace(record, errands=left))
 
 
 def _errand(
