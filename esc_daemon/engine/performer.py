@@ -357,7 +357,8 @@ class Performer:
         tasks = [run.task for run in running if run.task is not None]
         for run in running:
             cut = isinstance(run.command, CheckVim | EnsureResource) and _may_be_cut(run)
-            if run.task is not None and cut:
+            again = isinstance(run.command, RunScripts)  # after the restart, whatever it does
+            if run.task is not None and (cut or again):
                 run.task.cancel()
         self._running.clear()
         if tasks:

@@ -124,3 +124,13 @@ async def test_another_update_of_the_vm_waits_for_the_script_of_the_first(bench)
     await asyncio.sleep(2)
 
     assert [each.path for each in bench.hooks.ran] == ["good"]
+
+
+async def test_a_stop_waits_for_no_script_that_runs_again_anyway(bench):
+    bench.hooks.seconds = 2.0  # less than a stop waits for calls
+    bench.ensure(scripts("good"), key=DEPLOYMENT)
+    await settled()
+    await bench.performer.close()
+
+    assert bench.hooks.ran == []
+    assert bench.told == []
