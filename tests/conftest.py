@@ -1,10 +1,12 @@
 """What holds for every room's tests."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from esc_daemon.datamodel.schema import Schema
@@ -40,3 +42,14 @@ def no_settings_of_the_shell() -> Iterator[None]:
 def schema() -> Schema:
     """Return the data model, which nobody can change: parsed once for all, as in the daemon."""
     return Schema.load()
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Leave the log as it was: after a test that configures it nobody else could capture it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+    logging.captureWarnings(False)
+    root = logging.getLogger()
+    root.handlers = [each for each in root.handlers if type(each).__module__ != "esc_daemon.logs"]

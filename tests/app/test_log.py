@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,6 @@ from hypothesis import strategies as st
 
 from esc_daemon.logs import SHOWN_A_SECOND, LogFigures, configure_log
 from esc_daemon.settings import LogFormat, LogSettings
-
-
-@pytest.fixture(autouse=True)
-def structlog_as_before() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-    logging.captureWarnings(False)
-    root = logging.getLogger()
-    root.handlers = [each for each in root.handlers if type(each).__module__ != "esc_daemon.logs"]
-
 
 DAY_0 = "day-0 password"
 
