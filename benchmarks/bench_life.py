@@ -6,7 +6,8 @@ which this machine answers, and are pinged: that needs CAP_NET_RAW, or a group i
 net.ipv4.ping_group_range; `--simulated` does without. The others live in a second VIM, whose
 guests the simulator plays, and which fails as a whole. Measures what watching all of them costs,
 and what the burst means for everybody else, with the blindness guard and without it. Prints rows
-in Markdown for docs/benchmarks.md.
+in Markdown for docs/benchmarks.md. With `--profile` it says in their place where the daemon's
+time goes while it watches, and while it heals.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from client import Session, connected, run
 from payloads import KPI, NAMESPACE, inside
 from processes import Program, daemon
 from run import Row, machine, yardstick
+from sampled import sampled, shares
 
 SETTINGS = """
 [vim]
@@ -376,6 +378,21 @@ async def measure(lab: Lab, seconds: float) -> list[Row]:
     return rows
 
 
+async def profile(lab: Lab, seconds: float) -> list[Row]:
+    """Return the shares of modules while all is watched, and while what was lost is healed."""
+    rows: list[Row] = []
+    async with lab.running(guard=False) as session:
+        await lab.fill(session)
+        await asyncio.sleep(SPREAD_SECONDS)
+        async with sampled(lab.program.pid) as watching:
+            await asyncio.sleep(seconds)
+        async with sampled(lab.program.pid) as healing:
+            await lost(lab, session, guard=False)
+    for what, counts in (("watching", watching), ("healing", healing)):
+        rows += [(what, f"{name}: {share}", "") for name, share in shares(counts)]
+    return rows
+
+
 async def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[1])
     commands = parser.add_subparsers(dest="command")
@@ -386,6 +403,7 @@ async def main() -> int:
     parser.add_argument("--burst", type=int, default=1_000, help="VMs that fail at once")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long watching is measured")
     parser.add_argument("--simulated", action="store_true", help="ping nobody")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, by py-spy")
     options = parser.parse_args()
     if options.command == "others":
         await others(options.port, options.data_dir)
@@ -396,7 +414,7 @@ async def main() -> int:
         facts = machine(folder)
         guests = "simulated" if options.simulated else "real"
         lab = Lab(folder, options.stored, options.burst, guests)
-        rows = await measure(lab, options.seconds)
+        rows = await (profile if options.profile else measure)(lab, options.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     facts.insert(2, f"- yardstick after: {yardstick():.0f} ms")
