@@ -11,7 +11,7 @@ from esc_daemon.domain.ids import Key, ServerKey, VmId
 from esc_daemon.domain.intent import Kpi
 from esc_daemon.domain.kpi import compare, decides_life
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.record import DeploymentRecord, RecoveryPhase, VmRecord
+from esc_daemon.domain.record import DeploymentRecord, Recovery, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.step import Step
 from esc_daemon.engine.vims import Vims
@@ -189,12 +189,19 @@ def _ran_out(before: VmRecord, after: VmRecord) -> bool:
         return False
     phase = after.recovery.phase if after.recovery else None
     if before.recovery is not None and before.recovery.phase is RecoveryPhase.HELD:
+        if _set_back(before.recovery, after.recovery):
+            return False  # it counts as lost since the start, as docs/decisions.md says
         by_itself = before.history.recoveries != after.history.recoveries
         return phase in {RecoveryPhase.WAITING, RecoveryPhase.NEEDED} or by_itself
     if before.deadline is None or after.deadline is not None:
         return False
     goes_on = phase is not None and (before.recovery is None or before.recovery.phase is not phase)
     return after.state is VmState.ERROR or goes_on
+
+
+def _set_back(held: Recovery, begun: Recovery | None) -> bool:
+    """Tell whether the clock was set back between the loss and the start of its recovery."""
+    return begun is not None and begun.began < held.began
 
 
 def _drifted(before: VmRecord, after: VmRecord) -> bool:
