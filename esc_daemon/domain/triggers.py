@@ -157,7 +157,7 @@ class CallFailed:
     may have got there, so nobody knows whether it took, or will take, effect. *switch* is the
     number of a `SwitchServer`; None: it was another call. *proof*: it was a `ProveServer`; another
     VIM may still be asked for what an update broke off. *waited* is how long the call waited for
-    its turn, which is none of the time after which the goal is given up.
+    its turn, or for scripts, which is none of the time after which the goal is given up.
     """
 
     subject: ServerKey | RecordId

@@ -85,7 +85,11 @@ class _Running:
     task: asyncio.Task[None] | None = None
     answered: bool = False
     scripted: bool = False
-    """Whether a script of it runs: meanwhile nothing is asked of the VIM."""
+    """Whether a script of it runs, or waits for its turn: meanwhile nothing is asked of the VIM."""
+    begun: bool = False
+    """Whether the turn of a script of it has come."""
+    seconds: float = 0.0
+    """How long its scripts took, their waits for a turn included."""
     about: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -238,9 +242,9 @@ class Performer:
         if isinstance(call, CheckVim):
             trigger: Trigger = await self._checked(call)
         elif isinstance(call, RunScripts):
-            trigger = await self._ran(key, call)
+            trigger = await self._ran(key, call, _Noting(self._hooks, run))
         else:
-            trigger = await self._outcome(call, _Noting(self._hooks, run))
+            trigger = await self._outcome(call, run)
         slots = self._running.get(key)
         if slots is not None and slots.get(slot) is run:
             del slots[slot]
@@ -248,15 +252,16 @@ class Performer:
                 del self._running[key]
         self._tell(key, trigger)
 
-    async def _outcome(self, call: VimCall, hooks: HookRunner) -> Trigger:
+    async def _outcome(self, call: VimCall, run: _Running) -> Trigger:
         """Return the call's one answer, whatever happens, and count it."""
-        trigger = await self._performed(call, hooks)
+        trigger = await self._performed(call, _Noting(self._hooks, run))
         result = "ok"
         if isinstance(trigger, CallFailed):
             result = "refused" if trigger.final else "failed"
+            waited = run.seconds
             if isinstance(call, EnsureResource):
-                waited = timedelta(seconds=self._uploads.waited.pop(call.key, 0.0))
-                trigger = replace(trigger, waited=waited)
+                waited = self._uploads.waited.pop(call.key, 0.0)
+            trigger = replace(trigger, waited=timedelta(seconds=waited))
         self._vims.count(call.vim, type(call).__name__, result)
         return trigger
 
@@ -295,11 +300,11 @@ class Performer:
             log.exception("vim.call_broke", call=type(call).__name__, vim=call.vim)
             return _failure(call, f"internal error in the VIM driver: {type(error).__name__}")
 
-    async def _ran(self, key: Key, run: RunScripts) -> ScriptsRan:
+    async def _ran(self, key: Key, run: RunScripts, hooks: HookRunner) -> ScriptsRan:
         """Run the scripts of a stage to their end, whatever happens; nobody but the log is told."""
         about = {**parts(key), "stage": run.errand.stage.value}
         try:
-            await run_scripts(run.errand.scripts, self._hooks)
+            await run_scripts(run.errand.scripts, hooks)
         except HookFailed as error:
             log.warning("stage.script_failed", **about, error=excerpt(str(error)))
         except Exception:
@@ -374,30 +379,38 @@ def _may_be_cut(run: _Running, instead: Command | None = None) -> bool:
 
     A look changes nothing. An upload may take hours, and what it leaves is looked for later: who
     is to go waits until nothing can turn up any more, as after a restart. So it is with an update
-    whose script runs, if the VM is to go.
+    whose script runs, if the VM is to go. Scripts that nothing waits for are let run once begun.
     """
     command = run.command
     if isinstance(command, EnsureResource):
         return isinstance(command.want, Image)
     if isinstance(command, UpdateServer):
         return run.scripted and not isinstance(instead, UpdateServer)
+    if isinstance(command, RunScripts):
+        return not run.begun
     return isinstance(command, AwaitServer | ProveServer | CheckVim)
 
 
 class _Noting:
-    """Runs scripts of a call, and notes in *run* that one runs (HookRunner)."""
+    """Runs scripts of a command, and notes in *run* what becomes of them (HookRunner)."""
 
     def __init__(self, hooks: HookRunner, run: _Running) -> None:
         self._hooks = hooks
         self._run = run
 
-    async def run(self, script: HookScript) -> None:
+    async def run(self, script: HookScript, begins: Callable[[], None] | None = None) -> None:
         """See HookRunner."""
+        loop = asyncio.get_running_loop()
+        came = loop.time()
         self._run.scripted = True
         try:
-            await self._hooks.run(script)
+            await self._hooks.run(script, begins or self._begins)
         finally:
             self._run.scripted = False
+            self._run.seconds += loop.time() - came
+
+    def _begins(self) -> None:
+        self._run.begun = True
 
 
 def _told(call: VimCall, failure: CallFailed) -> CallFailed:

@@ -6,7 +6,7 @@ They are held to what custom scripts of KPIs are held to, and run in the same wa
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,9 +23,11 @@ class HookFailed(Exception):
 class HookRunner(Protocol):
     """Who runs the scripts of hooks."""
 
-    async def run(self, script: HookScript) -> None:
+    async def run(self, script: HookScript, begins: Callable[[], None] | None = None) -> None:
         """
-        Run *script* to its end. Whoever cancels this has it killed.
+        Run *script* to its end; *begins* is called when its turn has come.
+
+        Whoever cancels this has it killed.
 
         Raises:
             HookFailed: It may not be run, ended badly, or not in its time.
@@ -37,7 +39,11 @@ class HookRunner(Protocol):
 class NoHooks:
     """Where no scripts may run (HookRunner)."""
 
-    async def run(self, script: HookScript) -> None:
+    async def run(
+        self,
+        script: HookScript,
+        begins: Callable[[], None] | None = None,  # noqa: ARG002  the protocol's
+    ) -> None:
         """See HookRunner."""
         raise HookFailed(f"{named(script)}: no scripts are run here")
 
@@ -53,13 +59,15 @@ class Hooks:
         self._programs = Programs(most=workers, memory_bytes=memory_bytes)
         self._turns = asyncio.Semaphore(workers)
 
-    async def run(self, script: HookScript) -> None:
+    async def run(self, script: HookScript, begins: Callable[[], None] | None = None) -> None:
         """See HookRunner."""
         if any("\0" in word for word in script.words):
             raise HookFailed(f"{named(script)}: a property has a NUL byte, which no argument can")
         directories = self._directories
         try:
             async with self._turns, asyncio.timeout(script.seconds):
+                if begins is not None:
+                    begins()
                 ended = await self._programs.run(
                     lambda: [str(allowed(script.path, directories)), *script.words], script.seconds
                 )

@@ -1,12 +1,16 @@
 """Hooks around the volumes of an update: what runs before they go and after they came."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
+
+import pytest
 
 from esc_daemon.domain.commands import UpdateServer
 from esc_daemon.domain.intent import GroupVolume, Hook, VmGroup
 from esc_daemon.domain.stages import Stage
 from esc_daemon.domain.states import VmState
+from esc_daemon.domain.triggers import CallFailed
 from tests.domain.pure_world import Luck, Slot, World
 from tests.domain.stories import SHOP, a_deployment, a_group
 from tests.domain.updates import change, standing, the_vms
@@ -131,3 +135,24 @@ def test_an_undeploy_while_a_script_runs_takes_all_away() -> None:
     world.rest()
     assert world.types()[-1] == "SERVICE_UNDEPLOYED"
     assert not world.vim.volumes.made
+
+
+@pytest.mark.parametrize("of_scripts", [True, False])
+def test_the_time_of_scripts_is_none_of_that_after_which_the_vim_is_given_up(
+    of_scripts: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    world = standing(with_volumes(A))
+    change(world, a_deployment(with_volumes(B)), rest=False)
+    slot = under_way(world)
+    world.now += 2 * world.policy.give_up_after
+    waited = 2 * world.policy.give_up_after if of_scripts else timedelta(0)
+    flight = world.flights[slot]
+    assert isinstance(flight.command, UpdateServer)
+    flight.answer = CallFailed(
+        subject=flight.command.key, removal=False, error="late", waited=waited
+    )
+    world.deliver(slot)
+
+    assert ("VM_UPDATED FAILURE" in world.types()) is not of_scripts
+    world.rest()
+    assert (had(world) == {"b"}) is of_scripts

@@ -1,6 +1,7 @@
 """Scripts as the performer runs them: beside all else of their record, or as a step of a call."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 import structlog
@@ -9,7 +10,8 @@ from esc_daemon.domain.commands import RunScripts, UpdateServer
 from esc_daemon.domain.ids import VmId
 from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
-from esc_daemon.domain.triggers import ScriptsRan, ServerGone, ServerUpdated
+from esc_daemon.domain.triggers import CallFailed, ScriptsRan, ServerGone, ServerUpdated
+from esc_daemon.vim.base import VimUnknown
 from tests.engine.engine_bench import BEGAN, DEPLOYMENT, SERVER, VIM
 from tests.engine.test_performer import ID, MAKE_SERVER, REMOVE_SERVER, Bench, settled
 
@@ -45,7 +47,7 @@ async def test_scripts_run_one_after_the_other_up_to_the_first_that_fails(bench)
 
 
 async def test_scripts_that_break_their_runner_are_told_to_have_ended(bench):
-    async def breaks(_):
+    async def breaks(_, begins=None):
         raise OSError
 
     bench.hooks.run = breaks
@@ -75,6 +77,30 @@ async def test_scripts_that_nobody_wants_any_more_go_on_to_their_end(bench):
     assert bench.performer.in_flight == 0
 
 
+async def test_scripts_whose_turn_has_not_come_are_forgotten_with_who_wanted_them(bench):
+    bench.hooks.turns.clear()
+    bench.ensure(scripts("good"), key=DEPLOYMENT)
+    await settled()
+    bench.ensure(key=DEPLOYMENT)
+    bench.hooks.turns.set()
+    await asyncio.sleep(2)
+
+    assert bench.hooks.ran == []
+    assert bench.performer.in_flight == 0
+
+
+async def test_scripts_whose_first_has_run_go_on_to_their_end(bench):
+    bench.ensure(scripts("good", "good"), key=DEPLOYMENT)
+    await asyncio.sleep(1)
+    bench.hooks.turns.clear()  # of the second
+    await settled()
+    bench.ensure(key=DEPLOYMENT)
+    bench.hooks.turns.set()
+    await asyncio.sleep(2)
+
+    assert len(bench.hooks.ran) == 2
+
+
 def an_update(path: str = "good") -> UpdateServer:
     script = HookScript(stage="stage", action="UP", path=path, seconds=900)
     return UpdateServer(vim=VIM, key=SERVER, spec=MAKE_SERVER.spec, before_detach=(script,))
@@ -84,6 +110,29 @@ async def made(bench) -> None:
     bench.ensure(MAKE_SERVER, key=DEPLOYMENT)
     await settled()
     bench.told.clear()
+
+
+async def test_the_time_of_a_script_is_told_beside_the_failure_that_follows_it(bench):
+    await made(bench)
+    bench.hooks.seconds = 600.0
+    bench.vim.breaks = VimUnknown("no answer")
+    bench.ensure(an_update(), key=DEPLOYMENT)
+    await asyncio.sleep(700)
+
+    ((_, trigger),) = bench.told
+    assert isinstance(trigger, CallFailed)
+    assert trigger.waited == timedelta(seconds=600)
+
+
+async def test_a_script_that_fails_before_the_vim_is_asked_leaves_nothing_unknown_there(bench):
+    await made(bench)
+    bench.ensure(an_update("bad"), key=DEPLOYMENT)
+    await asyncio.sleep(2)
+
+    ((_, trigger),) = bench.told
+    assert isinstance(trigger, CallFailed)
+    assert (trigger.final, trigger.reached) == (True, False)
+    assert "exit status 1" in trigger.error
 
 
 @pytest.mark.parametrize("at_once", [True, False])

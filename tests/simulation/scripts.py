@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Final
@@ -53,8 +53,10 @@ class Scripts:
         there = [stage for stage in sorted(stages) if self._random.random() < 0.5]
         return tuple(map(_hook, there))
 
-    async def run(self, script: HookScript) -> None:
+    async def run(self, script: HookScript, begins: Callable[[], None] | None = None) -> None:
         """See HookRunner."""
+        if begins is not None:
+            begins()
         roll = self._random.random()
         await asyncio.sleep(script.seconds if roll < 0.1 else self._random.choice([0.0, 0.1, 5.0]))
         self._ended[script] += 1

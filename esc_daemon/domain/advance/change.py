@@ -171,7 +171,8 @@ def failed_once(
     if failure.final:
         return _not_changed(record, vm, failure.error, now)
     assert vm.attempt is not None
-    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
+    tries = replace(vm.attempt, give_up=vm.attempt.give_up + failure.waited)
+    attempt = failed(tries, failure.error, now, policy, subject=vm.id)
     unsure = now + policy.settle if failure.reached else vm.unsure_until
     tried = replace(vm, attempt=attempt, unsure_until=unsure)
     if exhausted(attempt, now):
