@@ -387,8 +387,8 @@ class World:
             await asyncio.sleep(20)
             if self._no_trials() and self._is_calm():
                 await asyncio.sleep(2 if self._no_trial_waits() else TRIED_AGAIN_SECONDS)
-                if self._is_calm():
-                    return
+                if self._is_calm() and not any(self.trials.overdue(self._records())):
+                    return  # what healed meanwhile stood in the way of the last try
 
     def _is_calm(self) -> bool:
         records = self._records()
