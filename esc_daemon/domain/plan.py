@@ -188,7 +188,7 @@ def _deployment(record: DeploymentRecord, now: datetime) -> Iterator[_Due]:
         yield _await(record, Until.GONE, record.leaving), None
     for leftover in record.leftovers:
         yield _when(leftover.attempt, _removal(leftover.vm), now)
-    for errand in record.errands:
+    for errand in record.owed:
         yield RunScripts(runner=record.id, errand=errand), None
 
 

@@ -1,6 +1,6 @@
 """What is: the records from which everything else is derived (DESIGN, law 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -219,7 +219,7 @@ class VmRecord:
     *index* is never that of another VM of its group again. *place* is the number by which the
     values that the group has for each of its VMs are dealt out; None: its index. *change* is what
     an update has yet to do to it, *migration* where it is to live instead. *operation* is the last
-    action that was asked of it alone.
+    action that was asked of it alone. *errands* are scripts that nothing else waits for.
     """
 
     id: VmId
@@ -253,6 +253,7 @@ class VmRecord:
     migration: Migration | None = None
     operation: OperationId | None = None
     volumes: tuple[VolumeRecord, ...] = ()
+    errands: tuple[Errand, ...] = ()
 
     @property
     def ports(self) -> tuple[InterfaceRecord, ...]:
@@ -370,7 +371,8 @@ class DeploymentRecord:
     opdata does not show it.
 
     *freed* are the pool addresses, IP and MAC, that VMs left behind which were removed, each with
-    its network, the longest free one first. *errands* are scripts that nothing else waits for.
+    its network, the longest free one first. *errands* are scripts that nothing else waits for,
+    those of its VMs aside.
     """
 
     key: Key
@@ -395,6 +397,13 @@ class DeploymentRecord:
     error: str | None = None
     revision: int = 0
     epoch: int = 0
+
+    @property
+    def owed(self) -> Iterator[Errand]:
+        """The errands that have yet to run, those of its VMs too."""
+        yield from self.errands
+        for vm in self.vms.values():
+            yield from vm.errands
 
 
 ResourceT = TypeVar("ResourceT", bound=Resource)

@@ -394,7 +394,7 @@ class AnyOrder(RuleBasedStateMachine):
     def rests(self, record: DeploymentRecord) -> None:
         """Nothing is under way, nobody waits, and what is switched off is off."""
         assert record.state in RESTING
-        assert not (*record.leftovers, *record.errands)
+        assert not (*record.leftovers, *record.owed)
         assert record.action is None
         assert record.update is None
         broken = any(vm.state is VmState.ERROR for vm in record.vms.values())

@@ -303,7 +303,7 @@ def test_a_stage_that_comes_again_before_its_scripts_ended_does_not_run_them_onc
         world.tell(SHOP, RecoveryAsked(id=OP, vm=vm.id))
         world.rest()
     assert world.types().count("VM_RECOVERY_COMPLETE FAILURE") == 3
-    assert len(world.deployment(SHOP).errands) == len(runs(world)) == 1
+    assert len(list(world.deployment(SHOP).owed)) == len(runs(world)) == 1
     # when it ends at last the stage may come again
     world.hanging = False
     world.rest()

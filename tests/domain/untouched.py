@@ -42,11 +42,18 @@ def check_untouched(step: Step, trigger: Trigger) -> None:
 
 def _check_errands(before: DeploymentRecord, after: DeploymentRecord, trigger: Trigger) -> None:
     """What has yet to run is forgotten when it has run, or with what it is of; it runs once."""
-    there = {each for each in before.errands if each.vm is None or each.vm in after.vms}
-    kept = there <= set(after.errands)
+    there = {each for each in before.owed if each.vm is None or stays_in(after, each.vm)}
+    kept = there <= set(after.owed)
     assert kept or isinstance(trigger, ScriptsRan) or after.intent is None or before.id != after.id
-    came = [(errand.stage, errand.vm) for errand in after.errands]
+    came = [(errand.stage, errand.vm) for errand in after.owed]
     assert len(came) == len(set(came))
+
+
+def stays_in(record: DeploymentRecord, vm: VmId) -> bool:
+    """Tell whether *vm* is there, and not on its way out."""
+    it = record.vms.get(vm)
+    leaves = it is not None and it.state is VmState.UNDEPLOYING and it.recovery is None
+    return it is not None and not leaves
 
 
 def _vm_of(trigger: Trigger) -> VmId | None:

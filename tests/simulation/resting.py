@@ -69,7 +69,7 @@ def _unfinished(record: DeploymentRecord) -> Iterator[str]:
         yield f"{record.action} never ended"
     if record.operation is not None and record.operation.state in _OPEN:
         yield f"its operation never ended: {record.operation}"
-    for errand in record.errands:
+    for errand in record.owed:
         yield f"{errand.stage} {errand.name} never ran"
     for vm in record.vms.values():
         if not _rests(vm):

@@ -15,6 +15,7 @@ from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
 from esc_daemon.domain.step import Step
 from esc_daemon.monitor.hooks import HookFailed, named
+from tests.domain.untouched import stays_in
 
 _SHARE: Final = 0.3
 """Of seeds whose policies have scripts."""
@@ -69,12 +70,12 @@ class Scripts:
             before, after = self._owed.pop(step.key, ()), step.record
             if not isinstance(after, DeploymentRecord):
                 continue
-            if after.errands:
-                self._owed[step.key] = after.errands
+            if owed := tuple(after.owed):
+                self._owed[step.key] = owed
             stays = isinstance(step.before, DeploymentRecord) and step.before.id == after.id
             if stays and after.intent is not None:
-                there = {each for each in before if each.vm is None or each.vm in after.vms}
-                self.problems += self._forgotten(there.difference(after.errands))
+                there = {each for each in before if each.vm is None or stays_in(after, each.vm)}
+                self.problems += self._forgotten(there.difference(after.owed))
 
     def _forgotten(self, gone: Iterable[Errand]) -> Iterator[str]:
         for errand in gone:

@@ -1,14 +1,16 @@
 """
 Scripts that nothing waits for: they run beside what goes on, once their stage has come.
 
-A stage has come when what it is named for is told. What is to run stands in the record until its
-end is heard of: after a restart it runs again. It is forgotten with its VM, or by an undeploy.
+A stage has come when what it is named for is told. What is to run stands in the record of its VM
+or of the deployment until its end is heard of: after a restart it runs again. It is forgotten where
+its VM or the deployment is to go.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from esc_daemon.domain.advance.settling import unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.events import Event, EventStatus, EventType
 from esc_daemon.domain.hooks import scripts_at
@@ -20,7 +22,6 @@ from esc_daemon.domain.record import (
     RecoveryPhase,
     VmRecord,
 )
-from esc_daemon.domain.specs import HookScript
 from esc_daemon.domain.stages import Errand, Stage
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.step import Step
@@ -34,45 +35,31 @@ _REDEPLOYS: Final = frozenset({RecoveryPhase.UNDEPLOYING, RecoveryPhase.DEPLOYIN
 
 
 def followed(step: Step, now: datetime) -> Step:
-    """Return *step* with the scripts of the stages that came with it, and of no VM that left."""
-    step = _of_those_there(step)
+    """Return *step* with the scripts of the stages that came with it."""
     if not any(event.type in _TELLING for event in step.events):
         return step
     record = step.record
     if not isinstance(record, DeploymentRecord) or record.intent is None:
         return step
-    errands = list(record.errands)
     for event in step.events:
         for stage, vm in _come(step.before, record, event):
-            scripts = scripts_at(record, vm, stage)
-            if scripts and not any(_is_of(each, stage, vm) for each in errands):
-                errands.append(_errand(stage, vm, scripts, now))
-    if len(errands) == len(record.errands):
-        return step
-    return replace(step, record=replace(record, errands=tuple(errands)))
+            record = _owing(record, stage, vm and record.vms[vm.id], now)
+    return step if record is step.record else replace(step, record=record)
 
 
-def _of_those_there(step: Step) -> Step:
-    record = step.record
-    if not isinstance(record, DeploymentRecord) or not record.errands:
-        return step
-    left = tuple(each for each in record.errands if each.vm is None or each.vm in record.vms)
-    if len(left) == len(record.errands):
-        return step
-    return replace(step, record=replace(record, errands=left))
-
-
-def _errand(
-    stage: Stage, vm: VmRecord | None, scripts: tuple[HookScript, ...], now: datetime
-) -> Errand:
+def _owing(
+    record: DeploymentRecord, stage: Stage, vm: VmRecord | None, now: datetime
+) -> DeploymentRecord:
+    """Return *record* with the scripts of *stage*; what has yet to run of it runs once."""
+    owner = vm or record
+    scripts = scripts_at(record, vm, stage)
+    if not scripts or any(each.stage is stage for each in owner.errands):
+        return record
+    errand = Errand(stage=stage, scripts=scripts, came=now)
     if vm is None:
-        return Errand(stage=stage, scripts=scripts, came=now)
-    return Errand(stage=stage, scripts=scripts, came=now, vm=vm.id, name=vm.name)
-
-
-def _is_of(errand: Errand, stage: Stage, vm: VmRecord | None) -> bool:
-    """Tell whether it is of this stage of this VM: what has yet to run runs once."""
-    return (errand.stage, errand.vm) == (stage, None if vm is None else vm.id)
+        return replace(record, errands=(*record.errands, errand))
+    errand = replace(errand, vm=vm.id, name=vm.name)
+    return with_vm(record, replace(vm, errands=(*vm.errands, errand)))
 
 
 def _come(
@@ -118,7 +105,16 @@ def _redeployed(recovery: Recovery | None) -> bool:
 
 def ended(record: DeploymentRecord, answer: ScriptsRan) -> Step:
     """The scripts of an errand have ended: it is done, whatever they ended with."""
-    if answer.runner != record.id or answer.errand not in record.errands:
-        return Step(key=record.key, before=record, record=record)
-    left = tuple(each for each in record.errands if each != answer.errand)
-    return Step(key=record.key, before=record, record=replace(record, errands=left))
+    errand = answer.errand
+    if answer.runner != record.id or errand not in record.owed:
+        return unmoved(record)
+    if errand.vm is None:
+        after = replace(record, errands=_without(record.errands, errand))
+    else:
+        vm = record.vms[errand.vm]
+        after = with_vm(record, replace(vm, errands=_without(vm.errands, errand)))
+    return Step(key=record.key, before=record, record=after)
+
+
+def _without(errands: tuple[Errand, ...], done: Errand) -> tuple[Errand, ...]:
+    return tuple(each for each in errands if each != done)

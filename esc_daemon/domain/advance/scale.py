@@ -120,6 +120,7 @@ def _leaving(vm: VmRecord, scale: Scale, now: datetime, p: Policy) -> VmRecord:
         state=moved(vm, VmMove.REMOVAL_WANTED),
         scale=scale,
         migration=None,
+        errands=(),
         attempt=begin_attempt(now, p),
         deadline=None,
     )

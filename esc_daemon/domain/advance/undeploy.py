@@ -77,6 +77,7 @@ def going(vm: VmRecord, attempt: Attempt, now: datetime, policy: Policy) -> VmRe
         recovery=None,
         scale=None,
         migration=None,
+        errands=(),
         unsure_until=now + policy.settle if in_flight else vm.unsure_until,
     )
 
