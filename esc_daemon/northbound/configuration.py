@@ -8,10 +8,10 @@ daemon that died meanwhile.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from lxml import etree
@@ -299,7 +299,7 @@ class Configuration:
         """Take back what *session* has not confirmed (RFC 6241 section 8.4.1)."""
         self._committing.discard(session)
         if self._trial is not None and self._trial.session == session:
-            self._soon(self._overdue(self._trial, f"session {session} ended"))
+            self._soon(self._trial, f"session {session} ended")
 
     async def take_back(self, undo: Iterable[stored.Undo]) -> None:
         """Take back what an earlier run of the daemon had on trial; before anybody is served."""
@@ -437,10 +437,11 @@ class Configuration:
         if seconds is not None and trial is not None:
             loop = asyncio.get_running_loop()
             why = "a part was refused before" if trial.ending else "nobody confirmed it in time"
-            self._timer = loop.call_later(seconds, lambda: self._soon(self._overdue(trial, why)))
+            self._timer = loop.call_later(seconds, self._soon, trial, why)
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _soon(self, trial: _Trial, why: str) -> None:
+        loop = asyncio.get_running_loop()  # asked first: without one nothing is begun
+        task = loop.create_task(self._overdue(trial, why))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
