@@ -14,6 +14,7 @@ from tests.simulation.acts import Acts
 from tests.simulation.homes import Homes
 from tests.simulation.kinds import Kinds
 from tests.simulation.loop import INCARNATION
+from tests.simulation.operators import Operator
 from tests.simulation.order import Order
 from tests.simulation.probes import Probes
 from tests.simulation.scripts import Scripts
@@ -56,6 +57,7 @@ class FlakyStore(SharedStore):
     kinds: Kinds
     lives: Lives
     acts: Acts
+    operator: Operator
     probes: Probes
     scripts: Scripts
 
@@ -72,6 +74,7 @@ class FlakyStore(SharedStore):
         self.probes.stored(steps)
         world_time = BEGAN + timedelta(seconds=asyncio.get_running_loop().time())
         self.order.note(steps, time, world_time)
+        self.operator.note(steps)  # before: whether it was committed a kill may hide
         logged = await super().commit(steps, entries, time=time, undo=undo)
         self.kinds.note(steps)
         self.acts.note(steps)

@@ -85,10 +85,12 @@ class Life:
         self.store.order, self.store.homes = world.order, world.homes
         self.store.lives, self.store.kinds = world.lives, world.kinds
         self.store.acts, self.store.scripts = world.acts, world.scripts
+        self.store.operator = world.operator
         found = [record async for record in self.store.load()]
         world.homes.begin(found)
         world.kinds.begin(found)
         world.acts.begin(found)
+        world.operator.begin()
         world.lives.note(found)
         vims = vims_of(world.clouds.vims, call_timeout=CALL_TIMEOUT)
         probes = self.store.probes = Probes(vims, Random(f"probes {world.seed} {self.number}"))

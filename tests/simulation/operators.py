@@ -14,6 +14,7 @@ from esc_daemon.domain.leftovers import (
     leftovers_of,
 )
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord, VmRecord
+from esc_daemon.domain.step import Step
 from tests.simulation.clouds import Clouds
 
 AT_ONCE_SECONDS: Final = 5.0
@@ -36,6 +37,8 @@ class Operator:
     def __init__(self) -> None:
         self.purged: set[_Place] = set()
         """What nobody need know of any more: whatever stays of it is the operator's own."""
+        self._asked: list[LeftoverAction] = []
+        """Purges whose answer has not come, and perhaps never will."""
         self._forgotten: set[ServerKey | RecordId] = set()
         self.problems: list[str] = []
 
@@ -66,7 +69,21 @@ class Operator:
         }
         if action.type is LeftoverActionType.PURGE:
             self.purged |= meant.keys()
+            self._asked.append(action)
         return meant
+
+    def note(self, steps: Iterable[Step]) -> None:
+        """Learn from a commit: what became a leftover while a purge was under way goes with it."""
+        for step in steps if self._asked else ():
+            stay = {ref.subject for ref in leftovers_of(step.record)}
+            for action in self._asked:
+                for ref in action.chosen(step.before):
+                    if ref.subject not in stay and step.before is not None:
+                        self.purged.add((ref.vim, _subject(step.before, ref)))
+
+    def begin(self) -> None:
+        """Note a start: what was asked before takes effect no more."""
+        self._asked.clear()
 
     async def look(
         self,
@@ -78,6 +95,7 @@ class Operator:
     ) -> None:
         """Look what became of an *action* that was acknowledged for *found* just now."""
         if action.type is LeftoverActionType.PURGE:
+            self._asked.remove(action)
             self._forgotten |= {ref.subject for ref in found}
             self.problems += self.remembered(records())
             return
