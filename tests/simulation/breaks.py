@@ -230,7 +230,7 @@ BREAKS: Final = (
     Break(LossyVim, "remove_subnet", nothing, "left behind in", 3),
     Break(LossyVim, "remove_tenant", nothing, "left behind in", 1),
     Break(undeploy, "leftovers_due", as_before, "was not tried again", 26),
-    Break(resource, "_leftover_told", as_before, "was forgotten and is there again", 264),
+    Break(resource, "_leftover_told", as_before, "was forgotten and is there again", 263),
     Break(kpi, "observe", at_the_first(kpi.observe), "told before it was so often enough", 1),
     Break(kpi, "observe", with_alarms(kpi.observe, every=False), "was not told", 1),
     Break(kpi, "observe", with_alarms(kpi.observe, every=True), "told again", 1),
