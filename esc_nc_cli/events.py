@@ -28,13 +28,14 @@ class Event:
     """
     One escEvent; a leaf that it does not have is None. *time* is RFC 3339, as sent.
 
-    *notification* is the whole of it.
+    *details* is what ESC's own text has no place for; *notification* is the whole of it.
     """
 
     time: str
     type: str
     status: str
     message: str
+    details: str | None = None
     notification: str = field(default="", repr=False)
     tenant: str | None = None
     deployment: str | None = None
@@ -47,6 +48,11 @@ class Event:
     connector: str | None = None
     vms: tuple[str, ...] = ()
     """The names of the VM that it tells of: its own, and the one that was made for it."""
+
+    @property
+    def text(self) -> str:
+        """The message and, in brackets, the details: what caused a failure, what stayed behind."""
+        return f"{self.message} ({self.details})".lstrip() if self.details else self.message
 
     @property
     def resource(self) -> str | None:
@@ -87,6 +93,7 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
         type=leaf(body, "event", "type") or "?",
         status=leaf(body, "status") or "?",
         message=leaf(body, "status_message") or "",
+        details=leaf(body, "event", "details"),
         tenant=leaf(body, "tenant"),
         deployment=leaf(body, "depname"),
         group=leaf(body, "vm_group"),
@@ -106,23 +113,23 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
 
 def line(event: Event, zone: tzinfo | None = None) -> str:
     """
-    Return *event* as one line: time, type, status, subject, group, message.
+    Return *event* as one line: time, type, status, subject, group, text.
 
     The subject is tenant/deployment, or the image, flavor or VIM connector.
 
     Fields are separated by one space and a missing one is "-", so that scripts can cut
-    them; only the message, which is last, holds spaces. The time is that of *zone*, by
+    them; only the text, which is last, holds spaces. The time is that of *zone*, by
     default the local one.
     """
     fields = (_clock(event.time, zone), event.type, event.status, event.subject, event.group)
-    return " ".join([*(_word(field) for field in fields), printable(event.message)]).rstrip()
+    return " ".join([*(_word(field) for field in fields), printable(event.text)]).rstrip()
 
 
 def as_row(event: Event, zone: tzinfo | None = None) -> str:
     """Return *event* as a row below TABLE_HEAD; the time is as for line."""
     fields = (_clock(event.time, zone), event.type, event.status)
     subject = (event.tenant, event.deployment, event.group, event.resource)
-    row = [*(_word(field) for field in (*fields, *subject)), printable(event.message)]
+    row = [*(_word(field) for field in (*fields, *subject)), printable(event.text)]
     return row_of(row, (*_COLUMNS.values(), 0))
 
 

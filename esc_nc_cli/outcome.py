@@ -72,7 +72,7 @@ class Outcome:
             self.switched = event
         decided = self._decided(event)
         if decided is False:
-            self.failures.append(f"{self}: {event.type} {event.status}: {event.message}")
+            self.failures.append(f"{self}: {event.type} {event.status}: {event.text}")
         elif decided:
             self.done = True
 

@@ -66,12 +66,12 @@ class Waiting:
     def observe(self, event: Event) -> None:
         for goal in tuple(self.open):
             if goal.fails_with(event):  # the entry itself may go all the same
-                self.failures.append(f"{goal}: {event.type} FAILURE: {event.message}")
+                self.failures.append(f"{goal}: {event.type} FAILURE: {event.text}")
             match goal.outcome(event):
                 case True:
                     self.reached(goal)
                 case False:
-                    self.failed(goal, f"{goal}: {event.type} FAILURE: {event.message}")
+                    self.failed(goal, f"{goal}: {event.type} FAILURE: {event.text}")
                 case None:
                     pass
 

@@ -24,6 +24,18 @@ def test_a_line_holds_time_type_status_subject_group_and_message() -> None:
     assert line(event, UTC) == "10:20:30 VM_ALIVE SUCCESS t/d g up again"
 
 
+def test_details_stand_in_brackets_behind_the_message() -> None:
+    # given: a move that left a server behind, as the daemon tells it
+    left = "VM [v] of vm_group g is left in VIM old: it is locked"
+    notification = a_notification("VM_UPDATED", message="VIM Locator Updated Successfully")
+    event = read_event(notification.replace("</type>", f"</type><details>{left}</details>"))
+    # then
+    assert event is not None
+    text = f"VIM Locator Updated Successfully ({left})"
+    assert line(event, UTC) == f"10:20:30 VM_UPDATED SUCCESS - - {text}"
+    assert as_row(event, UTC).endswith(f" {text}")
+
+
 def test_missing_fields_are_dashes_and_a_bad_time_is_shown_as_none() -> None:
     event = Event(time="soon", type="CREATE_FLAVOR", status="FAILURE", message="")
     assert line(event, UTC) == "--:--:-- CREATE_FLAVOR FAILURE - -"

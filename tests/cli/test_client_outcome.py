@@ -125,11 +125,15 @@ def test_a_vm_that_broke_after_it_was_switched_on_fails(esc: Esc, server: FakeSe
     assert f"START of VM {VM}: it is in VM_ERROR_STATE" in result.stderr
 
 
-def test_a_recovery_that_failed_ends_with_1_and_its_text(esc: Esc, server: FakeServer) -> None:
-    server.after_edit = [told("VM_RECOVERY_COMPLETE", status="FAILURE")]
+def test_a_recovery_that_failed_ends_with_1_its_text_and_its_cause(
+    esc: Esc, server: FakeServer
+) -> None:
+    failure = told("VM_RECOVERY_COMPLETE", status="FAILURE")
+    server.after_edit = [failure.replace("</type>", "</type><details>no host is up</details>")]
     result = esc("recovery-vm-action", "do", VM, "--wait")
     assert result.exit_code == 1
-    assert f"DO of VM {VM}: VM_RECOVERY_COMPLETE FAILURE: as asked" in result.stderr
+    expected = f"DO of VM {VM}: VM_RECOVERY_COMPLETE FAILURE: as asked (no host is up)"
+    assert expected in result.stderr
 
 
 def test_a_refused_action_is_not_waited_for(esc: Esc, server: FakeServer) -> None:
