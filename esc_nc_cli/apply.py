@@ -1,16 +1,18 @@
 """
 Send an edit-config or an action and, when asked, stay until what it wants has come true.
 
-    Failed   the server refused, or an event says that it went wrong
+    Failed      the server refused, or an event says that it went wrong
+    Undecided   the server took it, and how it ended was not seen
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import click
 from lxml import etree
 
-from esc_nc_cli.client import Reply, Session
+from esc_nc_cli.client import ClientError, Reply, Session
 from esc_nc_cli.events import Event
 from esc_nc_cli.forms import Format
 from esc_nc_cli.goals import Goal, Kind, Wish, goals_of
@@ -35,6 +37,10 @@ _TELLING = frozenset({Kind.DEPLOYMENT, Kind.VIM_CONNECTOR})
 
 class Failed(Exception):
     """It was asked for and did not come true; the text says what and why."""
+
+
+class Undecided(Exception):
+    """It was taken; the time was over, or the session lost, before its end. The text says what."""
 
 
 def checked(reply: Reply) -> Reply:
@@ -80,7 +86,9 @@ def send_and_wait(
 
     Raises:
         Failed: Refused, or a goal failed; the others were waited for.
-        OutOfTime: Undecided after *seconds*, and nothing failed.
+        Undecided: Taken, nothing failed, and after *seconds*, or since the session was lost, it is
+            not known how it ends.
+        ClientError: No answer.
     """
     goals = goals_of(edit_config)
     if goals:
@@ -91,13 +99,14 @@ def send_and_wait(
     if not goals:
         click.echo("nothing in this edit ends in an event: not waiting", err=True)
         return
-    after = _ask(session, "get-config", goals)
-    opdata = _ask(session, "get", goals)
     waiting = Waiting(goals)
-    _settle(waiting, before, after, opdata)
     doing = "waiting for " + ", ".join(str(goal) for goal in goals)
-    with event_screen(doing, shown_as) as show:
-        _follow(waiting, listener, show, deadline, silent=lambda: _look_again(waiting, session))
+    with _taken(waiting):
+        after = _ask(session, "get-config", goals)
+        opdata = _ask(session, "get", goals)
+        _settle(waiting, before, after, opdata)
+        with event_screen(doing, shown_as) as show:
+            _follow(waiting, listener, show, deadline, silent=lambda: _look_again(waiting, session))
     if waiting.failures:
         raise Failed("\n".join(waiting.failures))
 
@@ -119,12 +128,12 @@ def act_and_wait(
 
     Raises:
         Failed: Refused, or it failed.
-        OutOfTime: Undecided after *seconds*.
+        Undecided, ClientError: As in `send_and_wait`.
     """
     checked(listener.subscribe())
     deadline = time.monotonic() + seconds
     answer(session.request(action))
-    with event_screen(f"waiting for the end of {outcome}", shown_as) as show:
+    with _taken(outcome), event_screen(f"waiting for the end of {outcome}", shown_as) as show:
         _follow(outcome, listener, show, deadline, silent=lambda: _look_at(outcome, session))
     if outcome.failures:
         raise Failed("\n".join(outcome.failures))
@@ -193,15 +202,23 @@ def _follow(
             silent()
         return notification
 
-    coming = events(take, clock=time.monotonic, deadline=deadline, over=waiting.over)
+    for event in events(take, clock=time.monotonic, deadline=deadline, over=waiting.over):
+        if waiting.concerns(event):
+            show(event)
+            waiting.observe(event)
+
+
+@contextmanager
+def _taken(waiting: Awaited) -> Iterator[None]:
+    """Say what is known of *waiting*, which the server took, where its end cannot be waited for."""
     try:
-        for event in coming:
-            if waiting.concerns(event):
-                show(event)
-                waiting.observe(event)
-    except OutOfTime as error:
-        undecided = ", ".join(str(goal) for goal in waiting.open)
-        text = f"the time is over; undecided: {undecided}"
+        yield
+    except (OutOfTime, ClientError) as error:
+        if waiting.over():  # what else had come is not shown
+            return
+        text = f"{error}; undecided: {', '.join(str(goal) for goal in waiting.open)}"
+        if isinstance(error, ClientError):
+            text = f"it was taken, but {text}; look with `esc_nc_cli get -f table`"
         if waiting.failures:  # that it failed is known, however the rest ends
             raise Failed("\n".join([*waiting.failures, text])) from error
-        raise OutOfTime(text) from error
+        raise Undecided(text) from error

@@ -85,7 +85,8 @@ class Session:
         except TimeoutExpiredError as error:
             raise NoReply(f"{self._where} does not answer") from error
         except (NCClientError, OSError, etree.XMLSyntaxError) as error:
-            raise ConnectionFailed(f"{self._where} closed the session") from error
+            text = f"{self._where} closed the session before it answered"
+            raise ConnectionFailed(text) from error
         return read_reply(raw)
 
     def subscribe(self, since: str | None = None) -> Reply:
@@ -145,7 +146,7 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         raise ConnectionFailed(f"the host key of {where} is not in {known}") from error
     except (NCClientError, OSError, EOFError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        reason += _guess(endpoint)
+        reason += _guess(endpoint) or _left_behind(endpoint)
         raise ConnectionFailed(f"cannot open a NETCONF session to {where}: {reason}") from error
     session = Session(under, where)
     try:
@@ -160,6 +161,13 @@ def _guess(endpoint: Endpoint) -> str:
         return ""
     silent = f"data directory {endpoint.silent_directory} has no ports.json"
     return f"; is esc_daemon running? ({silent})"
+
+
+def _left_behind(endpoint: Endpoint) -> str:
+    """Return why nobody may be there: the port is that of a daemon which had no time to say so."""
+    if endpoint.ports_file is None:
+        return ""
+    return f"; is esc_daemon running? ({endpoint.ports_file} stays behind when it is killed)"
 
 
 def _manager(endpoint: Endpoint, timeout: float) -> manager.Manager:

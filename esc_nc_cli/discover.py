@@ -46,6 +46,8 @@ class Endpoint:
     known_hosts: Path | None = None
     silent_directory: Path | None = None
     """Where no daemon has told its ports, so that the port is a guess."""
+    ports_file: Path | None = None
+    """Where a daemon told this port: one that was killed leaves the file behind."""
 
     @property
     def is_loopback(self) -> bool:
@@ -85,7 +87,8 @@ def locate(
     is_local = options.host is None
     host = options.host or DEFAULT_HOST
     is_looked_up = is_local and options.port is None
-    looked_up = (local_port(directory) or set_port(environment)) if is_looked_up else None
+    told = local_port(directory) if is_looked_up else None
+    looked_up = (told or set_port(environment)) if is_looked_up else None
     port = options.port or looked_up or DEFAULT_PORT
     key, password = options.key, options.password
     if key is None and password is None and is_local and options.user in {None, LOCAL_USER}:
@@ -105,6 +108,7 @@ def locate(
         key=key,
         known_hosts=options.known_hosts,
         silent_directory=directory if is_looked_up and not _ports(directory).exists() else None,
+        ports_file=None if told is None else _ports(directory),
     )
 
 

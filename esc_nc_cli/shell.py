@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from esc_nc_cli.apply import Failed, checked
+from esc_nc_cli.apply import Failed, Undecided, checked
 from esc_nc_cli.client import ConnectionFailed, NoReply, Reply, Session, connect
 from esc_nc_cli.discover import Endpoint, NoWayIn, Options, locate
 from esc_nc_cli.forms import Format
@@ -26,6 +26,7 @@ _EXIT_CODES: Mapping[type[Exception], int] = {
     ConnectionFailed: 3,
     NoReply: 4,
     OutOfTime: 4,
+    Undecided: 4,
 }
 _INTERRUPTED = 130  # as a shell reports SIGINT
 EXIT_STATUS: Mapping[int, str] = {
@@ -33,7 +34,7 @@ EXIT_STATUS: Mapping[int, str] = {
     1: "refused or failed",
     2: "usage",
     3: "connection or login",
-    4: "time-out",
+    4: "time-out, or session lost after the ok",
     _INTERRUPTED: "interrupted",
 }
 

@@ -1,10 +1,14 @@
 """Where to connect and as whom, from options and a data directory."""
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from esc_nc_cli.cli import main
 from esc_nc_cli.discover import Endpoint, NoWayIn, Options, data_directory, local_port, locate
+from tests.cli.client_world import EMPTY, FakeServer
 
 SECRET = "hush-hush"
 
@@ -112,3 +116,60 @@ def test_only_loopback_needs_no_host_key(host: str, *, is_loopback: bool) -> Non
 def test_no_password_shows_up_in_a_representation() -> None:
     options = Options(password=SECRET)
     assert SECRET not in f"{options}{located(options)}"
+
+
+def test_without_a_daemons_ports_the_text_asks_whether_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: nobody at the default port
+    with FakeServer(tmp_path) as gone:
+        monkeypatch.setattr("esc_nc_cli.discover.DEFAULT_PORT", gone.port)
+    # when
+    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
+    # then
+    assert result.exit_code == 3
+    assert result.stderr.endswith(
+        f"; is esc_daemon running? (data directory {tmp_path} has no ports.json)\n"
+    )
+
+
+def test_the_ports_of_a_daemon_that_was_killed_raise_the_question_whether_it_runs(
+    tmp_path: Path,
+) -> None:
+    # given: nobody at the port that is told
+    with FakeServer(tmp_path) as gone:
+        (tmp_path / "ports.json").write_text(json.dumps({"netconf": gone.port, "http": 1}))
+    # when
+    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
+    # then
+    assert result.exit_code == 3
+    assert result.stderr.endswith(
+        f"; is esc_daemon running? ({tmp_path}/ports.json stays behind when it is killed)\n"
+    )
+
+
+def test_whoever_answers_at_a_port_that_was_guessed_may_be_another_server(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setattr("esc_nc_cli.discover.DEFAULT_PORT", server.port)
+    # when
+    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
+    # then
+    assert result.exit_code == 3
+    assert "this password; is esc_daemon running?" in result.stderr
+
+
+def test_without_options_the_local_daemon_is_found_by_its_directory(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    # given
+    (tmp_path / "keys").mkdir()
+    server.key.rename(tmp_path / "keys" / "esc-nc-admin")
+    (tmp_path / "ports.json").write_text(json.dumps({"netconf": server.port, "http": 1}))
+    server.answers = {"get": [EMPTY]}
+    # when
+    result = CliRunner().invoke(main, ["-v", "get"], env={"ESC_DATA_DIR": str(tmp_path)})
+    # then
+    assert result.exit_code == 0, result.output
+    assert f"--user esc-nc-admin --key {tmp_path}/keys/esc-nc-admin get" in result.stdout

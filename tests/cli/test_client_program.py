@@ -186,7 +186,7 @@ def test_what_failed_is_told_also_where_the_time_is_over_before_the_rest_ends(
     ]
 
 
-def test_a_server_that_hangs_up_while_waited_for_is_a_connection_error(
+def test_a_server_that_hangs_up_while_waited_for_leaves_it_undecided_and_is_to_be_looked_at(
     esc: Esc, server: FakeServer, file: str
 ) -> None:
     # given
@@ -195,25 +195,39 @@ def test_a_server_that_hangs_up_while_waited_for_is_a_connection_error(
     # when
     result = esc("--timeout", "9", "edit-config", file, "--wait")
     # then
-    assert result.exit_code == 3
-    assert result.stderr.startswith("esc_nc_cli: ")
-    assert len(result.stderr.splitlines()) == 1
-    assert "is esc_daemon running?" not in result.stderr
-
-
-def test_without_a_daemons_ports_the_text_asks_whether_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # given: nobody at the default port
-    with FakeServer(tmp_path) as gone:
-        monkeypatch.setattr("esc_nc_cli.discover.DEFAULT_PORT", gone.port)
-    # when
-    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
-    # then
-    assert result.exit_code == 3
-    assert result.stderr.endswith(
-        f"; is esc_daemon running? (data directory {tmp_path} has no ports.json)\n"
+    assert result.exit_code == 4
+    assert result.stderr == (
+        f"esc_nc_cli: it was taken, but 127.0.0.1:{server.port} closed the session; "
+        "undecided: tenant t, deployment t/d; look with `esc_nc_cli get -f table`\n"
     )
+
+
+def test_a_server_that_hangs_up_after_the_end_changes_nothing_about_it(
+    esc: Esc, server: FakeServer, file: str
+) -> None:
+    # given
+    server.answers = {"get-config": [EMPTY, a_configuration("d")], "get": [EMPTY]}
+    server.after_edit = [a_notification("SERVICE_ALIVE", tenant="t", depname="d"), HANG_UP]
+    # when
+    result = esc("--timeout", "9", "edit-config", file, "--wait")
+    # then
+    assert result.exit_code == 0, result.stderr
+
+
+def test_what_failed_is_told_also_where_the_session_is_lost_before_the_rest_ends(
+    esc: Esc, server: FakeServer
+) -> None:
+    # given
+    server.answers = {"get-config": [EMPTY], "get": [EMPTY]}
+    failure = a_notification("CREATE_IMAGE", image="bad", status="FAILURE", message="no room")
+    server.after_edit = [failure, HANG_UP]
+    # when
+    result = esc("--timeout", "9", "edit-config", "-", "--wait", stdin=RESOURCES)
+    # then
+    assert result.exit_code == 1
+    told, rest = result.stderr.splitlines()
+    assert told == "esc_nc_cli: image bad: CREATE_IMAGE FAILURE: no room"
+    assert "closed the session; undecided: image good, flavor f" in rest
 
 
 def test_an_undeploy_names_the_deployment_and_ends_when_it_is_gone(
@@ -374,33 +388,6 @@ def test_a_wrong_password_ends_with_3_and_is_not_repeated(
     assert f"127.0.0.1:{server.port} refuses admin with this password" in result.stderr
     assert "wr0ng" not in result.output
     assert len(result.stderr.splitlines()) == 1
-
-
-def test_whoever_answers_at_a_port_that_was_guessed_may_be_another_server(
-    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # given
-    monkeypatch.setattr("esc_nc_cli.discover.DEFAULT_PORT", server.port)
-    # when
-    result = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--password", "x", "get"])
-    # then
-    assert result.exit_code == 3
-    assert "this password; is esc_daemon running?" in result.stderr
-
-
-def test_without_options_the_local_daemon_is_found_by_its_directory(
-    server: FakeServer, tmp_path: Path
-) -> None:
-    # given
-    (tmp_path / "keys").mkdir()
-    server.key.rename(tmp_path / "keys" / "esc-nc-admin")
-    (tmp_path / "ports.json").write_text(json.dumps({"netconf": server.port, "http": 1}))
-    server.answers = {"get": [EMPTY]}
-    # when
-    result = CliRunner().invoke(main, ["-v", "get"], env={"ESC_DATA_DIR": str(tmp_path)})
-    # then
-    assert result.exit_code == 0, result.output
-    assert f"--user esc-nc-admin --key {tmp_path}/keys/esc-nc-admin get" in result.stdout
 
 
 @pytest.mark.parametrize(
