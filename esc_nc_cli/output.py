@@ -16,10 +16,12 @@ from esc_nc_cli.discover import Endpoint
 from esc_nc_cli.events import TABLE_HEAD, Event, as_row, line, printable
 from esc_nc_cli.forms import Format, as_json_text, as_object, columns, pretty
 from esc_nc_cli.tables import (
+    HOLD_HEAD,
     LEAF_HEAD,
     LEFTOVER_HEAD,
     VM_HEAD,
     broken_rows,
+    hold_rows,
     leaf_rows,
     leftover_rows,
     vm_rows,
@@ -115,7 +117,7 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
     """
     Return a row for each VM, leftover and resource in error, or without deployments for each leaf.
 
-    Who asked for the leftovers alone is told more of each.
+    Who asked for the leftovers alone is told more of each; the guard has a table of its own too.
 
     *xpath* is what was asked for; it tells "no deployments" from "something else". An ok and
     errors are tables of their own.
@@ -127,8 +129,11 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
     data = reply.root.find(qname(BASE, "data"))
     if data is None:
         return columns([LEAF_HEAD, *leaf_rows(reply.root)])
-    if _steps(xpath)[-1:] == ["leftovers"]:
+    asked = _steps(xpath)[-1:]
+    if asked == ["leftovers"]:
         return columns([LEFTOVER_HEAD, *leftover_rows(data)])
+    if asked == ["recovery_guard"]:
+        return columns([HOLD_HEAD, *hold_rows(data)])
     rows = list(vm_rows(data))
     if rows or _may_hold_deployments(data, xpath):
         return columns([VM_HEAD, *rows, *broken_rows(data)])

@@ -14,6 +14,7 @@ VM_HEAD = (
 LEFTOVER_HEAD = (
     *("KIND", "NAME", "ID", "TENANT", "DEPLOYMENT", "VIM", "TRIES", "NEXT_TRY", "ERROR"),
 )
+HOLD_HEAD = ("REASON", "VIM", "HOST", "LOST", "OF", "MONITORED", "SINCE")
 LEAF_HEAD = ("PATH", "VALUE")
 _RESOURCES = ("tenant", "network", "subnet", "image", "flavor", "volume")
 _BROKEN = "ERROR"
@@ -77,6 +78,13 @@ def leftover_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
         yield _row(
             leaf(each, "kind"), leaf(each, "name"), id_, *belonged, leaf(each, "vim_id"), *tries
         )
+
+
+def hold_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each reason for which the guard holds recoveries."""
+    leaves = ("reason", "vim_id", "hostname", "lost", "vms", "monitored", "since")
+    for each in data.iter(qname(ESC, "hold")):
+        yield _row(*(leaf(each, name) for name in leaves))
 
 
 def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:

@@ -186,6 +186,21 @@ def test_who_asks_for_the_leftovers_alone_is_told_more_of_each() -> None:
     assert as_table(data(""), "/esc_datamodel/opdata/leftovers/").split() == head.split()
 
 
+def test_the_guard_has_a_row_for_each_hold_and_its_head_where_nothing_is_held() -> None:
+    # given
+    inside = """<opdata><recovery_guard>
+      <hold><reason>VIM</reason><vim_id>lab</vim_id><since>noon</since><lost>3</lost><vms>4</vms></hold>
+      <hold><reason>SHARE</reason><monitored>true</monitored><since>noon</since><lost>5</lost>
+        <vms>6</vms></hold></recovery_guard></opdata>"""
+    # when
+    head, vim, share = as_table(data(inside), "esc_datamodel/opdata/recovery_guard").splitlines()
+    # then
+    assert vim.split() == ["VIM", "lab", "-", "3", "4", "-", "noon"]
+    assert share.split() == ["SHARE", "-", "-", "5", "6", "true", "noon"]
+    assert as_table(data(""), "esc_datamodel/opdata/recovery_guard").split() == head.split()
+    assert head.split() == ["REASON", "VIM", "HOST", "LOST", "OF", "MONITORED", "SINCE"]
+
+
 def test_entries_in_a_table_of_paths_are_told_apart_by_their_own_keys() -> None:
     # given
     inside = """<a><interface><nicid>1</nicid><x>1</x></interface>
