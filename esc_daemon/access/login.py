@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from enum import StrEnum
 from typing import Final
 
 from esc_daemon.access.errors import BadPublicKey
@@ -9,6 +10,14 @@ from esc_daemon.access.keys import normal_public_key
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle, home
 from esc_daemon.access.users import Users
+
+
+class Verdict(StrEnum):
+    """What became of a password; the two that are no tell the log why, and the peer nothing."""
+
+    RIGHT = "right password"
+    WRONG = "wrong user or password"
+    HELD_OFF = "held off after too many wrong passwords"
 
 
 class Login:
@@ -19,18 +28,18 @@ class Login:
         self._passwords = passwords
         self.throttle: Final = throttle
 
-    async def by_password(self, name: str, password: str, peer: str) -> bool:
+    async def by_password(self, name: str, password: str, peer: str) -> Verdict:
         """
         Return whether *name* may come in with *password* from the address *peer*.
 
-        A refused, an unknown and a wrong one all get the same no.
+        One who is held off, an unknown and a wrong one are all to get the same no.
 
         Raises:
             DamagedUsersFile: The users cannot be read.
 
         """
         if self.throttle.refuses(name, peer):
-            return False
+            return Verdict.HELD_OFF
         user = self._users.find(name)
         try:
             stored = None if user is None else user.password
@@ -42,12 +51,12 @@ class Login:
             raise
         # Asked again: guesses sent side by side must not outrun the count.
         if self.throttle.refuses(name, peer):
-            return False
+            return Verdict.HELD_OFF
         if right:
             self.throttle.succeeded(name, peer)
-        else:
-            self.throttle.failed(name, peer)
-        return right
+            return Verdict.RIGHT
+        self.throttle.failed(name, peer)
+        return Verdict.WRONG
 
     def by_key(self, name: str, public_key: str) -> bool:
         """

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from esc_daemon.access.errors import BadPassword
 from esc_daemon.access.first_start import first_password, password_from_file, prepare
 from esc_daemon.access.keys import KeyKind, ensure_key_pair, public_half
-from esc_daemon.access.login import Login
+from esc_daemon.access.login import Login, Verdict
 from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.access.users import User, Users
@@ -34,25 +34,26 @@ def login(users: Users, passwords: Passwords) -> Login:
 
 
 async def test_the_right_password_lets_in(login: Login):
-    assert await login.by_password("operator", "right", "::1")
-    assert not await login.by_password("operator", "wrong", "::1")
-    assert not await login.by_password("nobody", "right", "::1")
+    assert await login.by_password("operator", "right", "::1") is Verdict.RIGHT
+    assert await login.by_password("operator", "wrong", "::1") is Verdict.WRONG
+    assert await login.by_password("nobody", "right", "::1") is Verdict.WRONG
 
 
 async def test_after_three_wrong_ones_the_right_one_has_to_wait_but_not_from_elsewhere(
     login: Login,
 ):
     for _ in range(3):
-        assert not await login.by_password("operator", "wrong", "10.0.0.1")
-    assert not await login.by_password("operator", "right", "10.0.0.1")
-    assert await login.by_password("operator", "right", "10.0.0.2")
+        assert await login.by_password("operator", "wrong", "10.0.0.1") is Verdict.WRONG
+    assert await login.by_password("operator", "right", "10.0.0.1") is Verdict.HELD_OFF
+    assert await login.by_password("operator", "right", "10.0.0.2") is Verdict.RIGHT
 
 
 async def test_guesses_side_by_side_do_not_outrun_the_brake(login: Login):
     # given as many wrong guesses under way as it takes, and the right one behind them
     wrong = [login.by_password("operator", f"guess {n}", "10.0.0.1") for n in range(8)]
     answers = await asyncio.gather(*wrong, login.by_password("operator", "right", "10.0.0.1"))
-    assert answers == [False] * 9
+    assert Verdict.RIGHT not in answers
+    assert answers.count(Verdict.WRONG) == 3
 
 
 async def test_who_goes_away_before_the_answer_has_guessed_wrong_too(login: Login):
@@ -64,14 +65,14 @@ async def test_who_goes_away_before_the_answer_has_guessed_wrong_too(login: Logi
         with pytest.raises(asyncio.CancelledError):
             await guess
     # when, then: he has to wait, as if he had heard three times no
-    assert not await login.by_password("operator", "right", "10.0.0.1")
+    assert await login.by_password("operator", "right", "10.0.0.1") is Verdict.HELD_OFF
 
 
 async def test_many_right_logins_side_by_side_all_come_in(login: Login):
     answers = await asyncio.gather(
         *(login.by_password("operator", "right", "10.0.0.1") for _ in range(20))
     )
-    assert answers == [True] * 20
+    assert answers == [Verdict.RIGHT] * 20
 
 
 def test_only_an_authorized_key_lets_in(login: Login, users: Users, tmp_path: Path):

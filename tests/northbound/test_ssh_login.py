@@ -6,8 +6,9 @@ from pathlib import Path
 import asyncssh
 import pytest
 from asyncssh.packet import Boolean, String, UInt32
+from structlog.testing import capture_logs
 
-from esc_daemon.access.login import Login
+from esc_daemon.access.login import Login, Verdict
 from esc_daemon.access.users import User
 from esc_daemon.northbound.ssh.hostkeys import host_keys
 from esc_daemon.northbound.ssh.transport import BEFORE_LOGIN
@@ -39,14 +40,16 @@ async def test_an_unknown_user_is_refused_like_a_wrong_password(server: Server):
             pass
 
 
-async def test_after_too_many_wrong_passwords_the_right_one_has_to_wait(server: Server):
-    for _ in range(3):
-        with pytest.raises(asyncssh.PermissionDenied):
-            async with connected(server.port, password="wrong"):
-                pass
-    with pytest.raises(asyncssh.PermissionDenied):
-        async with connected(server.port):
-            pass
+async def test_after_too_many_wrong_passwords_the_right_one_has_to_wait_and_the_log_says_so(
+    server: Server,
+):
+    with capture_logs() as lines:
+        for password in ("wrong", "wrong", "wrong", "pw"):
+            with pytest.raises(asyncssh.PermissionDenied):
+                async with connected(server.port, password=password):
+                    pass
+    why = [line["why"] for line in lines if line["event"] == "login.refused"]
+    assert why == ["wrong user or password"] * 3 + ["held off after too many wrong passwords"]
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
@@ -173,7 +176,7 @@ async def test_passwords_behind_each_other_are_as_many_as_those_one_by_one(
     asked = []
     by_password = Login.by_password
 
-    async def counted(self: Login, name: str, password: str, peer: str) -> bool:
+    async def counted(self: Login, name: str, password: str, peer: str) -> Verdict:
         asked.append(password)
         return await by_password(self, name, password, peer)
 

@@ -7,7 +7,7 @@ import asyncssh
 import structlog
 
 from esc_daemon.access.errors import AccessError
-from esc_daemon.access.login import Login
+from esc_daemon.access.login import Login, Verdict
 from esc_daemon.northbound.http.metrics import Limit
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
@@ -115,18 +115,18 @@ class NetconfSshServer(asyncssh.SSHServer):
         if self._passwords > self._services.limits.passwords_per_connection:
             raise asyncssh.PermissionDenied("too many passwords")
         try:
-            right = await self._login.by_password(username, password, self._peer)
+            verdict = await self._login.by_password(username, password, self._peer)
         except asyncio.CancelledError:
-            self._tell_refused(username)
+            self._tell_refused(username, "did not wait for the answer")
             raise
         except AccessError as error:
             _log.error("login.impossible", error=str(error))
             return False
-        if not right:
-            self._tell_refused(username)
+        if verdict is not Verdict.RIGHT:
+            self._tell_refused(username, verdict)
             if self._passwords >= self._services.limits.passwords_per_connection:
                 raise asyncssh.PermissionDenied("too many wrong passwords")
-        return right
+        return verdict is Verdict.RIGHT
 
     def auth_completed(self) -> None:
         self._login_until = None
@@ -171,6 +171,7 @@ class NetconfSshServer(asyncssh.SSHServer):
         if not self._channels and self._connection is not None:
             self._connection.close()
 
-    def _tell_refused(self, username: str) -> None:
+    def _tell_refused(self, username: str, why: str) -> None:
         self._services.metrics.logins.labels("refused").inc()
-        _log.warning("login.refused", user=username[:_LONGEST_NAME], peer=self._peer)
+        name = username[:_LONGEST_NAME]
+        _log.warning("login.refused", user=name, peer=self._peer, why=str(why))
