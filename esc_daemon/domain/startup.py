@@ -23,6 +23,7 @@ _BEGINNING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
 _AGAIN: Final = frozenset({ServiceState.STARTING, ServiceState.REBOOTING})
 _SWITCHED_ON: Final = frozenset({VmTask.START, VmTask.REBOOT})
 _COMING: Final = SWITCHED_VM_STATES | {VmState.INERT}
+UP: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET})
 _NOT_UP: Final = frozenset({VmState.UNDEF, VmState.ERROR})
 _NAMED: Final = 5
 """Groups that a text names, and dependencies of each: an event must stay readable."""
@@ -164,3 +165,16 @@ def never_started(record: DeploymentRecord) -> str:
     ]
     more = len(barred) - _NAMED
     return "; ".join(barred[:_NAMED]) + (f" (and {more} more groups)" if more > 0 else "")
+
+
+def is_up(vm: VmRecord) -> bool:
+    """Tell whether *vm* lives, and nobody is to bring it up."""
+    return vm.state in UP and vm.recovery is None
+
+
+def has_stopped_half_way(record: DeploymentRecord) -> bool:
+    """Tell whether what was never made of *record* is groups that wait for others, and no more."""
+    assert record.intent is not None
+    waiting = {each.group for each in record.intent.startup}
+    unmade = [vm.group in waiting for vm in record.vms.values() if vm.state is VmState.UNDEF]
+    return bool(unmade) and all(unmade)

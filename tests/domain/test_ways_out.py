@@ -17,7 +17,7 @@ from esc_daemon.domain.record import ActionType, DeploymentRecord, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import RecoveryAsked, ServiceActed, VmActed
 from tests.domain.pure_world import World
-from tests.domain.stories import SHOP, a_deployment, a_group
+from tests.domain.stories import SHOP, a_deployment, a_group, after
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OP = OperationId("33333333-3333-3333-3333-333333333333")
@@ -150,3 +150,93 @@ def test_of_a_stopped_service_it_is_said_to_start_it(request_: Request) -> None:
 def test_of_what_is_under_way_its_end_is_waited_for(state: ServiceState, way: str) -> None:
     with pytest.raises(Refused, match=way):
         check(replace(a_record(), state=state), Request.STOP)
+
+
+# ---- what was never made
+
+
+def half_deployed() -> World:
+    """Return a world in which db could not be made, and web, which waits for it, was not."""
+    world = World()
+    groups = (a_group("web"), a_group("db", vms=2))
+    world.apply({SHOP: a_deployment(*groups, startup=(after("web", "db"),))})
+    world.bad_vms = {vm.id for vm in world.deployment(SHOP).vms.values() if vm.group == "db"}
+    world.rest()
+    world.bad_vms.clear()
+    return world
+
+
+def vms_of(world: World, group: str) -> list[VmRecord]:
+    return [vm for vm in world.deployment(SHOP).vms.values() if vm.group == group]
+
+
+def unmade(world: World) -> VmRecord:
+    return next(vm for vm in world.deployment(SHOP).vms.values() if vm.state is VmState.UNDEF)
+
+
+@pytest.mark.parametrize("asks_for_recovery", [True, False])
+def test_who_wants_what_waits_for_another_vm_is_told_that_one_until_it_is_made(
+    *, asks_for_recovery: bool
+) -> None:
+    world = half_deployed()
+    web = unmade(world)
+    start = VmActed(id=OP, vm=web.id, action=ActionType.START)
+    asked = RecoveryAsked(id=OP, vm=web.id) if asks_for_recovery else start
+    for _ in vms_of(world, "db"):
+        # when
+        with pytest.raises(Refused) as refused:
+            world.tell(SHOP, asked)
+        # then: one of db that is not up yet
+        told = re.search(
+            r"VM_UNDEF_STATE; it is made when VM \[(.+)\] is up: "
+            r"ask for recoveryVmAction of that one$",
+            refused.value.text,
+        )
+        assert told is not None, refused.value.text
+        named = next(vm for vm in world.deployment(SHOP).vms.values() if vm.name == told[1])
+        world.tell(SHOP, RecoveryAsked(id=OP, vm=named.id))
+        world.rest()
+    assert world.deployment(SHOP).vms[web.id].state is VmState.ALIVE
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("state", "way"),
+    [
+        (VmState.SHUTOFF, "START that one$"),
+        (VmState.MONITOR_DISABLED, "ENABLE_MONITOR of that one$"),
+        (VmState.DEPLOYING, "ask again when that has ended$"),
+    ],
+)
+def test_what_it_waits_for_is_brought_up_as_its_state_wants_it(state: VmState, way: str) -> None:
+    world = half_deployed()
+    record = world.deployment(SHOP)
+    vms = {
+        id_: replace(vm, state=state) if vm.group == "db" else vm for id_, vm in record.vms.items()
+    }
+    record = replace(record, vms=vms)
+    acted = VmActed(id=OP, vm=unmade(world).id, action=ActionType.START)
+
+    with pytest.raises(Refused, match=way):
+        operate.vm_acted(record, acted, NOW, DEFAULT_POLICY)
+
+
+def test_of_a_service_of_which_nothing_was_made_it_is_said_to_deploy_it_anew() -> None:
+    record = a_record(VmState.UNDEF, server=False)
+    anew = "undeploy the deployment, then deploy anew$"
+
+    with pytest.raises(Refused, match=f"none was made: {anew}"):
+        on_service(record, ActionType.START)
+    with pytest.raises(Refused, match=f"VM_UNDEF_STATE; it was not made: {anew}"):
+        on_vm(record, ActionType.START)
+    with pytest.raises(Refused, match=f"VM_UNDEF_STATE; it was not made: {anew}"):
+        recovered(record)
+
+
+def test_of_a_service_without_a_server_those_that_failed_are_to_be_recovered() -> None:
+    record = half_deployed().deployment(SHOP)
+    vms = {id_: replace(vm, server=None) for id_, vm in record.vms.items()}
+    record = replace(record, vms=vms)
+
+    with pytest.raises(Refused, match="ask for recoveryVmAction of each that is in VM_ERROR_STATE"):
+        on_service(record, ActionType.START)

@@ -191,7 +191,8 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         text = f"VM [{vm.name}]: its monitors are disabled; ask for ENABLE_MONITOR first"
         raise Refused("operation-failed", text)
     if vm.state not in _ASKABLE:
-        raise Refused("operation-failed", f"recovery of VM [{vm.name}]: {ways_out.of_recovery(vm)}")
+        way = ways_out.of_recovery(record, vm)
+        raise Refused("operation-failed", f"recovery of VM [{vm.name}]: {way}")
     group = group_of(record, vm)
     if vm.server is None and group.recovery.action is RecoveryAction.REBOOT_ONLY:
         text = f"VM [{vm.name}] has no server, and action_on_recovery is REBOOT_ONLY; {_EDIT}"

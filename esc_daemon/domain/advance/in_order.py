@@ -6,7 +6,6 @@ be deployed goes on when the VM that the others waited for is back.
 """
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from esc_daemon.domain.advance import operate
 from esc_daemon.domain.advance.settling import entered, operation
@@ -19,7 +18,15 @@ from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import DeploymentRecord, OperationType, VmRecord
 from esc_daemon.domain.specs import Power
-from esc_daemon.domain.startup import Turn, booted, turns_to_switch, waits_for
+from esc_daemon.domain.startup import (
+    UP,
+    Turn,
+    booted,
+    has_stopped_half_way,
+    is_up,
+    turns_to_switch,
+    waits_for,
+)
 from esc_daemon.domain.states import (
     SERVICE_LIFECYCLE,
     OperationMove,
@@ -27,8 +34,6 @@ from esc_daemon.domain.states import (
     VmState,
 )
 from esc_daemon.domain.step import Step
-
-_UP: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET})
 
 
 def followed(step: Step, now: datetime, policy: Policy) -> Step:
@@ -80,7 +85,7 @@ def _resumed(step: Step, now: datetime) -> Step:
     if activity(record) is not Activity.BROKEN or not _has_come_up(before, record):
         return step
     begun = [vm for vm in record.vms.values() if vm.state is not VmState.UNDEF]
-    if not _has_stopped_half_way(record) or not all(_is_up(vm) for vm in begun):
+    if not has_stopped_half_way(record) or not all(is_up(vm) for vm in begun):
         return step
     going = replace(
         record,
@@ -95,22 +100,11 @@ def _resumed(step: Step, now: datetime) -> Step:
     return replace(step, record=replace(going, vms={**going.vms, **waited}) if waited else going)
 
 
-def _has_stopped_half_way(record: DeploymentRecord) -> bool:
-    assert record.intent is not None
-    waiting = {each.group for each in record.intent.startup}
-    unmade = [vm.group in waiting for vm in record.vms.values() if vm.state is VmState.UNDEF]
-    return bool(unmade) and all(unmade)
-
-
 def _has_come_up(before: DeploymentRecord, record: DeploymentRecord) -> bool:
     if before.update is not None:  # its monitors are on again, whatever it has left undone
         return False
-    was_up = {vm.id for vm in before.vms.values() if vm.state in _UP}
-    return any(vm.state in _UP and vm.id not in was_up for vm in record.vms.values())
-
-
-def _is_up(vm: VmRecord) -> bool:
-    return vm.state in _UP and vm.recovery is None
+    was_up = {vm.id for vm in before.vms.values() if vm.state in UP}
+    return any(vm.state in UP and vm.id not in was_up for vm in record.vms.values())
 
 
 def _yet_to_boot(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:

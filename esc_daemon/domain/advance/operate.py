@@ -214,7 +214,7 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
         raise Refused("in-use", f"{of_it}: {SCALES[vm.scale.direction]}; {ways_out.LATER}")
     if not _can(vm, acted.action):
         left = _is_left_to_the_operator(vm, acted.action)
-        why = _WAITS if left else ways_out.of_vm(vm, acted.action)
+        why = _WAITS if left else ways_out.of_vm(record, vm, acted.action)
         raise Refused("operation-failed", f"{of_it}: {why}")
     if acted.action is ActionType.STOP and not acted.force:
         _check_least(record, vm)

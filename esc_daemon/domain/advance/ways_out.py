@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from esc_daemon.domain.record import ActionType, DeploymentRecord, VmRecord
+from esc_daemon.domain.record import ActionType, DeploymentRecord, RecoveryPhase, VmRecord
+from esc_daemon.domain.startup import has_stopped_half_way, is_up
 from esc_daemon.domain.states import MONITORED_VM_STATES, SWITCHED_VM_STATES, VmState
 
 LATER: Final = "ask again when that has ended"
 RECOVER: Final = "ask for recoveryVmAction"
 _START: Final = "START it first"
-_NOT_MADE: Final = "it was not made: recover what failed before it, or deploy anew"
+_ANEW: Final = "undeploy the deployment, then deploy anew"
 _NO_SERVER: Final = f"it has no server: {RECOVER}"
 _UNWATCHED: Final = "nobody watches it"
 
@@ -28,14 +29,22 @@ _NOT_ENABLED: Final[Mapping[VmState, str]] = {
 }
 
 
-def of_vm(vm: VmRecord, action: ActionType) -> str:
+_BRINGS_UP: Final[Mapping[VmState, str]] = {
+    VmState.ERROR: f"{RECOVER} of that one",
+    VmState.SHUTOFF: "START that one",
+    VmState.MONITOR_DISABLED: "ENABLE_MONITOR of that one",
+}
+"""What brings a VM up that others wait for."""
+
+
+def of_vm(record: DeploymentRecord, vm: VmRecord, action: ActionType) -> str:
     """Return in which state *vm* is, in which *action* is refused, and what to ask for."""
-    return f"it is in {vm.state}; {_of_vm(vm, action)}"
+    return f"it is in {vm.state}; {_of_vm(record, vm, action)}"
 
 
-def _of_vm(vm: VmRecord, action: ActionType) -> str:
+def _of_vm(record: DeploymentRecord, vm: VmRecord, action: ActionType) -> str:
     if vm.state is VmState.UNDEF:
-        return _NOT_MADE
+        return _not_made(record)
     if vm.state in _MOVING:
         return LATER
     if vm.server is None:
@@ -51,16 +60,33 @@ def _of_vm(vm: VmRecord, action: ActionType) -> str:
             return _UNWATCHED
 
 
-def of_recovery(vm: VmRecord) -> str:
+def _not_made(record: DeploymentRecord) -> str:
+    """Return how a VM of *record* comes that was never made: no action on itself makes it."""
+    begun = (vm for vm in record.vms.values() if vm.state is not VmState.UNDEF)
+    first = next((vm for vm in begun if not is_up(vm)), None)
+    if first is None or not has_stopped_half_way(record):
+        return f"it was not made: {_ANEW}"
+    waits = first.recovery is not None and first.recovery.phase is RecoveryPhase.NEEDED
+    way = _BRINGS_UP.get(VmState.ERROR if waits else first.state, LATER)
+    return f"it is made when VM [{first.name}] is up: {way}"
+
+
+def of_recovery(record: DeploymentRecord, vm: VmRecord) -> str:
     """Return in which state *vm* is, in which no recovery is taken, and what to ask for."""
-    ways = {VmState.SHUTOFF: _START, VmState.UNDEF: _NOT_MADE}
-    return f"it is in {vm.state}; {ways.get(vm.state, LATER)}"
+    way = LATER
+    if vm.state is VmState.SHUTOFF:
+        way = _START
+    elif vm.state is VmState.UNDEF:
+        way = _not_made(record)
+    return f"it is in {vm.state}; {way}"
 
 
 def of_service(record: DeploymentRecord, action: ActionType) -> str:
     """Return what to ask for where *action* has nothing to do to any VM of *record*."""
+    if all(vm.state is VmState.UNDEF for vm in record.vms.values()):
+        return f"none was made: {_ANEW}"
     if not any(vm.server for vm in record.vms.values()):
-        return f"none has a server: {RECOVER} of each"
+        return f"none has a server: {RECOVER} of each that is in {VmState.ERROR}"
     match action:
         case ActionType.STOP:
             return "they are off already"
