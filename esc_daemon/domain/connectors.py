@@ -14,6 +14,7 @@ from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of
 from esc_daemon.domain.intent import DefaultVimConnector, Intent, VimConnector
+from esc_daemon.domain.leftovers import RETRY, leftovers_of
 from esc_daemon.domain.placing import home_of
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
 from esc_daemon.domain.step import Step
@@ -209,11 +210,8 @@ def check_connectors(
     for vim, deed in deeds.items():
         tenants = [each for each in there if _lives_at(each, vim, before)]
         if tenants:
-            text = (
-                f"VIM connector {vim} is in use: {_first_of(tenants)} lives there; {deed} when "
-                "that is gone"
-            )
-            raise Refused("in-use", text, key=connector_key(vim))
+            why = _by_whom(tenants, vim, before, deed)
+            raise Refused("in-use", f"VIM connector {vim} is in use: {why}", key=connector_key(vim))
     if default is not None:
         _check_default(before, default, there)
 
@@ -231,8 +229,29 @@ def _deed(
     return None
 
 
-def _lives_at(record: Record, vim: VimId, before: Connectors) -> bool:
+def _lives_at(record: Record | None, vim: VimId, before: Connectors) -> bool:
     return any((home.vim or before.default) == vim for home in homes(record))
+
+
+def _by_whom(tenants: Sequence[Record], vim: VimId, before: Connectors, deed: str) -> str:
+    """Return who of *tenants* keeps *vim*, and when *deed* may be done; leftovers last."""
+    living = [each for each in tenants if _lives_at(_without_leftovers(each), vim, before)]
+    if living:
+        return f"{_first_of(living)} lives there; {deed} when that is gone"
+    left = [
+        each
+        for record in tenants
+        for each in leftovers_of(record)
+        if (each.vim or before.default) == vim
+    ]
+    more = f" (with {len(left) - 1} more)" if len(left) > 1 else ""
+    return f"{left[0]}{more} is left over; {deed} when that is gone: {RETRY}, or PURGE to forget it"
+
+
+def _without_leftovers(record: Record) -> Record | None:
+    if isinstance(record, DeploymentRecord):
+        return replace(record, leftovers=())
+    return None if any(leftovers_of(record)) else record
 
 
 def _check_named(before: Connectors, after: Connectors) -> None:

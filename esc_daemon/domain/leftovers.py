@@ -17,6 +17,9 @@ from esc_daemon.domain.states import ResourceState
 from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import LeftoversPurged, LeftoversRetried, LeftoverTrigger
 
+RETRY: Final = "ask for leftoverAction RETRY (esc_nc_cli leftover retry)"
+"""What makes the next try now, for texts of refusals."""
+
 _NAMED: Final = 5
 """Leftovers that a refusal names."""
 

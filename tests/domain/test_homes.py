@@ -353,9 +353,27 @@ def test_a_leftover_keeps_its_connector() -> None:
     world.rest()
     world.apply({SHOP: None})
     world.rest()
-    assert world.deployment(SHOP).leftovers
+    [left] = world.deployment(SHOP).leftovers
 
-    assert "shop of tenant acme" in judged(there(VIM), there(), list(world.records.values())).text
+    records = list(world.records.values())
+    assert judged(there(VIM), there(), records).text == (
+        f"VIM connector sim is in use: vm {left.vm.name} of acme/shop in VIM sim is left over; "
+        "delete it when that is gone: ask for leftoverAction RETRY (esc_nc_cli leftover retry), or "
+        "PURGE to forget it"
+    )
+    # and what lives there is named first
+    assert "tenant acme lives there" in judged(there(VIM), there(), [*records, *living()[:1]]).text
+
+
+def test_so_does_a_resource_that_is_left_over() -> None:
+    world = World(stuck=True)
+    world.apply({ACME: a_tenant()})
+    world.rest()
+    world.apply({ACME: None})
+    world.rest()
+
+    refused = judged(there(VIM), there(), list(world.records.values()))
+    assert "is in use: tenant acme in VIM sim is left over; delete it when" in refused.text
 
 
 def test_what_names_no_vim_lives_in_the_default() -> None:

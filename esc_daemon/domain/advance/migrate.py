@@ -28,6 +28,7 @@ from esc_daemon.domain.ids import VimId
 from esc_daemon.domain.intent import Deployment, VmGroup
 from esc_daemon.domain.interruption import recovering
 from esc_daemon.domain.kpi import monitored
+from esc_daemon.domain.leftovers import RETRY
 from esc_daemon.domain.migration import Migration, MigrationPhase, Place
 from esc_daemon.domain.placing import given_back, group_of, home_of, networks_of, project_in
 from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
@@ -146,7 +147,8 @@ def _obstacle(record: DeploymentRecord, vm: VmRecord, vim: VimId) -> str:
 def _in_its_way(record: DeploymentRecord, vm: VmRecord, vim: VimId) -> str:
     """Its ports there are those of *vm*, whichever of its servers has them."""
     if any(each.vm.id == vm.id and each.vm.vim == vim for each in record.leftovers):
-        return f"an earlier server of VM [{vm.name}] is still in VIM {vim} as a leftover"
+        text = f"an earlier server of VM [{vm.name}] is still in VIM {vim} as a leftover"
+        return f"{text}; have it removed there first: {RETRY}"
     return ""
 
 
