@@ -44,10 +44,12 @@ _PROMPT_SECONDS: Final = 1.0
 class _Run:
     """What one honest KPI measured since its server was armed, and what was told last."""
 
-    def __init__(self, target: Target, kpi: Kpi) -> None:
+    def __init__(self, target: Target, kpi: Kpi, earlier: int = 0) -> None:
         self.target = target
         self.kpi = kpi
         self.asked = 0
+        self.earlier = earlier
+        """How often it was asked before it was armed anew, as an action does while it boots."""
         self.told: bool | None = None
         self.told_of = 0
         """Which of the samples that was."""
@@ -104,7 +106,8 @@ class Probes:
         at = (target.server, kpi.event_name)
         run = self._runs.get(at)
         if run is None or run.target is not target:
-            run = self._runs[at] = _Run(target, kpi)
+            earlier = run.asked + run.earlier if run else 0
+            run = self._runs[at] = _Run(target, kpi, earlier)
         elif run.untold():
             self.problems.append(f"{at} was {run.ripe()} often enough and was not told")
         run.note(value is not None and compare(kpi, value))
@@ -177,7 +180,7 @@ class Probes:
         run = self._runs.get((ServerKey(vm.id, vm.generation), life.event_name))
         watched = now - self._inert[vm.id]
         due = watched / life.collector.poll_seconds / 2 if watched > _WATCHED_SECONDS else 0
-        if (run.asked if run else 0) < due:
+        if (run.asked + run.earlier if run else 0) < due:
             self.problems.append(f"{vm.name} was given up and hardly ever asked")
         if run and run.told and now - run.told_at > _PROMPT_SECONDS:
             self.problems.append(f"{vm.name} was given up after it had been told alive")
