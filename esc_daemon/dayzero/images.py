@@ -20,6 +20,7 @@ from esc_daemon.dayzero.base import DayZeroError, DayZeroUnknown
 from esc_daemon.dayzero.files import FilePart, LocalFiles
 from esc_daemon.dayzero.threads import ReaderThreads
 from esc_daemon.dayzero.web import WebFiles
+from esc_daemon.domain.causes import IMAGE_ANEW
 from esc_daemon.domain.checksum import Checksum, checksum_of
 from esc_daemon.domain.day_zero import LocalSource, WebSource, source_of
 from esc_daemon.domain.intent import Image
@@ -27,8 +28,6 @@ from esc_daemon.domain.intent import Image
 _PART: Final = 4 << 20
 """Bytes of a file of this machine that are read at once."""
 _OWNER_ONLY: Final = 0o700
-_AGAIN: Final = "delete the image and create it anew"
-"""What to do once a fault of the source is mended: the same edit again changes nothing."""
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 """What servers send in place of a file: a login, a list of files, an error."""
 
@@ -105,9 +104,9 @@ def image_source(
             [data_dir / each for each in directories],
             private=data_dir,
             setting="images.directories",
-            again=_AGAIN,
+            again=IMAGE_ANEW,
         ),
-        web=WebFiles(timeout=wait, own_ports=own_ports, again=_AGAIN),
+        web=WebFiles(timeout=wait, own_ports=own_ports, again=IMAGE_ANEW),
         max_bytes=max_bytes,
     )
 
@@ -187,11 +186,11 @@ class FetchedImages:
         except DayZeroError as error:
             raise _translated(error) from None
         if not size:
-            raise ImageRefused(f"{source} is empty; put the right file there, then {_AGAIN}")
+            raise ImageRefused(f"{source} is empty; put the right file there, then {IMAGE_ANEW}")
         if checksum is not None and running is not None and (found := checksum.found(running)):
             raise ImageRefused(
-                f"{source} has the checksum {found}, not {checksum}; correct the one that is wrong,"
-                f" or {_AGAIN} where it is the file"
+                f"{source} has the checksum {found}, not {checksum}; correct the one that is wrong;"
+                f" where it is the file, {IMAGE_ANEW}"
             )
 
 

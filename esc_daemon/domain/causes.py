@@ -8,6 +8,9 @@ from esc_daemon.domain.ids import Key, VimId, parts_of
 from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import AnyResourceRecord, VmRecord
 
+IMAGE_ANEW: Final = "delete the image and the deployments that failed for it, and create them anew"
+"""What to do once the source of an image is mended: the same edit again changes nothing."""
+
 _NOT_ASKED: Final = "not asked for: "
 _MINUTES: Final = 60
 """Of an hour."""

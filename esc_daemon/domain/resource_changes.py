@@ -84,7 +84,7 @@ TABLE: Final[Sequence[Rule]] = (
             "container_format": "container_format",
         },
         way=Way.REPLACED,
-        does="refused with in-use while a deployment names it",
+        does="refused with in-use while a deployment names it; what failed is used by nobody",
     ),
     Rule(
         kind=Kind.IMAGE,
@@ -102,7 +102,7 @@ TABLE: Final[Sequence[Rule]] = (
             "swap_disk_mb": "swap_disk_mb",
         },
         way=Way.REPLACED,
-        does="refused with in-use while a deployment names it",
+        does="refused with in-use while a deployment names it; what failed is used by nobody",
     ),
     Rule(
         kind=Kind.FLAVOR,

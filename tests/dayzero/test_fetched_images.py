@@ -14,6 +14,7 @@ from esc_daemon.dayzero.images import (
     ImageUnknown,
     image_source,
 )
+from esc_daemon.domain.causes import IMAGE_ANEW
 from esc_daemon.domain.intent import Image
 from tests.dayzero.web_server import WebServer, a_web_server
 
@@ -121,7 +122,7 @@ async def test_a_file_that_was_missing_is_asked_for_by_another_creation(
 ):
     for missing in (web.url("/no"), "missing.qcow2"):
         text = await refusal(source, missing)
-        assert text.endswith(" there, then delete the image and create it anew")
+        assert text.endswith(f" there, then {IMAGE_ANEW}")
 
 
 @pytest.mark.parametrize(

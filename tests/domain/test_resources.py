@@ -250,7 +250,10 @@ def test_a_vim_that_stays_silent_is_given_up_after_twenty_minutes() -> None:
             world.sleep((world.wakes[IMAGE] - world.now).total_seconds())
     assert timedelta(minutes=20) <= world.now - begun < timedelta(minutes=22)
     assert world.types() == ["CREATE_IMAGE FAILURE"]
-    way_out = "; once that is mended delete the image and create it anew"
+    way_out = (
+        "; once that is mended delete the image and the deployments that failed for it, and create "
+        "them anew"
+    )
     assert (resource(world, IMAGE).error or "").endswith(way_out)
 
 

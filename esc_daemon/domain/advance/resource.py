@@ -5,7 +5,7 @@ What an edit asks of them is taken in `resource_intent`; here is what comes of i
 """
 
 from datetime import datetime
-from typing import Final, assert_never
+from typing import assert_never
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance.resource_intent import (
@@ -56,9 +56,6 @@ from esc_daemon.domain.triggers import (
     VmActed,
     Woken,
 )
-
-_THEN: Final = "; once that is mended delete the image and create it anew"
-"""The way out for who waited for an image in vain: the same edit again changes nothing."""
 
 
 def advance_resource(
@@ -223,7 +220,7 @@ def _creation_failed(
     if exhausted(attempt, now):
         cause = causes.given_up(record.vim, attempt, failure.error, now)
         if record.key.kind is Kind.IMAGE and record.handle is None:
-            cause += _THEN
+            cause += f"; once that is mended {causes.IMAGE_ANEW}"
         return replace(_not_created(tried, cause), before=record)
     return Step(key=record.key, before=record, record=tried)
 
