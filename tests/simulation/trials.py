@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Deployment, Tenant, VmGroup
-from esc_daemon.domain.placing import addresses_of, pooled
+from esc_daemon.domain.placing import addresses_of, pooled, uses
 from esc_daemon.domain.record import DeploymentRecord, Record, VmRecord
-from esc_daemon.domain.states import ServiceState
+from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.uses import named_by
 from esc_daemon.netconf.errors import ErrorTag, RpcError, RpcErrors
 from esc_daemon.netconf.messages import Commit
@@ -370,7 +370,8 @@ def _in_use(key: Key, old: Any, records: Mapping[Key, Any]) -> bool:
     named = (each for record in records.values() for each in named_by(record))
     record = records.get(key)
     off = isinstance(record, DeploymentRecord) and record.state is ServiceState.STOPPED
-    return key.kind in CONNECTOR_KINDS or key in named or (off and old) or in_a_pool(record, old)
+    held = in_a_pool(record, old) or in_a_subnet(record, old)
+    return key.kind in CONNECTOR_KINDS or key in named or (off and old) or held
 
 
 def in_a_pool(record: Record | None, old: Any) -> bool:
@@ -384,6 +385,17 @@ def in_a_pool(record: Record | None, old: Any) -> bool:
         for vm in sorted(_of(record, group), key=lambda vm: vm.index)[: group.scaling.max_active]
         for having in addresses_of(vm.ports)
     )
+
+
+def in_a_subnet(record: Record | None, old: Any) -> bool:
+    """Tell whether a VM has, or may have, an address of a subnet that *old* does not have."""
+    if not isinstance(record, DeploymentRecord) or record.intent is None or old is None:
+        return False
+    kept = {(each.network, each.name) for network in old.networks for each in network.subnets}
+    there = (each for network in record.intent.networks for each in network.subnets)
+    gone = [each for each in there if (each.network, each.name) not in kept]
+    made = (vm for vm in record.vms.values() if vm.state is not VmState.UNDEF)
+    return any(uses(port, subnet) for vm in made for port in vm.interfaces for subnet in gone)
 
 
 def _of(record: DeploymentRecord, group: VmGroup) -> Iterator[VmRecord]:

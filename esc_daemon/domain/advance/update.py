@@ -189,10 +189,12 @@ def _check_subnet_removed(record: DeploymentRecord, new: Deployment, it: Change)
                 )
     for vm in _staying(record, new):
         kept = _kept(record, new, vm) if vm.state is not VmState.UNDEF else ()
-        if any(uses(port, subnet) for port in kept):
+        if used := [port for port in kept if uses(port, subnet)]:
+            known = any(each.ip_address for port in used for each in port.addresses)
             raise Refused(
                 "in-use",
-                f"subnet {name} cannot be removed: VM [{vm.name}] has an address of it",
+                f"subnet {name} cannot be removed: VM [{vm.name}] "
+                f"{'has' if known else 'may have'} an address of it",
                 below=it.path,
             )
 
