@@ -129,6 +129,8 @@ def resources() -> Iterator[str]:
     yield "|---|---|---|---|"
     for rule in resource_changes.TABLE:
         leaves = ", ".join(f"`{leaf}`" for leaf in rule.leaves.values())
+        if rule.turn is not resource_changes.Turn.ANY:
+            leaves = f"a {rule.turn} {leaves}"
         yield f"| {rule.kind} | {leaves} | {rule.way} | {rule.does} |"
 
 

@@ -55,6 +55,7 @@ ORDERS: Final[Mapping[str, str]] = {
     "scale_in_failed": "scale-in-refused/03-notifications.xml",
     "network_created": "network-and-subnet/01-notifications.xml",
     "network_changed": "network-changed-in-place/02-notifications.xml",
+    "volume_grown": "volume-of-a-tenant-grows/02-notifications.xml",
     "resources_created": "image-and-flavor/01-notifications.xml",
     "resources_replaced": "image-and-flavor-replaced/02-notifications.xml",
     "resources_deleted": "image-and-flavor/02-notifications.xml",

@@ -168,7 +168,7 @@ def volume(record: ResourceRecord[TenantVolume]) -> str:
         "volume",
         leaf("name", made.name),
         leaf("volume_id", handle and handle.resource_id),
-        leaf("size", made.size_gib),
+        leaf("size", (handle and handle.size_gib) or made.size_gib),
         leaf("sizeunit", "GiB"),
         leaf("type", made.type),
         leaf("status", _STATUS[record.state]),

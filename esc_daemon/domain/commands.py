@@ -168,13 +168,18 @@ class SwitchServer:
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class EnsureResource:
-    """Answered by ResourceMade or CallFailed; *parent* is the tenant's or the network's handle."""
+    """
+    Answered by ResourceMade or CallFailed.
+
+    *parent* is the tenant's or the network's handle, *handle* what it was before it changed.
+    """
 
     vim: VimId
     key: Key
     id: RecordId
     want: Resource = field(compare=False)
     parent: ResourceHandle | None = field(default=None, compare=False)
+    handle: ResourceHandle | None = field(default=None, compare=False)
 
     @property
     def slot(self) -> str:

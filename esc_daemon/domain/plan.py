@@ -385,7 +385,12 @@ def _creating(record: AnyResourceRecord, now: datetime) -> _Due:
     if waits(record):
         return _await(record, Until.READY, (*_above(record.key), *_source(record.made))), None
     command = EnsureResource(
-        vim=record.vim, key=record.key, id=record.id, want=record.made, parent=record.parent
+        vim=record.vim,
+        key=record.key,
+        id=record.id,
+        want=record.made,
+        parent=record.parent,
+        handle=record.handle,
     )
     return _when(record.attempt, command, now)
 

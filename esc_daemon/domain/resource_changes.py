@@ -7,7 +7,7 @@ What an edit changes of a resource that stands, and how each kind of change is t
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, Kind, parts_of
@@ -23,22 +23,39 @@ class Way(StrEnum):
     REFUSED = "refused"
 
 
+class Turn(StrEnum):
+    """Which changes of a number a rule is about."""
+
+    ANY = "another"
+    UP = "greater"
+    DOWN = "smaller"
+
+
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Rule:
     """
     How the change of some leaves of one kind of resource is taken.
 
     *leaves* are nodes below the entry by the fields that they become. *does* says what comes of it
-    or, where it is refused, what to do instead.
+    or, where it is refused, what to do instead. *turn* is for numbers that may go one way alone.
     """
 
     kind: Kind
     leaves: Mapping[str, str]
     way: Way
     does: str
+    turn: Turn = Turn.ANY
+
+    def takes(self, was: Any, now: Any) -> bool:
+        """Tell whether it is about this change of one of its leaves."""
+        return was != now and (self.turn is Turn.ANY or (now > was) == (self.turn is Turn.UP))
 
 
 _PROPERTIES: Final = {"properties": "properties"}
+_SIZE: Final = {"size_gib": "size"}
+_ANOTHER_VOLUME: Final = (
+    "create a volume of another name, and delete this one when nobody needs what is on it"
+)
 TABLE: Final[Sequence[Rule]] = (
     Rule(
         kind=Kind.TENANT,
@@ -112,9 +129,23 @@ TABLE: Final[Sequence[Rule]] = (
     ),
     Rule(
         kind=Kind.VOLUME,
-        leaves={"size_gib": "size", "type": "type", "image": "image"},
+        leaves=_SIZE,
+        turn=Turn.UP,
+        way=Way.IN_PLACE,
+        does="what is on it stays; also while a VM has it, where the VIM can",
+    ),
+    Rule(
+        kind=Kind.VOLUME,
+        leaves=_SIZE,
+        turn=Turn.DOWN,
         way=Way.REFUSED,
-        does="create a volume of another name, and delete this one when nobody needs what is on it",
+        does="no VIM can: " + _ANOTHER_VOLUME,
+    ),
+    Rule(
+        kind=Kind.VOLUME,
+        leaves={"type": "type", "image": "image"},
+        way=Way.REFUSED,
+        does=_ANOTHER_VOLUME,
     ),
 )
 """Each kind of change; what is in no row (names, a network's list of subnets) is no change here."""
@@ -133,11 +164,11 @@ def changed(kind: Kind, old: Resource, new: Resource) -> Iterator[Change]:
     for rule in TABLE:
         if rule.kind is kind:
             for field, leaf in rule.leaves.items():
-                if _value(old, field) != _value(new, field):
+                if rule.takes(_value(old, field), _value(new, field)):
                     yield Change(rule=rule, leaf=leaf)
 
 
-def _value(resource: Resource, field: str) -> object:
+def _value(resource: Resource, field: str) -> Any:
     """Properties have no order."""
     value = getattr(resource, field)
     return sorted(value) if isinstance(value, tuple) else value
@@ -154,14 +185,35 @@ def way_of(key: Key, old: Resource, new: Resource) -> Way:
     changes = list(changed(key.kind, old, new))
     for each in changes:
         if each.rule.way is Way.REFUSED:
+            how = "made smaller" if each.rule.turn is Turn.DOWN else "changed"
             raise Refused(
                 "operation-not-supported",
-                f"{each.leaf} of {key.kind} {'/'.join(parts_of(key.name))} cannot be changed: "
+                f"{each.leaf} of {key.kind} {'/'.join(parts_of(key.name))} cannot be {how}: "
                 f"{each.rule.does}",
                 below=below(key, each.leaf),
             )
     ways = {each.rule.way for each in changes}
     return next((way for way in (Way.REPLACED, Way.IN_PLACE) if way in ways), Way.NONE)
+
+
+def check_way_back(key: Key, old: Resource, new: Resource) -> None:
+    """
+    Look whether *new*, that *old* can become, can become *old* again.
+
+    Raises:
+        Refused: It cannot; *key* is its own, *below* leads to the leaf.
+
+    """
+    there = {each.leaf for each in changed(key.kind, old, new) if each.rule.way is not Way.REFUSED}
+    for each in changed(key.kind, new, old):
+        if each.rule.way is Way.REFUSED and each.leaf in there:
+            raise Refused(
+                "operation-not-supported",
+                f"{each.leaf} of {key.kind} {'/'.join(parts_of(key.name))} cannot go back to what "
+                "it was, so it cannot be on trial: commit it without confirmation",
+                key=key,
+                below=below(key, each.leaf),
+            )
 
 
 def below(key: Key, *leaves: str) -> tuple[Node, ...]:

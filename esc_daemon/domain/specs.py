@@ -15,13 +15,15 @@ class ResourceHandle:
     Where a thing of ours is in a VIM (ETSI NFV: ResourceHandle).
 
     *resource_id* is the VIM's id. *project* is the VIM's project that holds it; for a tenant it
-    is the project that the tenant became (empty: the tenant has none of its own).
+    is the project that the tenant became (empty: the tenant has none of its own). *size_gib* is how
+    large a volume is there, whatever was asked for since; 0 of anything else.
     """
 
     vim: VimId
     resource_id: str
     project: str = ""
     name: str = ""
+    size_gib: int = 0
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)

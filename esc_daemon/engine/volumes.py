@@ -10,9 +10,9 @@ import structlog
 from esc_daemon.domain.commands import EnsureResource
 from esc_daemon.domain.ids import Key, ServerKey, VolumeKey, joined
 from esc_daemon.domain.intent import TenantVolume
-from esc_daemon.domain.specs import ResourceHandle, ServerSpec, VolumeSpec
+from esc_daemon.domain.specs import ResourceHandle, ServerSpec, Volume, VolumeSpec
 from esc_daemon.engine.answers import judged
-from esc_daemon.vim.base import VimDriver
+from esc_daemon.vim.base import VimDriver, VimRefused
 
 log = structlog.get_logger()
 
@@ -32,10 +32,14 @@ async def ensured(driver: VimDriver, spec: ServerSpec, asking: _Asking) -> Serve
 async def _ensured(driver: VimDriver, want: VolumeSpec, asking: _Asking) -> VolumeSpec:
     async with asking("ensure_volume"):
         volume = judged(await driver.ensure_volume(want))
-    if want.volume_id not in {None, volume.volume_id}:
-        # made anew: what it held is lost
-        log.warning("volume.was_gone", volume=want.name, lost=want.volume_id, new=volume.volume_id)
+    _miss(want, volume)
     return replace(want, volume_id=volume.volume_id)
+
+
+def _miss(want: VolumeSpec, volume: Volume) -> None:
+    """Say it where *volume* was made anew: what it held is lost."""
+    if want.volume_id not in {None, volume.volume_id}:
+        log.warning("volume.was_gone", volume=want.name, lost=want.volume_id, new=volume.volume_id)
 
 
 def key_of_tenant(key: Key) -> VolumeKey:
@@ -46,18 +50,35 @@ def key_of_tenant(key: Key) -> VolumeKey:
 async def made_for_tenant(
     driver: VimDriver, call: EnsureResource, want: TenantVolume, project: str
 ) -> ResourceHandle:
-    """Return the volume of a tenant, made if need be."""
+    """
+    Return the volume of a tenant, made or grown if need be.
+
+    Raises:
+        VimError: As `VimDriver.ensure_volume`; VimRefused as well where it is larger in the VIM.
+
+    """
     spec = VolumeSpec(
         key=key_of_tenant(call.key),
         project=project,
         name=want.name,
+        volume_id=call.handle.resource_id if call.handle else None,
         size_gib=want.size_gib,
         type=want.type,
         image=want.image,
     )
-    volume = await driver.ensure_volume(spec)
+    volume = judged(await driver.ensure_volume(spec))
+    _miss(spec, volume)
+    if volume.size_gib > want.size_gib:  # a change that was given up has taken effect, or by hand
+        raise VimRefused(
+            f"it has {volume.size_gib} GiB there, and no VIM makes one smaller: "
+            f"let its size be {volume.size_gib} GiB or more"
+        )
     return ResourceHandle(
-        vim=call.vim, resource_id=volume.volume_id, project=project, name=volume.name
+        vim=call.vim,
+        resource_id=volume.volume_id,
+        project=project,
+        name=volume.name,
+        size_gib=volume.size_gib,
     )
 
 

@@ -23,6 +23,9 @@ from esc_daemon.datamodel.entries import EntryPath
 from esc_daemon.datamodel.names import bindings_of
 from esc_daemon.datamodel.undo import edit_back
 from esc_daemon.domain.ids import Kind
+from esc_daemon.domain.intent import Resource
+from esc_daemon.domain.record import ResourceRecord
+from esc_daemon.domain.resource_changes import check_way_back
 from esc_daemon.engine.engine import Engine
 from esc_daemon.netconf.edit import DefaultOperation
 from esc_daemon.netconf.errors import RpcError, RpcErrors
@@ -76,6 +79,7 @@ class Configuration:
         self._confirm_seconds = confirm_seconds
         self._running = datastore
         self.candidate: Final = Candidate(datastore)
+        self._record = engine.record
         self._editing = Editing(datastore, engine, self.candidate.follow)
         self._empty = datastore.without_entries()
         """Never filled: an edit of it judges a configuration by itself."""
@@ -356,6 +360,7 @@ class Configuration:
             return self.candidate.pending(self._access.write_check(user), removals=False)
 
         def note(pending: PendingEdit) -> list[stored.Undo]:
+            self._check_way_back(pending)
             undo.clear()
             for each in pending.changes:
                 # what it changed before and is gone was removed by others, and is not brought back
@@ -372,6 +377,14 @@ class Configuration:
         await self._editing.take(prepare, user, undo=note, then=begin)
         self._wake_at(seconds)
         log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
+
+    def _check_way_back(self, pending: PendingEdit) -> None:
+        """Refuse to try what an edit back would be refused for, or all commits would wait."""
+        for key, intent in pending.intents:
+            record = self._record(key)
+            old = record.intent if isinstance(record, ResourceRecord) else None
+            if old is not None and isinstance(intent, Resource):
+                check_way_back(key, old, intent)
 
     async def _confirm(self, user: str) -> None:
         def prepare() -> PendingEdit:

@@ -189,12 +189,13 @@ class VimDriver(Protocol):
         """
         Return the volume: the one made for the key, made if need be, or the one that was named.
 
-        Without a size nothing is made. What was made before for the same key and is of another
-        make is replaced, unless a server has it.
+        Without a size nothing is made. What was made before for the same key and is smaller grows,
+        also while a server has it; what is larger stays as large as it is. Of another type, or
+        from another image, it is replaced, unless a server has it.
 
         Raises:
-            VimRefused: The quota is used up, or what is named is not there, or several are; the
-                text names the volume.
+            VimRefused: The quota is used up, or what is named is not there, or several are, or a
+                server has it and this VIM lets none grow meanwhile; the text names the volume.
             VimUnknown: It is being made.
             VimNotSupported: Without `Capability.VOLUMES`; so do the three below.
 

@@ -37,7 +37,7 @@ from esc_daemon.domain.commands import (
 from esc_daemon.domain.decompose import decompose_edit
 from esc_daemon.domain.events import Event
 from esc_daemon.domain.ids import Key, Kind, RecordId, ServerKey, VimId, VmId
-from esc_daemon.domain.intent import Deployment, Resource
+from esc_daemon.domain.intent import Deployment, Resource, TenantVolume
 from esc_daemon.domain.neighbours import answer
 from esc_daemon.domain.plan import plan
 from esc_daemon.domain.policy import DEFAULT_POLICY, Policy
@@ -348,7 +348,10 @@ class World(FakeVims):
                 made = vim.resource(at) or vim.create_resource(at, want)
                 vim.wants[at] = want
                 project = want.name if at.kind is Kind.TENANT else ""
-                handle = ResourceHandle(vim=command.vim, resource_id=made, project=project)
+                size_gib = want.size_gib if isinstance(want, TenantVolume) else 0
+                handle = ResourceHandle(
+                    vim=command.vim, resource_id=made, project=project, size_gib=size_gib
+                )
                 return ResourceMade(id=id_, handle=handle)
             case RemoveResource(key=at, id=id_):
                 vim.resources = {i: k for i, k in vim.resources.items() if k != at}

@@ -77,6 +77,11 @@ def a_network(name: str, tenant: str = "t", leaf: str = "") -> str:
     return f"<tenants><tenant><name>{tenant}</name>{network}</tenant></tenants>"
 
 
+def a_volume(size: int) -> str:
+    volume = f"<volumes><volume><name>disk</name><size>{size}</size></volume></volumes>"
+    return f"<tenants><tenant><name>t</name>{volume}</tenant></tenants>"
+
+
 def a_server(name: str, host: str = "old", how: str = "merge") -> str:
     leaf = "" if how == "delete" else f"<base_url>http://{host}</base_url>"
     operation_ = f'xmlns:nc="{BASE_NS}" nc:operation="{how}"'
@@ -129,6 +134,22 @@ async def test_who_may_not_remove_puts_no_removal_on_trial(it: Managed):
 
     assert error.tag.value == "access-denied"
     assert it.configuration.on_trial is None
+
+
+async def test_what_cannot_be_taken_back_is_not_tried(it: Managed):
+    # given: a volume that is to grow, which no VIM makes smaller again
+    await edit(it, "admin", a_volume(2))
+    await asyncio.sleep(1)
+    await edit(it, "admin", a_volume(3), target="candidate")
+
+    error = await refusal(commit(it, "admin", confirm_timeout=60, persist="x"))
+
+    assert error.tag.value == "operation-not-supported"
+    assert error.path.endswith("/esc:volume[esc:name='disk']/esc:size")
+    assert "commit it without confirmation" in str(error)
+    assert it.configuration.on_trial is None
+    await commit(it, "admin")
+    assert b"<size>3</size>" in b"".join(entry.xml for entry in it.datastore.entries())
 
 
 async def test_a_trial_may_not_last_for_longer_than_the_setting_says(it: Managed):

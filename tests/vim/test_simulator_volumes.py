@@ -83,6 +83,17 @@ async def test_a_lost_answer_makes_no_second_volume():
     assert driver.cloud.usage("acme").volumes == 1
 
 
+async def test_what_grew_unheard_of_is_there_when_it_is_asked_for_again():
+    driver = a_driver(Rule(fault=Fault.UNKNOWN_AFTER, verb=Verb.ENSURE_VOLUME, skip=1, count=1))
+    vm = a_vm()
+    before = await driver.ensure_volume(a_volume(vm))
+    with pytest.raises(VimUnknown):
+        await driver.ensure_volume(a_volume(vm, size_gib=7))
+    after = await driver.ensure_volume(a_volume(vm, size_gib=7))
+    assert after == replace(before, size_gib=7)
+    assert driver.cloud.usage("acme").gigabytes == 7
+
+
 async def test_a_rule_meets_the_volumes_of_one_name():
     driver = a_driver(Rule(fault=Fault.REFUSE, verb=Verb.ENSURE_VOLUME, match="*_data"))
     vm = a_vm()
@@ -104,13 +115,14 @@ async def test_volumes_and_who_has_them_are_remembered(tmp_path):
         driver = a_driver(rows=state.rows, journal=state)
         vm = a_vm()
         volumes = await built(driver, vm, a_volume(vm, "root", boot_index=0), found(vm, "shared"))
-        free = await driver.ensure_volume(a_volume(vm))
+        await driver.ensure_volume(a_volume(vm))
+        free = await driver.ensure_volume(a_volume(vm, size_gib=3))
     with StateFile(tmp_path / "state") as state:
         again = a_driver(rows=state.rows, journal=state)
         assert again.cloud.rows() == driver.cloud.rows()
         assert again.cloud.projects.usage == driver.cloud.projects.usage
         assert await had(again, vm) == {each.key: each.volume_id for each in volumes}
-        assert await again.ensure_volume(a_volume(vm)) == free
+        assert await again.ensure_volume(a_volume(vm, size_gib=3)) == free
         with pytest.raises(VimRefused, match="attached"):
             await again.ensure_server(ServerKey(vm, 2), a_server(volumes=volumes), ())
 

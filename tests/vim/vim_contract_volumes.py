@@ -67,11 +67,46 @@ class VolumeContract:
         vm = a_vm()
         want = a_volume(vm)
         first = await driver.ensure_volume(want)
-        (volume,) = await known(driver, replace(want, size_gib=3))
+        (volume,) = await known(driver, replace(want, type="lvm"))
         assert volume.volume_id != first.volume_id
         await driver.ensure_server(ServerKey(vm, 1), a_server(volumes=(volume,)), ())
         with pytest.raises(VimRefused, match="attached"):
             await driver.ensure_volume(want)
+
+    async def test_a_smaller_volume_grows_free_or_in_a_server(self, start: Start):
+        driver = await start(Conditions())
+        vm = a_vm()
+        first = await driver.ensure_volume(a_volume(vm))
+        for size in (3, 4, 4):
+            grown = await driver.ensure_volume(a_volume(vm, size_gib=size))
+            assert (grown.volume_id, grown.size_gib) == (first.volume_id, size)
+            await built(driver, vm, a_volume(vm, size_gib=size))
+        server = await driver.find_server(ServerKey(vm, 1))
+        assert server is not None
+        assert [each.size_gib for each in server.volumes] == [4]
+
+    async def test_no_volume_shrinks(self, start: Start):
+        driver = await start(Conditions())
+        vm = a_vm()
+        large = await driver.ensure_volume(a_volume(vm, size_gib=5))
+        assert await driver.ensure_volume(a_volume(vm)) == large
+
+    async def test_what_a_volume_grows_by_is_held_against_the_quota(self, start: Start):
+        # given: room for 5 GiB, of which two volumes have four
+        driver = await start(Conditions(max_gigabytes=5))
+        vm = a_vm()
+        first = await driver.ensure_volume(a_volume(vm))
+        await driver.ensure_volume(a_volume(vm, "more"))
+        # then: it does not grow by two
+        with pytest.raises(VimRefused, match=r"volume data .*gigabytes used 4, asked 2, allowed 5"):
+            await driver.ensure_volume(a_volume(vm, size_gib=4))
+        assert await driver.ensure_volume(a_volume(vm)) == first
+        # but by one, and gives back all that it has
+        grown = await driver.ensure_volume(a_volume(vm, size_gib=3))
+        with pytest.raises(VimRefused, match="gigabytes used 5"):
+            await driver.ensure_volume(a_volume(vm, "third", size_gib=1))
+        await driver.remove_volume(grown.key)
+        assert await driver.ensure_volume(a_volume(vm, "third", size_gib=3))
 
     async def test_a_removed_volume_frees_its_quota_and_may_be_removed_again(self, start: Start):
         driver = await start(Conditions(max_gigabytes=3))

@@ -29,7 +29,7 @@ from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.policy import Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import AnyResourceRecord, ResourceRecord, ResourceSuccessor
-from esc_daemon.domain.resource_changes import Way, below, way_of
+from esc_daemon.domain.resource_changes import Way, below, changed, way_of
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import RESOURCE_LIFECYCLE, ResourceMove, ResourceState
 from esc_daemon.domain.step import Step
@@ -40,6 +40,8 @@ Owner = tuple[Key, RecordId] | None
 
 _REPLACEABLE = frozenset({Kind.IMAGE, Kind.FLAVOR})
 """What stands alone: nothing else is made in it."""
+_BOUND_TO_WHAT_IS_LEFT = _REPLACEABLE | {Kind.VOLUME}
+"""What the VIM cannot make into just anything that is wanted under its name."""
 _ON_THEIR_WAY_OUT = frozenset({ResourceState.DELETING, ResourceState.LEFTOVER})
 
 
@@ -83,9 +85,18 @@ def adoptable(record: AnyResourceRecord, intent: Resource) -> bool:
     What cannot is a leftover until it is gone: *intent* waits, as the VIM would refuse it, and a
     record of *intent* would hide what is there (ruling 8).
     """
-    if record.key.kind not in _REPLACEABLE:
+    if record.key.kind not in _BOUND_TO_WHAT_IS_LEFT:
         return True
-    return way_of(record.key, record.made, intent) is not Way.REPLACED
+    ways = {each.rule.way for each in changed(record.key.kind, _as_it_is(record), intent)}
+    return ways.isdisjoint({Way.REPLACED, Way.REFUSED})
+
+
+def _as_it_is(record: AnyResourceRecord) -> Resource:
+    """Return what the VIM has of *record*: of a volume the size that it told, 0 before it did."""
+    made, handle = record.made, record.handle
+    if not isinstance(made, TenantVolume):
+        return made
+    return replace(made, size_gib=(handle.size_gib or made.size_gib) if handle else 0)
 
 
 def unmoved(record: AnyResourceRecord) -> Step:
@@ -238,7 +249,7 @@ def _revised(
     """Change what stands, or what is being made, to *intent*."""
     assert record.intent is not None
     key = record.key
-    way = way_of(key, record.intent, intent)
+    way = _way(record, intent)
     same: Any = intent
     listed = replace(record, intent=same, made=same)
     if way is Way.NONE or (waits(record) and way is Way.IN_PLACE):
@@ -258,6 +269,19 @@ def _revised(
         raise Refused("in-use", text, below=below(key))
     text = f"{key.kind} {name} could not be created: delete it and create it anew"
     raise Refused("operation-not-supported", text, below=below(key))
+
+
+def _way(record: AnyResourceRecord, intent: Resource) -> Way:
+    """
+    Return how *record* becomes *intent*, which is not what was asked for last.
+
+    A volume that could not grow may be wanted as large as it is: then it is asked for as well.
+    """
+    assert record.intent is not None
+    if not isinstance(record.made, TenantVolume):
+        return way_of(record.key, record.intent, intent)
+    way = way_of(record.key, _as_it_is(record), intent)
+    return Way.IN_PLACE if way is Way.NONE else way
 
 
 def _changing(listed: AnyResourceRecord, now: datetime, policy: Policy) -> AnyResourceRecord:

@@ -72,8 +72,8 @@ class Volumes:
         project = self._projects.resolve(want.project)
         old = self._by_key.get(want.key)
         if old is not None:
-            if (old.size_gib, old.volume_type, old.image) == (size_gib, want.type, want.image):
-                return old
+            if (old.volume_type, old.image) == (want.type, want.image):
+                return self._grown(old, size_gib)
             self._check_free(old)
             self.drop(old)
         self._projects.allow(project, volumes=1, gigabytes=size_gib)
@@ -91,6 +91,16 @@ class Volumes:
         )
         self._add(row)
         self._ledger.put(row)
+        return row
+
+    def _grown(self, row: VolumeRow, size_gib: int) -> VolumeRow:
+        """Let it be as large as that, if it is not yet; also while a server has it."""
+        more = size_gib - row.size_gib
+        if more > 0:
+            self._projects.allow(row.project, gigabytes=more)
+            self._projects.usage[row.project].gigabytes += more
+            row.size_gib = size_gib
+            self._ledger.put(row)
         return row
 
     def _found(self, want: VolumeSpec) -> VolumeRow:
