@@ -18,6 +18,7 @@ HOLD_HEAD = ("REASON", "VIM", "HOST", "LOST", "OF", "MONITORED", "SINCE")
 LEAF_HEAD = ("PATH", "VALUE")
 _RESOURCES = ("tenant", "network", "subnet", "image", "flavor", "volume")
 _BROKEN = "ERROR"
+_RETRIED = "RETRY"
 # Keys stand first in an entry (RFC 7950 section 7.8.5). These begin no container.
 _KEYS = frozenset(
     {
@@ -46,7 +47,11 @@ def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
 
 
 def broken_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each resource that is in error, below those of VMs and leftovers."""
+    """
+    Yield a row for each resource that is in error, or is tried again after one.
+
+    These stand below VMs, which wait for them, and leftovers.
+    """
     for opdata in data.iter(qname(ESC, "opdata")):
         left = {
             (leaf(each, "kind"), leaf(each, "tenant"), leaf(each, "name"))
@@ -54,12 +59,15 @@ def broken_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
         }
         for each in opdata.iter(*(qname(ESC, kind) for kind in _RESOURCES)):
             kind, name, error = local_name(each), leaf(each, "name"), leaf(each, "error")
+            last_error, state = leaf(each, "last_error"), _BROKEN
             if error is None and leaf(each, "status") != _BROKEN:
-                continue
+                if last_error is None:
+                    continue
+                error, state = last_error, _RETRIED
             tenant = _around(each, "tenant", "name")
             if (kind, tenant, name) not in left:
                 deployment = _around(each, "deployments", "deployment_name")
-                place = (tenant, deployment, None, None, f"{kind}/{name}", _BROKEN)
+                place = (tenant, deployment, None, None, f"{kind}/{name}", state)
                 yield _row(*place, *(None,) * 4, error)
 
 
@@ -89,7 +97,7 @@ def hold_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
 
 def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:
     """
-    Yield group, VM, state, recovery, addresses, VIM, host and why it is to be recovered.
+    Yield group, VM, state, recovery, addresses, VIM, host, and why it is to be recovered or waits.
 
     The VIM may not have made it yet. The recovery "needed" is the operator's: nothing heals the VM
     before that.
@@ -98,7 +106,7 @@ def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ..
         leaf(machine, "vm_name"): (
             leaf(machine, "state"),
             leaf(machine, "life", "recovery", "phase"),
-            leaf(machine, "life", "recovery", "cause"),
+            leaf(machine, "life", "recovery", "cause") or leaf(machine, "life", "last_error"),
         )
         for machine in deployment.iter(qname(ESC, "vm_state_machine"))
     }

@@ -6,6 +6,7 @@ from typing import Final
 
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.domain.interruption import watched
+from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import VmRecord
 from esc_daemon.domain.states import VmState
 
@@ -35,13 +36,14 @@ def monitor_state(vm: VmRecord) -> MonitorState:
 
 
 def life(vm: VmRecord) -> str:
-    """Return ``life``; nothing before the VIM has told of the VM for the first time."""
+    """Return ``life``; before the VIM has told of the VM for the first time, what its tries do."""
     if vm.server is None and vm.recovery is None:
-        return ""
+        return inner("life", tried_again(vm.attempt))
     history, recovery = vm.history, vm.recovery
     up = vm.state in _UP and recovery is None
     return inner(
         "life",
+        tried_again(vm.attempt),
         leaf("monitor_state", monitor_state(vm)),
         leaf("up_since", _moment(history.up_since) if up else None),
         inner(
@@ -74,6 +76,17 @@ def life(vm: VmRecord) -> str:
         )
         if recovery
         else "",
+    )
+
+
+def tried_again(attempt: Attempt | None) -> str:
+    """Return why the last try failed, how many there were and when the next one is."""
+    if attempt is None or attempt.error is None:
+        return ""
+    return (
+        leaf("last_error", attempt.error)
+        + leaf("tries", attempt.tries)
+        + leaf("next_try", _moment(attempt.next))
     )
 
 

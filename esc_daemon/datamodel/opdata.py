@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from esc_daemon.datamodel.addresses import prefix_length
 from esc_daemon.datamodel.escevent import interfaces
-from esc_daemon.datamodel.life import life
+from esc_daemon.datamodel.life import life, tried_again
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.datamodel.volumes import volumes
 from esc_daemon.domain.guard import Hold, Scope, Why
@@ -95,15 +95,8 @@ def _upload(upload: Upload) -> str:
 
 def _errors(record: AnyResourceRecord) -> str:
     """Return what is wrong, and, while it is tried again, what the last try failed of."""
-    tried = record.attempt
-    if record.state not in _UNDER_WAY or tried is None or tried.error is None:
-        return leaf("error", record.error)
-    return (
-        leaf("error", record.error)
-        + leaf("last_error", tried.error)
-        + leaf("tries", tried.tries)
-        + leaf("next_try", tried.next.isoformat())
-    )
+    error = leaf("error", record.error)
+    return error + (tried_again(record.attempt) if record.state in _UNDER_WAY else "")
 
 
 def flavor(record: ResourceRecord[Flavor]) -> str:

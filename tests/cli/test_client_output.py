@@ -163,6 +163,27 @@ def test_resources_in_error_have_rows_too() -> None:
     ]
 
 
+def test_what_is_tried_again_is_shown_with_why() -> None:
+    # given: a deployment that waits for its tenant, and one whose VM is not made
+    inside = """<opdata><tenants><tenant><name>t</name><last_error>no answer</last_error>
+        <tries>3</tries><deployments><deployment_name>d</deployment_name><state_machine>
+          <state>DEPLOYING</state><vm_state_machines><vm_state_machine><vm_name>v</vm_name>
+          <state>UNDEF</state></vm_state_machine></vm_state_machines></state_machine>
+        </deployments><deployments><deployment_name>e</deployment_name><state_machine>
+          <state>DEPLOYING</state><vm_state_machines><vm_state_machine><vm_name>w</vm_name>
+          <state>DEPLOYING</state><life><last_error>no port</last_error></life>
+          </vm_state_machine></vm_state_machines></state_machine>
+        </deployments></tenant></tenants></opdata>"""
+    # when
+    _, *rows = as_table(data(inside)).splitlines()
+    # then
+    assert [" ".join(row.split()) for row in rows] == [
+        "t d DEPLOYING - v UNDEF - - - - -",
+        "t e DEPLOYING - w DEPLOYING - - - - no port",
+        "- - - - tenant/t RETRY - - - - no answer",
+    ]
+
+
 def test_who_asks_for_resources_alone_is_told_their_leaves_also_of_those_in_error() -> None:
     inside = "<opdata><images><image><name>i</name><error>why</error></image></images></opdata>"
     table = as_table(data(inside), "esc_datamodel/opdata/images")

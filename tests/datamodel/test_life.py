@@ -9,6 +9,7 @@ from lxml import etree
 from esc_daemon.datamodel.life import life
 from esc_daemon.domain.history import VmHistory
 from esc_daemon.domain.ids import VimId, VmGroupName, VmId
+from esc_daemon.domain.policy import Attempt
 from esc_daemon.domain.record import Recovery, RecoveryPhase, VmRecord
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.domain.states import VmState
@@ -100,3 +101,18 @@ def test_a_recovery_under_way_says_how_far_it_is_also_while_there_is_no_server()
 
 def test_of_a_vm_that_the_vim_has_not_told_of_there_is_nothing_to_say() -> None:
     assert life(replace(VM, state=VmState.UNDEF, server=None)) == ""
+
+
+@pytest.mark.parametrize("server", [None, VM.server])
+def test_what_is_tried_again_says_why_also_before_the_vim_has_told_of_the_vm(
+    server: ResourceHandle | None,
+) -> None:
+    tried = Attempt(tries=3, first=NOON, next=NOON, give_up=NOON, error="v: no answer")
+    vm = replace(VM, state=VmState.DEPLOYING, server=server, attempt=tried)
+
+    found = said(vm)
+
+    assert found["life/last_error"] == "v: no answer"
+    assert (found["life/tries"], found["life/next_try"]) == ("3", NOON.isoformat())
+    # and of one that has not failed yet nothing
+    assert "last_error" not in life(replace(vm, attempt=replace(tried, error=None)))
