@@ -81,8 +81,9 @@ def _attached(before: VmChange, old: VmGroup, new: VmGroup) -> tuple[str, ...]:
     if not has_scripts(new, Stage.VOLUME_ATTACHED):
         return ()
     had = {each.name for each in old.volumes}
-    if not before.asked:  # what was to go has stayed
-        had |= {each.want.name for each in before.detached if each.want in new.volumes}
+    if not before.asked:  # what was to go has stayed, if it had ever come
+        stayed = [each.want for each in before.detached if each.volume_id is not None]
+        had |= {each.name for each in stayed if each in new.volumes}
     names = (each.name for each in new.volumes)
     return tuple(each for each in names if each not in had or each in before.attached)
 
