@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from enum import StrEnum
+from enum import Enum
 from typing import Final
 
 from esc_daemon.access.errors import BadPublicKey
@@ -12,12 +12,20 @@ from esc_daemon.access.throttle import LoginThrottle, home
 from esc_daemon.access.users import Users
 
 
-class Verdict(StrEnum):
-    """What became of a password; the two that are no tell the log why, and the peer nothing."""
+class Verdict(Enum):
+    """
+    What became of a password: only the right one is true.
+
+    The values of the two others tell the log why, and the peer nothing.
+    """
 
     RIGHT = "right password"
     WRONG = "wrong user or password"
     HELD_OFF = "held off after too many wrong passwords"
+
+    def __bool__(self) -> bool:
+        """Tell whether it lets anybody in."""
+        return self is Verdict.RIGHT
 
 
 class Login:
@@ -30,7 +38,7 @@ class Login:
 
     async def by_password(self, name: str, password: str, peer: str) -> Verdict:
         """
-        Return whether *name* may come in with *password* from the address *peer*.
+        Return whether *name* may come in with *password* from the address *peer*, or why not.
 
         One who is held off, an unknown and a wrong one are all to get the same no.
 
@@ -41,13 +49,15 @@ class Login:
         if self.throttle.refuses(name, peer):
             return Verdict.HELD_OFF
         user = self._users.find(name)
+        stored = None if user is None else user.password
+        answer = await self._passwords.begin(stored, password, home(peer))
         try:
-            stored = None if user is None else user.password
-            right = await self._passwords.verify(stored, password, home(peer))
+            right = await asyncio.shield(answer)
         except asyncio.CancelledError:
-            # Who does not wait has guessed all the same. The hash goes on, and a right password is
-            # remembered: to find it so, he has to guess it once more, past the brake.
-            self.throttle.failed(name, peer)
+            # Who does not wait has guessed all the same, and what was wrong counts once it is
+            # known. A right one does not: its owner may have been cut off. Nor is it a way in: it
+            # has to be sent once more, past the brake.
+            answer.add_done_callback(lambda done: self._found(done, name, peer))
             raise
         # Asked again: guesses sent side by side must not outrun the count.
         if self.throttle.refuses(name, peer):
@@ -57,6 +67,10 @@ class Login:
             return Verdict.RIGHT
         self.throttle.failed(name, peer)
         return Verdict.WRONG
+
+    def _found(self, answer: "asyncio.Future[bool]", name: str, peer: str) -> None:
+        if not answer.cancelled() and answer.exception() is None and not answer.result():
+            self.throttle.failed(name, peer)
 
     def by_key(self, name: str, public_key: str) -> bool:
         """

@@ -79,8 +79,20 @@ class Passwords:
         None is the hash of a user who does not exist or has no password: the answer is no, and
         takes as long as any other.
         """
+        # A shield: who goes away must not take the answer from the others who wait for it.
+        return await asyncio.shield(await self.begin(stored, password, peer))
+
+    async def begin(
+        self, stored: str | None, password: str, peer: str = ""
+    ) -> "asyncio.Future[bool]":
+        """
+        Return the answer of *verify* to come, once its hash has begun.
+
+        Others may wait for it too: to be shielded. Who goes away before it has begun has asked
+        nothing, for nobody will look at his password.
+        """
         if not password or len(password.encode(errors="replace")) > MAX_PASSWORD_BYTES:
-            return False
+            return _known(right=False)
         mark = self._mark(stored or self._nobody, password)
         if mark not in self._running and not self._remembers(mark):
             turn = self._turns.setdefault(peer, asyncio.Semaphore(_HASHES_OF_A_PEER))
@@ -88,22 +100,20 @@ class Passwords:
             if mark in self._running or self._remembers(mark):
                 turn.release()
             else:
-                self._start(mark, stored or self._nobody, password, turn)
-        running = self._running.get(mark)
-        if running is None:  # remembered
-            return stored is not None
-        # A shield: who goes away must not take the answer from the others who wait for it.
-        return await asyncio.shield(running) and stored is not None
+                self._start(mark, stored, password, turn)
+        return self._running.get(mark) or _known(right=True)  # remembered
 
-    def _start(self, mark: bytes, stored: str, password: str, turn: asyncio.Semaphore) -> None:
+    def _start(
+        self, mark: bytes, stored: str | None, password: str, turn: asyncio.Semaphore
+    ) -> None:
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._executor, self._matches, stored, password)
         self._running[mark] = running
         running.add_done_callback(lambda done: self._finished(mark, done, turn))
 
-    def _matches(self, stored: str, password: str) -> bool:
+    def _matches(self, stored: str | None, password: str) -> bool:
         try:
-            return self._hasher.verify(stored, password)
+            return self._hasher.verify(stored or self._nobody, password) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -125,6 +135,12 @@ class Passwords:
         self._remembered.move_to_end(mark)
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
+
+
+def _known(*, right: bool) -> "asyncio.Future[bool]":
+    answer = asyncio.get_running_loop().create_future()
+    answer.set_result(right)
+    return answer
 
 
 def _hash_of_nothing(hasher: PasswordHasher) -> str:

@@ -1,6 +1,6 @@
 import asyncio
 import stat
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,16 +56,63 @@ async def test_guesses_side_by_side_do_not_outrun_the_brake(login: Login):
     assert answers.count(Verdict.WRONG) == 3
 
 
-async def test_who_goes_away_before_the_answer_has_guessed_wrong_too(login: Login):
+async def _hang_up(*logins: Coroutine[object, object, object]) -> None:
+    """Ask, and go away as soon as all that may begin has begun."""
+    asked = [asyncio.create_task(login) for login in logins]
+    await asyncio.sleep(0)
+    for login in asked:
+        login.cancel()
+    assert all(
+        isinstance(answer, asyncio.CancelledError)
+        for answer in await asyncio.gather(*asked, return_exceptions=True)
+    )
+
+
+async def test_who_goes_away_before_the_answer_has_guessed_wrong_too(
+    login: Login, users: Users, passwords: Passwords
+):
     # given one who guesses and hangs up, or asks anew on the same connection (RFC 4252 section 5)
     for number in range(3):
-        guess = asyncio.create_task(login.by_password("operator", f"guess {number}", "10.0.0.1"))
-        await asyncio.sleep(0)
-        guess.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await guess
+        await _hang_up(login.by_password("operator", f"guess {number}", "10.0.0.1"))
+        await passwords.verify(users.all()["operator"].password, f"guess {number}")
     # when, then: he has to wait, as if he had heard three times no
     assert await login.by_password("operator", "right", "10.0.0.1") is Verdict.HELD_OFF
+
+
+async def test_who_goes_away_with_the_right_password_has_not_guessed(
+    users: Users, passwords: Passwords
+):
+    # given a brake that one wrong password sets, and one who is cut off in the middle of his login
+    users.add("operator", User(password=passwords.hash("right")))
+    login = Login(users=users, passwords=passwords, throttle=LoginThrottle(failures=1))
+    await _hang_up(login.by_password("operator", "right", "10.0.0.1"))
+    # when, then
+    assert await login.by_password("operator", "right", "10.0.0.1")
+
+
+async def test_who_goes_away_with_the_right_password_takes_back_no_guess(
+    login: Login, users: Users, passwords: Passwords
+):
+    # given two wrong ones of three, and the right one in between, whose answer nobody waited for
+    assert not await login.by_password("operator", "guess 0", "10.0.0.1")
+    await _hang_up(login.by_password("operator", "right", "10.0.0.1"))
+    assert await passwords.verify(users.all()["operator"].password, "right")
+    for number in (1, 2):
+        assert not await login.by_password("operator", f"guess {number}", "10.0.0.1")
+    # when, then
+    assert not await login.by_password("operator", "right", "10.0.0.1")
+
+
+async def test_a_guess_that_is_left_before_its_turn_is_neither_looked_at_nor_counted(
+    login: Login, users: Users, passwords: Passwords
+):
+    # given three at once, of which two at a time are looked at
+    guesses = [f"guess {number}" for number in range(3)]
+    await _hang_up(*(login.by_password("operator", guess, "10.0.0.1") for guess in guesses))
+    for guess in guesses[:2]:
+        await passwords.verify(users.all()["operator"].password, guess)
+    # when, then: there were two, so that the brake lets one more through
+    assert await login.by_password("operator", "right", "10.0.0.1")
 
 
 async def test_many_right_logins_side_by_side_all_come_in(login: Login):
@@ -149,3 +196,7 @@ def test_a_password_is_handed_over_by_the_first_line_of_a_file(tmp_path: Path):
             password_from_file(file)
     with pytest.raises(BadPassword, match="No such file"):
         password_from_file(tmp_path / "none")
+
+
+def test_only_the_right_password_is_true() -> None:
+    assert [verdict for verdict in Verdict if verdict] == [Verdict.RIGHT]

@@ -7,7 +7,7 @@ import asyncssh
 import structlog
 
 from esc_daemon.access.errors import AccessError
-from esc_daemon.access.login import Login, Verdict
+from esc_daemon.access.login import Login
 from esc_daemon.northbound.http.metrics import Limit
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
@@ -122,11 +122,11 @@ class NetconfSshServer(asyncssh.SSHServer):
         except AccessError as error:
             _log.error("login.impossible", error=str(error))
             return False
-        if verdict is not Verdict.RIGHT:
-            self._tell_refused(username, verdict)
+        if not verdict:
+            self._tell_refused(username, verdict.value)
             if self._passwords >= self._services.limits.passwords_per_connection:
                 raise asyncssh.PermissionDenied("too many wrong passwords")
-        return verdict is Verdict.RIGHT
+        return bool(verdict)
 
     def auth_completed(self) -> None:
         self._login_until = None
@@ -174,4 +174,4 @@ class NetconfSshServer(asyncssh.SSHServer):
     def _tell_refused(self, username: str, why: str) -> None:
         self._services.metrics.logins.labels("refused").inc()
         name = username[:_LONGEST_NAME]
-        _log.warning("login.refused", user=name, peer=self._peer, why=str(why))
+        _log.warning("login.refused", user=name, peer=self._peer, why=why)
