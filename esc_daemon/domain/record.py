@@ -1,6 +1,6 @@
 """What is: the records from which everything else is derived (DESIGN, law 3)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -399,11 +399,10 @@ class DeploymentRecord:
     epoch: int = 0
 
     @property
-    def owed(self) -> Iterator[Errand]:
+    def owed(self) -> tuple[Errand, ...]:
         """The errands that have yet to run, those of its VMs too."""
-        yield from self.errands
-        for vm in self.vms.values():
-            yield from vm.errands
+        of_vms = (errand for vm in self.vms.values() for errand in vm.errands)
+        return (*self.errands, *of_vms)
 
 
 ResourceT = TypeVar("ResourceT", bound=Resource)

@@ -87,7 +87,7 @@ class _Running:
     scripted: bool = False
     """Whether a script of it runs, or waits for its turn: meanwhile nothing is asked of the VIM."""
     begun: bool = False
-    """Whether the turn of a script of it has come."""
+    """Whether the turn of the script that runs has come."""
     seconds: float = 0.0
     """How long its scripts took, their waits for a turn included."""
     about: Mapping[str, str | None] = field(default_factory=dict)
@@ -379,7 +379,7 @@ def _may_be_cut(run: _Running, instead: Command | None = None) -> bool:
 
     A look changes nothing. An upload may take hours, and what it leaves is looked for later: who
     is to go waits until nothing can turn up any more, as after a restart. So it is with an update
-    whose script runs, if the VM is to go. Scripts that nothing waits for are let run once begun.
+    whose script runs, if the VM is to go. A script that nothing waits for is let run once begun.
     """
     command = run.command
     if isinstance(command, EnsureResource):
@@ -406,7 +406,7 @@ class _Noting:
         try:
             await self._hooks.run(script, begins or self._begins)
         finally:
-            self._run.scripted = False
+            self._run.scripted = self._run.begun = False
             self._run.seconds += loop.time() - came
 
     def _begins(self) -> None:

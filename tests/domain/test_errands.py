@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from esc_daemon.domain.hooks import OF_DEPLOYMENT, wrong_with
-from esc_daemon.domain.ids import Key, OperationId
+from esc_daemon.domain.ids import Key, OperationId, VmId
 from esc_daemon.domain.intent import (
     Deployment,
     Hook,
@@ -303,7 +303,7 @@ def test_a_stage_that_comes_again_before_its_scripts_ended_does_not_run_them_onc
         world.tell(SHOP, RecoveryAsked(id=OP, vm=vm.id))
         world.rest()
     assert world.types().count("VM_RECOVERY_COMPLETE FAILURE") == 3
-    assert len(list(world.deployment(SHOP).owed)) == len(runs(world)) == 1
+    assert len(world.deployment(SHOP).owed) == len(runs(world)) == 1
     # when it ends at last the stage may come again
     world.hanging = False
     world.rest()
@@ -334,3 +334,12 @@ def test_a_script_of_a_deployment_that_could_never_run_is_wrong() -> None:
     assert (
         wrong_with(hook(Stage.SOFTWARE_VERSION_UPDATED, wait_max_timeout="x"), OF_DEPLOYMENT) == ""
     )
+
+
+def test_what_was_stored_for_a_vm_beside_those_of_the_deployment_ends_once_too() -> None:
+    world = failed(hook(Stage.DEPLOY_ERR))
+    record, (first,) = world.deployment(SHOP), world.ran
+    old = replace(first, vm=VmId("of-a-vm-that-left"), name="gone")
+    world.records[SHOP] = replace(record, errands=(old,))
+    world.tell(SHOP, ScriptsRan(runner=record.id, errand=old))
+    assert world.deployment(SHOP).owed == ()

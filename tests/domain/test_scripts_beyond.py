@@ -49,4 +49,4 @@ def test_what_waits_to_run_for_a_vm_is_forgotten_once_that_is_to_go() -> None:
 
     record = world.deployment(SHOP)
     assert {vm.state for vm in record.vms.values()} == {VmState.UNDEPLOYING}
-    assert list(record.owed) == []
+    assert record.owed == ()

@@ -31,7 +31,7 @@ def at_rest(records: Iterable[Record]) -> bool:
     return all(
         each.state in _DONE | REMOVED
         and getattr(each, "update", None) is None
-        and not (isinstance(each, DeploymentRecord) and not (vms_rest(each) and not any(each.owed)))
+        and not (isinstance(each, DeploymentRecord) and not (vms_rest(each) and not each.owed))
         for each in lives_of(records).values()
     )
 

@@ -70,7 +70,7 @@ class Scripts:
             before, after = self._owed.pop(step.key, ()), step.record
             if not isinstance(after, DeploymentRecord):
                 continue
-            if owed := tuple(after.owed):
+            if owed := after.owed:
                 self._owed[step.key] = owed
             stays = isinstance(step.before, DeploymentRecord) and step.before.id == after.id
             if stays and after.intent is not None:

@@ -108,11 +108,11 @@ def ended(record: DeploymentRecord, answer: ScriptsRan) -> Step:
     errand = answer.errand
     if answer.runner != record.id or errand not in record.owed:
         return unmoved(record)
-    if errand.vm is None:
-        after = replace(record, errands=_without(record.errands, errand))
-    else:
-        vm = record.vms[errand.vm]
+    vm = record.vms.get(errand.vm) if errand.vm is not None else None
+    if vm is not None and errand in vm.errands:
         after = with_vm(record, replace(vm, errands=_without(vm.errands, errand)))
+    else:  # also one of a VM that was stored before VMs had errands of their own
+        after = replace(record, errands=_without(record.errands, errand))
     return Step(key=record.key, before=record, record=after)
 
 
