@@ -311,7 +311,7 @@ class Permit:
     Answered by RecoveryPermitted where it has not *begun*. *since* is when the VM was lost;
     *lived*: it was alive until then, *watched*: it has KPIs. *window* is how many seconds later
     another VM may be known to be lost by what ended this one's life, *chance* how many it takes
-    until life that returns is told.
+    until life that returns is told, and never more than a boot has.
     """
 
     vim: VimId

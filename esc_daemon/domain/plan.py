@@ -228,6 +228,7 @@ def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
         begun = vm.recovery.phase is not RecoveryPhase.HELD
         if vm.recovery.phase is RecoveryPhase.NEEDED or not (begun or heals):
             continue
+        group, event_name = group_of(record, vm), vm.recovery.event_name
         permit = Permit(
             vim=vm.vim,
             host=vm.recovery.hostname or vm.recovery.host_id,
@@ -236,8 +237,8 @@ def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
             begun=begun,
             lived=vm.state is not VmState.INERT,
             watched=vm.state in MONITORED_VM_STATES,
-            window=window(group_of(record, vm), vm.recovery.event_name),
-            chance=seconds_to_tell(group_of(record, vm), {vm.recovery.event_name}),
+            window=window(group, event_name),
+            chance=min(seconds_to_tell(group, {event_name}), group.bootup_time),
         )
         yield permit, None
 

@@ -6,10 +6,11 @@ from typing import Final
 
 import pytest
 
-from esc_daemon.domain.commands import Watch
+from esc_daemon.domain.commands import Permit, Watch
 from esc_daemon.domain.ids import OperationId, ServerKey
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, VmGroup
 from esc_daemon.domain.kpi import seconds_to_tell
+from esc_daemon.domain.plan import plan
 from esc_daemon.domain.record import ActionType, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
 from esc_daemon.domain.triggers import KpiCrossed, ServiceActed
@@ -215,6 +216,20 @@ def test_nobody_is_waited_for_longer_than_from_the_beginning() -> None:
     down(world)
     # then
     assert left(world) == short
+
+
+@pytest.mark.parametrize(("poll", "boot", "chance"), [(15, 300, 30), (3600, 300, 300)])
+def test_who_is_held_across_a_start_is_looked_at_for_no_longer_than_a_boot_may_take(
+    poll: int, boot: int, chance: int
+) -> None:
+    # given
+    kpi = replace(LIFE, collector=replace(LIFE.collector, poll_seconds=poll))
+    world = lost(replace(a_group(), kpis=(kpi,), bootup_time=boot))
+    # when
+    down(world)
+    # then
+    commands = plan(world.deployment(SHOP), world.now).commands
+    assert [each.chance for each in commands if isinstance(each, Permit)] == [chance]
 
 
 def test_a_start_in_the_grace_begins_it_anew_and_one_after_it_does_not() -> None:
