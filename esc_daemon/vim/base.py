@@ -196,7 +196,7 @@ class VimDriver(Protocol):
         Raises:
             VimRefused: The quota is used up, or what is named is not there, or several are, or a
                 server has it and this VIM lets none grow meanwhile; the text names the volume.
-            VimUnknown: It is being made.
+            VimUnknown: It is being made, or grows.
             VimNotSupported: Without `Capability.VOLUMES`; so do the three below.
 
         """

@@ -49,6 +49,7 @@ from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.locks import Locks
+from esc_daemon.vim.simulator.volumes import Volumes
 from tests.simulation import world
 from tests.simulation.network import LossyVim
 from tests.simulation.world import Broken, World
@@ -74,6 +75,10 @@ def nobody(*_):
 
 def none(*_):
     return 0
+
+
+def no_larger(_volumes, row, _size):
+    return row
 
 
 def at_any_time(goer, removal, now):
@@ -224,6 +229,7 @@ BREAKS: Final = (
     Break(LossyVim, "remove_ports", nothing, "left behind in", 1),
     Break(LossyVim, "remove_volume", nothing, "left behind in", 11),
     Break(LossyVim, "attach_volume", nothing, "has lost VolumeKey", 80),
+    Break(Volumes, "_grown", no_larger, "not as large as was asked for", 40),
     Break(Boxes, "unused", nobody, "mailboxes of records that are no more", 0),
     Break(plan, "_when_sure", at_any_time, "asked without a pause", 6),
     Break(undeploy, "_without_successor", forgotten, "its end was not told", 18),

@@ -6,7 +6,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
-from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId, VolumeKey
+from esc_daemon.domain.ids import Key, Kind, ServerKey, VimId, VmId, VolumeKey
+from esc_daemon.engine.volumes import key_of_tenant
 from esc_daemon.vim.base import VimError
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.driver import SimulatorDriver
@@ -172,18 +173,19 @@ class Clouds:
     def last_removal(self, vim: VimId, about: ServerKey | Key) -> float:
         """Return when (loop time) *vim* was asked last to remove it, and -1 for never."""
         verb = f"remove_{about.kind}" if isinstance(about, Key) else "remove_server"
-        return self.vims[vim].asked_last(verb, about)
+        return self.vims[vim].asked_last(verb, _in_a_cloud(about))
 
     def tidy(self, purged: Collection[tuple[VimId, ServerKey | Key]]) -> None:
         """Let the operator take away by hand what nobody knows of, with its ports and volumes."""
         vms = {(vim, about.vm) for vim, about in purged if isinstance(about, ServerKey)}
+        gone = in_the_clouds(purged)
         for vim, row in list(self.rows(OURS)):
             driver = self.vims[vim].cloud
             of_a_vm = (isinstance(row, PortRow) and (vim, row.key.vm) in vms) or (
                 isinstance(row, VolumeRow) and row.key and (vim, row.key.owner) in vms
             )
             there = driver.cloud.row(row.id) is not None  # not gone with another
-            if there and (of_a_vm or (vim, row.key) in purged):
+            if there and (of_a_vm or (vim, row.key) in gone):
                 driver.by_hand(_vanishing(driver, row))
 
     def host_goes(self, random: Random) -> None:
@@ -210,3 +212,15 @@ class Clouds:
             if use.servers or use.ports or use.cores or use.volumes or use.gigabytes
         ]
         return [*rows, *used]
+
+
+def in_the_clouds(
+    purged: Collection[tuple[VimId, ServerKey | Key]],
+) -> set[tuple[VimId, ServerKey | Key | VolumeKey]]:
+    """Return by which keys the clouds have what is *purged*."""
+    return {(vim, _in_a_cloud(about)) for vim, about in purged}
+
+
+def _in_a_cloud(about: ServerKey | Key) -> ServerKey | Key | VolumeKey:
+    of_a_tenant = isinstance(about, Key) and about.kind is Kind.VOLUME
+    return key_of_tenant(about) if of_a_tenant else about

@@ -30,6 +30,7 @@ from esc_daemon.domain.intent import (
     RecoveryPolicy,
     Subnet,
     Tenant,
+    TenantVolume,
     VimConnector,
     VmGroup,
 )
@@ -163,6 +164,8 @@ def _inside(intent: Any) -> str:
         case Flavor():
             sizes = _leaves(name=intent.name, vcpus=intent.vcpus, memory_mb=intent.memory_mb)
             return sizes + _properties(intent.properties)
+        case TenantVolume():
+            return _leaves(name=intent.name, size=intent.size_gib, type=intent.type)
         case VimConnector():
             return _connector(intent)
         case DefaultVimConnector():

@@ -17,11 +17,12 @@ from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
-from tests.simulation import belongings, memory, moves, resting, volumes
+from tests.simulation import belongings, disks, memory, moves, resting, volumes
 from tests.simulation.acts import Acts
 from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.deeds import Deeds
 from tests.simulation.disk import BEGAN
+from tests.simulation.disks import Disks
 from tests.simulation.draws import (
     STUBBORN,
     any_guard,
@@ -184,9 +185,11 @@ class World:
             raise Broken(wrong)
         if self.random.random() < 0.5:
             await self.asks({connector_key(FAR): connector(FAR)})
+        tenants_disks = Disks(self, Random(f"disks {self.seed}"))
         self._rules = any_rules(self.random)
         if self.stores:
             self._rules += any_volume_rules(self._volumes)
+        self._rules += tenants_disks.any_rules()
         self._turns(any_weather(self.random))
         self.clouds.play(self._rules)
         self.harmless = self.weather is CALM and not self._rules and not self.scripts.some
@@ -197,6 +200,7 @@ class World:
             await self._swap_volumes()
             await self.rivals.do_some()
             await self.moves.some()
+            await tenants_disks.some()
         if self._living.random() < 0.5:
             await self.deeds.live()
         self._turns(CALM)
@@ -352,13 +356,13 @@ class World:
         for _ in range(self.random.randint(0, 3)):
             edit = self.any_edit()
             if not crossing(edit, self.wishes):
-                self._send(edit)
+                self.sends(edit)
 
     async def asks(self, edit: Edit, client: Client | None = None) -> None:
         """Send an edit-config, through *client* or any session, and wait for its answer."""
-        await self._send(edit, client)
+        await self.sends(edit, client)
 
-    def _send(self, edit: Edit, client: Client | None = None) -> asyncio.Task[None]:
+    def sends(self, edit: Edit, client: Client | None = None) -> asyncio.Task[None]:
         """Send an edit-config; what it means is known once it is answered."""
         for key, intent in edit.items():
             self.wishes.setdefault(key, Wish(None)).unsure.append(intent)
@@ -427,6 +431,7 @@ class World:
             *(unprovoked(self.events) if self.harmless else ()),
             *belongings.wrong(records, self.clouds, self.operator.purged, updated(self.events)),
             *volumes.wrong(records, self.clouds, self.operator.purged),
+            *disks.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.moves.problems,
             *self.scripts.problems,
@@ -463,13 +468,13 @@ class World:
         self.rights.no_more_guests()
         await self.rivals.no_more()
         there = [key for key, intent in self.wanted().items() if intent is not None]
-        await self._send({key: None for key in there if key.kind not in CONNECTOR_KINDS})
+        await self.sends({key: None for key in there if key.kind not in CONNECTOR_KINDS})
         for _ in range(120):
             await asyncio.sleep(20)
             if not lives_of(self.engine.records()):
                 break
         if not self._no_trial_waits():  # for what others have made the default, perhaps
-            await self._send({DEFAULT_VIM: None})
+            await self.sends({DEFAULT_VIM: None})
         await asyncio.sleep(20)  # what stood in a trial's way back is gone
         self._check_goals()
         if left := lives_of(self.engine.records()):
@@ -478,7 +483,7 @@ class World:
             raise Broken(f"the clouds still have {remains}")
         if not self._no_trial_waits():
             raise Broken("a commit is on trial for ever")
-        await self._send({key: None for key in there if key.kind in CONNECTOR_KINDS})
+        await self.sends({key: None for key in there if key.kind in CONNECTOR_KINDS})
         if used := list(self.engine.records()):
             raise Broken(f"nothing lives in them and they do not go: {used}")
         await asyncio.sleep(30)  # the last calls end
