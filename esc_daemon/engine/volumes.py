@@ -53,8 +53,10 @@ async def made_for_tenant(
     """
     Return the volume of a tenant, made or grown if need be.
 
+    One that is known to be there grows or fails: what was on it would not be on a new one.
+
     Raises:
-        VimError: As `VimDriver.ensure_volume`; VimRefused as well where it is larger in the VIM.
+        VimError: As `VimDriver.ensure_volume`; VimRefused as well if it is gone or larger.
 
     """
     spec = VolumeSpec(
@@ -66,8 +68,9 @@ async def made_for_tenant(
         type=want.type,
         image=want.image,
     )
+    if spec.volume_id is not None:
+        await _there(driver, spec)
     volume = judged(await driver.ensure_volume(spec))
-    _miss(spec, volume)
     if volume.size_gib > want.size_gib:  # a change that was given up has taken effect, or by hand
         raise VimRefused(
             f"it has {volume.size_gib} GiB there, and no VIM makes one smaller: "
@@ -80,6 +83,14 @@ async def made_for_tenant(
         name=volume.name,
         size_gib=volume.size_gib,
     )
+
+
+async def _there(driver: VimDriver, spec: VolumeSpec) -> None:
+    """Look for that very volume: without a size none is made."""
+    try:
+        await driver.ensure_volume(replace(spec, size_gib=None))
+    except VimRefused as error:
+        raise VimRefused(f"{error}, so what was on it is lost: delete it, create it anew") from None
 
 
 async def attached(driver: VimDriver, key: ServerKey, spec: ServerSpec, asking: _Asking) -> None:

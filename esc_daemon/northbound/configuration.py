@@ -360,12 +360,12 @@ class Configuration:
             return self.candidate.pending(self._access.write_check(user), removals=False)
 
         def note(pending: PendingEdit) -> list[stored.Undo]:
-            self._check_way_back(pending)
             undo.clear()
             for each in pending.changes:
                 # what it changed before and is gone was removed by others, and is not brought back
                 undo[each.path] = None if each.old is None else before.get(each.path, each.old.xml)
             undo.update((path, xml) for path, xml in before.items() if path not in undo)
+            self._check_way_back(pending, undo)
             return _undo(undo)
 
         def begin() -> None:
@@ -378,12 +378,19 @@ class Configuration:
         self._wake_at(seconds)
         log.info("commit.waits_for_confirmation", user=user, seconds=seconds)
 
-    def _check_way_back(self, pending: PendingEdit) -> None:
-        """Refuse to try what an edit back would be refused for, or all commits would wait."""
+    def _check_way_back(self, pending: PendingEdit, undo: Mapping[EntryPath, bytes | None]) -> None:
+        """
+        Refuse to try what an edit back would be refused for, or all commits would wait.
+
+        What goes again by *undo* has no way back that could be refused.
+        """
         for key, intent in pending.intents:
+            goes = undo.get(EntryPath(key.kind, key.tenant, key.name)) is None
             record = self._record(key)
-            old = record.intent if isinstance(record, ResourceRecord) else None
-            if old is not None and isinstance(intent, Resource):
+            if goes or not isinstance(record, ResourceRecord) or not isinstance(intent, Resource):
+                continue
+            waiting = record.successor.intent if record.successor else None
+            if (old := record.intent or waiting) is not None:
                 check_way_back(key, old, intent)
 
     async def _confirm(self, user: str) -> None:

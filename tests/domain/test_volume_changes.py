@@ -156,16 +156,23 @@ def test_a_volume_that_is_yet_to_be_made_may_become_any_size() -> None:
     assert world.vim.wants[DISK] == FIVE
 
 
-def test_a_volume_that_could_not_be_made_is_deleted_first() -> None:
+@pytest.mark.parametrize("other", [FIVE, TWENTY])
+def test_a_volume_that_could_not_be_made_is_asked_for_again_by_another_size(
+    other: TenantVolume,
+) -> None:
     world = World()
     world.apply({ACME: a_tenant(), DISK: NINE})
     while SLOT not in world.flights:
         assert world._deed(strays=False)
     world.perform(SLOT, Luck.REFUSED)
     world.deliver(SLOT)
-    for other in (FIVE, TWENTY):
-        with pytest.raises(Refused, match="could not be created: delete it"):
-            world.apply({DISK: other})
+    world.rest()
+    assert world.types()[-1] == "CREATE_VOLUME FAILURE"
+
+    changed(world, other)
+    assert world.types()[-1] == "CREATE_VOLUME"
+    assert world.log[-1].message != GREW
+    assert size(world) == other.size_gib
 
 
 def test_a_vm_that_names_a_growing_volume_waits_for_it() -> None:

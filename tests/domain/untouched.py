@@ -45,6 +45,7 @@ def _check_errands(before: DeploymentRecord, after: DeploymentRecord, trigger: T
     there = {each for each in before.owed if each.vm is None or stays_in(after, each.vm)}
     kept = there <= set(after.owed)
     assert kept or isinstance(trigger, ScriptsRan) or after.intent is None or before.id != after.id
+    assert all(each.vm is None or stays_in(after, each.vm) for each in after.owed)
     came = [(errand.stage, errand.vm) for errand in after.owed]
     assert len(came) == len(set(came))
 

@@ -152,6 +152,18 @@ async def test_what_cannot_be_taken_back_is_not_tried(it: Managed):
     assert b"<size>3</size>" in b"".join(entry.xml for entry in it.datastore.entries())
 
 
+async def test_what_goes_with_its_trial_may_grow_by_another_one(it: Managed):
+    # given: a volume that is taken away altogether if nobody confirms it
+    await edit(it, "admin", a_volume(2), target="candidate")
+    await commit(it, "admin", confirm_timeout=60, persist="x")
+    await asyncio.sleep(1)
+    await edit(it, "admin", a_volume(3), target="candidate")
+
+    await commit(it, "admin", confirm_timeout=60, persist="x", persist_id="x")
+    await commit(it, "admin", persist_id="x")
+    assert b"<size>3</size>" in b"".join(entry.xml for entry in it.datastore.entries())
+
+
 async def test_a_trial_may_not_last_for_longer_than_the_setting_says(it: Managed):
     await edit(it, "bob", tenants("t"), target="candidate")
 

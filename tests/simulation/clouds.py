@@ -222,5 +222,6 @@ def in_the_clouds(
 
 
 def _in_a_cloud(about: ServerKey | Key) -> ServerKey | Key | VolumeKey:
-    of_a_tenant = isinstance(about, Key) and about.kind is Kind.VOLUME
-    return key_of_tenant(about) if of_a_tenant else about
+    if isinstance(about, Key) and about.kind is Kind.VOLUME:
+        return key_of_tenant(about)
+    return about

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _STEPS: Final = (-1, 0, 1, 1, 2, 3)
 """By how many GiB the next one is larger."""
-_OWNERS: Final = frozenset(key_of_tenant(Key(Kind.VOLUME, t, "disk")).owner for t in "ab")
+_TENANTS: Final = (TenantName("a"), TenantName("b"))
+_OWNERS: Final = frozenset(key_of_tenant(Key(Kind.VOLUME, each, "")).owner for each in _TENANTS)
 
 
 class Disks:

@@ -255,7 +255,9 @@ def _revised(
     if way is Way.NONE or (waits(record) and way is Way.IN_PLACE):
         # a network follows the list of its subnets, which are records of their own
         return Step(key=key, before=record, record=listed)
-    stands = record.handle is not None and record.state is not ResourceState.CREATING
+    # a volume that may be there is asked for by another size: to delete it would lose what is on it
+    known = record.handle is not None or isinstance(intent, TenantVolume)
+    stands = known and record.state is not ResourceState.CREATING
     if way is Way.IN_PLACE and stands:
         return Step(key=key, before=record, record=_changing(listed, now, policy))
     if key.kind in _REPLACEABLE:
