@@ -13,8 +13,8 @@ from esc_daemon.domain.volumes import key_of
 from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from esc_daemon.vim.simulator.rows import ServerRow, VolumeRow
 from tests.simulation.clouds import Clouds
-from tests.simulation.disks import of_a_tenant
 from tests.simulation.requests import Edit
+from tests.simulation.tenant_volumes import of_a_tenant
 
 _VOLUMES: Final = (
     GroupVolume(name="data", volid=1, size_gib=2),

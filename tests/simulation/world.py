@@ -17,12 +17,11 @@ from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.engine import Engine
 from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
 from tests.connectors import connector
-from tests.simulation import belongings, disks, memory, moves, resting, volumes
+from tests.simulation import belongings, memory, moves, resting, tenant_volumes, volumes
 from tests.simulation.acts import Acts
 from tests.simulation.clouds import FAR, NEAR, Clouds
 from tests.simulation.deeds import Deeds
 from tests.simulation.disk import BEGAN
-from tests.simulation.disks import Disks
 from tests.simulation.draws import (
     STUBBORN,
     any_guard,
@@ -50,6 +49,7 @@ from tests.simulation.rivals import Rivals
 from tests.simulation.scripts import Scripts
 from tests.simulation.sessions import Client, Sessions
 from tests.simulation.story import Lives, unprovoked, updated
+from tests.simulation.tenant_volumes import Disks
 from tests.simulation.trials import Trials
 from tests.simulation.volumes import any_volume_rules, rearranged, stored
 from tests.simulation.wishes import Wish, crossing
@@ -431,7 +431,7 @@ class World:
             *(unprovoked(self.events) if self.harmless else ()),
             *belongings.wrong(records, self.clouds, self.operator.purged, updated(self.events)),
             *volumes.wrong(records, self.clouds, self.operator.purged),
-            *disks.wrong(records, self.clouds, self.operator.purged),
+            *tenant_volumes.wrong(records, self.clouds, self.operator.purged),
             *(problem for probes in self.probes for problem in probes.problems),
             *self.moves.problems,
             *self.scripts.problems,

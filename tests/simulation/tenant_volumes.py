@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _STEPS: Final = (-1, 0, 1, 1, 2, 3)
 """By how many GiB the next one is larger."""
 _TENANTS: Final = (TenantName("a"), TenantName("b"))
-_OWNERS: Final = frozenset(key_of_tenant(Key(Kind.VOLUME, each, "")).owner for each in _TENANTS)
+_OWNERS: Final = frozenset(key_of_tenant(Key(Kind.VOLUME, at, "disk")).owner for at in _TENANTS)
 
 
 class Disks:
@@ -63,7 +63,7 @@ class Disks:
             await asyncio.sleep(random.choice([0.0, 0.5, 5.0, 40.0]))
 
     def _any_edit(self) -> Edit:
-        tenant = TenantName(self._random.choice(["a", "b"]))
+        tenant = self._random.choice(_TENANTS)
         key = Key(Kind.VOLUME, tenant, "disk")
         old = self._world.wanted().get(key)
         if old is not None and self._random.random() < 0.2:
