@@ -201,7 +201,7 @@ class Trier(Operator):
             life.perhaps_updates += 2
         life.lost.update([*before.without(trial.after), *trial.after.without(before)])
         self.moves += before.moves_to(trial.after)
-        if found is not None:
+        if found is not None and trial.taken:  # else another may stand, which this one waits for
             await self._learn_the_id()
 
 
