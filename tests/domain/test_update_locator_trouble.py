@@ -95,6 +95,25 @@ def test_an_edit_back_takes_a_move_that_failed_back(*, stopped: bool) -> None:
     assert world.deployment(SHOP).state is ServiceState.ACTIVE
 
 
+def test_a_service_stays_in_error_while_a_stopped_vm_still_has_to_move() -> None:
+    # given a move that failed, and its VM stopped since, which no update moves
+    world = world_of(pair())
+    world.others[FAR].lacks = {"linux"}
+    moved(world, on(FAR, pair()))
+    stop = VmActed(id=OP, vm=the_vms(world)[0].id, action=ActionType.STOP, force=True)
+    world.tell(SHOP, stop)
+    world.rest()
+    world.others[FAR].lacks = set()
+    # when another update moves the others
+    world.log.clear()
+    moved(world, on(FAR, replace(pair(), bootup_time=77)))
+    # then
+    assert world.types()[-1] == DONE
+    assert [vm.vim for vm in the_vms(world)] == [VIM, FAR]
+    assert world.deployment(SHOP).state is ServiceState.ERROR
+    assert the_vms(world)[0].name in (world.deployment(SHOP).error or "")
+
+
 def test_what_cannot_be_made_there_is_made_again_where_it_was() -> None:
     # given
     world = world_of(ONE)

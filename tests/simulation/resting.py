@@ -86,6 +86,8 @@ def _unwell(record: DeploymentRecord) -> Iterator[str]:
     if record.state is ServiceState.STOPPED and states - {VmState.SHUTOFF}:
         yield f"it is stopped with VMs in {states}"
     as_wanted = all(vm.change is None and vm.migration is None for vm in record.vms.values())
+    if record.state is ServiceState.ACTIVE and not as_wanted:
+        yield "it is active and a VM is not as it is wanted"
     well = record.vms and states <= _ON | {VmState.SHUTOFF} and as_wanted
     if record.state is ServiceState.ERROR and well and not _update_failed(record):
         yield f"it is in error with VMs in {states}"

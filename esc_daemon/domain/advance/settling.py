@@ -195,7 +195,8 @@ def _updated(
             record = replace(record, state=_moved(record, ServiceMove.FAILED))
         record = replace(record, error=error)
     else:
-        record = replace(record, error=first_error(record))
+        wanted = _unmet(record) if record.state is ServiceState.ERROR else None
+        record = replace(record, error=first_error(record) or wanted)
         if record.error is None and record.state is ServiceState.ERROR:
             record = replace(record, state=_moved(record, ServiceMove.REPAIRED))
     return record, (*events, tell_update.service_updated(record, error))
