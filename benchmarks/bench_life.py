@@ -30,7 +30,7 @@ from client import Session, connected, run
 from payloads import KPI, NAMESPACE, inside
 from processes import Program, daemon
 from run import Row, machine, yardstick
-from sampled import sampled, shares
+from sampled import sampled, sampler, shares
 
 SETTINGS = """
 [vim]
@@ -381,6 +381,7 @@ async def measure(lab: Lab, seconds: float) -> list[Row]:
 async def profile(lab: Lab, seconds: float) -> list[Row]:
     """Return the shares of modules while all is watched, and while what was lost is healed."""
     rows: list[Row] = []
+    sampler()  # before all is deployed in vain
     async with lab.running(guard=False) as session:
         await lab.fill(session)
         await asyncio.sleep(SPREAD_SECONDS)

@@ -14,16 +14,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from esc_daemon.app import process as waiting_loop
+from esc_daemon.app import stop as waiting_signals
+
 RATE = 250
 """Samples a second: at 30,000 VMs the daemon is on a processor for a tenth of them."""
 SHOWN = 12
-_WAITING = ("app/process", "app/stop")
+_WAITING = tuple(
+    each.__name__.partition(".")[2].replace(".", "/") for each in (waiting_loop, waiting_signals)
+)
 """The innermost frame of ours while the loop, or the thread of signals, has nothing to do."""
 _PACKAGE = "esc_daemon/"
 
 
 class NoSampler(Exception):
     """py-spy is not installed beside this interpreter, or may not look at the process."""
+
+
+def sampler() -> Path:
+    """
+    Return where py-spy is.
+
+    Raises:
+        NoSampler: Not beside this interpreter.
+
+    """
+    spy = Path(sys.executable).with_name("py-spy")
+    if not spy.exists():
+        raise NoSampler(f"no {spy.name} beside {sys.executable}: pip install py-spy")
+    return spy
 
 
 @asynccontextmanager
@@ -37,9 +56,7 @@ async def sampled(pid: int) -> AsyncIterator[Counter[str]]:
         NoSampler: There is no py-spy, or it gave up.
 
     """
-    spy = Path(sys.executable).with_name("py-spy")
-    if not spy.exists():
-        raise NoSampler(f"no {spy.name} beside {sys.executable}: pip install py-spy")
+    spy = sampler()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="esc-bench-") as folder:
         found = Path(folder) / "stacks"
