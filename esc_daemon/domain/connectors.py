@@ -251,7 +251,8 @@ def _by_whom(tenants: Sequence[Record], vim: VimId, before: Connectors, deed: st
 def _without_leftovers(record: Record) -> Record | None:
     if isinstance(record, DeploymentRecord):
         return replace(record, leftovers=())
-    return None if any(leftovers_of(record)) else record
+    waited_for = isinstance(record, ResourceRecord) and record.successor is not None
+    return None if any(leftovers_of(record)) and not waited_for else record
 
 
 def _check_named(before: Connectors, after: Connectors) -> None:

@@ -374,6 +374,10 @@ def test_so_does_a_resource_that_is_left_over() -> None:
 
     refused = judged(there(VIM), there(), list(world.records.values()))
     assert "is in use: tenant acme in VIM sim is left over; delete it when" in refused.text
+    # and one that is wanted again lives there, whatever becomes of what was left
+    world.apply({ACME: a_tenant()})
+    refused = judged(there(VIM), there(), list(world.records.values()))
+    assert "is in use: tenant acme lives there; delete it when" in refused.text
 
 
 def test_what_names_no_vim_lives_in_the_default() -> None:
