@@ -85,7 +85,10 @@ class Session:
         except TimeoutExpiredError as error:
             raise NoReply(f"{self._where} does not answer") from error
         except (NCClientError, OSError, etree.XMLSyntaxError) as error:
-            text = f"{self._where} closed the session before it answered"
+            text = (
+                f"{self._where} closed the session before it answered: "
+                "what was to change may have been taken"
+            )
             raise ConnectionFailed(text) from error
         return read_reply(raw)
 
