@@ -120,8 +120,8 @@ class VolumeSpec:
 
     *name* is the one that it gets in the VIM, or the name or id by which it is found there.
     *volume_id* is what it was last known to be: of one that is to be there already, that one alone
-    will do; one that was made for the VM is made anew where it is gone. *boot_index* 0: the guest
-    boots from it; *image* is what it is filled from.
+    will do; one that was made for the VM is made anew where it is gone, but not one that is
+    *lasting*. *boot_index* 0: the guest boots from it; *image* is what it is filled from.
     """
 
     key: VolumeKey
@@ -134,6 +134,7 @@ class VolumeSpec:
     bus: str | None = None
     boot_index: int | None = None
     device_type: str | None = None
+    lasting: bool = False
 
 
 @quick

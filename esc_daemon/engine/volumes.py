@@ -67,9 +67,8 @@ async def made_for_tenant(
         size_gib=want.size_gib,
         type=want.type,
         image=want.image,
+        lasting=True,
     )
-    if spec.volume_id is not None:
-        await _there(driver, spec)
     volume = judged(await driver.ensure_volume(spec))
     if volume.size_gib > want.size_gib:  # a change that was given up has taken effect, or by hand
         raise VimRefused(
@@ -83,14 +82,6 @@ async def made_for_tenant(
         name=volume.name,
         size_gib=volume.size_gib,
     )
-
-
-async def _there(driver: VimDriver, spec: VolumeSpec) -> None:
-    """Look for that very volume: without a size none is made."""
-    try:
-        await driver.ensure_volume(replace(spec, size_gib=None))
-    except VimRefused as error:
-        raise VimRefused(f"{error}, so what was on it is lost: delete it, create it anew") from None
 
 
 async def attached(driver: VimDriver, key: ServerKey, spec: ServerSpec, asking: _Asking) -> None:

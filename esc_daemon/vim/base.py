@@ -191,7 +191,8 @@ class VimDriver(Protocol):
 
         Without a size nothing is made. What was made before for the same key and is smaller grows,
         also while a server has it; what is larger stays as large as it is. Of another type, or
-        from another image, it is replaced, unless a server has it.
+        from another image, it is replaced, unless a server has it. Where one that is lasting is
+        gone, and its id is known, none is made in its place.
 
         Raises:
             VimRefused: The quota is used up, or what is named is not there, or several are, or a

@@ -73,7 +73,6 @@ class LossyVim:
         self.robbed: list[VolumeKey] = []
         """Volumes that were to be deleted though nobody here made them."""
         self._found: set[VolumeKey] = set()
-        self._asked_for: set[VolumeKey] = set()
         self.made: dict[VmId, float] = {}
         """When (loop time) the cloud made a server for the VM."""
         self.on_make: Callable[[ServerKey], None] = lambda _: None
@@ -205,8 +204,7 @@ class LossyVim:
     async def ensure_volume(self, want: VolumeSpec) -> Volume:
         made = self.cloud.cloud.volumes.made
         if want.size_gib is None:
-            if want.key not in self._asked_for:  # one of ours is looked for before it grows
-                self._found.add(want.key)
+            self._found.add(want.key)
             return await self._send("find_volume", want.key, lambda: self.cloud.ensure_volume(want))
 
         async def look() -> bool:
@@ -217,7 +215,6 @@ class LossyVim:
                 self.doubled.append(want.key)
             return await self.cloud.ensure_volume(want)
 
-        self._asked_for.add(want.key)
         there = await self._send("look_for_volume", want.key, look)
         return await self._send("ensure_volume", want.key, make)
 

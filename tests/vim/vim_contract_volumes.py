@@ -85,6 +85,17 @@ class VolumeContract:
         assert server is not None
         assert [each.size_gib for each in server.volumes] == [4]
 
+    async def test_in_the_place_of_a_lasting_one_none_is_made(self, start: Start):
+        driver = await start(Conditions())
+        vm = a_vm()
+        first = await driver.ensure_volume(a_volume(vm, lasting=True))
+        await driver.remove_volume(first.key)
+        known = a_volume(vm, lasting=True, volume_id=first.volume_id, size_gib=3)
+        with pytest.raises(VimRefused, match=f"no volume with the id {first.volume_id}"):
+            await driver.ensure_volume(known)
+        anew = await driver.ensure_volume(replace(known, volume_id=None))
+        assert anew.volume_id != first.volume_id
+
     async def test_no_volume_shrinks(self, start: Start):
         driver = await start(Conditions())
         vm = a_vm()

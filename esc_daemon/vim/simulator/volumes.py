@@ -76,6 +76,8 @@ class Volumes:
                 return self._grown(old, size_gib)
             self._check_free(old)
             self.drop(old)
+        elif want.lasting and want.volume_id is not None:
+            raise VimRefused(f"there is no volume with the id {want.volume_id} any more")
         self._projects.allow(project, volumes=1, gigabytes=size_gib)
         self._catalogue.check_image(want.image)
         id_ = self._ledger.new_id()
