@@ -137,8 +137,9 @@ class Trier(Operator):
             await session.rpc(f"<cancel-commit>{mine}</cancel-commit>")
         elif trial.end is End.CONFIRM:
             trial.confirming = True
+            left = trial.ends - asyncio.get_running_loop().time()
             await session.rpc(f"<commit>{mine}</commit>")
-            trial.confirmed = True
+            trial.confirmed = left > CLOSE_SECONDS  # else it was a commit like any other, perhaps
             self._acknowledge()
 
     async def _judge(self, trial: Trial, refusal: Refusal) -> None:
