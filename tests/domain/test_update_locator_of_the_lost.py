@@ -268,6 +268,29 @@ def test_what_cannot_move_then_is_in_error_where_it_is_until_it_is_recovered_by_
     assert not list(illegal(world.log))
 
 
+def test_one_whose_making_was_broken_off_and_came_true_later_is_made_anew_by_hand() -> None:
+    # given: it could not move, and is not to be made anew any more
+    world = making()
+    world.others[FAR].lacks = {"linux"}
+    goes(world)
+    answers(world, Luck.LATE)
+    world.rest()
+    assert world.vim.servers
+    moved(world, on(FAR, replace(ONE, recovery=REBOOTS)))
+    asked = RecoveryAsked(id=OP, vm=the_vm(world).id)
+    # when
+    with pytest.raises(Refused, match=r"may have a server that is not known.* REDEPLOY_ONLY"):
+        world.tell(SHOP, asked)
+    # and what is said is done
+    moved(world, on(FAR, replace(ONE, recovery=REDEPLOYS)))
+    world.tell(SHOP, asked)
+    world.rest()
+    # then
+    assert the_vm(world).state is VmState.ALIVE
+    assert servers(world)[VIM] == [ServerKey(the_vm(world).id, the_vm(world).generation)]
+    assert not doubled(world)
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_reboot_that_was_broken_off_overtakes_no_stop(*, restarted: bool) -> None:
     # given: the move failed at once, and nobody knows of the reboot

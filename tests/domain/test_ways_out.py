@@ -118,15 +118,29 @@ def test_so_it_is_with_a_service_none_of_whose_vms_can(
         on_service(a_record(state), action)
 
 
-def test_where_the_policy_leaves_nothing_to_be_done_the_edit_is_named_that_changes_it() -> None:
-    reboot_only = RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY)
-    record = a_record(VmState.ERROR, server=False)
+def with_policy(record: DeploymentRecord, recovery: RecoveryPolicy) -> DeploymentRecord:
     assert record.intent is not None
     (group,) = record.intent.groups
-    intent = replace(record.intent, groups=(replace(group, recovery=reboot_only),))
+    intent = replace(record.intent, groups=(replace(group, recovery=recovery),))
+    return replace(record, intent=intent)
 
-    with pytest.raises(Refused, match="REBOOT_ONLY; change its recovery_policy by an edit"):
-        recovered(replace(record, intent=intent))
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_vm_without_a_server_is_not_rebooted_but_made_anew(*, answered: bool) -> None:
+    # given: none was made, or nobody knows whether one was
+    record = a_record(VmState.ERROR, server=False)
+    vm = replace(the_vm(record), unsure_until=None if answered else NOW)
+    record = replace(record, vms={vm.id: vm})
+    # when
+    with pytest.raises(Refused) as refused:
+        recovered(with_policy(record, RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY)))
+    # then
+    known, way = refused.value.text.split(", and action_on_recovery is REBOOT_ONLY; ")
+    assert ("has no server" in known) == answered
+    assert ("may have a server that is not known" in known) != answered
+    # and what is said is taken
+    assert way.startswith("let it be REDEPLOY_ONLY by an edit, then ask for recoveryVmAction")
+    recovered(with_policy(record, RecoveryPolicy(action=RecoveryAction.REDEPLOY_ONLY)))
 
 
 @pytest.mark.parametrize("request_", sorted(set(Request) - TAKEN[Activity.STOPPED]))

@@ -195,8 +195,7 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         raise Refused("operation-failed", f"recovery of VM [{vm.name}]: {way}")
     group = group_of(record, vm)
     if vm.server is None and group.recovery.action is RecoveryAction.REBOOT_ONLY:
-        text = f"VM [{vm.name}] has no server, and action_on_recovery is REBOOT_ONLY; {_EDIT}"
-        raise Refused("operation-failed", text)
+        raise Refused("operation-failed", ways_out.of_reboot(vm))
     recovery = Recovery(
         phase=RecoveryPhase.WAITING,
         cause=vm.recovery.cause if vm.recovery else "it was asked for",

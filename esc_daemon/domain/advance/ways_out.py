@@ -11,7 +11,7 @@ LATER: Final = "ask again when that has ended"
 RECOVER: Final = "ask for recoveryVmAction"
 _START: Final = "START it first"
 _ANEW: Final = "undeploy the deployment, then deploy anew"
-_NO_SERVER: Final = f"it has no server: {RECOVER}"
+_NO_SERVER: Final = f"no server of it is known: {RECOVER}"
 _UNWATCHED: Final = "nobody watches it"
 
 _MOVING: Final = SWITCHED_VM_STATES | {VmState.DEPLOYING, VmState.UNDEPLOYING}
@@ -81,12 +81,27 @@ def of_recovery(record: DeploymentRecord, vm: VmRecord) -> str:
     return f"it is in {vm.state}; {way}"
 
 
+def of_reboot(vm: VmRecord) -> str:
+    """
+    Return why *vm*, of which no server is known, cannot be recovered by reboots, and what can.
+
+    A create that was broken off, or given up, may have taken effect all the same.
+    """
+    lacks = "has no server"
+    if vm.unsure_until is not None:
+        lacks = "may have a server that is not known, since its making was not answered"
+    return (
+        f"VM [{vm.name}] {lacks}, and action_on_recovery is REBOOT_ONLY; "
+        f"let it be REDEPLOY_ONLY by an edit, then {RECOVER}: what there is of it is removed first"
+    )
+
+
 def of_service(record: DeploymentRecord, action: ActionType) -> str:
     """Return what to ask for where *action* has nothing to do to any VM of *record*."""
     if all(vm.state is VmState.UNDEF for vm in record.vms.values()):
         return f"none was made: {_ANEW}"
     if not any(vm.server for vm in record.vms.values()):
-        return f"none has a server: {RECOVER} of each that is in {VmState.ERROR}"
+        return f"no server of any is known: {RECOVER} of each that is in {VmState.ERROR}"
     match action:
         case ActionType.STOP:
             return "they are off already"
