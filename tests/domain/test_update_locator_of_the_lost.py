@@ -6,7 +6,7 @@ import pytest
 
 from esc_daemon.domain.commands import call_slot
 from esc_daemon.domain.errors import Refused
-from esc_daemon.domain.ids import ServerKey, VimId, VmGroupName
+from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, VmGroup
 from esc_daemon.domain.record import (
     ActionType,
@@ -339,6 +339,19 @@ def test_its_recovery_is_an_operation_that_failed_and_its_move_is_another_one() 
     assert the_vm(world).history.recovery_outcome == f"failed: {BROKEN_OFF}"
 
 
+def test_a_failure_that_comes_when_nothing_is_in_doubt_changes_nothing() -> None:
+    # given: a VM in error, none of whose calls is under way
+    world = waiting()
+    world.others[FAR].lacks = {"linux"}
+    goes(world)
+    world.rest()
+    before = world.deployment(SHOP)
+    # when
+    world.tell(SHOP, Restarted())
+    # then
+    assert world.deployment(SHOP) is before
+
+
 # ------------------------------------------------------------------ what is held
 
 
@@ -408,91 +421,3 @@ def test_what_a_deployment_or_an_update_waits_for_is_held_until_the_guard_lets_i
     # then
     assert world.types()[-1] == DONE
     assert {vm.vim for vm in the_vms(world)} == {FAR}
-
-
-# ------------------------------------------------------------------ what does not move
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda group: replace(group, bootup_time=77),
-        lambda group: replace(group, flavor="large"),
-        lambda group: on(VIM, group),
-        lambda group: on("", group, project="green"),
-    ],
-)
-def test_an_update_that_leaves_it_in_its_vim_waits_for_the_recovery(way, other) -> None:
-    world = way()
-    before = world.deployment(SHOP)
-    with pytest.raises(Refused, match="a VM of it is being recovered") as refusal:
-        change(world, a_deployment(other(before.intent.groups[0])))
-    assert refusal.value.tag == "in-use"
-    assert world.deployment(SHOP) is before
-
-
-def test_the_recovery_of_a_vm_that_does_not_move_is_in_the_way_of_those_that_do() -> None:
-    # given: both are lost
-    scaling = replace(WAITS.scaling, address_pools=())
-    web, db = WAITS, replace(WAITS, name=VmGroupName("db"), scaling=scaling)
-    world = world_of(web, db)
-    cross(world, holds=False)
-    cross(world, holds=False, group="db")
-    before = world.deployment(SHOP)
-    # when
-    with pytest.raises(Refused) as refusal:
-        change(world, a_deployment(on(FAR, web), db))
-    # then
-    [stays] = the_vms(world, "db")
-    assert refusal.value.tag == "in-use"
-    assert f"VM [{stays.name}] is being recovered and does not move" in refusal.value.text
-    assert "move vm_group db to another VIM as well" in refusal.value.text
-    assert world.deployment(SHOP) is before
-    # and: both may
-    moved(world, on(FAR, web), on(FAR, db))
-    assert world.types() == [INIT, INIT, ENDED, ENDED, BEGUN, CHANGED, CHANGED, DONE]
-    assert servers(world).keys() == {FAR}
-
-
-def test_those_of_its_group_that_are_well_move_with_it() -> None:
-    world = lost(pair(WAITS))
-    goes(world)
-    world.rest()
-    assert told(world) == [INIT, ENDED, BEGUN, CHANGED, CHANGED, DONE]
-    assert [vm.vim for vm in the_vms(world)] == [FAR, FAR]
-
-
-def test_what_the_move_is_refused_for_ends_no_recovery() -> None:
-    world = waiting()
-    before = world.deployment(SHOP)
-    with pytest.raises(Refused, match="this edit changes more of it"):
-        change(world, a_deployment(on(FAR, replace(WAITS, flavor="large"))))
-    assert world.deployment(SHOP) is before
-    assert told(world) == [INIT]
-
-
-def test_a_move_that_is_still_wanted_ends_no_recovery_by_an_edit_of_something_else() -> None:
-    # given: a move failed, and the VM is lost after that
-    world = world_of(WAITS)
-    world.others[FAR].lacks = {"linux"}
-    moved(world, on(FAR, WAITS))
-    world.others[FAR].lacks = set()
-    cross(world, holds=False)
-    assert the_vm(world).migration
-    # then
-    with pytest.raises(Refused, match="a VM of it is being recovered"):
-        change(world, a_deployment(on(FAR, replace(WAITS, bootup_time=77))))
-
-
-def test_a_failure_that_comes_when_nothing_is_in_doubt_changes_nothing() -> None:
-    # given: a VM in error, none of whose calls is under way
-    world = waiting()
-    world.others[FAR].lacks = {"linux"}
-    goes(world)
-    world.rest()
-    before = world.deployment(SHOP)
-    # when
-    world.tell(SHOP, Restarted())
-    # then
-    assert world.deployment(SHOP) is before

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from esc_daemon.domain import tell_recovery
+from esc_daemon.domain import members, tell_recovery
 from esc_daemon.domain.advance import heal, held
 from esc_daemon.domain.advance.migrate import relocated
 from esc_daemon.domain.advance.settling import unmoved, with_vm
@@ -43,7 +43,7 @@ def ended(record: DeploymentRecord, new: Deployment, now: datetime, policy: Poli
     Return *record* after the recoveries of the VMs that *new* moves away have ended.
 
     Raises:
-        Refused: Another VM is being recovered, and does not move (in-use).
+        Refused: Another VM is being recovered, and does not move, or leaves (in-use).
 
     """
     going = _going(record, new) if activity(record) in _OPEN else {}
@@ -51,15 +51,23 @@ def ended(record: DeploymentRecord, new: Deployment, now: datetime, policy: Poli
     for vm in [record.vms[id_] for id_ in going]:
         record, more = _ended(record, vm, going[vm.id], now, policy)
         told = (*told, *more)
-    stays = next((vm for vm in record.vms.values() if going and recovering(vm)), None)
-    if stays is not None:
-        raise Refused(
-            "in-use",
-            f"update of deployment {record.key.name} cannot be taken: VM [{stays.name}] is being "
-            f"recovered and does not move; move vm_group {stays.group} to another VIM as well, or "
-            "ask again at its VM_RECOVERY_COMPLETE",
-        )
+    if going:
+        _check_others(record, new)
     return record, told
+
+
+def _check_others(record: DeploymentRecord, new: Deployment) -> None:
+    stays = next((vm for vm in record.vms.values() if recovering(vm)), None)
+    if stays is None:
+        return
+    what, way = "does not move", f"move vm_group {stays.group} to another VIM as well"
+    if stays.id in members.leaving(record, new):
+        what, way = "leaves by this edit", f"move vm_group {stays.group} to another VIM instead"
+    raise Refused(
+        "in-use",
+        f"update of deployment {record.key.name} cannot be taken: VM [{stays.name}] is being "
+        f"recovered and {what}; {way}, or ask again at its VM_RECOVERY_COMPLETE",
+    )
 
 
 def _going(record: DeploymentRecord, new: Deployment) -> dict[VmId, VimId]:
