@@ -63,10 +63,12 @@ def recovery_complete(record: DeploymentRecord, vm: VmRecord, cause: str | None 
     )
 
 
-def manual_recovery_needed(record: DeploymentRecord, vm: VmRecord) -> Event:
-    """Return VM_MANUAL_RECOVERY_NEEDED."""
+def manual_recovery_needed(record: DeploymentRecord, vm: VmRecord, barred: str = "") -> Event:
+    """Return VM_MANUAL_RECOVERY_NEEDED; *barred* says why it would be refused, and what helps."""
     assert vm.recovery is not None
     text = f"Manual recovery of VM [{vm.name}] is needed: {vm.recovery.cause}"
+    if barred:
+        text = f"{text}; {barred}"
     return _of_recovery(record, vm, EventType.VM_MANUAL_RECOVERY_NEEDED, text)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from esc_daemon.domain.drift import Drift, Looked, Suspect, believable
+from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import OperationId, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy, RecoveryType
 from esc_daemon.domain.policy import GuardPolicy
@@ -16,6 +17,7 @@ from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, ServerDrifted, ServiceActed
 from tests.domain.pure_world import VIM, Luck, World
 from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group
+from tests.domain.updates import change
 
 OP = OperationId("33333333-3333-3333-3333-333333333333")
 INIT, REBOOT, DONE = "VM_RECOVERY_INIT", "VM_RECOVERY_REBOOT", "VM_RECOVERY_COMPLETE"
@@ -150,6 +152,38 @@ def test_a_vm_that_nobody_watches_is_the_operators() -> None:
         assert world.types()[1:] == ([INIT, REBOOT, DONE] if lost else [INIT, GONE, MADE, DONE])
         assert the_vm(world).state is VmState.MONITOR_UNSET
         assert world.deployment(SHOP).state is ServiceState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [
+        (RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY), None),
+        (RecoveryPolicy(action=RecoveryAction.REDEPLOY_ONLY, max_retries=0), OFF),
+    ],
+)
+def test_whose_policy_would_refuse_the_operator_too_is_said_when_he_is_asked(
+    policy: RecoveryPolicy, status: ServerStatus | None
+) -> None:
+    # given
+    world = alive(watched=False, action=policy.action, max_retries=policy.max_retries)
+    asked = RecoveryAsked(id=OP, vm=the_vm(world).id)
+    # when
+    drift(world, status)
+    # then
+    way = "leaves nothing to be done; change it by an edit, then ask for recoveryVmAction"
+    assert world.types() == [NEEDED]
+    assert world.log[-1].message.endswith(way)
+    assert the_vm(world).error is not None
+    assert the_vm(world).error.endswith(way)
+    with pytest.raises(Refused, match=way):
+        world.tell(SHOP, asked)
+    # and what is said is taken
+    group = a_group("web", "net", watched=False, recovery=RecoveryPolicy())
+    change(world, a_deployment(group))
+    world.tell(SHOP, asked)
+    world.rest()
+    assert the_vm(world).state is VmState.MONITOR_UNSET
+    assert world.deployment(SHOP).state is ServiceState.ACTIVE
 
 
 def test_a_vm_that_nobody_watches_and_that_is_back_needs_nobody() -> None:

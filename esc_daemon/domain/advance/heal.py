@@ -64,7 +64,6 @@ _DEPLOYING: Final = frozenset({ServiceState.DEPLOYING, ServiceState.INERT})
 _ASKABLE: Final = frozenset(
     {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.ERROR}
 )
-_EDIT: Final = "change its recovery_policy by an edit, then ask again"
 _OPEN: Final = frozenset({OperationState.STARTING, OperationState.PROCESSING})
 
 Move = tuple[DeploymentRecord, tuple[Event, ...]]
@@ -104,17 +103,17 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     fails = (
         record.state in _DEPLOYING or record.update is not None or vm.state is VmState.MONITOR_UNSET
     )
+    why = _nothing_to_do(group_of(record, vm), vm, vm.recovery)
+    to_do = why or "it is to be recovered by recoveryVmAction"
     waiting = replace(
         vm,
         state=moved(vm, VmMove.FAILED if fails else VmMove.MONITOR_OFF),
         recovery=replace(vm.recovery, phase=RecoveryPhase.NEEDED),
         deadline=None,
-        error=causes.of_vm(vm, f"{vm.recovery.cause}; it is to be recovered by recoveryVmAction")
-        if fails
-        else vm.error,
+        error=causes.of_vm(vm, f"{vm.recovery.cause}; {to_do}") if fails else vm.error,
     )
     after = with_vm(record, waiting)
-    return after, (tell_recovery.manual_recovery_needed(after, waiting),)
+    return after, (tell_recovery.manual_recovery_needed(after, waiting, why),)
 
 
 def in_error(vm: VmRecord, cause: str) -> VmRecord:
@@ -206,10 +205,8 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
         host_id=vm.host_id,
         hostname=vm.hostname,
     )
-    if _rung(group, vm, recovery) is None:
-        text = f"VM [{vm.name}]: its recovery policy ({group.recovery.action}, max_retries "
-        text += f"{group.recovery.max_retries}) leaves nothing to be done; {_EDIT}"
-        raise Refused("operation-failed", text)
+    if why := _nothing_to_do(group, vm, recovery):
+        raise Refused("operation-failed", f"VM [{vm.name}]: {why}")
     after, told = _under_way(record, vm, recovery, now, timedelta(0), p, asked=trigger.id)
     return settled(record, after, told, now)
 
@@ -239,6 +236,15 @@ def _rung(group: VmGroup, vm: VmRecord, recovery: Recovery) -> RecoveryPhase | N
         case RecoveryAction.REDEPLOY_ONLY:
             pass
     return RecoveryPhase.UNDEPLOYING if again else None
+
+
+def _nothing_to_do(group: VmGroup, vm: VmRecord, recovery: Recovery) -> str:
+    """Return why *recovery* could do nothing by its policy, and what helps; empty: it could."""
+    if _rung(group, vm, recovery) is not None:
+        return ""
+    policy = f"{group.recovery.action}, max_retries {group.recovery.max_retries}"
+    way = f"change it by an edit, then {ways_out.RECOVER}"
+    return f"its recovery_policy ({policy}) leaves nothing to be done; {way}"
 
 
 def _rebooting(
