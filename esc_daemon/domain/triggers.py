@@ -169,6 +169,11 @@ class CallFailed:
     proof: bool = False
     waited: timedelta = timedelta(0)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether what was asked for may have taken effect, or will yet."""
+        return self.reached and not self.final
+
 
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)

@@ -117,7 +117,7 @@ def answered(
     record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     """What was under way when it was broken off has failed, or may take effect later still."""
-    if not failure.reached or failure.final or vm.state is not VmState.ERROR:
+    if not failure.in_doubt or vm.state is not VmState.ERROR:
         return unmoved(record)
     settled = now + policy.settle
     if failure.switch is not None and failure.switch == vm.switches and vm.late_switch is not None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell_update
-from esc_daemon.domain.advance import updating
+from esc_daemon.domain.advance import tries, updating
 from esc_daemon.domain.advance.deploy import with_ports
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
@@ -21,7 +21,7 @@ from esc_daemon.domain.intent import VmGroup
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import given_back, group_of, interface_of
-from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.policy import Attempt, Policy
 from esc_daemon.domain.pools import GroupPools
 from esc_daemon.domain.record import (
     DeploymentRecord,
@@ -169,15 +169,13 @@ def failed_once(
     assert vm.change is not None
     if failure.reached or not failure.final or vm.unsure_until is not None:
         vm = replace(vm, change=replace(vm.change, asked=True))
-    if failure.final:
-        return _not_changed(record, vm, failure.error, now)
+    if failure.in_doubt:
+        vm = replace(vm, unsure_until=now + policy.settle)
     assert vm.attempt is not None
-    tries = replace(vm.attempt, give_up=vm.attempt.give_up + failure.waited)
-    attempt = failed(tries, failure.error, now, policy, subject=vm.id)
-    unsure = now + policy.settle if failure.reached else vm.unsure_until
-    tried = replace(vm, attempt=attempt, unsure_until=unsure)
-    if exhausted(attempt, now):
-        cause = causes.given_up(vm.vim, attempt, failure.error, now)
+    budget = replace(vm.attempt, give_up=vm.attempt.give_up + failure.waited)
+    vm = replace(vm, attempt=budget)
+    tried, cause = tries.once_more(vm, vm.vim, failure.error, now, policy, final=failure.final)
+    if cause is not None:
         return _not_changed(record, tried, cause, now)
     return Step(key=record.key, before=record, record=with_vm(record, tried))
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell, tell_scaling
-from esc_daemon.domain.advance import heal, migrate
+from esc_daemon.domain.advance import heal, migrate, tries
 from esc_daemon.domain.advance.settling import entered, operation, settled, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Refused
@@ -23,7 +23,7 @@ from esc_daemon.domain.placing import (
     project_in,
     vms_of,
 )
-from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.policy import Attempt, Policy, exhausted
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
@@ -332,15 +332,11 @@ def server_missing(record: DeploymentRecord, vm: VmRecord, now: datetime, policy
     assert vm.attempt is not None
     error = "the server vanished while it was built" if vm.server else vm.attempt.error
     error = error or "no such server"
-    attempt = failed(vm.attempt, error, now, policy, subject=vm.id)
-    if exhausted(attempt, now):
-        cause = causes.given_up(vm.vim, attempt, error, now)
-        return _not_deployed(record, vm, cause, now, policy)
-    return Step(
-        key=record.key,
-        before=record,
-        record=with_vm(record, replace(vm, server=None, attempt=attempt)),
-    )
+    tried, cause = tries.once_more(vm, vm.vim, error, now, policy)
+    if cause is not None:
+        return _not_deployed(record, tried, cause, now, policy)
+    again = with_vm(record, replace(tried, server=None))
+    return Step(key=record.key, before=record, record=again)
 
 
 def call_failed(
@@ -351,14 +347,10 @@ def call_failed(
 
     The refusal may be that of a look: *unsure_until* stands, for a create may still turn up.
     """
-    assert vm.attempt is not None
-    if failure.final:
-        return _not_deployed(record, vm, failure.error, now, policy)
-    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
-    unsure = now + policy.settle if failure.reached and vm.server is None else vm.unsure_until
-    tried = replace(vm, attempt=attempt, unsure_until=unsure)
-    if exhausted(attempt, now):
-        cause = causes.given_up(vm.vim, attempt, failure.error, now)
+    if failure.in_doubt and vm.server is None:
+        vm = replace(vm, unsure_until=now + policy.settle)
+    tried, cause = tries.once_more(vm, vm.vim, failure.error, now, policy, final=failure.final)
+    if cause is not None:
         return _not_deployed(record, tried, cause, now, policy)
     return Step(key=record.key, before=record, record=with_vm(record, tried))
 

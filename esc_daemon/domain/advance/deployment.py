@@ -297,7 +297,7 @@ def _not_switched(
         return _unmoved(record)
     if vm.recovery is not None:
         cause = failure.error if failure else "the VIM has no such server"
-        unsure = failure is not None and failure.reached and not failure.final
+        unsure = failure is not None and failure.in_doubt
         late = now + policy.settle if unsure else vm.late_switch
         tried, gone = replace(vm, late_switch=late), failure is None
         return heal.not_rebooted(record, tried, cause, now, policy, gone=gone)

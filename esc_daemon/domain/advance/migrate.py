@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell_update
-from esc_daemon.domain.advance import updating
+from esc_daemon.domain.advance import tries, updating
 from esc_daemon.domain.advance.operate import moved, off_and
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
@@ -31,7 +31,7 @@ from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.leftovers import RETRY
 from esc_daemon.domain.migration import Migration, MigrationPhase, Place
 from esc_daemon.domain.placing import given_back, group_of, home_of, networks_of, project_in
-from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed, left
+from esc_daemon.domain.policy import Attempt, Policy, left
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     DeploymentRecord,
@@ -208,16 +208,12 @@ def proof_failed(
     record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     """A refusal is final, anything else is asked again: a look changes nothing."""
-    assert vm.attempt is not None
     assert vm.migration is not None
-    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
-    if not failure.final and not exhausted(attempt, now):
-        again = with_vm(record, replace(vm, attempt=attempt))
-        return Step(key=record.key, before=record, record=again)
-    cause = failure.error
-    if not failure.final:
-        cause = causes.given_up(vm.migration.vim, attempt, cause, now)
-    after, told = _not_moved(record, vm, cause, now)
+    vim, final = vm.migration.vim, failure.final
+    tried, cause = tries.once_more(vm, vim, failure.error, now, policy, final=final)
+    if cause is None:
+        return Step(key=record.key, before=record, record=with_vm(record, tried))
+    after, told = _not_moved(record, tried, cause, now)
     return settled(record, after, (told,), now)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from esc_daemon.domain import causes, tell_actions
-from esc_daemon.domain.advance import ways_out
+from esc_daemon.domain.advance import tries, ways_out
 from esc_daemon.domain.advance.settling import (
     closed,
     entered,
@@ -27,7 +27,7 @@ from esc_daemon.domain.interruption import REQUEST_OF, Request, check, recoverin
 from esc_daemon.domain.kpi import monitored
 from esc_daemon.domain.machine import next_state
 from esc_daemon.domain.placing import group_of
-from esc_daemon.domain.policy import Attempt, Policy, exhausted, failed
+from esc_daemon.domain.policy import Attempt, Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import (
     ActionType,
@@ -403,14 +403,10 @@ def switch_failed(
     record: DeploymentRecord, vm: VmRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     """A refusal is final, and takes no effect later; after anything else it is switched again."""
-    assert vm.attempt is not None
-    late = now + policy.settle if failure.reached and not failure.final else vm.late_switch
-    if failure.final:
-        return not_switched(record, replace(vm, late_switch=late), failure.error, now)
-    attempt = failed(vm.attempt, failure.error, now, policy, subject=vm.id)
-    tried = replace(vm, attempt=attempt, late_switch=late)
-    if exhausted(attempt, now):
-        cause = causes.given_up(vm.vim, attempt, failure.error, now)
+    if failure.in_doubt:
+        vm = replace(vm, late_switch=now + policy.settle)
+    tried, cause = tries.once_more(vm, vm.vim, failure.error, now, policy, final=failure.final)
+    if cause is not None:
         return not_switched(record, tried, cause, now)
     return Step(key=record.key, before=record, record=with_vm(record, tried))
 

@@ -195,7 +195,7 @@ def _call_failed(
     if record.state is ResourceState.CREATING and not failure.removal and not waits(record):
         return _creation_failed(record, failure, now, policy)
     if record.state is ResourceState.DELETING and not failure.removal:
-        if failure.final or not failure.reached:
+        if not failure.in_doubt:
             return unmoved(record)
         unsure = now + policy.settle
         return Step(key=record.key, before=record, record=replace(record, unsure_until=unsure))

@@ -135,7 +135,7 @@ def call_failed(
     """A removal is tried again, also after a refusal; in the end the server is a leftover."""
     if not failure.removal:
         sure = vm.server is not None and vm.change is None
-        if failure.final or not failure.reached or sure:
+        if sure or not failure.in_doubt:
             return Step(key=record.key, before=record, record=record)
         known = replace(vm, unsure_until=now + policy.settle)
         return Step(key=record.key, before=record, record=with_vm(record, known))
