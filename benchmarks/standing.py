@@ -22,6 +22,7 @@ from esc_daemon.vim.simulator.rows import (
 )
 from tests.domain.legal import At, Life
 
+VM_ERROR = "VM_ERROR_STATE"
 ACTIVE, STOPPED, ERROR = "SERVICE_ACTIVE_STATE", "SERVICE_STOPPED_STATE", "SERVICE_ERROR_STATE"
 ALIVE = "VM_ALIVE_STATE"
 OPERATORS = "needed"
@@ -228,7 +229,8 @@ def same_servers(
     """
     The VIMs' *servers* are those of opdata, in the same VIM, one for each VM but for leftovers.
 
-    What *may_vanish* is noticed where the VM is watched.
+    What *may_vanish* is noticed where the VM is watched. That of a VM in error may have gone in any
+    weather: a removal that a move broke off takes effect all the same.
     """
     there = {(server.vim, server.id): server for server in servers}
     left = {_place(each): each.findtext(f"{ESC}name", "") for each in _leftovers(opdata)}
@@ -237,13 +239,14 @@ def same_servers(
         if count > 1:
             yield f"VM {vm}: expected one server, found {count}"
     alive = _alive(opdata)
-    known = left | {
-        place: vm for each in seen(opdata).values() for vm, place in each.places.items()
-    }
+    shown = list(seen(opdata).values())
+    known = left | {place: vm for each in shown for vm, place in each.places.items()}
+    failed = {vm for each in shown for vm, state in each.vms.items() if state == VM_ERROR}
     for place in there.keys() - known.keys():
         yield f"server {there[place].name} {place}: found in the VIM, not in opdata"
     for place in known.keys() - there.keys():
-        if not may_vanish or known[place] in alive:
+        gone = may_vanish or known[place] in failed
+        if not gone or known[place] in alive:
             yield f"server {known[place]} {place}: found in opdata, not in the VIM"
 
 
