@@ -1,6 +1,6 @@
 """The rows of the tables that data are shown as; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lxml import etree
 
@@ -19,6 +19,7 @@ LEAF_HEAD = ("PATH", "VALUE")
 _RESOURCES = ("tenant", "network", "subnet", "image", "flavor", "volume")
 _BROKEN = "ERROR"
 _RETRIED = "RETRY"
+_HELD = "held"
 # Keys stand first in an entry (RFC 7950 section 7.8.5). These begin no container.
 _KEYS = frozenset(
     {
@@ -30,13 +31,14 @@ _KEYS = frozenset(
 
 def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
     """Yield a row for each VM, asked for or made; then one for each that should be gone."""
+    holds = list(data.iter(qname(ESC, "hold")))
     for deployment in data.iter(qname(ESC, "deployments")):
         name, tenant = leaf(deployment, "deployment_name"), deployment.getparent()
         if name is None or tenant is None:
             continue
         service = (leaf(tenant, "name"), name, leaf(deployment, "state_machine", "state"))
         error = leaf(deployment, "error")
-        for *vm, cause in tuple(_vms(deployment, name)) or ((None,) * 8,):
+        for *vm, cause in tuple(_vms(deployment, name, holds)) or ((None,) * 8,):
             yield _row(*service, *vm, error or cause)
     for leftover in data.iter(qname(ESC, "leftover")):
         kind, name = leaf(leftover, "kind"), leaf(leftover, "name")
@@ -95,17 +97,20 @@ def hold_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
         yield _row(*(leaf(each, name) for name in leaves))
 
 
-def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ...]]:
+def _vms(
+    deployment: etree._Element, name: str, holds: Sequence[etree._Element]
+) -> Iterator[tuple[str | None, ...]]:
     """
     Yield group, VM, state, recovery, addresses, VIM, host, and why it is to be recovered or waits.
 
     The VIM may not have made it yet. The recovery "needed" is the operator's: nothing heals the VM
-    before that.
+    before that. Of one that is held stands there too since when, and for what, by *holds*.
     """
     states = {
         leaf(machine, "vm_name"): (
             leaf(machine, "state"),
             leaf(machine, "life", "recovery", "phase"),
+            leaf(machine, "life", "recovery", "began"),
             leaf(machine, "life", "recovery", "cause") or leaf(machine, "life", "last_error"),
         )
         for machine in deployment.iter(qname(ESC, "vm_state_machine"))
@@ -116,11 +121,23 @@ def _vms(deployment: etree._Element, name: str) -> Iterator[tuple[str | None, ..
         for instance in group.iterfind(qname(ESC, "vm_instance")):
             vm = leaf(instance, "name")
             host = leaf(instance, "hostname") or leaf(instance, "host_id")
-            *state, cause = states.pop(vm, (None, None, None))
-            place = (_addresses(instance), leaf(instance, "vim_id"), host)
-            yield groups[-1], vm, *state, *place, cause
-    for vm, (*state, cause) in states.items():
-        yield _group_of(vm or "", name, groups), vm, *state, None, None, None, cause
+            state, phase, began, cause = states.pop(vm, (None, None, None, None))
+            vim = leaf(instance, "vim_id")
+            if phase == _HELD:
+                cause = f"held since {began}{_held_for(holds, vim, host)}: {cause}"
+            yield groups[-1], vm, state, phase, _addresses(instance), vim, host, cause
+    for vm, (state, phase, _, cause) in states.items():
+        yield _group_of(vm or "", name, groups), vm, state, phase, None, None, None, cause
+
+
+def _held_for(holds: Sequence[etree._Element], vim: str | None, host: str | None) -> str:
+    """Return which *holds* are about a VM in that place, in words."""
+    reasons = (
+        leaf(hold, "reason") or ""
+        for hold in holds
+        if leaf(hold, "vim_id") in {None, vim} and leaf(hold, "hostname") in {None, host}
+    )
+    return "".join(f", for {reason}" for reason in sorted(set(reasons)))
 
 
 def _group_of(vm: str, deployment: str, groups: list[str]) -> str | None:

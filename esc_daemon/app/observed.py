@@ -83,6 +83,7 @@ class Observed:
     def _why_degraded(self) -> Mapping[str, str]:
         return why_degraded(
             self._connectors(),
+            self._engine.guard.holds(),
             database=self._store.writer.failing,
             log=self._log.sink.failing,
         )

@@ -213,25 +213,25 @@ def _reasons(
             yield Scope(Why.VIM, vim), Hold(since=now, lost=number, number=number)
 
 
-class HeldPlaces(dict[Place, bool]):
-    """Tells of each place whether any of *holds* is about it; thousands of VMs share a place."""
+class HeldPlaces(dict[Place, Scope | None]):
+    """Tells of each place which of *holds* is about it, if any; thousands of VMs share a place."""
 
     def __init__(self, holds: Holds) -> None:
         super().__init__()
         self._acting = {scope for scope, hold in holds.items() if not hold.ended}
 
-    def __missing__(self, place: Place) -> bool:
+    def __missing__(self, place: Place) -> Scope | None:
         """Find it out once."""
         vim, host, watched = place
         scopes = (Scope(Why.ADDRESSES), Scope(Why.VIM, vim), *_shares(vim, host, watched=watched))
-        held = self[place] = any(scope in self._acting for scope in scopes)
+        held = self[place] = next((scope for scope in scopes if scope in self._acting), None)
         return held
 
 
 def held_of(losses: Iterable[Loss], holds: Holds) -> int:
     """Return how many of *losses* are held."""
     places = HeldPlaces(holds)
-    return sum(places[loss.place] for loss in losses)
+    return sum(places[loss.place] is not None for loss in losses)
 
 
 def turns(
@@ -272,7 +272,7 @@ def turns(
         if now < ripe:
             again = ripe if again is None else min(again, ripe)
             continue
-        if held[loss.place]:
+        if held[loss.place] is not None:
             continue
         at = loss.vim, loss.host
         full = 0 < policy.per_vim <= per_vim[loss.vim]

@@ -18,6 +18,7 @@ from esc_daemon.domain.commands import Permit
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.guard import (
+    HeldPlaces,
     Hold,
     Loss,
     Numbers,
@@ -31,9 +32,11 @@ from esc_daemon.domain.guard import (
     told,
     turns,
 )
-from esc_daemon.domain.ids import Key, VimId, VmId
+from esc_daemon.domain.ids import Key, VimId, VmId, vm_ids
+from esc_daemon.domain.interruption import activity
+from esc_daemon.domain.operations import operation_of
 from esc_daemon.domain.policy import GuardPolicy
-from esc_daemon.domain.record import ConnectorRecord
+from esc_daemon.domain.record import ConnectorRecord, DeploymentRecord
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.triggers import RecoveryPermitted, Trigger
 from esc_daemon.engine.boxes import Boxes
@@ -59,6 +62,8 @@ class _Asked:
     permit: Permit
     loss: Loss
     given: bool
+    logged: bool = False
+    """That it is held: one line for each."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -221,6 +226,29 @@ class Guard:
         before = self._holds
         self._holds = judged(before, losses, sight, self._now(), self._policy)
         _log_changes(told(before), told(self._holds), self._holds)
+        self._log_awaited()
+
+    def _log_awaited(self) -> None:
+        """Log each VM that is held and that something waits for, maybe without a limit."""
+        places = HeldPlaces(self._holds)
+        for vm, asked in self._asked.items():
+            if asked.given or asked.logged or asked.permit.lived:
+                continue
+            scope, record = places[asked.loss.place], self._boxes.record(asked.key)
+            if scope is None or not isinstance(record, DeploymentRecord) or vm not in record.vms:
+                continue
+            asked.logged = True
+            log.warning(
+                "recovery.held",
+                tenant=asked.key.tenant,
+                deployment=asked.key.name,
+                operation=operation_of(record),
+                **vm_ids(record.vms[vm].name, vm),
+                vim=asked.permit.vim,
+                why=scope.why.value,
+                since=asked.permit.since.isoformat(),
+                awaited_by=activity(record).value,
+            )
 
     def _losses(self) -> list[Loss]:
         return [asked.loss for asked in self._asked.values() if not asked.given]

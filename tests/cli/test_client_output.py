@@ -110,6 +110,32 @@ def test_a_vm_that_waits_for_the_operator_is_told_from_one_that_is_well() -> Non
     assert well.split()[-1] == "-"
 
 
+@pytest.mark.parametrize(
+    ("hold", "held_for"),
+    [
+        ("<reason>vim</reason><vim_id>lab</vim_id>", ", for vim"),
+        ("<reason>addresses</reason>", ", for addresses"),
+        ("<reason>vim</reason><vim_id>far</vim_id>", ""),
+        ("<reason>share</reason><vim_id>lab</vim_id><hostname>h2</hostname>", ""),
+    ],
+)
+def test_a_vm_that_is_held_shows_since_when_and_for_what(hold: str, held_for: str) -> None:
+    # given
+    inside = f"""<opdata><recovery_guard><hold>{hold}</hold></recovery_guard>
+      <tenants><tenant><name>t</name><deployments><deployment_name>d</deployment_name>
+      <vm_group><name>g</name><vm_instance><vm_id>1</vm_id><name>d_g_0_x</name>
+        <hostname>h1</hostname><vim_id>lab</vim_id></vm_instance></vm_group>
+      <state_machine><state>SERVICE_INERT_STATE</state><vm_state_machines>
+        <vm_state_machine><vm_name>d_g_0_x</vm_name><state>VM_INERT_STATE</state>
+          <life><recovery><phase>held</phase><began>2026-11-23T02:00:00+00:00</began>
+          <cause>it is silent</cause></recovery></life></vm_state_machine>
+      </vm_state_machines></state_machine></deployments></tenant></tenants></opdata>"""
+    # when
+    _, row = as_table(data(inside)).splitlines()
+    # then
+    assert row.endswith(f"  held since 2026-11-23T02:00:00+00:00{held_for}: it is silent")
+
+
 def test_an_address_is_told_once_and_all_of_a_port_are() -> None:
     # given
     inside = """<opdata><tenants><tenant><name>t</name><deployments>

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.events import EventType
@@ -252,16 +253,57 @@ async def test_who_comes_back_before_its_turn_is_dropped():
         vim.gate.set()
 
 
+def goes_away(engine: Engine) -> ConnectorRecord:
+    """Let the VIM be unusable from now on, and return what its connector is then."""
+    key = connector_key(VIM)
+    id_ = RecordId("00000000-0000-4000-8000-00000000c0de")
+    away = ConnectorRecord(
+        key=key, id=id_, intent=connector(VIM), status=VimStatus.CONNECTION_FAILED
+    )
+    engine._boxes.put(key, away)
+    return away
+
+
+async def test_what_a_deployment_waits_for_is_logged_once_when_it_is_held_and_since_when():
+    async with an_engine(vim := WatchedVim(), ShakyStore()) as engine:
+        # given: one that never boots, in a VIM that dies
+        lab = Lab(engine, vim)
+        await engine.apply(deployment(1))
+        await asyncio.sleep(0.5)
+        lab.silence(0)
+        goes_away(engine)
+        # when
+        with capture_logs() as lines:
+            await asyncio.sleep(3600)
+        # then
+        assert deployment_of(engine).state is ServiceState.INERT
+        [vm] = lab.vms
+        assert vm.recovery is not None
+        [line] = [each for each in lines if each["event"] == "recovery.held"]
+        assert (line["vm"], line["deployment"], line["vim"]) == (vm.name, DEPLOYMENT.name, VIM)
+        assert (line["why"], line["awaited_by"]) == ("vim", "it is being deployed")
+        assert line["since"] == vm.recovery.began.isoformat()
+
+
+async def test_of_a_vm_that_nothing_waits_for_the_hold_alone_is_logged():
+    async with an_engine(vim := WatchedVim(), ShakyStore()) as engine:
+        # given
+        lab = await Lab(engine, vim).filled(2)
+        goes_away(engine)
+        # when
+        with capture_logs() as lines:
+            lab.silence(0)
+            await asyncio.sleep(600)
+        # then
+        names = [each["event"] for each in lines]
+        assert (names.count("guard.holds"), names.count("recovery.held")) == (1, 0)
+
+
 async def test_nothing_is_healed_while_the_vim_cannot_be_used():
     async with an_engine(vim := WatchedVim(), ShakyStore()) as engine:
         # given
         lab = await Lab(engine, vim).filled(2)
-        key = connector_key(VIM)
-        id_ = RecordId("00000000-0000-4000-8000-00000000c0de")
-        away = ConnectorRecord(
-            key=key, id=id_, intent=connector(VIM), status=VimStatus.CONNECTION_FAILED
-        )
-        engine._boxes.put(key, away)
+        away = goes_away(engine)
         # when
         lab.silence(0)
         await asyncio.sleep(600)
@@ -269,7 +311,7 @@ async def test_nothing_is_healed_while_the_vim_cannot_be_used():
         assert {scope.why for scope in engine.guard.holds()} == {Why.VIM}
         assert await lab.nothing_told()
         # and when it is there again
-        engine._boxes.put(key, replace(away, status=VimStatus.CONNECTION_SUCCESSFUL))
+        engine._boxes.put(away.key, replace(away, status=VimStatus.CONNECTION_SUCCESSFUL))
         await asyncio.sleep(2 * POLL)
         # then
         assert (await lab.told())[0] == EventType.VM_RECOVERY_INIT

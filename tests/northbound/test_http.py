@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from esc_daemon.access.control import Denied
 from esc_daemon.access.throttle import LoginThrottle
-from esc_daemon.domain.ids import Kind
+from esc_daemon.domain.guard import Hold, Scope, Why
+from esc_daemon.domain.ids import Kind, VimId
 from esc_daemon.domain.policy import DEFAULT_POLICY, begin
 from esc_daemon.domain.record import Leftover, ResourceRecord
 from esc_daemon.domain.specs import VimStatus
@@ -100,9 +101,14 @@ async def test_figures_are_shown_for_prometheus(port: int, registry: CollectorRe
 def test_what_is_degraded_says_why_and_what_to_do():
     ill = {VimStatus.CONNECTION_FAILED: 2, VimStatus.CONNECTION_SUCCESSFUL: 3, None: 1}
 
-    found = why_degraded(ill, database=True, log=True)
+    since = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+    holds = {Scope(Why.VIM, VimId("lab")): Hold(since=since, lost=3, number=3)}
 
-    assert list(found) == ["vim", "database", "log"]
+    found = why_degraded(ill, holds, database=True, log=True)
+
+    assert list(found) == ["vim", "healing", "database", "log"]
+    assert "held: vim since 2026-11-23T02:00:00+00:00 (VMs: 3)" in found["healing"]
+    assert "lab" not in found["healing"]  # whoever asks has not logged in
     assert found["vim"].startswith("CONNECTION_FAILED 2; see esc_nc_cli get ")
     assert "make room on the disk of the data directory" in found["database"]
     assert "make room on the disk of log.file" in found["log"]
@@ -111,7 +117,8 @@ def test_what_is_degraded_says_why_and_what_to_do():
 
 def test_what_works_is_not_degraded():
     assert (
-        why_degraded({VimStatus.CONNECTION_SUCCESSFUL: 1, None: 1}, database=False, log=False) == {}
+        why_degraded({VimStatus.CONNECTION_SUCCESSFUL: 1, None: 1}, {}, database=False, log=False)
+        == {}
     )
 
 

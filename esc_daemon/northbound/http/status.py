@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from esc_daemon.domain.guard import Hold, Scope
 from esc_daemon.domain.specs import VimStatus
 
 
@@ -42,12 +43,17 @@ class Status(BaseModel):
 
 
 def why_degraded(
-    connectors: Mapping[VimStatus | None, int], *, database: bool, log: bool
+    connectors: Mapping[VimStatus | None, int],
+    holds: Mapping[Scope, Hold],
+    *,
+    database: bool,
+    log: bool,
 ) -> dict[str, str]:
     """
     Return what does not work, each with a line that says why and what to do.
 
-    *connectors* are counted by their status; *database* and *log* tell whether that one fails.
+    *connectors* are counted by their status, *holds* are those of recoveries; *database* and *log*
+    tell whether that one fails.
     """
     ill = {
         status: number
@@ -60,6 +66,15 @@ def why_degraded(
         found["vim"] = (
             f"{counted}; see esc_nc_cli get -f table esc_datamodel/opdata/vim_connectors, "
             "and mend the VIM or its connector"
+        )
+    if holds:
+        each = ", ".join(
+            f"{scope.why} since {hold.since.isoformat(timespec='seconds')} (VMs: {hold.lost})"
+            for scope, hold in holds.items()
+        )
+        found["healing"] = (
+            f"recoveries are held: {each}; what waits for these VMs waits too; "
+            "see esc_nc_cli guard, and mend what it names, or esc_nc_cli guard-action release"
         )
     if database:
         found["database"] = (
