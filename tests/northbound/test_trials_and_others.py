@@ -1,7 +1,10 @@
 """What a confirmed commit may do to those who did not send it, and what they may do to it."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -372,3 +375,20 @@ async def test_a_removal_that_was_taken_out_of_the_commit_does_not_come_back_wit
     it.configuration.discard_changes()
     await commit(it, "admin", YOURS)
     assert await names(it) == ["a"]
+
+
+async def test_a_session_that_is_cleaned_up_without_a_loop_begins_nothing(it: Managed):
+    # given
+    await it.edit(tenants("t"), target="candidate")
+    await it.configuration.commit(Commit(confirm_timeout=60), MINE, "admin")
+
+    def ends() -> None:
+        with suppress(RuntimeError):  # there is no loop
+            it.configuration.session_ended(MINE)
+
+    # when: as at the end of a process whose loop is gone
+    with ThreadPoolExecutor(1) as elsewhere, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        elsewhere.submit(ends).result()
+    # then
+    assert warned == []

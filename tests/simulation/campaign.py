@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import traceback
+import warnings
 
 import structlog
 
@@ -31,8 +32,7 @@ def main() -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for seed in range(chosen.start, chosen.start + chosen.seeds):
         try:
-            world = World(seed)
-            world.run()
+            world = _played(seed)
             told.update(repr((world.events, world.loop.steps)).encode())
         except Exception:  # noqa: BLE001  each is a finding
             failures += 1
@@ -48,6 +48,16 @@ def main() -> int:
     done = seed - chosen.start + 1
     print(f"{done} seeds, {failures} failed, {seconds / done * 1000:.1f} ms a seed")
     return 1 if failures else 0
+
+
+def _played(seed: int) -> World:
+    """Return the world of *seed* at its end; a warning, as of what nobody awaited, is a finding."""
+    with warnings.catch_warnings(record=True) as warned:
+        world = World(seed)
+        world.run()
+    if warned:
+        raise RuntimeWarning(str(warned[0].message))
+    return world
 
 
 if __name__ == "__main__":
