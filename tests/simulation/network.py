@@ -221,7 +221,17 @@ class LossyVim:
     async def remove_volume(self, key: VolumeKey) -> None:
         if key in self._found:
             self.robbed.append(key)
-        await self._send("remove_volume", key, lambda: self.cloud.remove_volume(key))
+        there = self._volume_of(key)  # a VIM knows it by its id, however late
+
+        async def remove() -> None:
+            if self._volume_of(key) == there:
+                await self.cloud.remove_volume(key)
+
+        await self._send("remove_volume", key, remove)
+
+    def _volume_of(self, key: VolumeKey) -> str | None:
+        rows = self.cloud.cloud.volumes.rows.values()
+        return next((row.id for row in rows if row.key == key), None)
 
     async def attach_volume(self, key: ServerKey, volume: VolumeSpec) -> None:
         about = volume.key
