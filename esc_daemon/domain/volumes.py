@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.ids import VolumeKey
 from esc_daemon.domain.intent import GroupVolume, VmGroup
-from esc_daemon.domain.record import VmRecord
+from esc_daemon.domain.record import VmChange, VmRecord
 from esc_daemon.domain.specs import Volume, VolumeSpec
 from esc_daemon.domain.volume_record import VolumeRecord
 
@@ -67,8 +67,8 @@ def rearranged(
 
     What it was to lose, and has not yet, is kept where it is wanted again as it was.
     """
-    lost = vm.change.detached if vm.change else ()
-    there = [*vm.volumes, *lost]
+    change = vm.change or VmChange()
+    there = [*vm.volumes, *(_in_doubt(each) if change.asked else each for each in change.detached)]
     wanted: list[VolumeRecord] = []
     for want in in_order(group.volumes):
         namesakes = [each for each in there if each.want.name == want.name]
@@ -76,6 +76,11 @@ def rearranged(
         number = max((each.number + 1 for each in namesakes), default=0)
         wanted.append(same or VolumeRecord(want=want, number=number))
     return tuple(wanted), tuple(each for each in there if each not in wanted)
+
+
+def _in_doubt(volume: VolumeRecord) -> VolumeRecord:
+    """What was made for a VM and may be deleted comes back with another id under its key."""
+    return replace(volume, volume_id=None) if volume.want.is_ephemeral else volume
 
 
 def detached_from(vm: VmRecord) -> tuple[tuple[VolumeKey, str | None], ...]:
