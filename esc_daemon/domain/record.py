@@ -428,7 +428,8 @@ class ResourceRecord(Generic[ResourceT]):
     *vim* is where it lives, fixed when it was accepted. *made* is what was last asked of the VIM:
     a removal needs it after *intent* is None. *owner* is the deployment whose ephemeral network it
     is. *edit* is the edit by which it came or goes, None where it is waited for by need alone.
-    *successor* waits for its removal, of a leftover only where it cannot adopt that.
+    *successor* waits for its removal, of a leftover only where it cannot adopt that. *late_removal*
+    is until when a removal that nobody answered may still take effect.
     """
 
     key: Key
@@ -442,6 +443,7 @@ class ResourceRecord(Generic[ResourceT]):
     handle: ResourceHandle | None = None
     attempt: Attempt | None = None
     unsure_until: datetime | None = None
+    late_removal: datetime | None = None
     successor: ResourceSuccessor[ResourceT] | None = None
     edit: EditId | None = None
     error: str | None = None

@@ -9,7 +9,9 @@ from typing import assert_never
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.advance.resource_intent import (
+    ON_THEIR_WAY_OUT,
     adoptable,
+    begin_when_sure,
     in_vim,
     succeeded,
     unmoved,
@@ -113,7 +115,7 @@ def _neighbours_ready(
 ) -> Step:
     if record.state is not ResourceState.CREATING or not waits(record):
         return unmoved(record)
-    ready = replace(record, parent=parent, attempt=begin_attempt(now, policy))
+    ready = replace(record, parent=parent, attempt=begin_when_sure(record, now, policy))
     return Step(key=record.key, before=record, record=ready)
 
 
@@ -191,7 +193,7 @@ def _call_failed(
     record: AnyResourceRecord, failure: CallFailed, now: datetime, policy: Policy
 ) -> Step:
     if failure.subject != record.id:
-        return unmoved(record)
+        return _removal_of_old(record, failure, now, policy)
     if record.state is ResourceState.CREATING and not failure.removal and not waits(record):
         return _creation_failed(record, failure, now, policy)
     if record.state is ResourceState.DELETING and not failure.removal:
@@ -202,6 +204,20 @@ def _call_failed(
     if failure.removal and record.attempt is not None:
         return _removal_failed(record, failure, now, policy)
     return unmoved(record)
+
+
+def _removal_of_old(
+    record: AnyResourceRecord, failure: CallFailed, now: datetime, policy: Policy
+) -> Step:
+    """The removal of what *record* took over may still take effect: ask only after that."""
+    if record.state is not ResourceState.CREATING or not (failure.removal and failure.in_doubt):
+        return unmoved(record)
+    until = now + policy.settle
+    attempt = record.attempt
+    if attempt is not None:
+        attempt = replace(attempt, next=max(attempt.next, until))
+    waiting = replace(record, unsure_until=until, attempt=attempt)
+    return Step(key=record.key, before=record, record=waiting)
 
 
 def _creation_failed(
@@ -230,16 +246,18 @@ def _removal_failed(
 ) -> Step:
     assert record.attempt is not None
     attempt = failed(record.attempt, failure.error, now, policy, subject=record.id)
+    late = now + policy.settle if failure.in_doubt else record.late_removal
+    tried = replace(record, attempt=attempt, late_removal=late)
     if record.state is ResourceState.LEFTOVER:
         later = left(attempt, now, policy, subject=record.id)
-        return Step(key=record.key, before=record, record=replace(record, attempt=later))
+        return Step(key=record.key, before=record, record=replace(tried, attempt=later))
     if record.state is not ResourceState.DELETING:
         return unmoved(record)
     refused = failure.final and attempt.tries >= policy.removal_tries
     if not refused and not exhausted(attempt, now):
-        return Step(key=record.key, before=record, record=replace(record, attempt=attempt))
+        return Step(key=record.key, before=record, record=tried)
     cause = causes.given_up(record.vim, attempt, failure.error, now)
-    return _left_behind(record, attempt, cause, now, policy)
+    return replace(_left_behind(tried, attempt, cause, now, policy), before=record)
 
 
 def _left_behind(
@@ -279,13 +297,19 @@ def _restarted(record: AnyResourceRecord, now: datetime, policy: Policy) -> Step
     What was being created when the process died may still turn up: wait, then look.
 
     So may what was given up since; that its moment has passed proves nothing, for the clock may
-    have been set while nobody ran.
+    have been set while nobody ran. A removal that was asked for may take effect as late.
     """
     unsure = now + policy.settle
     if record.state is ResourceState.CREATING and record.attempt is not None:
         attempt = replace(record.attempt, next=max(record.attempt.next, unsure))
         waiting = replace(record, unsure_until=unsure, attempt=attempt)
         return Step(key=record.key, before=record, record=waiting)
-    if record.unsure_until is None:
+    removing = record.state in ON_THEIR_WAY_OUT and record.attempt is not None
+    if record.unsure_until is None and not removing:
         return unmoved(record)
-    return Step(key=record.key, before=record, record=replace(record, unsure_until=unsure))
+    known = replace(
+        record,
+        unsure_until=unsure if record.unsure_until is not None else None,
+        late_removal=unsure if removing else record.late_removal,
+    )
+    return Step(key=record.key, before=record, record=known)

@@ -26,7 +26,7 @@ from esc_daemon.domain.intent import (
     TenantVolume,
 )
 from esc_daemon.domain.machine import next_state
-from esc_daemon.domain.policy import Policy
+from esc_daemon.domain.policy import Attempt, Policy
 from esc_daemon.domain.policy import begin as begin_attempt
 from esc_daemon.domain.record import AnyResourceRecord, ResourceRecord, ResourceSuccessor
 from esc_daemon.domain.resource_changes import Way, below, changed, way_of
@@ -42,7 +42,7 @@ _REPLACEABLE = frozenset({Kind.IMAGE, Kind.FLAVOR})
 """What stands alone: nothing else is made in it."""
 _BOUND_TO_WHAT_IS_LEFT = _REPLACEABLE | {Kind.VOLUME}
 """What the VIM cannot make into just anything that is wanted under its name."""
-_ON_THEIR_WAY_OUT = frozenset({ResourceState.DELETING, ResourceState.LEFTOVER})
+ON_THEIR_WAY_OUT = frozenset({ResourceState.DELETING, ResourceState.LEFTOVER})
 
 
 def advance_file_server(key: Key, record: AnyResourceRecord | None, trigger: Trigger) -> Step:
@@ -130,8 +130,9 @@ def wanted(
         return Step(key=key, before=record, record=kept)
     if record.state is ResourceState.LEFTOVER and adoptable(record, intent):
         state = next_state(RESOURCE_LIFECYCLE, record.state, ResourceMove.ACCEPTED)
-        return started(key, record, replace(_told(key, told, intent), state=state), ())
-    if record.state in _ON_THEIR_WAY_OUT:
+        adopting = replace(_told(key, told, intent), state=state)
+        return started(key, record, _after_late(record, adopting, now, policy), ())
+    if record.state in ON_THEIR_WAY_OUT:
         return _after_removal(record, told, intent)
     assert record.intent is not None
     if record.intent == intent:
@@ -143,7 +144,7 @@ def unwanted(
     record: AnyResourceRecord, edit: EditId | None, now: datetime, policy: Policy
 ) -> AnyResourceRecord:
     """Return *record* on its way out; the next incarnation under its name is wanted no more."""
-    if record.state in _ON_THEIR_WAY_OUT:
+    if record.state in ON_THEIR_WAY_OUT:
         return replace(record, successor=None) if record.successor is not None else record
     in_flight = record.state is ResourceState.CREATING and record.attempt is not None
     return replace(
@@ -155,6 +156,23 @@ def unwanted(
         edit=edit,
         error=None,
     )
+
+
+def _after_late(
+    left: AnyResourceRecord, adopting: AnyResourceRecord, now: datetime, policy: Policy
+) -> AnyResourceRecord:
+    """Let what takes over a leftover wait out the removal that may be under way."""
+    under_way = left.attempt is not None and left.attempt.next <= now
+    until = now + policy.settle if under_way else left.late_removal
+    return replace(adopting, unsure_until=until)
+
+
+def begin_when_sure(record: AnyResourceRecord, now: datetime, policy: Policy) -> Attempt:
+    """Return an attempt that does not overtake what an earlier try may still do."""
+    attempt = begin_attempt(now, policy)
+    if record.unsure_until is None:
+        return attempt
+    return replace(attempt, next=max(attempt.next, record.unsure_until))
 
 
 def succeeded(
@@ -169,8 +187,11 @@ def succeeded(
     if waiting is None:
         assert end is ResourceState.UNDEF  # which has no record
         return Step(key=record.key, before=before, record=None, events=events)
-    fresh = _record_of(record.key, waiting.id, waiting.intent, waiting.owner, waiting.vim)
-    return started(record.key, before, replace(fresh, edit=waiting.edit), events)
+    fresh: Any = _record_of(record.key, waiting.id, waiting.intent, waiting.owner, waiting.vim)
+    fresh = replace(fresh, edit=waiting.edit)
+    if move is ResourceMove.ACCEPTED:
+        fresh = replace(fresh, unsure_until=record.late_removal)
+    return started(record.key, before, fresh, events)
 
 
 def started(
@@ -287,11 +308,9 @@ def _way(record: AnyResourceRecord, intent: Resource) -> Way:
 
 
 def _changing(listed: AnyResourceRecord, now: datetime, policy: Policy) -> AnyResourceRecord:
-    """The VIM is asked at once: what it stands in is there. An earlier try is not overtaken."""
-    attempt = begin_attempt(now, policy)
-    if listed.unsure_until is not None:
-        attempt = replace(attempt, next=max(attempt.next, listed.unsure_until))
+    """The VIM is asked at once: what it stands in is there."""
     state = next_state(RESOURCE_LIFECYCLE, listed.state, ResourceMove.CHANGED)
+    attempt = begin_when_sure(listed, now, policy)
     return replace(listed, state=state, attempt=attempt, error=None)
 
 
