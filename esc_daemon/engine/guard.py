@@ -299,7 +299,7 @@ class Guard:
 
 def _loss(permit: Permit, at: datetime, policy: GuardPolicy, began: datetime) -> Loss:
     window = timedelta(seconds=permit.window) if policy.window is None else policy.window
-    chance = timedelta(seconds=permit.chance if permit.since < began else 0.0)
+    in_this_run = began <= permit.since <= at  # after it is one before a clock that was set back
     return Loss(
         vm=permit.server.vm,
         vim=permit.vim,
@@ -307,7 +307,7 @@ def _loss(permit: Permit, at: datetime, policy: GuardPolicy, began: datetime) ->
         since=permit.since,
         at=at,
         window=window,
-        chance=chance,
+        chance=timedelta(seconds=0.0 if in_this_run else permit.chance),
         lived=permit.lived,
         watched=permit.watched,
     )

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -30,11 +31,15 @@ def permitted(trigger: Trigger) -> VmId:
     return trigger.server.vm
 
 
+def clock() -> datetime:
+    return NOW + timedelta(seconds=asyncio.get_running_loop().time())
+
+
 def a_guard(tell: Callable[[VmId], None], boxes: Boxes | None = None, *, on: bool) -> Guard:
     return Guard(
         GuardPolicy(on=on, per_host=0, per_vim=0),
         boxes or Boxes(),
-        lambda: NOW,
+        clock,
         lambda _, trigger: tell(permitted(trigger)),
         asyncio.create_task,
     )
@@ -91,3 +96,18 @@ async def test_a_guard_that_is_off_counts_nobody():
     await asyncio.sleep(1)
     # then
     assert len(told) == CROWD
+
+
+@pytest.mark.parametrize(("hours", "waits"), [(0, False), (-1, True), (1, True)])
+async def test_who_was_lost_before_the_start_has_its_chance_however_the_clock_was_set(
+    hours: int,
+    waits: bool,  # noqa: FBT001  a parameter of the test
+):
+    told: list[VmId] = []
+    guard = a_guard(told.append, on=True)
+    lost = replace(permit(1), since=NOW + timedelta(hours=hours), chance=30.0)
+    guard.ask(DEPLOYMENT, lost)
+    await asyncio.sleep(29)
+    assert bool(told) is not waits
+    await asyncio.sleep(2)
+    assert told == [VmId("vm-1")]
