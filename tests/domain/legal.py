@@ -324,7 +324,8 @@ def _move_a_vm(life: Life, event: Event) -> None:
     if moves and at is not At.OFF:
         # where it is not watched, ENABLE_MONITOR tells of its life
         unwatched = at is At.UP or not life.watched.get(name, True)
-        life.vms[name] = At.UNMOVED if not said[1] else At.UP if unwatched else At.MOVED
+        stays = At.UNMOVED if at is At.UNMOVED else At.MOVED  # it may have been there again
+        life.vms[name] = At.UNMOVED if not said[1] else At.UP if unwatched else stays
 
 
 def _move_a_group(life: Life, event: Event) -> None:

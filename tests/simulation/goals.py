@@ -32,6 +32,7 @@ def at_rest(records: Iterable[Record]) -> bool:
         each.state in _DONE | REMOVED
         and getattr(each, "update", None) is None
         and not (isinstance(each, DeploymentRecord) and not (vms_rest(each) and not each.owed))
+        and not (isinstance(each, ResourceRecord) and each.successor is not None)
         for each in lives_of(records).values()
     )
 

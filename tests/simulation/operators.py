@@ -102,7 +102,10 @@ class Operator:
         asked = asyncio.get_running_loop().time()
         await asyncio.sleep(AT_ONCE_SECONDS)
         stay = {
-            (ref.vim, _subject(record, ref)) for record in records() for ref in leftovers_of(record)
+            (ref.vim, _subject(record, ref))
+            for record in records()
+            if not _in_doubt(record)
+            for ref in leftovers_of(record)
         }
         for vim, subject in stay:
             waited = meant.get((vim, subject), False)
@@ -129,6 +132,13 @@ def _would_wait(record: Record, ref: LeftoverRef, now: datetime) -> bool:
     assert isinstance(record, ResourceRecord)
     assert record.attempt is not None
     return record.attempt.next > now and (record.unsure_until is None or record.unsure_until <= now)
+
+
+def _in_doubt(record: Record) -> bool:
+    """Tell whether a start that came first lets the try wait until nothing can turn up any more."""
+    if not isinstance(record, ResourceRecord) or record.attempt is None:
+        return False
+    return record.unsure_until is not None and record.attempt.next < record.unsure_until
 
 
 def _key(vm: VmRecord) -> ServerKey:
