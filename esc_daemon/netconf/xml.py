@@ -3,7 +3,7 @@ The one door through which XML of a peer comes in, and the names of the protocol
 
 Errors of this room:
 
-* MalformedMessage: not well-formed, or more than a message needs (DOCTYPE, depth, attributes)
+* MalformedMessage: not well-formed, or more than a message needs (DOCTYPE, elements, depth, ...)
 """
 
 import re
@@ -32,6 +32,8 @@ NACM_NS: Final = "urn:ietf:params:xml:ns:yang:ietf-netconf-acm"
 YANG_NS: Final = "urn:ietf:params:xml:ns:yang:1"
 """RFC 7950: the attributes *insert*, *key* and *value*."""
 
+MAX_ELEMENTS: Final = 500_000
+"""In one message: a tree takes some 130 bytes for each, however short its text is."""
 MAX_DEPTH: Final = 128
 MAX_ATTRIBUTES: Final = 64
 """On one element. Declarations of namespaces are counted apart."""
@@ -58,6 +60,9 @@ def parse(data: bytes) -> etree._Element:
         MalformedMessage: Not well-formed, a DOCTYPE, or beyond the limits above.
 
     """
+    # What is searched for in the tree is counted in the text first, which costs less than a tree.
+    if data.count(b"<") - data.count(b"</") > MAX_ELEMENTS:
+        raise MalformedMessage(f"more than {MAX_ELEMENTS} elements; send them in several messages")
     # A parser of its own for each message: parsers keep state and an error log.
     parser = etree.XMLParser(
         encoding="utf-8",  # RFC 6241 section 3: nothing else, whatever the declaration says
@@ -76,7 +81,6 @@ def parse(data: bytes) -> etree._Element:
         # The library lets a prefix without a declaration pass where a mere warning comes after it.
         if flaw.level >= etree.ErrorLevels.ERROR:
             raise MalformedMessage(f"not well-formed: {flaw.message}")
-    # What is searched for in the tree is counted in the text first: most messages are short.
     if b"<!" in data and root.getroottree().docinfo.internalDTD is not None:
         raise MalformedMessage("a DOCTYPE is not allowed")
     if data.count(b"<") > MAX_DEPTH and _TOO_DEEP(root):

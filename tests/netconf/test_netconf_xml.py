@@ -5,6 +5,7 @@ import pytest
 from esc_daemon.netconf.xml import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
+    MAX_ELEMENTS,
     MAX_NAMESPACES,
     MalformedMessage,
     name_of,
@@ -45,6 +46,8 @@ def with_attributes(count: int) -> bytes:
         (b"<!DOCTYPE a><a/>", "DOCTYPE"),
         (b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>', "DOCTYPE"),
         (b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "DOCTYPE"),
+        (b"<a>" + b"<b/>" * MAX_ELEMENTS + b"</a>", "elements"),
+        (b"<a>" + b"<b></b>" * MAX_ELEMENTS + b"</a>", "elements"),
         (nested(MAX_DEPTH + 1), "deeper"),
         (nested(100_000), "not well-formed"),
         (with_attributes(MAX_ATTRIBUTES + 1), "attributes"),
@@ -65,6 +68,8 @@ def test_a_billion_laughs_are_not_laughed():
 @pytest.mark.parametrize(
     "document",
     [
+        b"<a>" + b"<b/>" * (MAX_ELEMENTS - 1) + b"</a>",
+        b"<a>" + b"<b></b>" * (MAX_ELEMENTS - 1) + b"</a>",
         nested(MAX_DEPTH),
         with_attributes(MAX_ATTRIBUTES),
         with_namespaces(MAX_NAMESPACES),

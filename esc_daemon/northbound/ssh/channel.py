@@ -57,6 +57,8 @@ class End(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+_MOST_BEHIND: Final = 1024 * 1024
+"""Bytes beyond which a channel is not read while requests wait: a tree takes 30 times its text."""
 _ABNORMAL: Final = frozenset({End.DROPPED, End.TIMEOUT, End.OTHER, End.SLOW_READER})
 """RFC 6022 section 2.1.5, dropped-sessions."""
 
@@ -84,6 +86,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         self._id = 0
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
         self._waiting: deque[Rpc | ProtocolError] = deque()
+        self._behind = 0
+        """Bytes that came while requests waited."""
         self._idle: asyncio.Future[None] | None = None
         """What the worker waits for when there is nothing to answer."""
         self._paused = False
@@ -161,11 +165,13 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         if datatype is not None or self._ended is not None or self._no_more_input:
             return
         found = self._netconf.receive(data)
-        if not found:
-            return
-        self._waiting.extend(found)
-        self._wake()
-        if not self._paused and len(self._waiting) >= self._services.limits.rpcs_in_flight:
+        if self._waiting:
+            self._behind += len(data)
+        if found:
+            self._waiting.extend(found)
+            self._wake()
+        many = len(self._waiting) >= self._services.limits.rpcs_in_flight
+        if not self._paused and (many or self._behind >= _MOST_BEHIND):
             assert self._channel is not None
             self._paused = True
             self._channel.pause_reading()
@@ -322,7 +328,10 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
             self._idle.set_result(None)
 
     def _read_on(self) -> None:
-        if self._paused and len(self._waiting) <= self._services.limits.rpcs_in_flight // 2:
+        if not self._waiting:
+            self._behind = 0
+        few = len(self._waiting) <= self._services.limits.rpcs_in_flight // 2
+        if self._paused and few and self._behind < _MOST_BEHIND:
             self._paused = False
             if self._channel is not None:
                 self._channel.resume_reading()
