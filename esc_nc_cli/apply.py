@@ -173,15 +173,26 @@ def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standin
 
 
 def _look_again(waiting: Waiting, session: Session) -> None:
-    """Decide the connectors that were checked: a check that finds what it found tells nothing."""
+    """
+    Decide those of which nothing is told, though the edit changed them.
+
+    A check of a connector that finds what it found, and what does not matter to a service that
+    stands: an update would have told its beginning before the edit was answered.
+    """
     made = tuple(
-        goal for goal in waiting.open if (goal.kind, goal.wish) == (Kind.VIM_CONNECTOR, Wish.CREATE)
+        goal
+        for goal in waiting.open
+        if goal.kind in _TELLING
+        and goal.wish is Wish.CREATE
+        and (goal.tenant, goal.name) not in waiting.heard
     )
     opdata = _ask(session, "get", made)
     for goal in made:
         match outcome_now(goal, changed=False, opdata=opdata):
-            case True, _:
+            case True, text:
                 waiting.reached(goal)
+                if goal.kind is Kind.DEPLOYMENT:
+                    click.echo(f"{text} of what runs", err=True)
             case False, text:
                 waiting.failed(goal, text)
             case None:

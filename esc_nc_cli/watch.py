@@ -41,11 +41,16 @@ class Awaited(Protocol):
 
 @dataclass(slots=True)
 class Waiting:
-    """The goals still open; *failures* are sentences for the user."""
+    """
+    The goals still open; *failures* are sentences for the user.
+
+    *heard* are the (tenant, deployment) of which some event has come.
+    """
 
     goals: Sequence[Goal]
     open: list[Goal] = field(init=False)
     failures: list[str] = field(default_factory=list)
+    heard: set[tuple[str | None, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.open = list(self.goals)
@@ -64,6 +69,8 @@ class Waiting:
         return event.tenant is not None and event.tenant in {tenant for tenant, _ in services}
 
     def observe(self, event: Event) -> None:
+        if event.deployment is not None:
+            self.heard.add((event.tenant, event.deployment))
         for goal in tuple(self.open):
             if goal.fails_with(event):  # the entry itself may go all the same
                 self.failures.append(f"{goal}: {event.type} FAILURE: {event.text}")

@@ -112,6 +112,37 @@ def test_an_edit_that_changes_nothing_of_an_active_service_does_not_hang(
     assert "SERVICE_ACTIVE_STATE and the edit changes nothing" in result.stderr
 
 
+def test_an_edit_that_changes_nothing_of_what_runs_does_not_hang(
+    esc: Esc, server: FakeServer, file: str
+) -> None:
+    # given: an extension, or a policy that is only a name
+    server.answers = {
+        "get-config": [EMPTY, a_configuration("d")],
+        "get": [an_opdata("SERVICE_ACTIVE_STATE")],
+    }
+    # when
+    result = esc("--timeout", "9", "edit-config", file, "--wait")
+    # then
+    assert result.exit_code == 0, result.output
+    assert "SERVICE_ACTIVE_STATE and the edit changes nothing of what runs\n" in result.stderr
+
+
+def test_an_update_that_has_begun_is_waited_for_however_long_it_is_silent(
+    esc: Esc, server: FakeServer, file: str
+) -> None:
+    # given
+    server.answers = {
+        "get-config": [EMPTY, a_configuration("d")],
+        "get": [an_opdata("SERVICE_ACTIVE_STATE")],
+    }
+    server.after_edit = [a_notification("SERVICE_UPDATING_STATE", tenant="t", depname="d")]
+    # when
+    result = esc("--timeout", "4", "edit-config", file, "--wait")
+    # then
+    assert result.exit_code == 4, result.output
+    assert "changes nothing" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("state", "hint"),
     [("SERVICE_ERROR_STATE", "; delete-dep it first"), ("SERVICE_STOPPED_STATE", "")],
