@@ -142,7 +142,8 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         under = _manager(endpoint, timeout)
     except AuthenticationError as error:
         means = f"the key {endpoint.key}" if endpoint.key else "this password"
-        refusal = f"{where} refuses {endpoint.user} with {means}{_guess(endpoint)}"
+        refusal = f"{where} refuses {endpoint.user} with {means}{_no_key(endpoint)}"
+        refusal += _guess(endpoint)
         raise LoginRefused(refusal) from error
     except SSHUnknownHostError as error:
         known = endpoint.known_hosts
@@ -156,6 +157,18 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         yield session
     finally:
         session.close()
+
+
+def _no_key(endpoint: Endpoint) -> str:
+    """Return what is the matter with the key's file: one that holds none is never offered."""
+    if endpoint.key is None:
+        return ""
+    try:
+        with endpoint.key.open("rb") as file:
+            is_key = b"PRIVATE KEY-----" in file.readline(200)
+    except OSError as error:
+        return f", which cannot be read: {error.strerror}"
+    return "" if is_key else ", which holds no private key"
 
 
 def _guess(endpoint: Endpoint) -> str:

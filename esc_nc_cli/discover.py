@@ -98,7 +98,7 @@ def locate(
         user = options.user or DEFAULT_USER
     if key is None and password is None:
         if ask is None:
-            raise NoWayIn(_nothing_found(directory, is_local=is_local))
+            raise NoWayIn(_nothing_found(directory, user, is_local=is_local))
         password = ask(f"Password of {user} at {host}:{port}")
     return Endpoint(
         host=host,
@@ -142,8 +142,10 @@ def _local_key(directory: Path) -> Path | None:
     return key if os.access(key, os.R_OK) else None
 
 
-def _nothing_found(directory: Path, *, is_local: bool) -> str:
+def _nothing_found(directory: Path, user: str, *, is_local: bool) -> str:
     how = "give --password-file or --key"
     if not is_local:
         return f"no password and no key: {how}"
+    if _local_key(directory) is not None:
+        return f"the key of the local daemon is for {LOCAL_USER}, not for {user}: {how}"
     return f"no local daemon's key in {directory / 'keys'} (has it been started?): {how}"

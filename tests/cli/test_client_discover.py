@@ -61,6 +61,11 @@ def test_a_named_host_is_never_given_the_local_key_or_port(daemon: Path) -> None
     assert not endpoint.is_loopback
 
 
+def test_for_another_user_the_text_says_whose_the_local_key_is(daemon: Path) -> None:
+    with pytest.raises(NoWayIn, match="is for esc-nc-admin, not for ann: give --password-file"):
+        located(Options(user="ann", data_dir=daemon))
+
+
 def test_without_a_daemon_the_text_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(NoWayIn, match=str(tmp_path)):
         located(Options(), XDG_STATE_HOME=str(tmp_path))

@@ -421,6 +421,17 @@ def test_a_wrong_password_ends_with_3_and_is_not_repeated(
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_file_that_holds_no_key_is_named_as_what_it_is(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no key at all\n", encoding="utf-8")
+    words = ["--host", "127.0.0.1", "--port", str(server.port), "--key", str(notes)]
+    result = CliRunner().invoke(main, [*words, "get"])
+    assert result.exit_code == 3, result.output
+    assert f"with the key {notes}, which holds no private key" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("xpath", "header"),
     [

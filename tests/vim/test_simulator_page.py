@@ -10,8 +10,9 @@ import httpx
 import pytest
 from lxml import html
 
-from esc_daemon.domain.ids import ServerKey
-from esc_daemon.domain.specs import VimMetric
+from esc_daemon.domain.ids import Key, Kind, ServerKey, TenantName, VmId, VolumeKey
+from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.specs import VimMetric, VolumeSpec
 from esc_daemon.northbound.http.listener import http_listener
 from esc_daemon.vim.simulator.cloud import Cloud
 from esc_daemon.vim.simulator.control import Control
@@ -73,6 +74,17 @@ async def test_the_page_shows_what_stands_in_the_cloud():
         assert row[:6] == ["web", "acme", "ACTIVE", "answers", address, "sim-host-1"]
         assert [row[:2] for row in await desk.table("Networks")] == [["public", ""]]
         assert len(await desk.table("Hosts")) == 4
+
+
+async def test_the_page_shows_what_outlived_its_project():
+    async with a_desk() as desk:
+        tenant = Key(Kind.TENANT, None, "acme")
+        project = (await desk.driver.ensure_tenant(tenant, Tenant(name=TenantName("acme")))).project
+        found = VolumeKey(VmId("1"), "licences", 0)
+        await desk.driver.ensure_volume(VolumeSpec(key=found, project=project, name="licences"))
+        await desk.driver.remove_tenant(tenant)
+        (row,) = await desk.table("Volumes")
+        assert row[:2] == ["licences", project]
 
 
 async def test_the_page_needs_nothing_of_another_place_and_no_script():

@@ -65,8 +65,8 @@ class Projects:
             self._name(row.id, row.name)
 
     def name_of(self, project: str) -> str:
-        """Return the name of the project with this id."""
-        return self._names[project]
+        """Return the name of the project with this id, and the id of one that is gone."""
+        return self._names.get(project, project)
 
     def at(self, key: Key) -> ProjectRow | None:
         """Return the project that was made of *key*."""
