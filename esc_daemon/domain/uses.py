@@ -1,5 +1,5 @@
 """
-Who uses what stands alone: networks, subnets, images, flavors, volumes, by deployments' names.
+Who uses what stands alone, from networks to file servers, by the names in deployments.
 
 An edit that would take such a thing from under a deployment is refused. What a deployment that is
 on its way out still holds is the VIM's to say, and its removal is tried again.
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, Kind, VimId, joined, parts_of
-from esc_daemon.domain.intent import Deployment, Network, Subnet, VmGroup
+from esc_daemon.domain.intent import Deployment, FileServer, Network, Subnet, VmGroup
 from esc_daemon.domain.placing import home_of, networks_of, ports_of, uses
 from esc_daemon.domain.record import (
     AnyResourceRecord,
@@ -64,6 +64,9 @@ def _named_by_group(key: Key, intent: Deployment, group: VmGroup) -> Iterator[Ke
         yield Key(Kind.IMAGE, None, group.image)
     if group.flavor:
         yield Key(Kind.FLAVOR, None, group.flavor)
+    for file in group.day_zero:
+        if file.remote is not None:
+            yield Key(Kind.FILE_SERVER, None, file.remote.server)
 
 
 def check_uses(
@@ -111,8 +114,8 @@ def _leaving(step: Step) -> AnyResourceRecord | None:
         return None
     if isinstance(after, ResourceRecord) and after.intent is not None:
         return None
-    there = before.handle is not None or before.state is ResourceState.CREATING
-    return before if there else None
+    in_vim = before.handle is not None or before.state is ResourceState.CREATING
+    return before if in_vim or isinstance(before.made, FileServer) else None
 
 
 def _users(
@@ -124,7 +127,8 @@ def _users(
         if asked is None or asked.intent is None:
             continue
         for group in asked.intent.groups:
-            there = home_of(group, asked.vim) == asked.vim or _is_still_there(record, group)
+            here = at.kind is Kind.FILE_SERVER or home_of(group, asked.vim) == asked.vim
+            there = here or _is_still_there(record, group)
             if not there or at not in _named_by_group(record.key, asked.intent, group):
                 continue
             if at.kind is Kind.NETWORK and not _meant(record, at, leaving, stands):

@@ -9,7 +9,15 @@ from esc_daemon.domain.advance import advance
 from esc_daemon.domain.decompose import decompose_edit
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import Key, Kind, RecordId, VimId
-from esc_daemon.domain.intent import Intent, Interface, Locator, Network
+from esc_daemon.domain.intent import (
+    DayZero,
+    FileServer,
+    Intent,
+    Interface,
+    Locator,
+    Network,
+    RemoteFile,
+)
 from esc_daemon.domain.policy import DEFAULT_POLICY
 from esc_daemon.domain.uses import check_uses, named_by
 from tests.domain.fake_vim import FakeVim
@@ -31,6 +39,7 @@ from tests.domain.stories import (
 IMAGE = Key(Kind.IMAGE, None, "linux")
 FLAVOR = Key(Kind.FLAVOR, None, "small")
 SHARED = net_key(tenant=None)
+FILES = Key(Kind.FILE_SERVER, None, "files")
 FAR = VimId("far")
 GROUP = a_group("web", "net", watched=False)
 
@@ -59,6 +68,23 @@ def lived_in() -> World:
     world.apply({SHOP: a_deployment(GROUP)})
     world.rest()
     return world
+
+
+@pytest.mark.parametrize("locator", [Locator(), Locator(vim_id=FAR)], ids=["here", "far"])
+def test_a_file_server_does_not_go_while_a_guest_is_configured_from_it(locator: Locator) -> None:
+    # given
+    world = World()
+    remote = DayZero(dst="a.sh", remote=RemoteFile(server="files", path="a.sh"))
+    group = replace(GROUP, day_zero=(remote,), locator=locator)
+    server = FileServer(name="files", base_url="https://files.example")
+    world.apply({FILES: server})
+    world.apply({ACME: a_tenant(), SHOP: a_deployment(group)})
+    # when, then
+    with pytest.raises(Refused, match="file_server files is in use by vm_group web") as refused:
+        judge(world, {FILES: None})
+    assert refused.value.tag == "in-use"
+    judge(world, {FILES: replace(server, base_url="https://elsewhere.example")})
+    judge(world, {FILES: None, SHOP: None})
 
 
 @pytest.mark.parametrize("key", [IMAGE, FLAVOR, SHARED], ids=str)
