@@ -122,7 +122,7 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
     ),
     _K.RECOVERY: Rule(
         how=How.LATER,
-        does="the next recovery goes by it",
+        does="the next recovery goes by it; one that waits for the operator goes on waiting",
         update_type="RECOVERY_POLICY_UPDATED",
     ),
     _K.DAY_ZERO: Rule(how=How.REDEPLOY, does="no guest is touched", update_type="DAY0_UPDATED"),
