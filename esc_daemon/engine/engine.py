@@ -13,7 +13,7 @@ import contextvars
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -67,6 +67,7 @@ from esc_daemon.store.base import LoggedEvent, Store, StoreError
 log = structlog.get_logger()
 
 _STORE_PAUSE_SECONDS: Final = 1.0
+_BROKEN_PAUSE: Final = timedelta(seconds=60)
 """How long a record waits before it tries again to store a step that could not be stored."""
 _A_TURN: Final = 100
 """Records of one edit that are planned in one go, 0.1 ms each."""
@@ -476,7 +477,13 @@ class Engine:
             self._performer.ensure(key, ())
             self._timers.wake(key, None)
         else:
-            todo = plan(record, self._now())
+            try:
+                todo = plan(record, self._now())
+            except Exception:  # a bug must not silence a record
+                self.broken += 1
+                log.exception("plan.broke", **_about(box))
+                self._timers.wake(key, self._now() + _BROKEN_PAUSE)
+                return
             self._performer.ensure(key, todo.commands, operation_of(record))
             self._timers.wake(key, todo.wake_at)
         self._neighbours.changed(key)

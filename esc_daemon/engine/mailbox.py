@@ -82,8 +82,8 @@ def _subject(trigger: Trigger) -> Hashable:
             return ("permitted", server_key)
         case ServerDrifted(key=key):
             return ("drifted", key)
-        case CallFailed(subject=subject, removal=removal, switch=switch):
-            return ("failed", subject, removal, switch)
+        case CallFailed(subject=subject, removal=removal, switch=switch, proof=proof):
+            return ("failed", subject, removal, switch, proof)
         case ResourceMade(id=id_) | ResourceGone(id=id_):
             return (type(trigger), id_)
         case _:

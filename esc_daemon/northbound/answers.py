@@ -15,7 +15,13 @@ from lxml import etree
 from esc_daemon.datamodel.names import NAMESPACE
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.defaults import WithDefaults, add_defaults, trim_defaults
-from esc_daemon.netconf.filters import Filter, apply_filter, check_filter, is_whole_root
+from esc_daemon.netconf.filters import (
+    Filter,
+    apply_filter,
+    check_filter,
+    is_whole_root,
+    work_of,
+)
 from esc_daemon.netconf.xml import name_of
 from esc_daemon.northbound.replies import SMALL, HeldReplies, serialised
 
@@ -23,6 +29,12 @@ Prune: TypeAlias = Callable[[etree._Element], None]  # noqa: SLF001  lxml calls 
 """Takes out of an element what stands in it and may not be read."""
 _AT_A_TIME: Final = 2
 """Large answers that are made side by side: each takes several times its size while it is."""
+_TINY: Final = 2048
+"""Bytes in which no filter can be dear."""
+_A_NODE: Final = 16
+"""Bytes that an element takes at least, nearly always."""
+_LOOKS: Final = 100_000
+"""At nodes: a filter that may take more, some milliseconds, holds nobody else up."""
 
 
 class Answers:
@@ -72,6 +84,7 @@ class Answers:
         return await self._made(
             pieces,
             lambda some: self._chosen(some, filter_, with_defaults, default_namespace, prune),
+            lambda size: size > _TINY and work_of(filter_, size // _A_NODE) > _LOOKS,
         )
 
     def _chosen(
@@ -93,9 +106,16 @@ class Answers:
         return serialised(data)
 
     async def _made(
-        self, pieces: Iterable[bytes], work: Callable[[Iterable[bytes]], list[bytes]]
+        self,
+        pieces: Iterable[bytes],
+        work: Callable[[Iterable[bytes]], list[bytes]],
+        is_dear: Callable[[int], bool] = lambda _: False,
     ) -> Iterable[bytes]:
-        """Do *work* here on what is small, and in a thread on what would hold the sessions up."""
+        """
+        Do *work* here on what is small, and in a thread on what would hold the sessions up.
+
+        *is_dear* tells of a number of bytes below that whether they take long all the same.
+        """
         coming = iter(pieces)
         taken: list[bytes] = []
         size = 0
@@ -105,7 +125,8 @@ class Answers:
             if size >= SMALL:
                 break
         else:
-            return self._held.hold(work(taken))
+            if not is_dear(size):
+                return self._held.hold(work(taken))
         async with self._turn:
             made = await asyncio.to_thread(work, chain(taken, coming))
         return self._held.hold(made)

@@ -65,6 +65,20 @@ def test_who_adopts_a_leftover_waits_for_the_try_that_is_under_way(*, restarts: 
     assert stands(world)
 
 
+def test_who_adopts_a_leftover_waits_for_a_try_whose_answer_was_lost_after_that() -> None:
+    world = left_behind()
+    world.stuck = False
+    world.sleep(DEFAULT_POLICY.leftover_pause.total_seconds())
+    world.apply({IMAGE: an_image()})
+    world.sleep(DEFAULT_POLICY.settle.total_seconds() / 2)
+    world.perform(CALL, Luck.LATE)
+    world.deliver(CALL)
+    world.rest()
+    world.sleep(DEFAULT_POLICY.settle.total_seconds())
+    world.rest()
+    assert stands(world)
+
+
 def test_who_adopts_a_leftover_that_was_refused_long_ago_waits_for_nothing() -> None:
     world = left_behind()
     world.sleep(DEFAULT_POLICY.settle.total_seconds())

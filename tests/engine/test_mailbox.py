@@ -85,6 +85,8 @@ def test_the_later_of_two_about_one_subject_takes_the_place_of_the_earlier(earli
         # one that comes twice must not take the place of that of a later switch
         (switched(2), switched(1)),
         (replace(failed(removal=False), switch=2), replace(failed(removal=False), switch=1)),
+        # what one VIM says of a proof says nothing of what another may still make
+        (failed(removal=False), replace(failed(removal=False), proof=True)),
         (
             ResourceMade(id=record_id(1), handle=HANDLE),
             ResourceMade(id=record_id(2), handle=HANDLE),

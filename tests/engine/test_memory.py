@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from esc_daemon.domain.ids import Key, Kind, TenantName
 from esc_daemon.domain.intent import Tenant
+from esc_daemon.domain.plan import plan
 from esc_daemon.domain.states import ResourceState
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.mailbox import Mailbox
@@ -65,6 +66,26 @@ async def test_a_trigger_that_breaks_is_logged_and_the_others_are_taken(engine, 
         await asyncio.sleep(1)
 
     assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["trigger.broke"]
+    assert engine.record(key).state is ResourceState.ACTIVE
+
+
+async def test_a_record_whose_plan_breaks_once_is_planned_again(engine, monkeypatch):
+    key = Key(Kind.TENANT, None, T)
+    times = []
+
+    def breaks(record, now):
+        times.append(now)
+        if len(times) == 1:
+            raise ZeroDivisionError
+        return plan(record, now)
+
+    monkeypatch.setattr("esc_daemon.engine.engine.plan", breaks)
+    with capture_logs() as logs:
+        await engine.apply(Edit(changes=(Change(key=key, intent=Tenant(name=T)),)))
+        await asyncio.sleep(70)
+
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["plan.broke"]
+    assert engine.broken == 1
     assert engine.record(key).state is ResourceState.ACTIVE
 
 

@@ -1,9 +1,12 @@
 """What is answered to a get of much, or of everything: the same as of little, and of one moment."""
 
+import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from esc_daemon.netconf.filters import apply_filter
 from esc_daemon.netconf.messages import Get, parse_request
 from esc_daemon.netconf.xml import WITH_DEFAULTS_NS
 from esc_daemon.northbound import answers
@@ -54,6 +57,28 @@ async def test_much_is_answered_as_little_is(
 
     # then
     assert await it.get_config(asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("select", "beside"),
+    [("//name[//name[not(. = //vcpus)]]", True), ("esc_datamodel/tenants/tenant/name", False)],
+)
+async def test_a_dear_filter_over_little_holds_nobody_up(
+    it: Managed, monkeypatch: pytest.MonkeyPatch, select: str, *, beside: bool
+) -> None:
+    # given: less than what is answered in a thread whatever is asked of it
+    await it.edit(tenants(*(f"tenant-{number}" for number in range(100))))
+    threads: list[bool] = []
+
+    def noted(*args: Any, **kwargs: Any) -> None:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        apply_filter(*args, **kwargs)
+
+    monkeypatch.setattr("esc_daemon.northbound.answers.apply_filter", noted)
+    # when
+    assert "tenant-7" in await it.get_config(XPATH.format(select))
+    # then
+    assert threads == [beside]
 
 
 async def test_a_get_shows_the_moment_in_which_it_was_asked(it: Managed) -> None:
