@@ -18,8 +18,8 @@ It speaks NETCONF over SSH, to esc_daemon and to Cisco ESC. Without options it l
 daemon: its port and a key are in its data directory.
 
 A reply is printed as ESC's own tool does: a title, then the whole rpc-reply. With -f nothing but
-the answer is on standard output. Warnings, and in one line why a command failed, are on standard
-error.
+the answer is on standard output. Warnings, and why a command failed, are on standard error,
+each reason in a line that begins with the program's name.
 
 The reply ok says that a change or an action was accepted. How it ends is told by events: --wait
 and watch show them.

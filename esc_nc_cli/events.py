@@ -51,8 +51,12 @@ class Event:
 
     @property
     def text(self) -> str:
-        """The message and, in brackets, the details: what caused a failure, what stayed behind."""
-        return f"{self.message} ({self.details})".lstrip() if self.details else self.message
+        """
+        The message and, in brackets, the details, on one line.
+
+        Details are what caused a failure, and what stayed behind.
+        """
+        return printable(f"{self.message} ({self.details})" if self.details else self.message)
 
     @property
     def resource(self) -> str | None:
@@ -122,14 +126,14 @@ def line(event: Event, zone: tzinfo | None = None) -> str:
     default the local one.
     """
     fields = (_clock(event.time, zone), event.type, event.status, event.subject, event.group)
-    return " ".join([*(_word(field) for field in fields), printable(event.text)]).rstrip()
+    return " ".join([*(_word(field) for field in fields), event.text]).rstrip()
 
 
 def as_row(event: Event, zone: tzinfo | None = None) -> str:
     """Return *event* as a row below TABLE_HEAD; the time is as for line."""
     fields = (_clock(event.time, zone), event.type, event.status)
     subject = (event.tenant, event.deployment, event.group, event.resource)
-    row = [*(_word(field) for field in (*fields, *subject)), printable(event.text)]
+    row = [*(_word(field) for field in (*fields, *subject)), event.text]
     return row_of(row, (*_COLUMNS.values(), 0))
 
 

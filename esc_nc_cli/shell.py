@@ -12,6 +12,7 @@ import click
 from esc_nc_cli.apply import Failed, Undecided, checked
 from esc_nc_cli.client import ConnectionFailed, NoReply, Reply, Session, connect
 from esc_nc_cli.discover import Endpoint, NoWayIn, Options, locate
+from esc_nc_cli.events import printable
 from esc_nc_cli.forms import Format
 from esc_nc_cli.output import command_line, print_reply
 from esc_nc_cli.payload import PayloadRefused
@@ -40,7 +41,7 @@ EXIT_STATUS: Mapping[int, str] = {
 
 
 class Commands(click.Group):
-    """A group whose errors are one line each and an exit code."""
+    """A group whose errors are one line each, with the program's name, and an exit code."""
 
     WORDS = "esc_nc_cli.words"
     """Where the context's meta has the command and what stands after it, as they were typed."""
@@ -55,7 +56,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except tuple(_EXIT_CODES) as error:
-            click.echo(f"esc_nc_cli: {error}", err=True)
+            for text in str(error).splitlines():  # each can be found alone, as by grep
+                click.echo(f"esc_nc_cli: {printable(text)}", err=True)
             code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
             raise click.exceptions.Exit(code) from error
         except KeyboardInterrupt as error:

@@ -151,3 +151,18 @@ def test_an_end_that_is_not_heard_of_is_no_success(
     result = esc("svc-action", "start", "t", "d", "--wait", "--timeout", "0.5")
     assert result.exit_code == 4
     assert "undecided: START of deployment t/d" in result.stderr
+
+
+def test_what_a_server_says_of_a_failure_begins_no_line_and_moves_no_cursor(
+    esc: Esc, server: FakeServer
+) -> None:
+    # given
+    hostile = f"no\u009b2Jroom&#13;for [{VM}]&#10;esc_nc_cli: at all"
+    failure = told("VM_RECOVERY_COMPLETE", status="FAILURE")
+    server.after_edit = [failure.replace("as asked", hostile)]
+    # when
+    result = esc("recovery-vm-action", "do", VM, "--wait")
+    # then
+    said = f"no 2Jroom for [{VM}] esc_nc_cli: at all"
+    expected = f"esc_nc_cli: DO of VM {VM}: VM_RECOVERY_COMPLETE FAILURE: {said}"
+    assert result.stderr.splitlines() == [expected]

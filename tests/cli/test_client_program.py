@@ -213,7 +213,7 @@ def test_what_failed_is_told_also_where_the_time_is_over_before_the_rest_ends(
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "esc_nc_cli: image bad: CREATE_IMAGE FAILURE: no room",
-        "the time is over; undecided: image good",
+        "esc_nc_cli: the time is over; undecided: image good",
     ]
 
 
@@ -258,6 +258,7 @@ def test_what_failed_is_told_also_where_the_session_is_lost_before_the_rest_ends
     assert result.exit_code == 1
     told, rest = result.stderr.splitlines()
     assert told == "esc_nc_cli: image bad: CREATE_IMAGE FAILURE: no room"
+    assert rest.startswith("esc_nc_cli: it was taken, but ")
     assert "closed the session; undecided: image good, flavor f" in rest
 
 
@@ -301,7 +302,8 @@ def test_a_refusal_is_printed_as_esc_does_and_told_in_one_line_each(
     assert result.exit_code == 1
     assert result.stdout.startswith("Delete Deployment\n<?xml ")
     assert result.stdout.count("<error-tag>data-missing</error-tag>") == 2
-    assert result.stderr.count("rpc-error data-missing at ") == 2
+    line = "esc_nc_cli: rpc-error data-missing at /esc:esc_datamodel: no such deployment"
+    assert result.stderr.splitlines() == [line, line]
 
 
 def test_a_warning_in_the_reply_is_shown_and_no_failure(esc: Esc, server: FakeServer) -> None:
