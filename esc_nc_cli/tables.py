@@ -30,16 +30,23 @@ _KEYS = frozenset(
 
 
 def vm_rows(data: etree._Element) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each VM, asked for or made; then one for each that should be gone."""
+    """
+    Yield a row for each VM, asked for or made; then one for each that should be gone.
+
+    A deployment that is in error, or without VMs, has a row of its own above them: what is wrong
+    with it need not be wrong with each of them.
+    """
     holds = list(data.iter(qname(ESC, "hold")))
     for deployment in data.iter(qname(ESC, "deployments")):
         name, tenant = leaf(deployment, "deployment_name"), deployment.getparent()
         if name is None or tenant is None:
             continue
         service = (leaf(tenant, "name"), name, leaf(deployment, "state_machine", "state"))
-        error = leaf(deployment, "error")
-        for *vm, cause in tuple(_vms(deployment, name, holds)) or ((None,) * 8,):
-            yield _row(*service, *vm, error or cause)
+        error, vms = leaf(deployment, "error"), tuple(_vms(deployment, name, holds))
+        if error is not None or not vms:
+            yield _row(*service, *(None,) * 7, error)
+        for vm in vms:
+            yield _row(*service, *vm)
     for leftover in data.iter(qname(ESC, "leftover")):
         kind, name = leaf(leftover, "kind"), leaf(leftover, "name")
         what = name if kind == "vm" else f"{kind}/{name}"

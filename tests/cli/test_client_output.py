@@ -67,7 +67,7 @@ def test_a_deployment_without_vms_has_a_row_too() -> None:
     assert as_table(data(inside)).splitlines()[1].split() == ["t", "d", *"---------"]
 
 
-def test_a_vm_that_the_vim_has_not_made_has_a_row_with_the_error_of_its_deployment() -> None:
+def test_a_vm_that_the_vim_has_not_made_has_a_row_below_the_error_of_its_deployment() -> None:
     # given: of two groups that both begin like the name the longer one is meant
     inside = """<opdata><tenants><tenant><name>t</name><deployments>
       <deployment_name>d</deployment_name><error>no such image</error>
@@ -79,14 +79,24 @@ def test_a_vm_that_the_vim_has_not_made_has_a_row_with_the_error_of_its_deployme
         <vm_state_machine><vm_name>d_g_0_x</vm_name><state>VM_ALIVE_STATE</state></vm_state_machine>
       </vm_state_machines></state_machine></deployments></tenant></tenants></opdata>"""
     # when
-    _, made, missing = as_table(data(inside)).splitlines()
-    # then
+    _, whole, made, missing = as_table(data(inside)).splitlines()
+    # then: the error is told once, and not of the VM that is well
     service = ["t", "d", "SERVICE_ERROR_STATE"]
-    error = ["no", "such", "image"]
-    assert made.split() == [
-        *(*service, "g", "d_g_0_x", "VM_ALIVE_STATE", "-", "-", "lab", "h1", *error),
-    ]
-    assert missing.split() == [*service, "g_0", "d_g_0_0_y", "VM_UNDEF_STATE", *"----", *error]
+    assert whole.split() == [*service, *"-------", "no", "such", "image"]
+    assert made.split() == [*service, "g", "d_g_0_x", "VM_ALIVE_STATE", *"--", "lab", "h1", "-"]
+    assert missing.split() == [*service, "g_0", "d_g_0_0_y", "VM_UNDEF_STATE", *"-----"]
+
+
+def test_a_vm_that_is_to_be_recovered_says_why_below_the_error_of_its_deployment() -> None:
+    inside = """<opdata><tenants><tenant><name>t</name><deployments>
+      <deployment_name>d</deployment_name><error>two of three</error><state_machine>
+      <state>SERVICE_ERROR_STATE</state><vm_state_machines><vm_state_machine><vm_name>v</vm_name>
+        <state>VM_ERROR_STATE</state><life><recovery><phase>needed</phase><cause>silent</cause>
+        </recovery></life></vm_state_machine></vm_state_machines></state_machine></deployments>
+      </tenant></tenants></opdata>"""
+    _, whole, vm = as_table(data(inside)).splitlines()
+    assert whole.endswith("  two of three")
+    assert vm.split()[4:] == ["v", "VM_ERROR_STATE", "needed", *"---", "silent"]
 
 
 def test_a_vm_that_waits_for_the_operator_is_told_from_one_that_is_well() -> None:
