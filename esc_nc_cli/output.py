@@ -28,8 +28,9 @@ from esc_nc_cli.tables import (
 )
 from esc_nc_cli.xmltree import BASE, ESC, child, parse, qname
 
-# Steps of opdata down to the deployments: who asks for one of them is shown VMs.
-_ABOVE_VMS = frozenset({"opdata", "tenants", "tenant", "deployments"})
+# Steps down to the deployments: who asks for all that is in one of them is shown VMs. Of less than
+# a deployment their rows would be dashes, and what was asked for might have no column.
+_ABOVE_VMS = frozenset({"esc_datamodel", "opdata", "tenants", "tenant", "deployments", ""})
 _PREDICATE = re.compile(r"\[[^\]]*\]")
 _STYLES = {"SUCCESS": "green", "FAILURE": "bold red"}
 _ERROR_CODES: Mapping[str, int] = {
@@ -115,12 +116,12 @@ def as_json(reply: Reply) -> str:
 
 def as_table(reply: Reply, xpath: str | None = None) -> str:
     """
-    Return a row for each VM, leftover and resource in error, or without deployments for each leaf.
+    Return a row for each VM, leftover and resource in error; of other data for each leaf.
 
-    Who asked for the leftovers alone is told more of each; the guard has a table of its own too.
+    Who asked for leftovers alone is told more of each; the guard has a table of its own too.
 
-    *xpath* is what was asked for; it tells "no deployments" from "something else". An ok and
-    errors are tables of their own.
+    *xpath* is what was asked for; it tells "no deployments" from "something else", and whole
+    deployments from parts of them. An ok and errors are tables of their own.
     """
     if reply.errors:
         return columns([("SEVERITY", "TAG", "PATH", "MESSAGE"), *_error_rows(reply)])
@@ -129,12 +130,12 @@ def as_table(reply: Reply, xpath: str | None = None) -> str:
     data = reply.root.find(qname(BASE, "data"))
     if data is None:
         return columns([LEAF_HEAD, *leaf_rows(reply.root)])
-    asked = _steps(xpath)[-1:]
-    if asked == ["leftovers"]:
+    asked = _steps(xpath)[-1]
+    if asked in {"leftovers", "leftover"}:
         return columns([LEFTOVER_HEAD, *leftover_rows(data)])
-    if asked == ["recovery_guard"]:
+    if asked in {"recovery_guard", "hold"}:
         return columns([HOLD_HEAD, *hold_rows(data)])
-    rows = list(vm_rows(data))
+    rows = list(vm_rows(data)) if asked in _ABOVE_VMS else []
     if rows or _may_hold_deployments(data, xpath):
         return columns([VM_HEAD, *rows, *broken_rows(data)])
     return columns([LEAF_HEAD, *leaf_rows(data)])

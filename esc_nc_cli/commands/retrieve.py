@@ -19,7 +19,7 @@ def get(shell: Shell, *, xpath: str | None) -> None:
     Show configuration and operational data.
 
     All of it, or what is at XPATH, such as esc_datamodel/opdata; names need no prefixes. A table
-    of operational data has a row for each VM and for each resource in error, any other a row for
+    of whole deployments has a row for each VM and for each resource in error, any other a row for
     each leaf.
     """
     show(shell, "Get", "get", xpath)

@@ -220,6 +220,36 @@ def test_what_is_tried_again_is_shown_with_why() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "xpath",
+    [
+        *(None, "/", "esc_datamodel", "//deployments", "/esc:esc_datamodel/esc:opdata/"),
+        "esc_datamodel/opdata/tenants/tenant[name='t']/deployments[deployment_name='d']",
+    ],
+)
+def test_who_asks_for_whole_deployments_is_told_their_vms(xpath: str | None) -> None:
+    reply = read_reply(f'<rpc-reply xmlns="{BASE}">{an_opdata("X")}</rpc-reply>')
+    assert as_table(reply, xpath).splitlines()[1].split()[:5] == ["t", "d", "X", "g", "d_g_0_x"]
+
+
+@pytest.mark.parametrize("xpath", ["//state_machine/state", "//tenant/deployments/state_machine"])
+def test_who_asks_for_parts_of_deployments_is_told_their_leaves_and_no_dashes(xpath: str) -> None:
+    # given: the answer, keys and what was asked for
+    inside = """<opdata><tenants><tenant><name>t</name><deployments>
+      <deployment_name>d</deployment_name><state_machine><state>SERVICE_ACTIVE_STATE</state>
+      </state_machine></deployments></tenant></tenants></opdata>"""
+    # when
+    table = as_table(data(inside), xpath)
+    # then
+    deployment = "/esc_datamodel/opdata/tenants/tenant[t]/deployments[d]"
+    assert [row.split() for row in table.splitlines()] == [
+        ["PATH", "VALUE"],
+        ["/esc_datamodel/opdata/tenants/tenant[t]/name", "t"],
+        [f"{deployment}/deployment_name", "d"],
+        [f"{deployment}/state_machine/state", "SERVICE_ACTIVE_STATE"],
+    ]
+
+
 def test_who_asks_for_resources_alone_is_told_their_leaves_also_of_those_in_error() -> None:
     inside = "<opdata><images><image><name>i</name><error>why</error></image></images></opdata>"
     table = as_table(data(inside), "esc_datamodel/opdata/images")
@@ -240,7 +270,8 @@ def test_who_asks_for_the_leftovers_alone_is_told_more_of_each() -> None:
     assert head.split()[:3] == ["KIND", "NAME", "ID"]
     assert vm.split() == ["vm", "v", "i", "t", "d", "lab", "5", "noon", "refused"]
     assert network.split() == ["network", "n", "r", *"------"]
-    assert as_table(data(""), "/esc_datamodel/opdata/leftovers/").split() == head.split()
+    for xpath in ("/esc_datamodel/opdata/leftovers/", "//leftover[tenant='t']"):
+        assert as_table(data(""), xpath).split() == head.split()
 
 
 def test_the_guard_has_a_row_for_each_hold_and_its_head_where_nothing_is_held() -> None:
