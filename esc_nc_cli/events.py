@@ -17,7 +17,7 @@ _COLUMNS = {
     "TENANT": 16,
     "DEPLOYMENT": 16,
     "GROUP": 12,
-    "RESOURCE": 16,
+    "RESOURCE": 20,
 }
 """What a table shows before the message, and how wide: rows are printed as they come."""
 TABLE_HEAD = row_of((*_COLUMNS, "MESSAGE"), (*_COLUMNS.values(), 0))
@@ -47,21 +47,30 @@ class Event:
     volume: str | None = None
     connector: str | None = None
     vms: tuple[str, ...] = ()
-    """The names of the VM that it tells of: its own, and the one that was made for it."""
+    """The names of the VM that it tells of: its own, and last the one that was made for it."""
 
     @property
     def text(self) -> str:
         """
-        The message and, in brackets, the details, on one line.
+        The message and, in brackets, the VM and the details, on one line.
 
-        Details are what caused a failure, and what stayed behind.
+        Many messages name their VM themselves. Details are what caused a failure, and what stayed
+        behind.
         """
-        return printable(f"{self.message} ({self.details})" if self.details else self.message)
+        told, whole = self.message, f"{self.message} {self.details}"
+        if self.vms and not any(f"[{name}]" in whole for name in self.vms):
+            told += f" [{self.vms[-1]}]"
+        return printable(f"{told} ({self.details})" if self.details else told)
 
     @property
     def resource(self) -> str | None:
-        """What is told of where it is no service: the innermost that has a name."""
-        return self.subnet or self.network or self.volume or self._without_tenant
+        """What is told of where it is no service: its name, of a subnet behind its network's."""
+        return self._in_tenant or self._without_tenant
+
+    @property
+    def part(self) -> str | None:
+        """What of the subject is told of: the group, or the network, subnet or volume in it."""
+        return self.group or self._in_tenant
 
     @property
     def subject(self) -> str:
@@ -70,12 +79,25 @@ class Event:
         return named or self._without_tenant or ""
 
     @property
+    def _in_tenant(self) -> str | None:
+        # Events know networks by ESC's internal ids: the names on the way run together.
+        owner = f"{self.tenant or ''}{self.deployment or ''}"
+        network = _name_in(self.network, owner)
+        subnet = _name_in(self.subnet, self.network or owner)
+        return "/".join(name for name in (network, subnet) if name) or self.volume
+
+    @property
     def _without_tenant(self) -> str | None:
         return self.image or self.flavor or self.connector
 
     @property
     def succeeded(self) -> bool:
         return self.status == "SUCCESS"
+
+
+def _name_in(id_: str | None, owner: str) -> str | None:
+    """Return the name that the internal *id_* ends in; one without its *owner* is a name itself."""
+    return id_ and (id_.removeprefix(owner) or id_)
 
 
 def read_event(notification: str) -> Event | None:
@@ -117,15 +139,16 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
 
 def line(event: Event, zone: tzinfo | None = None) -> str:
     """
-    Return *event* as one line: time, type, status, subject, group, text.
+    Return *event* as one line: time, type, status, subject, part of it, text.
 
-    The subject is tenant/deployment, or the image, flavor or VIM connector.
+    The subject is tenant/deployment, or the image, flavor or VIM connector; the part a group, or
+    a network, subnet or volume.
 
     Fields are separated by one space and a missing one is "-", so that scripts can cut
     them; only the text, which is last, holds spaces. The time is that of *zone*, by
     default the local one.
     """
-    fields = (_clock(event.time, zone), event.type, event.status, event.subject, event.group)
+    fields = (_clock(event.time, zone), event.type, event.status, event.subject, event.part)
     return " ".join([*(_word(field) for field in fields), event.text]).rstrip()
 
 

@@ -14,7 +14,7 @@ from tests.cli.client_world import a_notification
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def test_a_line_holds_time_type_status_subject_group_and_message() -> None:
+def test_a_line_holds_time_type_status_subject_part_of_it_and_message() -> None:
     # given
     event = read_event(
         a_notification("VM_ALIVE", tenant="t", depname="d", vm_group="g", message="up \n again")
@@ -44,20 +44,40 @@ def test_missing_fields_are_dashes_and_a_bad_time_is_shown_as_none() -> None:
 @pytest.mark.parametrize(
     ("leaves", "in_line", "in_row"),
     [
-        ({"image": "i"}, "i", "i"),
-        ({"flavor": "f"}, "f", "f"),
-        ({"vim_connector_id": "lab"}, "lab", "lab"),
-        ({"tenant": "t", "network": "tn", "subnet": "tns"}, "t", "tns"),
+        ({"image": "i"}, "i -", "i"),
+        ({"flavor": "f"}, "f -", "f"),
+        ({"vim_connector_id": "lab"}, "lab -", "lab"),
+        ({"tenant": "t", "volume": "v"}, "t v", "v"),
+        ({"tenant": "t", "network": "tn"}, "t n", "n"),
+        ({"tenant": "t", "network": "tn", "subnet": "tns"}, "t n/s", "n/s"),
+        ({"tenant": "t", "depname": "d", "network": "tdn"}, "t/d n", "n"),
+        ({"tenant": "t", "depname": "d", "network": "tdn", "subnet": "tdns"}, "t/d n/s", "n/s"),
+        ({"tenant": "t", "network": "other"}, "t other", "other"),
     ],
 )
 def test_what_an_event_is_about_is_named(leaves: dict[str, str], in_line: str, in_row: str) -> None:
-    # when
+    # given: networks are told by ESC's internal ids
     event = read_event(a_notification("CREATE", **leaves))
     # then
     assert event is not None
-    assert line(event, UTC) == f"10:20:30 CREATE SUCCESS {in_line} - as asked"
+    assert line(event, UTC) == f"10:20:30 CREATE SUCCESS {in_line} as asked"
     at = TABLE_HEAD.index("RESOURCE")
     assert as_row(event, UTC)[at:].split() == [in_row, "as", "asked"]
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("VM successfully deleted", "VM successfully deleted [d_g_0_x]"),
+        ("VM successfully created, VM Name: [d_g_0_x]",) * 2,
+        ("VM ID: [mine]",) * 2,
+    ],
+)
+def test_a_vm_that_the_message_does_not_name_is_named_behind_it(message: str, told: str) -> None:
+    names = "<vmname>mine</vmname><generated_vmname>d_g_0_x</generated_vmname>"
+    event = read_event(a_notification("VM_UNDEPLOYED", message=message, vm_source=names))
+    assert event is not None
+    assert line(event, UTC) == f"10:20:30 VM_UNDEPLOYED SUCCESS - - {told}"
 
 
 @pytest.mark.parametrize(

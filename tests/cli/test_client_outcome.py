@@ -102,7 +102,10 @@ def test_a_service_action_ends_with_its_event(esc: Esc, server: FakeServer) -> N
     result = esc("svc-action", "stop", "t", "d", "--wait")
     assert result.exit_code == 0, result.output
     shown = [line.split(" ", 1)[1] for line in result.stdout.splitlines()[-2:]]
-    assert shown == ["VM_STOPPED SUCCESS t/d - as asked", "SERVICE_STOPPED SUCCESS t/d - as asked"]
+    assert shown == [
+        "VM_STOPPED SUCCESS t/d - as asked [d_g_0_x]",
+        "SERVICE_STOPPED SUCCESS t/d - as asked",
+    ]
     assert server.operations()[:2] == ["create-subscription", "serviceAction"]
 
 
@@ -132,7 +135,7 @@ def test_a_recovery_that_failed_ends_with_1_its_text_and_its_cause(
     server.after_edit = [failure.replace("</type>", "</type><details>no host is up</details>")]
     result = esc("recovery-vm-action", "do", VM, "--wait")
     assert result.exit_code == 1
-    expected = f"DO of VM {VM}: VM_RECOVERY_COMPLETE FAILURE: as asked (no host is up)"
+    expected = f"DO of VM {VM}: VM_RECOVERY_COMPLETE FAILURE: as asked [d_g_0_x] (no host is up)"
     assert expected in result.stderr
 
 
