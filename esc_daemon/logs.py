@@ -51,12 +51,13 @@ class _Second:
 
 
 class LogFigures:
-    """Counts the lines, remembers the last errors, and leaves out what comes in floods."""
+    """Counts lines and warnings, remembers the last errors, and leaves out what comes in floods."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self.lines: Counter[str] = Counter()
         self.left_out = 0
         self.errors: deque[Trouble] = deque(maxlen=_REMEMBERED)
+        self.warnings: Counter[str] = Counter()
         self._now = now
         self._seconds: dict[str, _Second] = {}
 
@@ -71,10 +72,12 @@ class LogFigures:
         level, event = line["level"], line["event"]
         self.lines[level] += 1
         trouble = level in _TROUBLE
+        if level == "warning":
+            self.warnings[event] += 1
+        elif trouble:
+            self.errors.append(Trouble(datetime.now(UTC), level, event))
         if event in _ALWAYS_SHOWN or not (trouble or event in _LIMITED_TOO):
             return line
-        if trouble and level != "warning":
-            self.errors.append(Trouble(datetime.now(UTC), level, event))
         now = self._now()
         second = self._seconds.get(event)
         if second is None or now - second.began >= 1:

@@ -53,7 +53,8 @@ class Told(msgspec.Struct, frozen=True):
     errors: tuple[Trouble, ...]
     why: tuple[str, ...] = ()
     in_error: dict[str, int] = {}
-    """These two are not told by a daemon that began before an upgrade."""
+    warnings: dict[str, int] = {}
+    """These three are not told by a daemon that began before an upgrade."""
 
 
 class LocalStatus(NamedTuple):
@@ -217,6 +218,7 @@ def _described(found: LocalStatus) -> list[str]:
         "VMs": _numbers(status.vms),
         "in error": _numbers(status.in_error),
         "leftovers": str(status.leftovers),
+        "warnings": _numbers(status.warnings),
     }
     degraded = status.why or (", ".join(status.degraded) or "no",)
     errors = (f"{error.time}  {error.event}" for error in status.errors)

@@ -106,6 +106,7 @@ class Observed:
             vms=there.vms,
             in_error=there.in_error,
             leftovers=there.leftovers.total(),
+            warnings=self._log.figures.warnings,
             errors=[Trouble(**trouble._asdict()) for trouble in self._log.figures.errors],
         )
 

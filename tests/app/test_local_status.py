@@ -29,8 +29,10 @@ WELL = {
     "vms": {},
     "in_error": {"image": 1},
     "leftovers": 0,
+    "warnings": {"edit.accepted_with_warning": 2},
     "errors": [],
 }
+_NEWER = {"why", "in_error", "warnings"}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 
@@ -78,6 +80,7 @@ def test_an_answer_of_the_daemon_is_taken_with_fields_of_another_version(tmp_pat
     lines = described(found)
     assert "deployments     ACTIVE 2" in lines
     assert "in error        image 1" in lines
+    assert "warnings        edit.accepted_with_warning 2" in lines
     assert "degraded        vim: CONNECTION_FAILED 1; see there" in lines
     assert json.loads(json.dumps(found.as_object()))["status"] == WELL
 
@@ -126,11 +129,11 @@ def test_no_text_of_an_answer_begins_a_line_or_moves_the_cursor(tmp_path: Path):
     lines = described(told(tmp_path, json.dumps(forged).encode()))
 
     assert [line for line in lines if not line.isprintable()] == []
-    assert len(lines) == 11
+    assert len(lines) == 12
 
 
 def test_a_daemon_of_before_an_upgrade_tells_no_reasons_and_is_shown_nevertheless(tmp_path: Path):
-    before = {name: value for name, value in WELL.items() if name not in {"why", "in_error"}}
+    before = {name: value for name, value in WELL.items() if name not in _NEWER}
 
     found = told(tmp_path, json.dumps(before).encode())
 

@@ -200,6 +200,19 @@ def test_what_tells_of_work_is_never_left_out(level, event):
     assert len(shown(LogFigures(Clock()), 500, level=level, event=event)) == 500
 
 
+def test_warnings_are_counted_by_their_names_also_those_of_a_flood_and_errors_are_none():
+    figures = LogFigures(Clock())
+    shown(figures, SHOWN_A_SECOND + 7, level="warning", event="edit.accepted_with_warning")
+    shown(figures, 3, level="warning", event="event.told")
+    shown(figures, 1, level="error", event="step.not_stored")
+    shown(figures, 1, level="info", event="event.told")
+
+    assert figures.warnings == {
+        "edit.accepted_with_warning": SHOWN_A_SECOND + 7,
+        "event.told": 3,
+    }
+
+
 def test_the_last_errors_are_remembered_by_their_names_alone():
     figures = LogFigures(Clock())
     figures(None, "error", {"level": "error", "event": "rpc.failed", "user": "mallory"})
