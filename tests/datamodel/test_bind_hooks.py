@@ -45,6 +45,12 @@ def test_the_hooks_of_a_group_are_bound(datastore: Datastore) -> None:
     )
 
 
+def test_whether_a_script_is_there_is_not_looked_at_before_its_stage(datastore: Datastore) -> None:
+    pending = datastore.edit(config(with_a_hook(("script_filename", "/nowhere/up.sh"))))
+
+    assert pending.warnings == ()
+
+
 def test_a_hook_whose_script_could_never_run_is_refused_with_its_place(
     datastore: Datastore,
 ) -> None:

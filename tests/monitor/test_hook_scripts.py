@@ -51,6 +51,17 @@ async def test_a_script_that_does_not_end_in_time_is_killed(hooks: Hooks, tmp_pa
         await hooks.run(asked(a_script(tmp_path, "exec sleep 600"), seconds=1))
 
 
+@pytest.mark.parametrize("real", [True, False], ids=["real", "told"])
+async def test_a_script_that_is_not_there_is_one_that_fails_and_says_so(
+    hooks: Hooks, tmp_path: Path, *, real: bool
+) -> None:
+    runner: HookRunner = hooks if real else ToldHooks()
+    path = f"{tmp_path}/scripts/none.sh"
+    with pytest.raises(HookFailed) as failed:
+        await runner.run(asked(path))
+    assert str(failed.value) == f"script A of S: {path}: No such file or directory"
+
+
 async def test_what_may_not_run_does_not(hooks: Hooks, tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     for path in ("/bin/true", "/nowhere/up.sh", "up.sh"):
