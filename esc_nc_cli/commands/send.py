@@ -6,7 +6,7 @@ from lxml import etree
 from esc_nc_cli.options import FILE_OR_STDIN, answered, content_of
 from esc_nc_cli.payload import read_rpc
 from esc_nc_cli.shell import Shell, warn
-from esc_nc_cli.xmltree import BASE, NOTIFICATION, qname
+from esc_nc_cli.xmltree import BASE, NOTIFICATION, local_name, qname
 
 
 @click.command()
@@ -32,7 +32,20 @@ def rpc(shell: Shell, *, file: str) -> None:
 
 def _xpath(operation: etree._Element) -> str | None:
     query = operation.find(qname(BASE, "filter"))
-    return None if query is None else query.get("select")
+    if query is None:
+        return None
+    return _path(query[0]) if len(query) else query.get("select")
+
+
+def _path(asked: etree._Element) -> str:
+    """
+    Return the path to what the subtree filter *asked* selects, the first of several.
+
+    A leaf with a text only says which entry is meant (RFC 6241 section 6.2.5).
+    """
+    below = next((each for each in asked if len(each) or not (each.text or "").strip()), None)
+    name = local_name(asked)
+    return name if below is None else f"{name}/{_path(below)}"  # the parser bounds the depth
 
 
 COMMANDS = (rpc,)

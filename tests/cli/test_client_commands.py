@@ -326,36 +326,6 @@ def test_a_configuration_is_deleted_and_said_to_be(esc: Esc, server: FakeServer,
     assert doomed.get(qname(BASE, "operation")) == "remove"
 
 
-def test_any_request_can_be_sent(esc: Esc, server: FakeServer) -> None:
-    # given
-    server.answers = {"get": [a_configuration("d")]}
-    rpc = f'<rpc xmlns="{BASE}" message-id="x"><get/></rpc>'
-    # when
-    result = esc("rpc", "-", "-f", "json", stdin=rpc)
-    # then
-    assert result.exit_code == 0, result.output
-    assert local_name(sent(server)) == "get"
-    assert json.loads(result.stdout)["esc_datamodel"]["tenants"]["tenant"][0]["name"] == "t"
-
-
-def test_a_path_in_any_request_tells_what_the_table_is_of(esc: Esc, server: FakeServer) -> None:
-    # given
-    server.answers = {"get": [EMPTY]}
-    rpc = f'<get xmlns="{BASE}"><filter type="xpath" select="esc_datamodel/opdata"/></get>'
-    # when
-    result = esc("rpc", "-", "-f", "table", stdin=rpc)
-    # then
-    assert result.stdout.split()[0] == "TENANT"
-
-
-def test_a_subscription_by_rpc_is_warned_about(esc: Esc) -> None:
-    # when
-    result = esc("rpc", "-", stdin=f'<create-subscription xmlns="{NOTIFICATION}"/>')
-    # then
-    assert result.exit_code == 0, result.output
-    assert result.stderr == "warning: the subscription ends with this command; watch shows events\n"
-
-
 def test_a_mended_file_is_sent_with_a_warning(esc: Esc, server: FakeServer) -> None:
     # given
     action = f'<vmAction xmlns="{ESC}"><vmName>v</vmName></vmAction>'
