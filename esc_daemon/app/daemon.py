@@ -118,11 +118,13 @@ async def _started(
     # the engine, whose records are asked for file servers, comes after what it reads with
     servers = RecordedFileServers(lambda key: engine.record(key), vault.unseal)  # noqa: PLW0108
     day_zero = reader_of_day_zero(settings, servers, ports.values())
+    # what the engine tells at its end is written after that
+    after_engine = await stack.enter_async_context(AsyncExitStack())
     engine = await engine_of(settings, stack, store, vault, day_zero, ports, own.metrics)
     observed = Observed(logging, engine, store, settings.data_dir / DATABASE)
     http = await stack.enter_async_context(_http(settings, observed))
-    telling = ToldEvents(engine.broadcast, store, observed.told).write()
-    stack.callback(asyncio.create_task(telling, name="events told").cancel)
+    told = ToldEvents(engine.broadcast, store, observed.told)
+    await after_engine.enter_async_context(told.writing())
     await engine.restore(partial(first_connector, datastore, SIMULATOR))
     access = access_of(schema, datastore, users)
     AccessMetrics(observed.registry, access.denied, login[0].throttle)

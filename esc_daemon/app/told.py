@@ -1,7 +1,9 @@
 """Events as lines of the log, and as figures."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -37,20 +39,35 @@ class ToldEvents:
         self._listener = broadcast.listen(limit)
         self._last = broadcast.last
 
-    async def write(self) -> None:
-        """Write, until cancelled."""
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write until the context ends, and then what was told up to there."""
+        writer = asyncio.create_task(self._write(), name="events told")
+        writer.add_done_callback(_broken)
+        try:
+            yield
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
+            while self._listener.waiting:
+                await self._write_some()
+
+    async def _write(self) -> None:
         while True:
-            try:
-                batch = await self._listener.batch()
-            except ListenerDropped:
-                log.error(  # noqa: TRY400  the line says all
-                    "events.overrun",
-                    after=self._last,
-                    hint="the log is written too slowly; what was missed is read from the database",
-                )
-                await self._catch_up()
-            else:
-                self._tell(batch)
+            await self._write_some()
+
+    async def _write_some(self) -> None:
+        try:
+            batch = await self._listener.batch()
+        except ListenerDropped:
+            log.error(  # noqa: TRY400  the line says all
+                "events.overrun",
+                after=self._last,
+                hint="the log is written too slowly; what was missed is read from the database",
+            )
+            await self._catch_up()
+        else:
+            self._tell(batch)
 
     async def _catch_up(self) -> None:
         """Listen anew, and write from the store what was missed."""
@@ -94,3 +111,8 @@ class ToldEvents:
 def _vim(event: Event) -> str | None:
     """Return the VIM that *event* is about."""
     return event.vim_connector_id or event.vim or (event.source.vim_id if event.source else None)
+
+
+def _broken(writer: asyncio.Task[None]) -> None:
+    if not writer.cancelled() and (error := writer.exception()) is not None:
+        log.error("events.unwritten", exc_info=error)

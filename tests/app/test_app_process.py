@@ -126,11 +126,8 @@ async def test_every_event_that_is_told_is_a_line_of_the_log():
     with structlog.testing.capture_logs() as lines:
         figures: EventFigures = Counter()
         told = ToldEvents(broadcast, cast("Any", None), figures)
-        telling = asyncio.create_task(told.write())
-        broadcast.publish([LoggedEvent(seq=1, time=datetime.now(UTC), event=event)])
-        for _ in range(5):
-            await asyncio.sleep(0)
-        telling.cancel()
+        async with told.writing():
+            broadcast.publish([LoggedEvent(seq=1, time=datetime.now(UTC), event=event)])
 
     (line,) = lines
     assert (line["event"], line["log_level"]) == ("event.told", "warning")

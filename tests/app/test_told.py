@@ -33,12 +33,9 @@ async def telling(
     """Give the lines, all of them when the context has ended."""
     told = ToldEvents(broadcast, cast("Any", store), EventFigures(), limit)
     with structlog.testing.capture_logs() as lines:
-        task = asyncio.create_task(told.write())
-        yield lines
-        await asyncio.sleep(1)
-        assert not task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with told.writing():
+            yield lines
+            await asyncio.sleep(1)
 
 
 async def test_a_network_that_could_not_be_removed_is_told_with_its_vim() -> None:
@@ -57,6 +54,29 @@ async def test_a_network_that_could_not_be_removed_is_told_with_its_vim() -> Non
     (line,) = lines
     assert line["type"] == "DELETE_NETWORK"
     assert line["vim"] == record.vim != ""
+
+
+async def test_what_is_told_at_the_end_is_written_too() -> None:
+    # given
+    broadcast, event = Broadcast(0), an_event()
+    told = ToldEvents(broadcast, cast("Any", None), EventFigures())
+    # when: nobody has a turn between the last event and the end
+    with structlog.testing.capture_logs() as lines:
+        async with told.writing():
+            await asyncio.sleep(1)
+            broadcast.publish(logged(event, event))
+    # then
+    assert [line["event"] for line in lines] == ["event.told", "event.told"]
+
+
+async def test_a_writer_that_breaks_says_so() -> None:
+    broadcast = Broadcast(0)
+    told = ToldEvents(broadcast, cast("Any", None), EventFigures())
+    with structlog.testing.capture_logs() as lines:
+        async with told.writing():
+            broadcast.publish(cast("Any", [LoggedEvent(seq=1, time=BEGAN, event=cast("Any", 0))]))
+            await asyncio.sleep(1)
+    assert [line["event"] for line in lines] == ["events.unwritten"]
 
 
 class Kept:
