@@ -62,7 +62,9 @@ def parse(data: bytes) -> etree._Element:
     """
     # What is searched for in the tree is counted in the text first, which costs less than a tree.
     if data.count(b"<") - data.count(b"</") > MAX_ELEMENTS:
-        raise MalformedMessage(f"more than {MAX_ELEMENTS} elements; send them in several messages")
+        raise MalformedMessage(
+            f"more than {MAX_ELEMENTS} elements, or '<' in CDATA; send them in several messages"
+        )
     # A parser of its own for each message: parsers keep state and an error log.
     parser = etree.XMLParser(
         encoding="utf-8",  # RFC 6241 section 3: nothing else, whatever the declaration says

@@ -38,7 +38,7 @@ LabelsT = TypeVar("LabelsT", bound=tuple[str, ...])
 _COUNT_SECONDS: Final = 1.0
 """Whoever asks on and on, and needs no login, makes the loop walk all records no more often."""
 _OTHER: Final = "other"
-_LEFT: Final = ("vm", "network", "subnet", "image", "flavor", "tenant")
+_LEFT: Final = ("vm", "network", "subnet", "image", "flavor", "volume", "tenant")
 """Kinds of leftovers that are shown when there is none, too."""
 _UNCHECKED: Final = "UNCHECKED"
 """The status of a connector before its first check."""
