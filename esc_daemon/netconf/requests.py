@@ -39,7 +39,7 @@ from esc_daemon.netconf.operations import (
     Unlock,
     Validate,
 )
-from esc_daemon.netconf.subtree import SubtreeFilter
+from esc_daemon.netconf.subtree import SubtreeFilter, refuse_if_large
 from esc_daemon.netconf.xml import (
     BASE_NS,
     MONITORING_NS,
@@ -109,7 +109,8 @@ def parse_filter(element: etree._Element | None) -> Filter | None:
     Return the filter that a filter element holds; None stands for no filter at all.
 
     Raises:
-        RpcError: bad-attribute for an unknown type, missing-attribute for XPath without select.
+        RpcError: bad-attribute for an unknown type, missing-attribute for XPath without select,
+            too-big for a subtree of too many elements.
 
     """
     if element is None:
@@ -121,6 +122,7 @@ def parse_filter(element: etree._Element | None) -> Filter | None:
 
     match attribute("type"):
         case None | "subtree":
+            refuse_if_large(element)
             return SubtreeFilter(element=element)
         case "xpath":
             select = attribute("select")

@@ -31,6 +31,7 @@ from esc_daemon.netconf.messages import (
     Validate,
     parse_request,
 )
+from esc_daemon.netconf.subtree import MAX_FILTER_NODES
 from esc_daemon.netconf.xml import BASE_NS, NOTIFICATION_NS, parse
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -64,6 +65,15 @@ def test_a_filter_without_a_type_is_a_subtree():
     assert isinstance(parsed, Get)
     assert isinstance(parsed.filter, SubtreeFilter)
     assert parsed.filter.element[0].tag == f"{{{BASE_NS}}}a"
+
+
+def test_a_subtree_filter_of_too_many_elements_is_refused_before_anybody_looks_through_it():
+    many = "<a/>" * MAX_FILTER_NODES
+
+    with pytest.raises(RpcError, match="1000 elements") as caught:
+        request(f"<get><filter>{many}</filter></get>")
+
+    assert (caught.value.tag, caught.value.path) == (ErrorTag.TOO_BIG, FILTER)
 
 
 def test_an_xpath_filter_knows_the_prefixes_around_it():
