@@ -7,7 +7,7 @@ from typing import Final
 
 from esc_daemon.access.errors import BadPublicKey
 from esc_daemon.access.keys import normal_public_key
-from esc_daemon.access.passwords import Passwords
+from esc_daemon.access.passwords import Passwords, can_be
 from esc_daemon.access.throttle import LoginThrottle, home
 from esc_daemon.access.users import Users
 
@@ -46,6 +46,10 @@ class Login:
             DamagedUsersFile: The users cannot be read.
 
         """
+        if not can_be(password):
+            # Not counted: it costs no hash, so that thousands of other names at once, each with
+            # one of these, would drive out of the brake's memory whom it holds off.
+            return Verdict.WRONG
         if self.throttle.refuses(name, peer):
             return Verdict.HELD_OFF
         user = self._users.find(name)

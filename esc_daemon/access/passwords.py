@@ -91,7 +91,7 @@ class Passwords:
         Others may wait for it too: to be shielded. Who goes away before it has begun has asked
         nothing, for nobody will look at his password.
         """
-        if not password or len(password.encode(errors="replace")) > MAX_PASSWORD_BYTES:
+        if not can_be(password):
             return _known(right=False)
         mark = self._mark(stored or self._nobody, password)
         if mark not in self._running and not self._remembers(mark):
@@ -135,6 +135,11 @@ class Passwords:
         self._remembered.move_to_end(mark)
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
+
+
+def can_be(password: str) -> bool:
+    """Tell whether anybody can have *password*: an empty or a very long one is no guess."""
+    return bool(password) and len(password.encode(errors="replace")) <= MAX_PASSWORD_BYTES
 
 
 def _known(*, right: bool) -> "asyncio.Future[bool]":

@@ -8,8 +8,13 @@ from ipaddress import IPv6Address, ip_address
 from time import monotonic
 from typing import Final
 
-_MOST_PAIRS: Final = 4096
-"""Pairs remembered at once; when full, the one that failed longest ago is forgotten."""
+_MOST_PAIRS: Final = 16384
+"""
+Pairs remembered at once; when full, the one that failed longest ago is forgotten.
+
+More than can fail within the window, at the cost of a hash each: nobody is to be let off sooner for
+the wrong passwords of others.
+"""
 
 
 @dataclass(slots=True)

@@ -56,6 +56,20 @@ async def test_guesses_side_by_side_do_not_outrun_the_brake(login: Login):
     assert answers.count(Verdict.WRONG) == 3
 
 
+async def test_what_is_no_password_of_anybody_drives_nobody_out_of_the_memory_of_the_brake(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+):
+    # given one who is held off, and a brake that remembers a few
+    monkeypatch.setattr("esc_daemon.access.throttle._MOST_PAIRS", 4)
+    for _ in range(3):
+        await login.by_password("operator", "wrong", "10.0.0.1")
+    # when other names come with what costs no hash
+    for number, nothing in enumerate(("", "x" * 1025) * 4):
+        assert await login.by_password(f"name {number}", nothing, "10.0.0.1") is Verdict.WRONG
+    # then
+    assert await login.by_password("operator", "right", "10.0.0.1") is Verdict.HELD_OFF
+
+
 async def _hang_up(*logins: Coroutine[object, object, object]) -> None:
     """Ask, and go away as soon as all that may begin has begun."""
     asked = [asyncio.create_task(login) for login in logins]

@@ -53,19 +53,19 @@ def test_memory_is_bounded_and_the_oldest_is_forgotten_first():
     throttle = a_throttle()
     for _ in range(3):
         throttle.failed("first", "p")
-    for number in range(4095):
+    for number in range(16383):
         throttle.failed(f"user{number}", "p")
     assert throttle.refuses("first", "p")
     throttle.failed("one more", "p")
     assert not throttle.refuses("first", "p")
-    assert len(throttle._pairs) == 4096
+    assert len(throttle._pairs) == 16384
 
 
 def test_when_full_the_pair_that_failed_longest_ago_is_forgotten():
     throttle = a_throttle()
     for name in ("first", "first", "second", "second", "second", "first"):
         throttle.failed(name, "p")
-    for number in range(4095):
+    for number in range(16383):
         throttle.failed(f"user{number}", "p")
     assert not throttle.refuses("second", "p")
     assert throttle.refuses("first", "p")
