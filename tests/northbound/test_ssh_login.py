@@ -213,6 +213,51 @@ async def test_a_password_that_cannot_be_one_is_refused_before_it_is_prepared(
         assert ends in str(await sent(server.port, [(USERAUTH_REQUEST, (*words, password))]))
 
 
+def _key_offered(kind: str, *parts: bytes) -> tuple[bytes, ...]:
+    key = String(kind) + b"".join(String(part) for part in parts)
+    words = map(String, ("admin", "ssh-connection", "publickey"))
+    return (*words, Boolean(False), String(kind), String(key))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        tuple(map(String, ("admin", "ssh-connection", "publickey"))),
+        (*map(String, ("admin", "ssh-connection", "password")), Boolean(False), String("x"), b"x"),
+        _key_offered("ssh-rsa", b"", b""),
+        _key_offered("ecdsa-sha2-nistp256", b"nistp256", b"\x04" + bytes(64)),
+    ],
+    ids=["cut off", "too long", "an RSA key of 0", "no point of the curve"],
+)
+async def test_what_no_client_sends_is_a_warning_and_no_error_of_ours(
+    server: Server, broken: tuple[bytes, ...]
+):
+    with capture_logs() as lines:
+        await sent(server.port, [(USERAUTH_REQUEST, broken)])
+        await server.until(lambda: lines)
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("connection.unreadable", "warning")
+    assert line["error"]
+    assert "exc_info" not in line
+
+
+async def test_a_fault_of_ours_in_the_middle_of_a_login_is_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    def faulty(*_: object) -> bool:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(Login, "by_key", faulty)
+    key = asyncssh.generate_private_key("ssh-ed25519").public_data
+    words = map(String, ("admin", "ssh-connection", "publickey"))
+    offer = (*words, Boolean(False), String("ssh-ed25519"), String(key))
+    with capture_logs() as lines:
+        await sent(server.port, [(USERAUTH_REQUEST, offer)])
+        await server.until(lambda: lines)
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("connection.failed", "error")
+
+
 def test_host_keys_of_both_kinds_are_made_once_for_the_owner_only(tmp_path: Path):
     first = host_keys(tmp_path / "keys")
     assert [key.get_algorithm() for key in first] == ["ssh-ed25519", "ssh-rsa"]

@@ -12,7 +12,7 @@ from esc_daemon.northbound.http.metrics import Limit
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.notifications import FramedNotifications
-from esc_daemon.northbound.ssh.transport import TooMuchBeforeLogin, make_lean
+from esc_daemon.northbound.ssh.transport import TooMuchBeforeLogin, is_unreadable, make_lean
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _LONGEST_NAME: Final = 64
@@ -72,8 +72,7 @@ class NetconfSshServer(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not isinstance(exc, asyncssh.Error | OSError):
-            # The library would keep it for itself: an error of ours in one of these methods.
-            _log.error("connection.failed", peer=self._peer, exc_info=exc)
+            self._tell_broken(exc)
         self._connection = None
         if isinstance(exc, TooMuchBeforeLogin):
             self._services.metrics.limits_reached[Limit.PRE_AUTH_BYTES].inc()
@@ -81,6 +80,14 @@ class NetconfSshServer(asyncssh.SSHServer):
         self._connections.lost(self)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _tell_broken(self, error: Exception) -> None:
+        """Log what the library would keep for itself."""
+        if is_unreadable(error):
+            # No error: strangers could send it until those of ours are nowhere to be seen.
+            _log.warning("connection.unreadable", peer=self._peer, error=str(error))
+        else:
+            _log.error("connection.failed", peer=self._peer, exc_info=error)
 
     def _count_late_login(self, exc: Exception | None) -> None:
         """Count an end by the library's timer, which has no sign but its text and the time."""

@@ -19,13 +19,14 @@ What one tick of the loop sends on a connection is one write to the kernel: uvlo
 
 import functools
 from collections.abc import Awaitable
+from traceback import walk_tb
 from typing import Any, Final
 
 import asyncssh
 import structlog
 from asyncssh.crypto import GCMCipher
 from asyncssh.encryption import GCMEncryption
-from asyncssh.packet import SSHPacket, SSHPacketLogger
+from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -35,6 +36,7 @@ TRIED: Final = "2.24.1"
 """The version of asyncssh whose inner names are those here: requirements.lock has it."""
 BEFORE_LOGIN: Final = 64 * 1024
 """Bytes that a client may send until it is logged in; the offers of 100 keys take as many."""
+_OURS: Final = "esc_daemon."
 _MSG_IGNORE: Final = 2
 """RFC 4253 section 12."""
 _MSG_USERAUTH_REQUEST: Final = 50
@@ -45,6 +47,20 @@ _COUNTER: Final = 4
 """Where in the nonce the 64-bit counter of invocations begins (RFC 5647 section 7.1)."""
 _TAG: Final = 16
 """Bytes of the tag (RFC 5647 section 6.3)."""
+
+
+def is_unreadable(error: Exception) -> bool:
+    """
+    Tell whether *error*, which ended a connection, is about what the peer sent.
+
+    The library raises whatever a broken packet, name or key makes it stumble over. An error of ours
+    has passed through one of our methods, which it calls.
+    """
+    ours = (
+        str(frame.f_globals.get("__name__")).startswith(_OURS)
+        for frame, _ in walk_tb(error.__traceback__)
+    )
+    return isinstance(error, PacketDecodeError) or not any(ours)
 
 
 class ReadyCipher(GCMCipher):
