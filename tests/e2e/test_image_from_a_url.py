@@ -20,6 +20,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 HALF = len(CONTENT) // 2
 LOGIN = "Basic " + base64.b64encode(b"esc:swordfish").decode()
 SECONDS = 120
+OWN = "files are not fetched from 127.0.0.1 port"
 
 
 class ImageServer(BaseHTTPRequestHandler):
@@ -103,5 +104,13 @@ def test_an_image_of_a_url_is_seen_on_its_way_and_held_to_its_checksum(tmp_path:
         assert (
             f"/linux.qcow2 has the checksum sha256:{DIGEST}, not sha256:{'0' * 64}" in done.output
         )
+        assert images(data) == []
+        # and when the daemon is to ask itself
+        done = client(
+            daemon, "edit-config", "--wait", document(tmp_path, daemon.ports["http"], DIGEST)
+        )
+        # then it does not
+        assert done.exit_code == 1
+        assert OWN in done.output
         assert images(data) == []
         assert "swordfish" not in daemon.log.read_text() + done.output

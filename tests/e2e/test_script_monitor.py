@@ -1,5 +1,7 @@
 """
-A whole daemon that measures by scripts: life, the log, and what is left of them at the stop.
+A whole daemon that measures by scripts, and runs one of a stage.
+
+Looked at are life, the log, and what is left of them at the stop.
 
 Life is by a metric, and told by an action, of the operator's own.
 """
@@ -39,7 +41,12 @@ SERVICE = """
     <admin_rules><rule><event_name>LIFE</event_name><action>TRUE MY_booted.py</action></rule>
     </admin_rules></rules>
   <scaling><min_active>1</min_active><max_active>1</max_active></scaling>
-</vm_group></deployment></deployments></tenant></tenants></esc_datamodel>
+</vm_group><policies><policy><name>p</name>
+  <conditions><condition><name>LCS::POST_DEPLOY_ALIVE</name></condition></conditions>
+  <actions><action><name>a</name><type>SCRIPT</type><properties>
+    <property><name>script_filename</name><value>{stage}</value></property>
+    <property><name>deployment</name><value/></property></properties></action></actions>
+</policy></policies></deployment></deployments></tenant></tenants></esc_datamodel>
 """
 SCRIPT = "<property><name>script_filename</name><value>{}</value></property>"
 MAPPING = """
@@ -70,6 +77,8 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
     stuck = a_script(
         folder / "scripts", "stuck.sh", f"trap '' TERM; echo $$ > {told}; sleep 1000 ; :"
     )
+    ran = tmp_path / "ran"
+    stage = a_script(folder / "scripts", "stage.sh", f'echo "$*" > {ran}')
     kpis = [
         KPI.format(event="LIFE", metric="OUR_LOAD", script="", secret=SECRET),
         KPI.format(
@@ -81,7 +90,7 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
     with a_daemon(folder, ESC_MONITOR__MAPPING_FILE=str(mapping)) as daemon:
         # when
         with connected(daemon) as session:
-            for body in (LAB, CONFIG.format(SERVICE.format(kpis="".join(kpis)))):
+            for body in (LAB, CONFIG.format(SERVICE.format(kpis="".join(kpis), stage=stage))):
                 session.edit_config(target="running", config=body)
 
         def alive() -> list[Line]:
@@ -89,9 +98,11 @@ def test_scripts_say_who_is_alive_and_end_with_the_daemon(tmp_path: Path) -> Non
 
         (event,) = soon(lambda: alive() or None, WITHIN)
         pid = soon(lambda: (told.exists() and told.read_text().strip()) or None, WITHIN)
+        words = soon(lambda: (ran.exists() and ran.read_text()) or None, WITHIN)
         assert daemon.stop() == 0
         # then
         assert event["status"] == "SUCCESS"
+        assert words == "deployment dep\n"
         soon(lambda: not Path(f"/proc/{pid}").exists() or None, WITHIN)
         (line,) = logged(daemon, "rule.log")
         assert (line["deployment"], line["kpi"], line["value"]) == ("dep", "LIFE", "0")
