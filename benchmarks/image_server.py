@@ -64,7 +64,7 @@ class Gallery:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             await self._answer(writer, head.split()[1].removeprefix("/"), bad)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, RuntimeError, asyncio.IncompleteReadError):  # uvloop says it of a closed one
             pass  # the daemon has died
         finally:
             writer.close()
