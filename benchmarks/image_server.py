@@ -64,8 +64,8 @@ class Gallery:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             await self._answer(writer, head.split()[1].removeprefix("/"), bad)
-        except (OSError, RuntimeError, asyncio.IncompleteReadError):  # uvloop says it of a closed one
-            pass  # the daemon has died
+        except (OSError, RuntimeError, asyncio.IncompleteReadError):
+            pass  # the daemon has died; uvloop raises RuntimeError where its end is closed
         finally:
             writer.close()
             with suppress(OSError):
