@@ -80,7 +80,7 @@ async def test_more_scripts_than_workers_wait_for_their_turn(hooks: Hooks, tmp_p
 
 @pytest.mark.parametrize("status", [0, 1])
 @pytest.mark.parametrize("real", [True, False], ids=["real", "told"])
-async def test_the_fake_ends_as_the_real_one(
+async def test_the_fake_begins_and_ends_as_the_real_one(
     hooks: Hooks, tmp_path: Path, status: int, *, real: bool
 ) -> None:
     path = a_script(tmp_path, f"exit {status}")
@@ -88,9 +88,10 @@ async def test_the_fake_ends_as_the_real_one(
     fake.statuses[path] = status
     fake.seconds = 0
     runner: HookRunner = hooks if real else fake
-    said = ""
+    said, begun = "", list[str]()
     try:
-        await runner.run(asked(path))
+        await runner.run(asked(path), lambda: begun.append(path))
     except HookFailed as failed:
         said = str(failed)
+    assert begun == [path]  # from then on it may not be cut off
     assert said == (f"script A of S: exit status {status}" if status else "")
