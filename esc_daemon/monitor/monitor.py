@@ -36,6 +36,7 @@ from esc_daemon.monitor.base import (
     Target,
     interval_of,
 )
+from esc_daemon.monitor.patience import patience
 from esc_daemon.monitor.troubles import Troubles
 from esc_daemon.monitor.wheel import TICK, Spoke, Wheel
 
@@ -397,7 +398,7 @@ def _start(lane: _Batch) -> None:
 
 async def _measured(collector: Collector, question: Question) -> Sample | Exception:
     try:
-        async with asyncio.timeout(question.seconds):
+        async with patience(question.seconds):
             return await collector.sample(question)
     except TimeoutError:
         return _silence(question)
