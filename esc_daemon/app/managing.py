@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from esc_daemon.app.measuring import hooks_of, measuring, sight
+from esc_daemon.app.measuring import hooks_of, measuring, pings, sight
 from esc_daemon.app.simulator import simulator_page
 from esc_daemon.dayzero.base import DayZeroReader, FileServers
 from esc_daemon.dayzero.images import image_source
@@ -129,16 +129,17 @@ async def engine_of(
         opened=partial(opened_connector, unseal=vault.unseal),
     )
     stack.push_async_callback(vims.close)
+    icmp = pings(stack)
     engine = Engine(
         store=store,
         vims=vims,
         now=Clock(asyncio.get_running_loop()).now,
-        monitor=partial(Monitor, measuring(vims, stack, settings, metrics)),
+        monitor=partial(Monitor, measuring(vims, stack, settings, metrics, icmp)),
         day_zero=day_zero,
         hooks=hooks_of(stack, settings),
         uploads=uploads_of(settings, ports.values()),
         policy=policy_of(settings.vim, settings.scaling, settings.healing),
-        reachable=sight(stack, settings.healing),
+        reachable=sight(icmp, settings.healing),
         last_event=await store.last_event(),
     )
     stack.push_async_callback(engine.close)

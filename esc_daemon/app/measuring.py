@@ -28,8 +28,15 @@ from esc_daemon.vim.base import GuestProbe
 from esc_daemon.vim.simulator.connector import has_real_guests
 
 
+def pings(stack: AsyncExitStack) -> Icmp:
+    """Return what sends every ping of the daemon, with one socket a family; *stack* closes it."""
+    icmp = Icmp()
+    stack.callback(icmp.close)
+    return icmp
+
+
 def measuring(
-    vims: Vims, stack: AsyncExitStack, settings: Settings, own: Iterable[Metric]
+    vims: Vims, stack: AsyncExitStack, settings: Settings, own: Iterable[Metric], icmp: Icmp
 ) -> Select:
     """Return who measures what on *vims*, *own* metrics too; *stack* lets go of what they hold."""
 
@@ -43,7 +50,7 @@ def measuring(
     catalogue = Catalogue((*CORE, *own))
     measured = Measured(
         catalogue,
-        collectors(stack, settings),
+        collectors(stack, settings, icmp),
         real,
         loopback=settings.monitor.allow_loopback,
     )
@@ -54,19 +61,16 @@ def measuring(
     )
 
 
-def sight(stack: AsyncExitStack, healing: HealingSettings) -> CheckAddresses | None:
+def sight(icmp: Icmp, healing: HealingSettings) -> CheckAddresses | None:
     """Return what looks whether the manager's own check addresses answer; None: there are none."""
-    if not healing.check_addresses:
-        return None
-    icmp = Icmp()
-    stack.callback(icmp.close)
-    return CheckAddresses(icmp, healing.check_addresses)
+    return CheckAddresses(icmp, healing.check_addresses) if healing.check_addresses else None
 
 
-def collectors(stack: AsyncExitStack, settings: Settings) -> dict[Measure, AnyCollector]:
+def collectors(
+    stack: AsyncExitStack, settings: Settings, icmp: Icmp
+) -> dict[Measure, AnyCollector]:
     """Return what takes each measure but the VIMs' own; *stack* lets go of what they hold."""
-    icmp, http, scripts, snmp = Icmp(), HttpPing(), _scripts(settings), Snmp()
-    stack.callback(icmp.close)
+    http, scripts, snmp = HttpPing(), _scripts(settings), Snmp()
     stack.push_async_callback(http.close)
     stack.push_async_callback(scripts.close)
     return {

@@ -15,7 +15,7 @@ from esc_daemon.access.passwords import Passwords
 from esc_daemon.access.users import Users
 from esc_daemon.app import daemon, netconf
 from esc_daemon.app.managing import policy_of, upload_limits_of
-from esc_daemon.app.measuring import collectors
+from esc_daemon.app.measuring import collectors, pings
 from esc_daemon.app.netconf import services_of
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.domain.policy import DEFAULT_POLICY, GuardPolicy
@@ -165,7 +165,7 @@ async def test_what_scripts_may_take_is_as_the_settings_say(tmp_path: Path) -> N
     monitor = MonitorSettings(script_workers=3, script_memory_bytes=2**25)
     async with AsyncExitStack() as stack:
         settings = Settings(data_dir=tmp_path, monitor=monitor)
-        scripts = cast("Any", collectors(stack, settings)[Measure.CUSTOM_SCRIPT])
+        scripts = cast("Any", collectors(stack, settings, pings(stack))[Measure.CUSTOM_SCRIPT])
 
         assert scripts.at_a_time == 3
         assert scripts._programs._memory_bytes == 2**25

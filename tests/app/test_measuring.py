@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from esc_daemon.app.measuring import collectors, measuring
+from esc_daemon.app.measuring import collectors, measuring, pings
 from esc_daemon.domain.connectors import Connectors
 from esc_daemon.domain.ids import ServerKey, VimId, VmId
 from esc_daemon.domain.intent import Collector, Condition, Kpi
@@ -53,7 +53,7 @@ async def select(settings):
     lab = connector(LAB, properties=(("guests", "real"),))
     vims.follow(Connectors(intents={LAB: lab, SIMULATED: connector(SIMULATED)}))
     async with AsyncExitStack() as stack:
-        yield measuring(vims, stack, settings, OWN)
+        yield measuring(vims, stack, settings, OWN, pings(stack))
     await vims.close()
 
 
@@ -103,5 +103,5 @@ async def test_every_metric_that_is_there_from_the_start_is_measured(select, met
 
 async def test_every_measure_has_a_collector(settings):
     async with AsyncExitStack() as stack:
-        taken = set(collectors(stack, settings))
+        taken = set(collectors(stack, settings, pings(stack)))
     assert taken | VIM_METRICS.keys() == set(Measure)
