@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from esc_nc_cli.forms import Format
+from esc_nc_cli.payload import PayloadRefused
 from esc_nc_cli.shell import Shell
 
 E = TypeVar("E", bound=StrEnum)
@@ -86,6 +87,15 @@ def answered(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def content_of(file: str) -> bytes:
-    """Return what is in *file*, "-": on standard input."""
-    with click.open_file(file, "rb") as stream:
-        return bytes(stream.read())
+    """
+    Return what is in *file*, "-": on standard input.
+
+    Raises:
+        PayloadRefused: It cannot be read to its end.
+
+    """
+    try:
+        with click.open_file(file, "rb") as stream:
+            return bytes(stream.read())
+    except OSError as error:
+        raise PayloadRefused(f"{file}: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """What all commands share: the options before them, and how errors leave."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,7 @@ EXIT_STATUS: Mapping[int, str] = {
     1: "refused or failed",
     2: "usage",
     3: "connection or login",
-    4: "time-out, or session lost after the ok",
+    4: "time-out, session lost after the ok, or answer not shown",
     _INTERRUPTED: "interrupted",
 }
 
@@ -60,6 +61,13 @@ class Commands(click.Group):
                 click.echo(f"esc_nc_cli: {printable(text)}", err=True)
             code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
             raise click.exceptions.Exit(code) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has seen enough; click ends quietly
+                raise
+            # Undecided, for what was asked may have been taken: the answer is all that is missing.
+            why = error.strerror or error
+            click.echo(f"esc_nc_cli: the answer cannot be shown: {why}; look with get", err=True)
+            raise click.exceptions.Exit(_EXIT_CODES[Undecided]) from error
         except KeyboardInterrupt as error:
             raise click.exceptions.Exit(_INTERRUPTED) from error
 
