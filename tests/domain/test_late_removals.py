@@ -25,26 +25,28 @@ def stands(world: World) -> bool:
     return there and IMAGE in world.vim.resources.values()
 
 
+def stands_after_all(world: World) -> bool:
+    """Tell the same once nothing can take effect any more."""
+    world.rest()
+    world.sleep(DEFAULT_POLICY.settle.total_seconds())
+    world.rest()
+    return stands(world)
+
+
 @pytest.mark.parametrize("luck", [Luck.LOST, Luck.LATE, Luck.NEVER])
 def test_who_adopts_what_would_not_go_waits_for_the_try_before(luck: Luck) -> None:
     world = removing()
     world.perform(CALL, luck)
     world.deliver(CALL)
     world.stuck = True  # and every later try is refused at once
-    world.rest()
-    world.sleep(DEFAULT_POLICY.settle.total_seconds())
-    world.rest()
-    assert stands(world)
+    assert stands_after_all(world)
 
 
 def test_who_adopts_what_would_not_go_waits_for_a_try_before_the_restart() -> None:
     world = removing()
     world.restart({CALL: Luck.LATE})
     world.stuck = True
-    world.rest()
-    world.sleep(DEFAULT_POLICY.settle.total_seconds())
-    world.rest()
-    assert stands(world)
+    assert stands_after_all(world)
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -59,10 +61,7 @@ def test_who_adopts_a_leftover_waits_for_the_try_that_is_under_way(*, restarts: 
     else:
         world.perform(CALL, Luck.LATE)
         world.deliver(CALL)
-    world.rest()
-    world.sleep(DEFAULT_POLICY.settle.total_seconds())
-    world.rest()
-    assert stands(world)
+    assert stands_after_all(world)
 
 
 def test_who_adopts_a_leftover_waits_for_a_try_whose_answer_was_lost_after_that() -> None:
@@ -73,10 +72,7 @@ def test_who_adopts_a_leftover_waits_for_a_try_whose_answer_was_lost_after_that(
     world.sleep(DEFAULT_POLICY.settle.total_seconds() / 2)
     world.perform(CALL, Luck.LATE)
     world.deliver(CALL)
-    world.rest()
-    world.sleep(DEFAULT_POLICY.settle.total_seconds())
-    world.rest()
-    assert stands(world)
+    assert stands_after_all(world)
 
 
 def test_who_adopts_a_leftover_that_was_refused_long_ago_waits_for_nothing() -> None:
