@@ -22,7 +22,7 @@ from tests.access_control import modules_of
 ESC = "http://www.cisco.com/esc/esc"
 KEYS = {"tenant": "name", "deployment": "name", "vm_group": "name", "configuration": "dst"}
 CONTAINERS = {"tenants", "deployments", "config_data", "esc_datamodel"}
-GUARDED = {"data", "val"}
+GUARDED = {"data", "file", "val"}
 TAKEN_TURNS = {"file", "data"}
 """Leaves of two cases of one choice."""
 

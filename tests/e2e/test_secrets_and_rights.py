@@ -19,6 +19,7 @@ NC = "urn:ietf:params:xml:ns:netconf:base:1.0"
 ADMIN, WRONG, READER = "canary-of-admin", "canary-that-is-wrong", "canary-of-reader"
 DAY_ZERO, VARIABLE = "canary-of-day-0", "canary-of-a-variable"
 COMMUNITY = "canary-of-a-kpi"
+SCRIPTS, EXTENSIONS, SOURCE = "canary-of-a-stage", "canary-of-an-extension", "canary-of-an-image"
 SEALED = ("canary-of-the-vim", "canary-of-a-vim-user", "canary-of-a-server", "canary-of-a-token")
 CANARY = "canary"
 
@@ -36,11 +37,18 @@ MODEL = f"""<esc_datamodel xmlns="{ESC}"><tenants><tenant><name>t</name><deploym
 <polling_unit>seconds</polling_unit><properties><property><name>community</name>
 <value>{COMMUNITY}</value></property></properties></metric_collector></kpi></kpi_data><config_data><configuration><dst>a</dst>
 <data>{DAY_ZERO} $PW</data><variable><name>PW</name><val>{VARIABLE}</val></variable></configuration>
-</config_data><scaling><min_active>1</min_active><max_active>1</max_active></scaling></vm_group>
-</deployment></deployments></tenant></tenants><file_servers><file_server><id>s</id>
+</config_data><scaling><min_active>1</min_active><max_active>1</max_active></scaling>
+<extensions><extension><name>x</name><properties><property><name>p</name><value>{EXTENSIONS}</value>
+</property></properties></extension></extensions></vm_group>
+<policies><policy><name>p</name><conditions><condition><name>LCS::POST_DEPLOY_ALIVE</name></condition>
+</conditions><actions><action><name>a</name><type>SCRIPT</type><properties><property>
+<name>script_filename</name><value>/nowhere</value></property><property><name>login</name>
+<value>{SCRIPTS}</value></property></properties></action></actions></policy></policies></deployment></deployments></tenant></tenants><file_servers><file_server><id>s</id>
 <base_url>http://192.0.2.1</base_url><file_server_password>{SEALED[2]}</file_server_password>
 <properties><property><name>api_token</name><value>{SEALED[3]}</value></property></properties>
-</file_server></file_servers></esc_datamodel>"""
+</file_server></file_servers><images><image><name>other</name>
+<src>http://u:{SOURCE}@127.0.0.1:9/i</src><disk_format>raw</disk_format></image></images>
+</esc_datamodel>"""
 
 
 @pytest.fixture
@@ -109,6 +117,7 @@ def test_no_secret_is_told_to_whom_it_is_not_for(daemon: Program) -> None:
         seen = str(admin.get_config(source="running")) + str(admin.get())
         assert DAY_ZERO in seen
         assert COMMUNITY in seen
+        assert all(each in seen for each in (SCRIPTS, EXTENSIONS, SOURCE))
         assert not [secret for secret in SEALED if secret in seen]
     # and somebody else looks, asks and guesses
     told += as_nobody_in_particular(daemon)

@@ -33,15 +33,32 @@ SECRET = "canary"
 DENIED = "access-denied"
 FILE = f"<configuration><dst>f</dst><data>{SECRET}</data></configuration>"
 VARIABLES = (
-    "<configuration><dst>v</dst><file>file://x</file>"
+    f"<configuration><dst>v</dst><file>http://u:{SECRET}@192.0.2.1/x</file>"
     f"<variable><name>PW</name><val>{SECRET}</val></variable></configuration>"
 )
+PROPERTY = (
+    f"<properties><property><name>login</name><value>{SECRET}</value></property></properties>"
+)
+SCRIPT = PROPERTY.replace(
+    "</properties>",
+    "<property><name>script_filename</name><value>/s</value></property></properties>",
+)
+POLICIES = (
+    "<policies><policy><name>p</name><conditions><condition><name>LCS::POST_DEPLOY_ALIVE</name>"
+    "</condition></conditions><actions><action><name>a</name><type>SCRIPT</type>"
+    f"{SCRIPT}</action></actions></policy></policies>"
+)
+EXTENSIONS = f"<extensions><extension><name>ext</name>{PROPERTY}</extension></extensions>"
 GROUP = (
     "<vm_group><name>g</name><image>i</image><flavor>f</flavor><bootup_time>60</bootup_time>"
     "<scaling><min_active>1</min_active><max_active>1</max_active></scaling>"
-    f"<config_data>{FILE}{VARIABLES}</config_data></vm_group>"
+    f"<config_data>{FILE}{VARIABLES}</config_data>{EXTENSIONS}</vm_group>"
 )
-SERVICE = f"<deployments><deployment><name>d</name>{GROUP}</deployment></deployments>"
+SERVICE = f"<deployments><deployment><name>d</name>{GROUP}{POLICIES}</deployment></deployments>"
+IMAGES = (
+    f"<images><image><name>i</name><src>http://u:{SECRET}@192.0.2.1/i</src>"
+    "<disk_format>raw</disk_format></image></images>"
+)
 SERVER = (
     "<file_servers><file_server><id>s</id><base_url>http://192.0.2.1</base_url>"
     f"<file_server_password>{SECRET}</file_server_password></file_server></file_servers>"
@@ -70,7 +87,7 @@ async def it(schema: Schema) -> AsyncIterator[Managed]:
     """Return a manager as a first start leaves it, with something in it and rules for owners."""
     async with managed(schema, groups={"t": {"owners"}, "w": {"owners"}}) as everything:
         await everything.engine.apply(first_rules(everything.datastore))
-        await edit(everything, "admin", SERVER + TENANTS, VIM, OWNER)
+        await edit(everything, "admin", IMAGES + SERVER + TENANTS, VIM, OWNER)
         yield everything
 
 
@@ -140,7 +157,7 @@ async def test_a_reader_sees_neither_secrets_nor_their_sealed_form(it: Managed, 
     assert "<name>os_password</name>" in seen
     assert SECRET not in seen
     assert not any(is_sealed(leaf.text or "") for leaf in etree.fromstring(f"<d>{seen}</d>").iter())
-    for leaf in ("data", "val", "value", "file_server_password"):
+    for leaf in ("data", "file", "src", "val", "value", "file_server_password"):
         assert f"<{leaf}>" not in seen
 
 
