@@ -82,24 +82,26 @@ def unprovoked(events: Iterable[LoggedEvent]) -> Iterator[str]:
 
     A shared network is not counted: deployments may still use it. Nor is an ephemeral one that a
     stranger's VM sits in (docs/limits.md): its VIM is not that of its own deployment's networks. A
-    VM that could not be made may have left a port where an update took the network away.
+    VM that could not be made or changed may have left a port where an update took the network away.
     """
     told = [logged.event for logged in events]
-    guests, unmade = _guests(told), _unmade(told)
+    guests, unfinished = _guests(told), _unfinished(told)
     for event in told:
         ends = event.type.startswith("DELETE_") or event.type.endswith("_UNDEPLOYED")
         if not ends or event.deployment is None or event.status is not _FAILED:
             continue
-        if unmade.intersection(_KEPT_BY.findall(event.message)):
+        if unfinished.intersection(_KEPT_BY.findall(event.message)):
             continue
         held = _IN_USE.findall(event.message)
         if not held or any(guests[id_] <= {event.deployment_id} for id_ in held):
             yield f"{event.type} of {event.deployment} failed without a cause: {event.message}"
 
 
-def _unmade(told: Sequence[Event]) -> set[str]:
+def _unfinished(told: Sequence[Event]) -> set[str]:
+    """Return the VMs that could not be made, or not be changed as their update asked."""
     failed = (each for each in told if each.status is _FAILED and each.source is not None)
-    return {each.source.vmname for each in failed if each.type is EventType.VM_DEPLOYED}
+    works = {EventType.VM_DEPLOYED, EventType.VM_UPDATED}
+    return {each.source.vmname for each in failed if each.type in works}
 
 
 def _guests(told: Sequence[Event]) -> defaultdict[str, set[str | None]]:

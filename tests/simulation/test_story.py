@@ -1,6 +1,7 @@
-"""What may fail in clouds that refuse nothing: what a stranger's or an unmade VM sits in."""
+"""What may fail in clouds that refuse nothing: what a stranger's or an unfinished VM sits in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -28,6 +29,10 @@ def vm(deployment: str, vim: str, status: EventStatus = EventStatus.SUCCESS) -> 
     return event(EventType.VM_DEPLOYED, deployment, source=source, status=status)
 
 
+def changed(deployment: str, vim: str, status: EventStatus) -> Event:
+    return replace(vm(deployment, vim, status), type=EventType.VM_UPDATED)
+
+
 def stays(deployment: str, why: str = STUCK) -> Event:
     return event(EventType.DELETE_SUBNET, deployment, message=why, status=EventStatus.FAILURE)
 
@@ -49,6 +54,8 @@ def event(kind: EventType, deployment: str, **fields: object) -> Event:
         ([stays("x")], 1),
         ([vm("x", "far", EventStatus.FAILURE), stays("x", KEPT)], 0),
         ([vm("x", "far"), stays("x", KEPT)], 1),
+        ([vm("x", "far"), changed("x", "far", EventStatus.FAILURE), stays("x", KEPT)], 0),
+        ([vm("x", "far"), changed("x", "far", EventStatus.SUCCESS), stays("x", KEPT)], 1),
     ],
     ids=[
         "a-stranger",
@@ -59,9 +66,11 @@ def event(kind: EventType, deployment: str, **fields: object) -> Event:
         "nobody",
         "kept-by-an-unmade-vm",
         "kept-by-a-made-one",
+        "kept-by-one-that-could-not-be-changed",
+        "kept-by-a-changed-one",
     ],
 )
-def test_only_a_stranger_from_another_vim_or_an_unmade_vm_excuses_a_subnet_that_stays(
+def test_only_a_stranger_from_another_vim_or_an_unfinished_vm_excuses_a_subnet_that_stays(
     told: Sequence[Event], wrong: int
 ) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
