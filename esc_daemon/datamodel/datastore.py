@@ -34,12 +34,12 @@ from esc_daemon.datamodel.entries import (
     to_xml,
     wrapped,
 )
+from esc_daemon.datamodel.faults import MAX_ERRORS as MAX_ERRORS
 from esc_daemon.datamodel.names import bindings_of
 from esc_daemon.datamodel.rules import rules_xml
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.seal import seal
 from esc_daemon.datamodel.selection import EVERYTHING, Selection
-from esc_daemon.datamodel.walk import MAX_ERRORS as MAX_ERRORS
 from esc_daemon.datamodel.walk import Walk
 from esc_daemon.domain.ids import Key, Kind
 from esc_daemon.domain.intent import Intent, PostedEvent

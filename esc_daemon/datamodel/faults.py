@@ -12,6 +12,8 @@ from esc_daemon.netconf.edit import NodeKind, SchemaNode, instance_step
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
 from esc_daemon.netconf.xml import YANG_NS, name_of, qualified
 
+MAX_ERRORS: Final = 50
+"""Errors told of one edit; what comes after them is not even looked for."""
 _STEP: Final = re.compile(r"/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\[[^/]*\])?")
 """A step of libyang's, of a node that the document has not."""
 _QUOTED: Final = re.compile(r'"[^"]*"')
@@ -75,6 +77,18 @@ class SchemaError:
             bad=(("bad-element", name),),
         )
 
+    @classmethod
+    def dangling(cls, path: str, value: str, target: str) -> "SchemaError":
+        """Return the fault of a leafref without its *target* (its path in the YANG)."""
+        quoted = _shortened(f'"{value}"')
+        return cls(
+            tag=ErrorTag.DATA_MISSING,
+            message=f'Invalid leafref value {quoted} - no target instance "{target}" with the'
+            " same value.",
+            path=path,
+            app_tag="instance-required",
+        )
+
     def as_parameter(self) -> "SchemaError":
         """Return the fault as one of an RPC's parameters: there an absent one is an element."""
         if self.tag is not ErrorTag.DATA_MISSING or self.app_tag is not None:
@@ -134,11 +148,12 @@ def schema_errors(
     findings: Sequence[Finding], document: etree._Element, roots: Mapping[str, SchemaNode]
 ) -> list[SchemaError]:
     """
-    Return libyang's *findings* in the protocol's words, each once, without mere consequences.
+    Return libyang's first *findings* in the protocol's words, each once, without consequences.
 
     *document* is what libyang has judged, *roots* are what may be its top-level node.
     """
-    errors = list(dict.fromkeys(_error(finding, document, roots) for finding in findings))
+    first = findings[:MAX_ERRORS]  # what keeps others out of the tree is found before them
+    errors = list(dict.fromkeys(_error(finding, document, roots) for finding in first))
     left_out = [error for error in errors if error.tag in _LEFT_OUT]
     return [error for error in errors if not any(_follows(error, bad) for bad in left_out)]
 
@@ -207,7 +222,7 @@ def _instance_path(path: str, document: etree._Element, roots: Mapping[str, Sche
         steps = (
             (_libyang_step(element, schema), element, schema)
             for element, schema in level
-            if schema is not None
+            if schema is not None and rest.startswith(f"/{schema.name}")
         )
         passed = [step for step in steps if f"{rest}/".startswith(f"{step[0]}/")]
         if not passed:
@@ -218,6 +233,19 @@ def _instance_path(path: str, document: etree._Element, roots: Mapping[str, Sche
         level = [(child, schema.child(schema.namespace, name_of(child)[1])) for child in element]
     prefix = _prefix(document, roots)
     return told + "".join(f"/{prefix}:{step['name']}" for step in _STEP.finditer(rest))
+
+
+def path_of(element: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
+    """Return the instance path of *element*, which the schema knows."""
+    top, *below = [*reversed(list(element.iterancestors())), element]
+    schema = roots[name_of(top)[1]]
+    path = instance_step(schema, _values(top, schema))
+    for each in below:
+        known = schema.child(*name_of(each))
+        assert known is not None
+        schema = known
+        path += instance_step(schema, _values(each, schema))
+    return path
 
 
 def _prefix(document: etree._Element, roots: Mapping[str, SchemaNode]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import oopt_gnpy_libyang as libyang
 from lxml import etree
 
+from esc_daemon.datamodel.awaited import missing_events, too_many_waits
 from esc_daemon.datamodel.entries import WHOLE
 from esc_daemon.datamodel.faults import (
     Finding,
@@ -25,13 +26,12 @@ from esc_daemon.datamodel.tree import (
     search_path,
     yang_directory,
 )
-from esc_daemon.netconf.errors import ErrorTag
 from esc_daemon.netconf.library import YangLibrary
 from esc_daemon.netconf.schema import Guard
 from esc_daemon.netconf.xml import name_of, qualified, serialise
 
-MOST_WAITS: Final = 500_000
-"""vm_groups of a deployment times what they wait for; libyang takes up to 9 us for each."""
+_ORDER: Final = b"depends_on>"
+"""Stands in each document with an order of start."""
 _SHADOW_MODULE: Final = "esc_validation"
 _SHADOW_NAMESPACE: Final = "urn:esc_daemon:validation"
 _Parse: Final = libyang.ParseOptions
@@ -132,7 +132,7 @@ class Schema:
 
         *document* comes from `netconf.xml` or from our own store: well-formed UTF-8.
         """
-        if found := _too_many_waits(document):
+        if _ORDER in document and (found := too_many_waits(etree.fromstring(document))):
             return found
         return self._validate(document, self._tree.roots, NAMESPACE)
 
@@ -169,7 +169,7 @@ class Schema:
         # Of the modules that it has data of: what stands nowhere cannot be wrong, and a look at all
         # modules takes longer than the entry itself.
         if not self._parse(text, _CONFIGURATION, _Check.NoState | _Check.Present):
-            return []
+            return missing_events(etree.fromstring(document), roots) if _ORDER in document else []
         # With MultiError libyang may crash on an entry that lacks a valid key (leafrefs below it
         # are looked up after it was freed). Such documents are told apart first; only what is
         # safe is asked for all of its errors.
@@ -180,7 +180,8 @@ class Schema:
         if wrong := self._parse(keys, _CONFIGURATION | _Parse.ParseOnly, _Check.NoState):
             return schema_errors(wrong, tree, roots)
         wrong = self._parse(text, _CONFIGURATION, _Check.NoState | _Check.MultiError)
-        return schema_errors(wrong, tree, roots)
+        errors = schema_errors(wrong, tree, roots)
+        return errors + missing_events(tree, roots, beside=errors)
 
     def _parse(self, text: str, parse: Any, check: Any) -> list[Finding]:
         try:
@@ -195,19 +196,6 @@ class Schema:
         finally:
             self._context.clean_all_errors()
         return []
-
-
-def _too_many_waits(document: bytes) -> list[SchemaError]:
-    """Return the fault of an order of start that libyang would look at for too long."""
-    if b"depends_on>" not in document:
-        return []
-    tree = etree.fromstring(document)
-    groups = sum(1 for _ in tree.iter(qualified(NAMESPACE, "vm_group")))
-    waits = sum(1 for _ in tree.iter(qualified(NAMESPACE, "depends_on")))
-    if groups * waits <= MOST_WAITS:
-        return []
-    text = f"{waits} depends_on among {groups} vm_groups: their product may be {MOST_WAITS}"
-    return [SchemaError(tag=ErrorTag.TOO_BIG, message=text, path="")]
 
 
 def _shadow(element: etree._Element) -> etree._Element:

@@ -25,6 +25,7 @@ from esc_daemon.datamodel.entries import (
     by_container,
     to_element,
 )
+from esc_daemon.datamodel.faults import MAX_ERRORS
 from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
 from esc_daemon.datamodel.rules import with_known_prefixes
 from esc_daemon.datamodel.schema import Schema
@@ -40,8 +41,6 @@ from esc_daemon.netconf.edit import (
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.xml import BASE_NS, name_of, qualified, tag_of
 
-MAX_ERRORS: Final = 50
-"""Errors told of one edit; what comes after them is not even looked for."""
 _OPERATION: Final = qualified(BASE_NS, "operation")
 _AWAY: Final = frozenset({Operation.DELETE, Operation.REMOVE})
 

@@ -264,27 +264,6 @@ def test_a_dangling_reference_tells_what_has_to_be_there(schema: Schema) -> None
     assert "vm_group[name = current()/../vm_group_ref]/kpi_data/kpi/event_name" in error.message
 
 
-def test_an_order_of_start_that_takes_too_long_to_look_at_is_too_big(schema: Schema) -> None:
-    # given: so many that libyang would take long, as it compares each with each group
-    groups = "".join(GROUP.replace("<name>g<", f"<name>g{number}<") for number in range(120))
-    waits = "".join(
-        f"<startup><target_vm_group_ref>g{late}</target_vm_group_ref>"
-        + "".join(
-            f"<depends_on><vm_group_ref>g{early}</vm_group_ref>"
-            "<kpi_event_ref>VM_ALIVE</kpi_event_ref></depends_on>"
-            for early in range(late)
-        )
-        + "</startup>"
-        for late in range(1, 120)
-    )
-    document = datamodel(service(f"{groups}<policies>{waits}</policies>")).encode()
-
-    (error,) = schema.validate(document)
-
-    assert error.tag == "too-big"
-    assert "7140 depends_on among 120 vm_groups" in error.message
-
-
 def test_a_value_of_none_of_several_types_is_told_in_one_line(schema: Schema) -> None:
     group = GROUP.replace("<nicid>0</nicid>", "<nicid>0</nicid><ip_address>1.2.3</ip_address>", 1)
 
