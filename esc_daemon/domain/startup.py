@@ -9,10 +9,11 @@ The same order holds where the whole service is started or rebooted (seed 002: w
 with each other counts over all their life). There a VM that fails holds up its own dependents only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from graphlib import TopologicalSorter
-from typing import Final
+from typing import Final, TypeAlias
 
 from esc_daemon.domain.ids import VmGroupName
 from esc_daemon.domain.intent import Deployment, Startup
@@ -25,6 +26,8 @@ _SWITCHED_ON: Final = frozenset({VmTask.START, VmTask.REBOOT})
 _COMING: Final = SWITCHED_VM_STATES | {VmState.INERT}
 UP: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET})
 _NOT_UP: Final = frozenset({VmState.UNDEF, VmState.ERROR})
+_Awaited: TypeAlias = tuple[VmGroupName, str]
+"""A group and the KPI event of it that is waited for."""
 _NAMED: Final = 5
 """Groups that a text names, and dependencies of each: an event must stay readable."""
 
@@ -43,20 +46,19 @@ def turns(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
     if record.intent is None or not record.intent.startup:
         return {}
     vms = _by_group(record)
-    waits = {each.group: each.depends_on for each in record.intent.startup}
     before = record.update.broken if record.update else ()
     failed = any(vm.state is VmState.ERROR and vm.id not in before for vm in record.vms.values())
     found: dict[VmGroupName, Turn] = {}
-    for group in _in_order(record.intent):
-        if failed and group in waits and _unbegun(vms.get(group, ())):
+    after: dict[_Awaited, Turn] = {}
+    for group, awaited in _in_order(_Same(record.intent.startup)):
+        if failed and awaited is not None and _unbegun(vms.get(group, ())):
             found[group] = Turn.NEVER
             continue
-        found[group] = _last(
-            [
-                _after(vms.get(on.group, ()), on.event_name, found[on.group])
-                for on in waits.get(group, ())
-            ]
-        )
+        for each in awaited or ():
+            if each not in after:  # many may wait for one
+                of, event_name = each
+                after[each] = _after(vms.get(of, ()), event_name, found[of])
+        found[group] = _last({after[each] for each in awaited or ()})
     return found
 
 
@@ -70,16 +72,14 @@ def turns_to_switch(record: DeploymentRecord) -> Mapping[VmGroupName, Turn]:
     if record.intent is None or not record.intent.startup:
         return {}
     vms = _by_group(record)
-    waits = {each.group: each.depends_on for each in record.intent.startup}
     found: dict[VmGroupName, Turn] = {}
-    for group in _in_order(record.intent):
-        found[group] = _last(
-            [
-                _comes(vm, on.event_name, found[on.group])
-                for on in waits.get(group, ())
-                for vm in vms.get(on.group, ())
-            ]
-        )
+    after: dict[_Awaited, Turn] = {}
+    for group, awaited in _in_order(_Same(record.intent.startup)):
+        for each in awaited or ():
+            if each not in after:  # many may wait for one
+                of, event_name = each
+                after[each] = _last({_comes(vm, event_name, found[of]) for vm in vms.get(of, ())})
+        found[group] = _last({after[each] for each in awaited or ()})
     return found
 
 
@@ -101,17 +101,41 @@ def _by_group(record: DeploymentRecord) -> Mapping[VmGroupName, Sequence[VmRecor
     return vms
 
 
-def _in_order(intent: Deployment) -> Iterator[VmGroupName]:
-    """Yield the groups that wait or are waited for, each after those that it waits for."""
-    waits = {each.group: [on.group for on in each.depends_on] for each in intent.startup}
-    yield from TopologicalSorter(waits).static_order()
+class _Same:
+    """An order of start, told from others by what it is: to look at what is in it takes longer."""
+
+    __slots__ = ("startup",)
+
+    def __init__(self, startup: tuple[Startup, ...]) -> None:
+        self.startup = startup
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.startup is other.startup
+
+    def __hash__(self) -> int:
+        return id(self.startup)
+
+
+@lru_cache(maxsize=64)
+def _in_order(same: _Same) -> Sequence[tuple[VmGroupName, Sequence[_Awaited] | None]]:
+    """
+    Return the groups that wait or are waited for, each with what it waits for and after that.
+
+    None stands with those that are only waited for. Each step of a deployment asks for it, and it
+    changes with its edits only.
+    """
+    awaited = {
+        each.group: [(on.group, on.event_name) for on in each.depends_on] for each in same.startup
+    }
+    waits = {group: [of for of, _ in events] for group, events in awaited.items()}
+    return [(group, awaited.get(group)) for group in TopologicalSorter(waits).static_order()]
 
 
 def _unbegun(vms: Sequence[VmRecord]) -> bool:
     return bool(vms) and all(vm.state is VmState.UNDEF for vm in vms)
 
 
-def _last(each: list[Turn]) -> Turn:
+def _last(each: Collection[Turn]) -> Turn:
     return next((turn for turn in (Turn.NEVER, Turn.LATER) if turn in each), Turn.COME)
 
 

@@ -289,3 +289,30 @@ def test_turns_are_come_later_and_never() -> None:
     world.bad_vms = {vms_of(world, DB)[0].id}
     world.rest()
     assert turns(world.deployment(SHOP)) == {DB: Turn.COME, WEB: Turn.NEVER, LB: Turn.NEVER}
+
+
+class Asked(tuple[str, ...]):
+    """What came true in a VM, and how often anybody has looked."""
+
+    times = 0
+
+    def __contains__(self, event_name: object) -> bool:
+        Asked.times += 1
+        return super().__contains__(event_name)
+
+
+def test_what_many_groups_wait_for_is_looked_at_once() -> None:
+    # given ten groups, each of which waits for the same two
+    world = World()
+    late = [f"late{number}" for number in range(10)]
+    order = tuple(after(name, "db", "web") for name in late)
+    groups = [a_group(name) for name in ("db", "web", *late)]
+    world.apply({SHOP: a_deployment(*groups, startup=order)})
+    record = world.deployment(SHOP)
+    vms = {key: replace(vm, came_true=Asked()) for key, vm in record.vms.items()}
+    Asked.times = 0
+
+    found = turns(replace(record, vms=vms))
+
+    assert Asked.times == 2
+    assert {found[VmGroupName(name)] for name in late} == {Turn.LATER}
