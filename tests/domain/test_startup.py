@@ -294,6 +294,7 @@ def test_turns_are_come_later_and_never() -> None:
 class Asked(tuple[str, ...]):
     """What came true in a VM, and how often anybody has looked."""
 
+    __slots__ = ()
     times = 0
 
     def __contains__(self, event_name: object) -> bool:

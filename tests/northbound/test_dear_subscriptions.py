@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import pytest
 
 from esc_daemon.netconf.subscription import Subscription
-from esc_daemon.northbound.ssh import notifications
+from esc_daemon.northbound.ssh.turns import Turns
 from tests.northbound.memory_management import START
 from tests.northbound.netconf_server import Server
 from tests.northbound.raw_client import EVENTS, connected
@@ -98,15 +98,33 @@ async def test_others_get_their_turn_though_a_filter_chooses_nothing(
     assert max(turns.values()) <= at_most
 
 
+async def test_many_dear_filters_share_the_turns_of_the_loop(server: Server, turns: Counter[int]):
+    # given eight subscriptions, each of which may look at two events in a turn
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(server.port)) for _ in range(8)]
+        for client in clients:
+            await client.ok(subscribe(f"{DEAR} | //status"))
+        counting = asyncio.create_task(count_turns())
+        # when all hear of the same events
+        tell(server, 20)
+        told = [[await client.event() for _ in range(20)] for client in clients]
+        counting.cancel()
+    with suppress(asyncio.CancelledError):
+        await counting
+    # then they look at no more in a turn than one of them would, and miss nothing
+    assert max(turns.values()) <= 3
+    assert told == [[*map(str, range(20))]] * 8
+
+
 async def test_a_stop_time_in_the_middle_of_many_events_loses_none_of_them(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ):
     # given a subscription whose stop time comes while it lets the others have their turn
-    async def long_turn() -> None:
+    async def long_turn(_self: Turns, _work: int) -> None:
         monkeypatch.undo()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(notifications, "others_turn", long_turn)
+    monkeypatch.setattr(Turns, "come", long_turn)
     earlier, stop = START - timedelta(hours=1), START + timedelta(seconds=0.1)
     times = f"<startTime>{earlier.isoformat()}</startTime><stopTime>{stop.isoformat()}</stopTime>"
     async with connected(server.port) as client:

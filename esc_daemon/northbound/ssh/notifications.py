@@ -14,6 +14,7 @@ from esc_daemon.netconf.subscription import Phase, Subscription
 from esc_daemon.netconf.xml import parse
 from esc_daemon.northbound.ssh.output import Output
 from esc_daemon.northbound.ssh.services import Events, Feed, LoggedNotification
+from esc_daemon.northbound.ssh.turns import Turns
 
 _REPLAY_PAGE: Final = 500
 """Events read from the log at a time."""
@@ -23,10 +24,12 @@ _JOINED: Final = 8
 """Batches kept in one piece for the next listener."""
 _LONGEST_JOINED: Final = 128
 """Notifications; a longer batch is sent one by one."""
-_WORK_A_TURN: Final = 200_000
-"""Looks at nodes after which the others get a turn: a few milliseconds."""
-_WORK_AN_EVENT: Final = 2_000
-"""What reading, copying and framing an event is worth, besides its filter."""
+_WORK_AT_A_TIME: Final = 50_000
+"""Looks at nodes that one subscription takes in one go, if it waits for so many: a millisecond."""
+_WORK_TO_SEND: Final = 400
+"""What sending an event is worth, in looks at nodes."""
+_WORK_TO_READ: Final = 2_000
+"""What reading and copying it for a filter is worth, besides the filter."""
 _UNREAD: Final = etree.Element("unread")
 """Stands for a payload that no filter will look at."""
 
@@ -36,19 +39,16 @@ def event_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
-async def others_turn() -> None:
-    """Let everybody else who can go on do so."""
-    await asyncio.sleep(0)
-
-
 class FramedNotifications:
     """
     Notifications ready to be sent, made once for all sessions that frame alike.
 
-    The event log gives each *seq* to one event only, so it is what they are found by.
+    The event log gives each *seq* to one event only, so it is what they are found by. Their
+    listeners take *turns*.
     """
 
     def __init__(self) -> None:
+        self.turns: Final = Turns()
         self._made: OrderedDict[tuple[int, bool], bytes] = OrderedDict()
         self._joined: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
 
@@ -113,8 +113,9 @@ class Listener:
         self._patience = patience_seconds
         self._counted = counted
         self._last = 0
-        self._work_an_event = _WORK_AN_EVENT + self._subscription.work
-        self._worked = 0
+        to_choose = _WORK_TO_READ + self._subscription.work if self._filtered else 0
+        self._work_an_event = _WORK_TO_SEND + to_choose
+        self._at_a_time = max(1, _WORK_AT_A_TIME // self._work_an_event)
         self._unsent: deque[LoggedNotification] = deque()
         """What was taken out of the feed and not looked at yet."""
         self._feed: Feed | None = None
@@ -191,19 +192,16 @@ class Listener:
         """
         Send what is wanted of *batch*, after what an earlier call that was cut off has left.
 
-        The others get a turn by the work that is done, whether anything is sent or not.
+        Others get a turn by the work that is done, whether anything is sent or not.
         """
         self._unsent.extend(batch)
         while self._unsent:
-            logged = self._unsent.popleft()
-            if logged.seq <= self._last:
-                continue
-            self._last = logged.seq
-            self._look_at(logged)
-            self._worked += self._work_an_event
-            if self._worked >= _WORK_A_TURN:
-                self._worked = 0
-                await others_turn()
+            number = min(len(self._unsent), self._at_a_time)
+            await self._framed.turns.come(number * self._work_an_event)
+            for logged in [self._unsent.popleft() for _ in range(number)]:
+                if logged.seq > self._last:
+                    self._last = logged.seq
+                    self._look_at(logged)
 
     def _look_at(self, logged: LoggedNotification) -> None:
         payload = parse(logged.payload) if self._filtered else _UNREAD
