@@ -1,12 +1,14 @@
 """Send any request: rpc."""
 
+from collections.abc import Iterator
+
 import click
 from lxml import etree
 
 from esc_nc_cli.options import FILE_OR_STDIN, answered, content_of
 from esc_nc_cli.payload import read_rpc
 from esc_nc_cli.shell import Shell, warn
-from esc_nc_cli.xmltree import BASE, NOTIFICATION, local_name, qname
+from esc_nc_cli.xmltree import BASE, NOTIFICATION, leaf, local_name, qname
 
 
 @click.command()
@@ -22,12 +24,30 @@ def rpc(shell: Shell, *, file: str) -> None:
     """
     payload = read_rpc(content_of(file))
     warn(*payload.warnings)
-    if payload.operation.tag == qname(NOTIFICATION, "create-subscription"):
-        warn("the subscription ends with this command; watch shows events")
+    warn(*_ends_with_the_session(payload.operation))
     endpoint = shell.endpoint()
     with shell.session(endpoint) as session:
         reply = session.request(payload.operation)
     shell.answer("RPC", reply, endpoint, xpath=_xpath(payload.operation))
+
+
+def _ends_with_the_session(operation: etree._Element) -> Iterator[str]:
+    """Yield what of an ok will be undone when this command ends: its session goes with it."""
+    if operation.tag == qname(NOTIFICATION, "create-subscription"):
+        yield "the subscription ends with this command; watch shows events"
+    elif operation.tag == qname(BASE, "lock"):
+        yield "the lock ends with this command; to hold one, keep a session open (ncclient, ssh)"
+    elif operation.tag == qname(BASE, "commit") and _is_tried_by_this_session(operation):
+        yield (
+            "the confirmed commit is taken back when this command ends; give it "
+            "<persist>WORD</persist>, and confirm it with <persist-id>WORD</persist-id>"
+        )
+
+
+def _is_tried_by_this_session(commit: etree._Element) -> bool:
+    """RFC 6241 section 8.4.1: with persist it outlives its session."""
+    confirmed = commit.find(qname(BASE, "confirmed"))
+    return confirmed is not None and leaf(commit, "persist", namespace=BASE) is None
 
 
 def _xpath(operation: etree._Element) -> str | None:

@@ -60,3 +60,42 @@ def test_a_subscription_by_rpc_is_warned_about(esc: Esc) -> None:
     # then
     assert result.exit_code == 0, result.output
     assert result.stderr == "warning: the subscription ends with this command; watch shows events\n"
+
+
+@pytest.mark.parametrize(
+    ("rpc", "told"),
+    [
+        ("<lock><target><running/></target></lock>", "the lock ends with this command"),
+        ("<commit><confirmed/></commit>", "give it <persist>WORD</persist>"),
+        ("<commit><confirmed/><persist/></commit>", "is taken back when this command ends"),
+        ("<commit><confirmed/><persist-id>a</persist-id></commit>", "is taken back when"),
+    ],
+)
+def test_what_is_undone_at_the_end_of_the_session_is_warned_about(
+    esc: Esc, server: FakeServer, rpc: str, told: str
+) -> None:
+    # when
+    result = esc("rpc", "-", "-f", "json", stdin=rpc.replace(">", f' xmlns="{BASE}">', 1))
+    # then
+    assert result.exit_code == 0, result.output
+    assert len(server.received) == 2, "the operation, and close-session"
+    assert json.loads(result.stdout) == {"ok": True}
+    assert result.stderr.startswith("warning: ")
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    "rpc",
+    [
+        "<unlock><target><running/></target></unlock>",
+        "<commit/>",
+        "<commit><confirmed/><persist>a</persist></commit>",
+        "<commit><persist-id>a</persist-id></commit>",
+    ],
+)
+def test_what_stays_is_not(esc: Esc, rpc: str) -> None:
+    # when
+    result = esc("rpc", "-", stdin=f"<rpc xmlns='{BASE}'>{rpc}</rpc>")
+    # then
+    assert result.exit_code == 0, result.output
+    assert not result.stderr
