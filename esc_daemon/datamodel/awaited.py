@@ -11,10 +11,10 @@ from typing import Final
 
 from lxml import etree
 
-from esc_daemon.datamodel.faults import MAX_ERRORS, SchemaError, path_of
+from esc_daemon.datamodel.faults import MAX_ERRORS, SchemaError, spot_of
 from esc_daemon.datamodel.names import esc
 from esc_daemon.datamodel.shape import steps, text_at
-from esc_daemon.netconf.edit import SchemaNode
+from esc_daemon.datamodel.tree import Node
 from esc_daemon.netconf.errors import ErrorTag
 
 MOST_WAITS: Final = 500_000
@@ -36,7 +36,7 @@ def too_many_waits(document: etree._Element) -> list[SchemaError]:
 
 
 def missing_events(
-    document: etree._Element, roots: Mapping[str, SchemaNode], beside: Sequence[SchemaError] = ()
+    document: etree._Element, roots: Mapping[str, Node], beside: Sequence[SchemaError] = ()
 ) -> list[SchemaError]:
     """
     Return the faults of events that are waited for and that no KPI of the group has.
@@ -44,11 +44,11 @@ def missing_events(
     *beside* is what libyang has found: a value that is none cannot be missing as well.
     """
     wrong = {error.path for error in beside}
-    missing = ((event, path_of(event, roots)) for event in _missing(document))
+    missing = (spot_of(event, roots) for event in _missing(document))
     return [
-        SchemaError.dangling(path, event.text or "", _TARGET)
-        for event, path in islice(missing, MAX_ERRORS)
-        if path not in wrong
+        SchemaError.dangling(spot, _TARGET)
+        for spot in islice(missing, MAX_ERRORS)
+        if spot.path not in wrong
     ]
 
 

@@ -205,7 +205,7 @@ class Datastore:
                 for path in strays
                 if (entry := self.entry(path)) is not None
             )
-        self._validate(changes, errors)
+        self._validate(changes, errors, discreet=gate is not None)
         for stray in strays:
             raise _stray(stray)
         ordered = sorted(changes, key=_turn)
@@ -235,9 +235,9 @@ class Datastore:
         """Return what the data model has against an entry: of an earlier version, say."""
         return self._faults(entry.path, entry.xml)
 
-    def _faults(self, path: EntryPath, xml: bytes) -> list[RpcError]:
+    def _faults(self, path: EntryPath, xml: bytes, *, discreet: bool = False) -> list[RpcError]:
         look = self._schema.validate_rules if path == RULES else self._schema.validate
-        return [error.rpc_error() for error in look(wrapped(path, xml))]
+        return [error.rpc_error(discreet=discreet) for error in look(wrapped(path, xml))]
 
     def commit(self, pending: PendingEdit) -> Sequence[Entry]:
         """
@@ -380,11 +380,18 @@ class Datastore:
                 left = self.inside_tenant(path.name)
                 yield from (each for each in left if after.get(each, b"") is not None)
 
-    def _validate(self, changes: Iterable[EntryChange], found_before: Iterable[RpcError]) -> None:
+    def _validate(
+        self,
+        changes: Iterable[EntryChange],
+        found_before: Iterable[RpcError],
+        *,
+        discreet: bool,
+    ) -> None:
+        """Refuse what is not valid; *discreet*: to one who may not read all of an entry."""
         errors = list(found_before)
         for change in changes:
             if change.new is not None and len(errors) < MAX_ERRORS:
-                errors += self._faults(change.path, change.new)
+                errors += self._faults(change.path, change.new, discreet=discreet)
         _raise(errors)
 
     def _bind(self, change: EntryChange, new: etree._Element | None) -> Binding | None:

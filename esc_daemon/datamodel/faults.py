@@ -1,14 +1,17 @@
 """What is wrong with a document, in the words of RFC 6241 and RFC 7950 section 15."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, NamedTuple
 
 from lxml import etree
 
 from esc_daemon.datamodel.names import PREFIX, bindings_of
-from esc_daemon.netconf.edit import NodeKind, SchemaNode, instance_step
+from esc_daemon.datamodel.tree import Node
+from esc_daemon.datamodel.wording import there_instead, worded
+from esc_daemon.netconf.edit import NodeKind, instance_step
 from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
 from esc_daemon.netconf.xml import YANG_NS, name_of, qualified
 
@@ -16,16 +19,6 @@ MAX_ERRORS: Final = 50
 """Errors told of one edit; what comes after them is not even looked for."""
 _STEP: Final = re.compile(r"/(?:[\w.-]+:)?(?P<name>[\w.-]+)(?:\[[^/]*\])?")
 """A step of libyang's, of a node that the document has not."""
-_QUOTED: Final = re.compile(r'"[^"]*"')
-_NO_TYPE: Final = re.compile(
-    r'^Invalid union value (".*?") - no matching subtype found:', re.DOTALL
-)
-_NO_TARGET: Final = re.compile(
-    r'^Invalid leafref value (".*")( - no target instance "[^"]*" with the same value\.)$',
-    re.DOTALL,
-)
-_LONGEST_QUOTE: Final = 64
-"""Characters of a refused value that an error may repeat; day-0 data may hold secrets."""
 _MISSING_CHOICE: Final = qualified(YANG_NS, "missing-choice")
 """RFC 7950 section 15.6: error-info names the choice."""
 _PROTOCOL_TAGS: Final = frozenset(
@@ -52,7 +45,8 @@ class SchemaError:
     One fault of a document.
 
     *path* is an instance path with a prefix on each step (see `names.bindings_of`); *bad* are the
-    (name, text) of error-info.
+    (name, text) of error-info. *beside* ends the message for who may read all: it tells of the
+    data around.
     """
 
     tag: ErrorTag
@@ -60,11 +54,14 @@ class SchemaError:
     path: str
     app_tag: str | None = None
     bad: tuple[tuple[str, str], ...] = ()
+    beside: str = ""
 
     @classmethod
-    def unexpected(cls, parent: str, element: tuple[str, str], expected: str) -> "SchemaError":
+    def unexpected(
+        cls, parent: str, element: tuple[str, str], expected: str, known: Collection[str] = ()
+    ) -> "SchemaError":
         """Return the fault of an element that nobody knows; see `RpcError.unexpected`."""
-        error = RpcError.unexpected(parent, element, expected)
+        error = RpcError.unexpected(parent, element, expected, known=known)
         return cls(tag=error.tag, message=error.message, path=parent, bad=error.info)
 
     @classmethod
@@ -78,15 +75,18 @@ class SchemaError:
         )
 
     @classmethod
-    def dangling(cls, path: str, value: str, target: str) -> "SchemaError":
+    def dangling(cls, spot: "Spot", target: str) -> "SchemaError":
         """Return the fault of a leafref without its *target* (its path in the YANG)."""
-        quoted = _shortened(f'"{value}"')
+        value = "" if spot.element is None else spot.element.text
+        found = (  # as libyang says it
+            f'Invalid leafref value "{value}" - no target instance "{target}" with the same value.'
+        )
         return cls(
             tag=ErrorTag.DATA_MISSING,
-            message=f'Invalid leafref value {quoted} - no target instance "{target}" with the'
-            " same value.",
-            path=path,
+            message=worded(found, spot.schema),
+            path=spot.path,
             app_tag="instance-required",
+            beside=spot.beside(found),
         )
 
     def as_parameter(self) -> "SchemaError":
@@ -96,12 +96,12 @@ class SchemaError:
         name = self.path.rpartition(":")[2]
         return replace(self, tag=ErrorTag.MISSING_ELEMENT, bad=(("bad-element", name),))
 
-    def rpc_error(self) -> RpcError:
-        """Return the fault as an rpc-error."""
+    def rpc_error(self, *, discreet: bool = False) -> RpcError:
+        """Return the fault as an rpc-error; a *discreet* one tells of no other data."""
         return RpcError(
             ErrorType.PROTOCOL if self.tag in _PROTOCOL_TAGS else ErrorType.APPLICATION,
             self.tag,
-            self.message,
+            self.message if discreet else self.message + self.beside,
             path=self.path,
             info=self.bad,
             app_tag=self.app_tag,
@@ -145,7 +145,7 @@ _LEFT_OUT: Final = frozenset({ErrorTag.INVALID_VALUE, ErrorTag.BAD_ELEMENT})
 
 
 def schema_errors(
-    findings: Sequence[Finding], document: etree._Element, roots: Mapping[str, SchemaNode]
+    findings: Sequence[Finding], document: etree._Element, roots: Mapping[str, Node]
 ) -> list[SchemaError]:
     """
     Return libyang's first *findings* in the protocol's words, each once, without consequences.
@@ -170,47 +170,41 @@ def _follows(error: SchemaError, bad: SchemaError) -> bool:
     return error.tag is ErrorTag.DATA_MISSING and error.path == bad.path
 
 
-def _error(
-    finding: Finding, document: etree._Element, roots: Mapping[str, SchemaNode]
-) -> SchemaError:
+class Spot(NamedTuple):
+    """Where something was found: its path, and what of the node is known."""
+
+    path: str
+    schema: Node | None
+    element: etree._Element | None
+
+    def beside(self, message: str) -> str:
+        """Return the end of libyang's *message* for who may read what stands around it."""
+        return "" if self.element is None else there_instead(message, self.element)
+
+
+def _error(finding: Finding, document: etree._Element, roots: Mapping[str, Node]) -> SchemaError:
     for rule in _RULES:
         if match := rule.pattern.search(finding.message):
             break
     else:
         rule, match = _MUST, None
     named = {} if match is None else match.groupdict()
-    path = _instance_path(finding.path, document, roots)
-    if rule.below:
-        path += f"/{_prefix(document, roots)}:{named['name']}"
+    spot = _spot(finding.path, document, roots)
+    below = f"/{_prefix(document, roots)}:{named['name']}" if rule.below else ""
     bad = {"bad-element": named.get("bad"), _MISSING_CHOICE: named.get("choice")}
     return SchemaError(
         tag=rule.tag,
-        message=_plain(finding.message),
-        path=path,
+        message=worded(finding.message, spot.schema),
+        path=spot.path + below,
         app_tag=finding.app_tag or rule.app_tag,
         bad=tuple((name, text) for name, text in bad.items() if text),
+        beside=spot.beside(finding.message),
     )
 
 
-def _plain(message: str) -> str:
-    """Return libyang's *message* in one line and without long values."""
-    if found := _NO_TYPE.search(message):
-        value = _shortened(found[1])
-        return f"Invalid value {value} - it is of none of the types that may stand here."
-    if found := _NO_TARGET.search(message):
-        # the path is the schema's: it says what has to be there
-        return f"Invalid leafref value {_shortened(found[1])}{found[2]}"
-    return _QUOTED.sub(lambda quoted: _shortened(quoted[0]), message)
-
-
-def _shortened(quoted: str) -> str:
-    long = len(quoted) > _LONGEST_QUOTE + 2
-    return f"of {len(quoted) - 2} characters" if long else quoted
-
-
-def _instance_path(path: str, document: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
+def _spot(path: str, document: etree._Element, roots: Mapping[str, Node]) -> Spot:
     """
-    Return libyang's *path* as an XPath expression with a prefix on each step.
+    Return the place at libyang's *path*, an XPath expression with a prefix on each step.
 
     libyang puts quotes around a key whatever quotes are in it, so that its path cannot always be
     read: the way is looked up in *document*. What is not there is read from the path.
@@ -218,11 +212,13 @@ def _instance_path(path: str, document: etree._Element, roots: Mapping[str, Sche
     rest = re.sub(r"^/[\w.-]+:", "/", path)  # the first step has a prefix
     told = ""
     level = [(document, roots.get(name_of(document)[1]))]
+    element: etree._Element | None = None
+    schema: Node | None = None
     while rest:
         steps = (
-            (_libyang_step(element, schema), element, schema)
-            for element, schema in level
-            if schema is not None and rest.startswith(f"/{schema.name}")
+            (_libyang_step(each, known), each, known)
+            for each, known in level
+            if known is not None and rest.startswith(f"/{known.name}")
         )
         passed = [step for step in steps if f"{rest}/".startswith(f"{step[0]}/")]
         if not passed:
@@ -232,11 +228,14 @@ def _instance_path(path: str, document: etree._Element, roots: Mapping[str, Sche
         rest = rest[len(step) :]
         level = [(child, schema.child(schema.namespace, name_of(child)[1])) for child in element]
     prefix = _prefix(document, roots)
-    return told + "".join(f"/{prefix}:{step['name']}" for step in _STEP.finditer(rest))
+    for left in _STEP.finditer(rest):
+        told += f"/{prefix}:{left['name']}"
+        element, schema = None, schema and schema.children.get(left["name"])
+    return Spot(told, schema, element)
 
 
-def path_of(element: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
-    """Return the instance path of *element*, which the schema knows."""
+def spot_of(element: etree._Element, roots: Mapping[str, Node]) -> Spot:
+    """Return the place of *element*, which the schema knows."""
     top, *below = [*reversed(list(element.iterancestors())), element]
     schema = roots[name_of(top)[1]]
     path = instance_step(schema, _values(top, schema))
@@ -245,15 +244,15 @@ def path_of(element: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
         assert known is not None
         schema = known
         path += instance_step(schema, _values(each, schema))
-    return path
+    return Spot(path, schema, element)
 
 
-def _prefix(document: etree._Element, roots: Mapping[str, SchemaNode]) -> str:
+def _prefix(document: etree._Element, roots: Mapping[str, Node]) -> str:
     root = roots.get(name_of(document)[1])
     return PREFIX if root is None else root.prefix
 
 
-def _libyang_step(element: etree._Element, schema: SchemaNode) -> str:
+def _libyang_step(element: etree._Element, schema: Node) -> str:
     """Return how libyang writes the step to *element*."""
     names = schema.keys or (".",)
     predicates = zip(names, _values(element, schema), strict=False)
@@ -263,7 +262,7 @@ def _libyang_step(element: etree._Element, schema: SchemaNode) -> str:
     )
 
 
-def _values(element: etree._Element, schema: SchemaNode) -> tuple[str, ...]:
+def _values(element: etree._Element, schema: Node) -> tuple[str, ...]:
     """Return what tells an entry of a list or a leaf-list from the others."""
     if schema.kind is NodeKind.LEAF_LIST:
         return (element.text or "",)
@@ -273,17 +272,17 @@ def _values(element: etree._Element, schema: SchemaNode) -> tuple[str, ...]:
 
 
 def structure_errors(
-    document: etree._Element, roots: Mapping[str, SchemaNode], namespace: str
+    document: etree._Element, roots: Mapping[str, Node], namespace: str
 ) -> list[SchemaError]:
     """Return what is wrong with the shape of *document*: it does not depend on values."""
     space, name = name_of(document)
     if space != namespace or name not in roots:
-        return [SchemaError.unexpected("", (space, name), namespace)]
-    return list(_shape(document, roots[name], "", namespace))
+        return [SchemaError.unexpected("", (space, name), namespace, roots)]
+    return list(islice(_shape(document, roots[name], "", namespace), _MOST_ADVISED))
 
 
 def _shape(
-    element: etree._Element, schema: SchemaNode, parent: str, namespace: str
+    element: etree._Element, schema: Node, parent: str, namespace: str
 ) -> Iterator[SchemaError]:
     values = [element.findtext(qualified(namespace, key)) for key in schema.keys]
     path = parent + instance_step(schema, tuple(value for value in values if value is not None))
@@ -308,7 +307,8 @@ def _shape(
         space, name = name_of(child)
         known = schema.child(schema.namespace, name) if inner and space == namespace else None
         if known is None:
-            yield SchemaError.unexpected(path, (space, name), namespace)
+            known_here = schema.names if inner else ()
+            yield SchemaError.unexpected(path, (space, name), namespace, known_here)
             continue
         if name in singles:
             yield SchemaError.doubled(path + instance_step(known), name)
@@ -321,12 +321,12 @@ def _has_text(element: etree._Element) -> bool:
     return any(text and text.strip() for text in (element.text, *(each.tail for each in element)))
 
 
-def only_keys(document: etree._Element, roots: Mapping[str, SchemaNode]) -> etree._Element:
+def only_keys(document: etree._Element, roots: Mapping[str, Node]) -> etree._Element:
     """Return *document*, whose shape is right, with nothing but containers, entries and keys."""
     return _keys_of(document, roots[name_of(document)[1]])
 
 
-def _keys_of(element: etree._Element, schema: SchemaNode) -> etree._Element:
+def _keys_of(element: etree._Element, schema: Node) -> etree._Element:
     copied = etree.Element(element.tag, nsmap=element.nsmap)
     for child in element:
         known = schema.child(schema.namespace, name_of(child)[1])

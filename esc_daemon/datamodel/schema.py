@@ -144,7 +144,7 @@ class Schema:
     def validate_input(self, rpc: etree._Element) -> list[SchemaError]:
         """Return what is wrong with the parameters of one of `rpcs`; *rpc* is its element."""
         if name_of(rpc)[0] != NAMESPACE or name_of(rpc)[1] not in self._tree.inputs:
-            return [SchemaError.unexpected("", name_of(rpc), NAMESPACE)]
+            return [SchemaError.unexpected("", name_of(rpc), NAMESPACE, self._tree.inputs)]
         # an element of another namespace must not slip into the shadow of ours
         if found := structure_errors(rpc, self._tree.inputs, NAMESPACE):
             return found

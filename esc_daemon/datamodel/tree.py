@@ -7,7 +7,7 @@ SchemaNotFound   the YANG files are not where an installation or a checkout has 
 import os
 import site
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ import pyang.context
 import pyang.error
 import pyang.repository
 
+from esc_daemon.datamodel.allowed import allowed_of
 from esc_daemon.datamodel.names import NAMESPACE, PREFIX
 from esc_daemon.datamodel.spelling import Spelling, as_written, spelling_of
 from esc_daemon.netconf.schema import LEAVES, Guard, NodeKind
@@ -44,9 +45,16 @@ class Node:
     namespace: str = NAMESPACE
     prefix: str = PREFIX
     spelling: Spelling = as_written
+    allowed: tuple[str, ...] = ()
+    """What the values of a leaf may be, where that can be told in few words."""
     guard: Guard | None = None
     guards: bool = False
     """Whether it or anything below it has a guard."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """Return the names of the data nodes below this one."""
+        return self.children.keys()
 
     def canonical(self, text: str) -> str:
         """Return *text*, a value of this leaf or leaf-list, as it is to be stored."""
@@ -201,6 +209,7 @@ class _Reader:
             namespace=self.namespace,
             prefix=self.prefix,
             spelling=spelling,
+            allowed=allowed_of(statement) if kind in LEAVES else (),
             guard=guard,
             guards=guard is not None or any(child.guards for child in children.values()),
         )

@@ -107,7 +107,8 @@ class Walk:
         namespace, name = name_of(element)
         found = self._schema.root(namespace, name)
         if found is None:
-            raise RpcError.unexpected("", (namespace, name), NAMESPACE, instead(name))
+            known = [each.name for each in self._schema.roots()]
+            raise RpcError.unexpected("", (namespace, name), NAMESPACE, instead(name), known)
         return found
 
     def _enter(
@@ -156,7 +157,7 @@ class Walk:
         for child in edit:
             known = schema.child(*name_of(child))
             if known is None:
-                raise _unknown(child, path)
+                raise _unknown(child, schema, path)
             named.append((child, known))
         if operation is Operation.REPLACE:
             kept = {known.name for _, known in named}
@@ -183,7 +184,7 @@ class Walk:
         for child in edit:
             known = schema.child(*name_of(child))
             if known is None:
-                raise _unknown(child, path)
+                raise _unknown(child, schema, path)
             kind = by_name[known.name]
             entries.append((child, known, _entry_path(child, known, path, kind, tenant)))
         if operation is Operation.REPLACE:
@@ -320,7 +321,7 @@ def _look_for_services(edit: etree._Element, schema: Node, path: str) -> None:
     """Refuse a tenant with what we can name a replacement for, before anything else is said."""
     for child in edit:
         if schema.child(*name_of(child)) is None and instead(name_of(child)[1]) is not None:
-            raise _unknown(child, path)
+            raise _unknown(child, schema, path)
 
 
 def _only_named(edit: etree._Element, schema: Node) -> bool:
@@ -338,6 +339,7 @@ def _repeated(name: str, path: str) -> RpcError:
     return RpcError.bad_element(path, name, "a leaf may occur only once").at(path, NAMESPACES)
 
 
-def _unknown(element: etree._Element, path: str) -> RpcError:
+def _unknown(element: etree._Element, schema: Node, path: str) -> RpcError:
     name = name_of(element)
-    return RpcError.unexpected(path, name, NAMESPACE, instead(name[1])).at(path, NAMESPACES)
+    error = RpcError.unexpected(path, name, NAMESPACE, instead(name[1]), schema.names)
+    return error.at(path, NAMESPACES)

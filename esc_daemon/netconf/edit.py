@@ -189,7 +189,10 @@ class _Edit:
     ) -> tuple[etree._Element, SchemaNode, Identity]:
         found = schema.child(*name_of(child))
         if found is None:
-            self.fail(RpcError.unexpected(str(path), name_of(child), schema.namespace))
+            error = RpcError.unexpected(
+                str(path), name_of(child), schema.namespace, known=schema.names
+            )
+            self.fail(error)
         return child, found, self.identity(child, found, path)
 
     def identity(self, node: etree._Element, schema: SchemaNode, parent: Path) -> Identity:

@@ -7,12 +7,13 @@ Errors of this file:
 * RpcErrors: several, for one reply
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Self
 
 from lxml import etree
 
+from esc_daemon.netconf.nearest import meant
 from esc_daemon.netconf.xml import BASE_NS, printable, qualified
 
 _XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -227,16 +228,23 @@ class RpcError(Exception):
 
     @classmethod
     def unexpected(
-        cls, path: str, element: tuple[str, str], expected: str, message: str | None = None
+        cls,
+        path: str,
+        element: tuple[str, str],
+        expected: str,
+        message: str | None = None,
+        known: Collection[str] = (),
     ) -> Self:
         """
         Return the error of *element*, (namespace, name), that nobody knows below *path*.
 
-        *expected* is the namespace of what may stand there, *message* is for one in it.
+        *expected* is the namespace of what may stand there, and *known* are the names of that;
+        *message* is for one in it.
         """
         namespace, name = element
         if namespace == expected:
-            return cls.unknown_element(path, name, message)
+            text = message or f"the element {name} is not known here{meant(name, known)}"
+            return cls.unknown_element(path, name, text)
         text = f"{name} is in the namespace {namespace!r}, what stands here is in {expected!r}"
         return cls.unknown_namespace(path, name, namespace, text)
 

@@ -175,7 +175,7 @@ class _Call:
                 given = name_of(element)
                 # one of ours is not unknown, wherever it stands
                 expected = given[0] if given[0] in _PREFIXES else namespace
-                self.fail(RpcError.unexpected(self.path, given, expected))
+                self.fail(RpcError.unexpected(self.path, given, expected, known=names))
             if name in found:
                 self.fail(RpcError.bad_element(self.path, name, f"{name} may occur only once"))
             found[name] = element

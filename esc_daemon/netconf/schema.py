@@ -1,5 +1,6 @@
 """What the protocol has to know of a YANG schema: what its data nodes are, how to point at one."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
 
@@ -45,6 +46,10 @@ class SchemaNode(Protocol):
     @property
     def case(self) -> tuple[str, str] | None:
         """(choice, case) when the node stands in a case of a choice of its parent."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """Names of the data nodes below this one, for who misspells one."""
 
     def child(self, namespace: str, name: str) -> "SchemaNode | None":
         """Return the data node below this one; choices and cases are looked through."""

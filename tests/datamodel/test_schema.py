@@ -261,7 +261,7 @@ def test_a_dangling_reference_tells_what_has_to_be_there(schema: Schema) -> None
     (error,) = schema.validate(datamodel(service(groups + policies)).encode())
 
     assert '"XX"' in error.message
-    assert "vm_group[name = current()/../vm_group_ref]/kpi_data/kpi/event_name" in error.message
+    assert "vm_group/kpi_data/kpi/event_name" in error.message
 
 
 def test_a_value_of_none_of_several_types_is_told_in_one_line(schema: Schema) -> None:
@@ -269,8 +269,7 @@ def test_a_value_of_none_of_several_types_is_told_in_one_line(schema: Schema) ->
 
     (error,) = schema.validate(datamodel(service(group)).encode())
 
-    told = 'Invalid value "1.2.3" - it is of none of the types that may stand here.'
-    assert error.message == told
+    assert error.message == 'ip_address cannot be "1.2.3", only an IP address'
 
 
 @pytest.mark.parametrize("words", [" - no matching subtype found:", " - no target instance "])

@@ -1,6 +1,6 @@
 """Default data in retrievals and edits (RFC 6243)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,6 +30,10 @@ class Part:
     namespace: str = NS
     prefix: str = "t"
     default: str | None = None
+
+    @property
+    def names(self) -> Collection[str]:
+        return self.children.keys()
 
     def child(self, namespace: str, name: str) -> "Part | None":
         return self.children.get(name) if namespace == NS else None

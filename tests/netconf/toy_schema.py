@@ -22,6 +22,10 @@ class Toy:
     prefix: str = "t"
     default: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.children)
+
     def child(self, namespace: str, name: str) -> "Toy | None":
         for node in self.children:
             if (node.namespace, node.name) == (namespace, name):
