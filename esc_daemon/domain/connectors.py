@@ -13,7 +13,7 @@ from esc_daemon.domain.advance.resource_intent import in_vim
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.errors import Node, Refused
 from esc_daemon.domain.ids import DEFAULT_VIM, Key, Kind, VimId, parts_of
-from esc_daemon.domain.intent import DefaultVimConnector, Intent, VimConnector
+from esc_daemon.domain.intent import DefaultVimConnector, Deployment, Intent, VimConnector
 from esc_daemon.domain.leftovers import RETRY, leftovers_of
 from esc_daemon.domain.placing import home_of
 from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
@@ -123,6 +123,22 @@ def check_creations(
                 moves = home.group and home.id in known
                 below = _locator(home.group) if moves else ()
                 raise Refused("operation-failed", place + text, key=step.key, below=below)
+
+
+def check_locators(changes: Iterable[tuple[Key, Intent | None]], after: Connectors) -> None:
+    """
+    Refuse the first locator in *changes* that names no connector.
+
+    Raises:
+        Refused: It does; *key* is the deployment's, *below* leads to the locator.
+
+    """
+    for key, intent in changes:
+        for group in intent.groups if isinstance(intent, Deployment) else ():
+            vim = VimId(group.locator.vim_id)
+            if vim and vim not in after.intents:
+                text = f"vm_group {group.name}: {after.absent(vim)}"
+                raise Refused("operation-failed", text, key=key, below=_locator(group.name))
 
 
 def _locator(group: str) -> tuple[Node, ...]:

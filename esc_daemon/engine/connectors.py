@@ -1,7 +1,7 @@
 """The VIM connectors that are configured: what an edit may do to them, and in them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import Final
 
@@ -9,6 +9,7 @@ from esc_daemon.domain.connectors import (
     Connectors,
     check_connectors,
     check_creations,
+    check_locators,
     check_migrations,
     connector_key,
     homes,
@@ -113,6 +114,23 @@ class ConnectorGuard:
         if edit.moves_connectors:
             left = partial(self._left, steps)
             check_connectors(self._there, after, left, self._vims.needs_users)
+
+    @contextmanager
+    def absent_first(self, edit: Edit) -> Iterator[None]:
+        """
+        Say of an *edit* that a record refuses that a connector which it names is not there.
+
+        A move to nowhere would else be refused for what a move from here takes.
+
+        Raises:
+            Refused: There is none; *key* and *below* lead to the locator.
+
+        """
+        try:
+            yield
+        except Refused:
+            check_locators(((each.key, each.intent) for each in edit.changes), self.after(edit))
+            raise
 
     def _left(self, steps: Mapping[Key, Step]) -> Iterable[Record]:
         """Return all records as they are once *steps* are taken; there may be very many."""

@@ -22,7 +22,7 @@ import structlog
 
 from esc_daemon.dayzero.base import DayZeroReader
 from esc_daemon.domain.advance import advance
-from esc_daemon.domain.decompose import decompose_edit, entry_of
+from esc_daemon.domain.decompose import Told, decompose_edit, entry_of
 from esc_daemon.domain.errors import Refused
 from esc_daemon.domain.ids import NO_VIM, Key, OperationId, RecordId, VimId
 from esc_daemon.domain.leftovers import ANYBODY, Asker, LeftoverAction, LeftoverRef, asked, departed
@@ -239,15 +239,13 @@ class Engine:
                     if keys.issuperset(key for key, _ in told):
                         return await self._taken(told, edit)
 
-    def _told(self, edit: Edit) -> list[tuple[Key, IntentChanged]]:
+    def _told(self, edit: Edit) -> list[Told]:
         """Return what each touched record is told, as the records stand now."""
         default = self._connectors.after(edit).default or NO_VIM
         changes = [(change.key, change.intent) for change in edit.changes]
         return decompose_edit(changes, self.record, self._new_id, default)
 
-    async def _taken(
-        self, told: list[tuple[Key, IntentChanged]], edit: Edit
-    ) -> Sequence[OperationId]:
+    async def _taken(self, told: list[Told], edit: Edit) -> Sequence[OperationId]:
         moved = self._steps(told, edit)
         broken = await self._commit(moved, edit)
         await self._follow_all(moved)
@@ -311,10 +309,11 @@ class Engine:
         await self._commit(moved)
         await self._follow_all(moved)
 
-    def _steps(self, told: list[tuple[Key, IntentChanged]], edit: Edit) -> list[Step]:
+    def _steps(self, told: list[Told], edit: Edit) -> list[Step]:
         steps: dict[Key, Step] = {}
-        for key, trigger in told:
-            self._advance(steps, key, trigger)
+        with self._connectors.absent_first(edit):
+            for key, trigger in told:
+                self._advance(steps, key, trigger)
         try:
             self._connectors.check(edit, steps)
             check_uses(steps, self._boxes.index.users, self.record)

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from esc_daemon.domain.changed import replace
 from esc_daemon.domain.connectors import connector_key
 from esc_daemon.domain.errors import Node
 from esc_daemon.domain.ids import DEFAULT_VIM, VimId
-from esc_daemon.domain.intent import DefaultVimConnector
+from esc_daemon.domain.intent import DefaultVimConnector, Deployment, Interface, Network
 from esc_daemon.domain.record import VmRecord
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ServiceState
@@ -212,6 +213,30 @@ async def test_a_connector_that_is_not_there_is_refused_with_the_path(type_, sto
         refusal = await refused(engine, deploying("nowhere"))
         assert refusal.below == (Node("vm_group", "g"), Node("locator"))
         assert "there is no VIM connector nowhere" in refusal.text
+
+
+async def test_so_is_one_where_the_group_could_not_move_anyway(type_, store):
+    # given: what ties it is no matter as long as nobody knows where it is to go
+    async with connected(type_, store) as engine:
+        await engine.apply(edit(TENANT_CHANGE, networked(LAB)))
+        await asyncio.sleep(5)
+        # when
+        absent = await refused(engine, networked("nowhere"))
+        tied = await refused(engine, configuring(MOON), networked(MOON))
+    # then
+    assert absent.text == "vm_group g: there is no VIM connector nowhere (there are: lab)"
+    assert (absent.key, absent.below) == (DEPLOYMENT, (Node("vm_group", "g"), Node("locator")))
+    assert "its network n is one of the deployment" in tied.text
+
+
+def networked(vim: str) -> Change:
+    """Return the deployment with a network of its own that its group is in."""
+    bare = deploying(vim).intent
+    assert isinstance(bare, Deployment)
+    [group] = bare.groups
+    inside = replace(group, interfaces=(Interface(nicid=0, network="n"),))
+    intent = replace(bare, groups=(inside,), networks=(Network(name="n"),))
+    return Change(key=DEPLOYMENT, intent=intent)
 
 
 @pytest.mark.parametrize("same_type", [True, False])
