@@ -3,9 +3,10 @@
 import click
 
 from esc_nc_cli import compose
-from esc_nc_cli.apply import send_and_wait
+from esc_nc_cli.apply import Failed, send_and_wait
 from esc_nc_cli.client import Reply
 from esc_nc_cli.events import printable
+from esc_nc_cli.missing import what_is_there
 from esc_nc_cli.options import FILE_OR_STDIN, TEXT, answered, content_of, waited
 from esc_nc_cli.payload import DefaultOperation, Payload, read_edit
 from esc_nc_cli.removal import RemovalOperation, removal_of
@@ -85,7 +86,7 @@ def create_tenant(
 @answered
 def delete_tenant(shell: Shell, *, name: str, wait: bool) -> None:
     """Delete the tenant NAME and all that is in it."""
-    _send(shell, compose.delete_tenant(name), "Delete Tenant", wait=wait)
+    _send(shell, compose.delete_tenant(name), "Delete Tenant", wait=wait, doomed=(name, None))
 
 
 @click.command("delete-dep")
@@ -95,17 +96,30 @@ def delete_tenant(shell: Shell, *, name: str, wait: bool) -> None:
 @answered
 def delete_dep(shell: Shell, *, tenant: str, deployment: str, wait: bool) -> None:
     """Undeploy DEPLOYMENT of TENANT."""
-    _send(shell, compose.delete_deployment(tenant, deployment), "Delete Deployment", wait=wait)
+    payload = compose.delete_deployment(tenant, deployment)
+    _send(shell, payload, "Delete Deployment", wait=wait, doomed=(tenant, deployment))
 
 
-def _send(shell: Shell, payload: Payload, title: str, *, wait: bool) -> None:
+def _send(
+    shell: Shell,
+    payload: Payload,
+    title: str,
+    *,
+    wait: bool,
+    doomed: tuple[str, str | None] | None = None,
+) -> None:
+    """Send *payload*; *doomed* are the tenant, and the deployment in it, that it takes away."""
     warn(*payload.warnings)
     endpoint = shell.endpoint()
-
-    def answer(reply: Reply) -> None:
-        shell.answer(title, reply, endpoint)
-
     with shell.session(endpoint) as session:
+
+        def answer(reply: Reply) -> None:
+            try:
+                shell.answer(title, reply, endpoint)
+            except Failed as failed:
+                there = what_is_there(reply, session, *doomed) if doomed else ""
+                raise Failed("\n".join(filter(None, (str(failed), there)))) from failed
+
         if not wait:
             answer(session.request(payload.operation))
             return
