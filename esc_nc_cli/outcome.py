@@ -27,6 +27,8 @@ _OF_A_VM: Final[Mapping[str, frozenset[str]]] = {
 """What tells the end, by its status: a guest that stays silent after a start is recovered."""
 _SWITCHES: Final[Mapping[str, str]] = {"START": "VM_STARTED", "REBOOT": "VM_REBOOTED"}
 """What tells that the server is on. Where nobody watches the VM nothing follows it."""
+_NOT_SWITCHED: Final = frozenset({"VM_STARTED", "VM_REBOOTED", "VM_STOPPED"})
+"""With FAILURE of a VM that is in error now, as one that is gone from the VIM."""
 _ENDED: Final = frozenset({"VM_UNDEPLOYED", "SERVICE_UNDEPLOYED"})
 _ASKED: Final = "VM_MANUAL_RECOVERY_NEEDED"
 
@@ -46,6 +48,8 @@ class Outcome:
     done: bool = False
     failures: list[str] = field(default_factory=list)
     switched: Event | None = None
+    _broken: str | None = field(default=None, init=False)
+    """The first VM that could not be switched."""
 
     def __str__(self) -> str:
         what = f"VM {self.name}" if self.tenant is None else f"deployment {self.tenant}/{self.name}"
@@ -70,9 +74,15 @@ class Outcome:
         """Take what *event*, which concerns it, says of the end."""
         if self.tenant is None and event.type == _SWITCHES.get(self.action) and event.succeeded:
             self.switched = event
+        if event.type in _NOT_SWITCHED and not event.succeeded and self._broken is None:
+            self._broken = event.vms[-1] if event.vms else None
         decided = self._decided(event)
         if decided is False:
             self.failures.append(f"{self}: {event.type} {event.status}: {event.text}")
+            if self._broken is not None:
+                self.failures.append(
+                    f"to recover it: esc_nc_cli recovery-vm-action DO {self._broken}"
+                )
         elif decided:
             self.done = True
 

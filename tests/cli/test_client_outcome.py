@@ -169,3 +169,29 @@ def test_what_a_server_says_of_a_failure_begins_no_line_and_moves_no_cursor(
     said = f"no 2Jroom for [{VM}] esc_nc_cli: at all"
     expected = f"esc_nc_cli: DO of VM {VM}: VM_RECOVERY_COMPLETE FAILURE: {said}"
     assert result.stderr.splitlines() == [expected]
+
+
+@pytest.mark.parametrize("words", [("svc-action", "REBOOT", "t", "d"), ("vm-action", "REBOOT", VM)])
+def test_who_could_not_switch_a_vm_is_told_how_it_is_recovered(
+    esc: Esc, server: FakeServer, words: tuple[str, ...]
+) -> None:
+    # given: as of a VM that is gone from its VIM
+    server.after_edit = [
+        told("VM_REBOOTED", status="FAILURE"),
+        told("VM_REBOOTED", status="FAILURE", vm="d_g_1_x"),
+        told("SERVICE_REBOOTED", status="FAILURE", vm=None),
+    ]
+    # when
+    result = esc(*words, "--wait")
+    # then
+    assert result.exit_code == 1, result.output
+    last = result.stderr.splitlines()[-1]
+    assert last == f"esc_nc_cli: to recover it: esc_nc_cli recovery-vm-action DO {VM}"
+
+
+def test_a_service_that_fails_for_another_reason_is_not_to_be_recovered() -> None:
+    outcome = Outcome("REBOOT", "d", "t")
+
+    outcome.observe(an_event("SERVICE_REBOOTED", vm=None, status="FAILURE"))
+
+    assert len(outcome.failures) == 1
