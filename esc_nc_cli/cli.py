@@ -6,7 +6,8 @@ import click
 
 from esc_nc_cli.commands import actions, configure, follow, guard, leftovers, retrieve, send
 from esc_nc_cli.discover import Options
-from esc_nc_cli.options import FILE, SECONDS
+from esc_nc_cli.forms import Format
+from esc_nc_cli.options import FILE, FORM, SECONDS
 from esc_nc_cli.shell import EXIT_STATUS, Commands, Shell
 
 
@@ -47,6 +48,7 @@ def _first_line(_: click.Context, __: click.Parameter, path: Path | None) -> str
     metavar="SECONDS",
     help="Longest wait for a reply (30), for the end with --wait (3600), and to watch (no end).",
 )
+@click.option("-f", "--format", "shown_as", type=FORM, help="As -f behind the command.")
 @click.option("-v", "--verbose", is_flag=True, help="Show a command line that does the same.")
 @click.pass_context
 def main(  # noqa: PLR0913  one parameter an option
@@ -61,6 +63,7 @@ def main(  # noqa: PLR0913  one parameter an option
     known_hosts: Path | None,
     data_dir: Path | None,
     seconds: float | None,
+    shown_as: Format | None,
     verbose: bool,
 ) -> None:
     """Drive an ESC over NETCONF; without options, the daemon on this machine."""
@@ -76,7 +79,9 @@ def main(  # noqa: PLR0913  one parameter an option
         data_dir=data_dir,
     )
     words = ctx.meta.get(Commands.WORDS, ())
-    ctx.obj = Shell(options=options, seconds=seconds, verbose=verbose, words=words)
+    ctx.obj = Shell(
+        options=options, seconds=seconds, verbose=verbose, words=words, shown_as=shown_as
+    )
 
 
 for _room in (configure, retrieve, actions, leftovers, guard, send, follow):

@@ -17,12 +17,14 @@ from ncclient import NCClientError, manager
 from ncclient.operations import RaiseMode, TimeoutExpiredError
 from ncclient.transport import AuthenticationError, SSHSession, SSHUnknownHostError
 
-from esc_nc_cli.discover import Endpoint
+from esc_nc_cli.discover import ELSEWHERE, Endpoint
 from esc_nc_cli.events import STREAM
 from esc_nc_cli.xmltree import BASE, NOTIFICATION, XmlRefused, leaf, parse, qname
 
 _GOODBYE_SECONDS = 2
 _KEEPALIVE_SECONDS = 30
+_NO_BANNER = "SSH protocol banner"
+"""In paramiko's words what another server than one of SSH does not begin with."""
 _SLICE_SECONDS = 0.2  # how soon a closed session is noticed while waiting for events
 
 
@@ -150,6 +152,8 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         raise ConnectionFailed(f"the host key of {where} is not in {known}") from error
     except (NCClientError, OSError, EOFError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if _NO_BANNER in reason:
+            reason = f"no SSH server answers there{_other_port(endpoint)}"
         reason += _guess(endpoint) or _left_behind(endpoint)
         raise ConnectionFailed(f"cannot open a NETCONF session to {where}: {reason}") from error
     session = Session(under, where)
@@ -157,6 +161,13 @@ def connect(endpoint: Endpoint, *, timeout: float) -> Iterator[Session]:
         yield session
     finally:
         session.close()
+
+
+def _other_port(endpoint: Endpoint) -> str:
+    """Return where NETCONF is likely to be: what was named may be the port of HTTP."""
+    if endpoint.netconf_port is None:
+        return ""
+    return f" (is it HTTP?): NETCONF is on port {endpoint.netconf_port}"
 
 
 def _no_key(endpoint: Endpoint) -> str:
@@ -175,7 +186,7 @@ def _guess(endpoint: Endpoint) -> str:
     """Return why it may be the wrong server: the port was a guess."""
     if endpoint.silent_directory is None:
         return ""
-    silent = f"data directory {endpoint.silent_directory} has no ports.json"
+    silent = f"data directory {endpoint.silent_directory} has no ports.json; {ELSEWHERE}"
     return f"; is esc_daemon running? ({silent})"
 
 

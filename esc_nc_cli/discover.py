@@ -15,6 +15,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 2022  # what netconf-console uses
 LOCAL_USER = "esc-nc-admin"
 DEFAULT_USER = "admin"
+ELSEWHERE = "--data-dir or ESC_DATA_DIR names another data directory"
 
 
 class NoWayIn(Exception):
@@ -48,6 +49,8 @@ class Endpoint:
     """Where no daemon has told its ports, so that the port is a guess."""
     ports_file: Path | None = None
     """Where a daemon told this port: one that was killed leaves the file behind."""
+    netconf_port: int | None = None
+    """Where NETCONF should be, if that is another port than the one that was named."""
 
     @property
     def is_loopback(self) -> bool:
@@ -99,7 +102,9 @@ def locate(
     if key is None and password is None:
         if ask is None:
             raise NoWayIn(_nothing_found(directory, user, is_local=is_local))
-        password = ask(f"Password of {user} at {host}:{port}")
+        password = ask(
+            f"{_why_asked(directory, is_local=is_local)}Password of {user} at {host}:{port}"
+        )
     return Endpoint(
         host=host,
         port=port,
@@ -109,6 +114,7 @@ def locate(
         known_hosts=options.known_hosts,
         silent_directory=directory if is_looked_up and not _ports(directory).exists() else None,
         ports_file=None if told is None else _ports(directory),
+        netconf_port=_expected_port(directory, is_local=is_local, named=port),
     )
 
 
@@ -133,6 +139,11 @@ def set_port(environment: Mapping[str, str]) -> int | None:
     return port if 0 < port < 65536 else None
 
 
+def _expected_port(directory: Path, *, is_local: bool, named: int) -> int | None:
+    told = local_port(directory) if is_local else None
+    return None if named == (told or DEFAULT_PORT) else told or DEFAULT_PORT
+
+
 def _ports(directory: Path) -> Path:
     return directory / "ports.json"
 
@@ -148,4 +159,16 @@ def _nothing_found(directory: Path, user: str, *, is_local: bool) -> str:
         return f"no password and no key: {how}"
     if _local_key(directory) is not None:
         return f"the key of the local daemon is for {LOCAL_USER}, not for {user}: {how}"
-    return f"no local daemon's key in {directory / 'keys'} (has it been started?): {how}"
+    return f"{_no_local_key(directory)}: {how}"
+
+
+def _why_asked(directory: Path, *, is_local: bool) -> str:
+    """Return the line before the question for a password, where a key was looked for in vain."""
+    if not is_local or _local_key(directory) is not None:
+        return ""
+    return f"{_no_local_key(directory)}\n"
+
+
+def _no_local_key(directory: Path) -> str:
+    keys = directory / "keys"
+    return f"no local daemon's key in {keys} (has it been started? {ELSEWHERE})"

@@ -57,14 +57,15 @@ TEXT = Text()
 waited = click.option(
     "--wait", is_flag=True, help="Show events until all of it is done or has failed."
 )
+FORM = click.Choice(Format, case_sensitive=False)
+# Before the command these hold as well; here they are nearer and win.
 _format = click.option(
     "-f",
     "--format",
     "shown_as",
-    type=click.Choice(Format, case_sensitive=False),
+    type=FORM,
     help="Print for a program: the answer alone, in this form.",
 )
-# Before the command it holds as well; this one is nearer and wins.
 _timeout = click.option(
     "--timeout",
     "seconds",

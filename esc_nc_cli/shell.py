@@ -88,8 +88,8 @@ class Shell:
         return self.seconds or _WAIT_SECONDS
 
     def told(self, *, seconds: float | None, shown_as: Format | None) -> "Shell":
-        """Return a shell with the options of a command; *seconds* None: as before it."""
-        return replace(self, seconds=seconds or self.seconds, shown_as=shown_as)
+        """Return a shell with the options of a command; None: as before it."""
+        return replace(self, seconds=seconds or self.seconds, shown_as=shown_as or self.shown_as)
 
     def endpoint(self) -> Endpoint:
         found = locate(self.options, os.environ, is_root=os.geteuid() == 0, ask=_asker())

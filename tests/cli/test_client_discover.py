@@ -7,7 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 from esc_nc_cli.cli import main
-from esc_nc_cli.discover import Endpoint, NoWayIn, Options, data_directory, local_port, locate
+from esc_nc_cli.discover import (
+    ELSEWHERE,
+    Endpoint,
+    NoWayIn,
+    Options,
+    data_directory,
+    local_port,
+    locate,
+)
 from tests.cli.client_world import EMPTY, FakeServer
 
 SECRET = "hush-hush"
@@ -134,7 +142,7 @@ def test_without_a_daemons_ports_the_text_asks_whether_it_runs(
     # then
     assert result.exit_code == 3
     assert result.stderr.endswith(
-        f"; is esc_daemon running? (data directory {tmp_path} has no ports.json)\n"
+        f"; is esc_daemon running? (data directory {tmp_path} has no ports.json; {ELSEWHERE})\n"
     )
 
 
