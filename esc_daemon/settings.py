@@ -9,10 +9,9 @@ Errors of this file:
 * BadSettings: names each key that is wrong, never its value
 """
 
-import difflib
 import os
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +25,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -36,6 +34,7 @@ from pydantic_settings import (
 )
 
 from esc_daemon.vim.simulator.settings import host_and_port
+from esc_daemon.wrong_settings import Places, hint, told, unreadable
 
 ENVIRONMENT_PREFIX: Final = "ESC_"
 CONFIG_VARIABLE: Final = "ESC_CONFIG"
@@ -432,10 +431,12 @@ def load_settings(
     try:
         return FromFile(**dict[str, Any](overrides or {}))
     except ValidationError as error:
-        raise BadSettings([_told(details) for details in error.errors()]) from None
+        keys = setting_keys().keys()
+        places = Places(variable, config, overrides or {})
+        raise BadSettings([told(each, keys, places) for each in error.errors()]) from None
     except SettingsError as error:
         # Its text names the field, its cause holds the value.
-        raise BadSettings([str(error)]) from None
+        raise BadSettings([unreadable(str(error), variable)]) from None
 
 
 def setting_keys() -> Mapping[str, str]:
@@ -463,7 +464,7 @@ def _check_environment() -> None:
     known = {variable(key) for key in setting_keys()}
     known |= {variable(name) for name in Settings.model_fields}
     problems = [
-        f"{variable}: unknown environment variable{_hint(variable, known)}"
+        f"{variable}: unknown environment variable{hint(variable, known)}"
         for variable in sorted(os.environ)
         if variable.startswith(ENVIRONMENT_PREFIX)
         and not variable.startswith(_NOT_OURS)
@@ -483,15 +484,3 @@ def _check_file(config: Path | None) -> None:
         raise BadSettings([f"{config}: {error.strerror}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings([f"{config}: not TOML: {error}"]) from None
-
-
-def _told(details: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in details["loc"])
-    if details["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_hint(key, setting_keys().keys())}"
-    return f"{key}: {details['msg'][:1].lower()}{details['msg'][1:]}"
-
-
-def _hint(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -48,8 +48,8 @@ def test_the_command_line_beats_the_environment_beats_the_file(
 def test_an_unknown_key_is_refused_with_a_hint(tmp_path: Path):
     config = a_file(tmp_path, "netconf_prot = 1\n[vim]\ncal_timeout = 7\n")
     assert sorted(problems(config)) == [
-        "netconf_prot: unknown key; did you mean netconf_port?",
-        "vim.cal_timeout: unknown key; did you mean vim.call_timeout?",
+        f"netconf_prot: unknown key; did you mean netconf_port? (in {config})",
+        f"vim.cal_timeout: unknown key; did you mean vim.call_timeout? (in {config})",
     ]
 
 
@@ -86,9 +86,56 @@ def test_a_wrong_value_is_told_by_its_key(tmp_path: Path, text: str, key: str):
 
 @pytest.mark.parametrize("longer", ["longest_pause", "give_up_after", "leftover_pause"])
 def test_a_first_pause_that_is_longer_than_the_others_is_refused(tmp_path: Path, longer: str):
-    (problem,) = problems(a_file(tmp_path, f"[vim]\nfirst_pause = 40\n{longer} = 30"))
+    config = a_file(tmp_path, f"[vim]\nfirst_pause = 40\n{longer} = 30")
 
-    assert problem == f"vim: value error, first_pause is longer than {longer}"
+    assert problems(config) == (f"vim: first_pause is longer than {longer} (in {config})",)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("http_port = 'web'", "http_port: it has to be a whole number"),
+        ("http_port = 1.5", "http_port: it has to be a whole number"),
+        ("netconf_port = 70000", "netconf_port: it has to be less than or equal to 65535"),
+        ("vim = 3", "vim: it has to be a table with keys of its own"),
+        ("host = 3", "host: it has to be a text, in quotes"),
+        ("data_dir = 3", "data_dir: it has to be a path, in quotes"),
+        ("[vim]\ncall_timeout = 'long'", "vim.call_timeout: it has to be a number"),
+        ("[vim]\nimage_content = 3", "vim.image_content: it has to be true or false"),
+        (
+            "[images]\ndirectories = '/i'",
+            'images.directories: it has to be a list, such as ["one", "two"]',
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_it_has_to_be_and_the_file(
+    tmp_path: Path, text: str, told: str
+):
+    config = a_file(tmp_path, text)
+
+    assert problems(config) == (f"{told} (in {config})",)
+
+
+def test_a_wrong_variable_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = a_file(tmp_path, "http_port = 1")
+    monkeypatch.setenv("ESC_HTTP_PORT", "web")
+    assert problems(config) == ("http_port: it has to be a whole number (in ESC_HTTP_PORT)",)
+    monkeypatch.setenv("ESC_LIMITS", "{")
+    assert problems(config) == ("ESC_LIMITS: a list or a table has to be JSON there",)
+
+
+def test_so_is_one_of_a_list_that_is_no_json(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ESC_IMAGES__DIRECTORIES", "/images")
+    assert problems() == ("ESC_IMAGES__DIRECTORIES: a list or a table has to be JSON there",)
+
+
+def test_where_a_wrong_value_comes_from_is_not_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = a_file(tmp_path, "[vim]\nlongest_pause = 30")
+    assert problems(config, http_port="web") == ("http_port: it has to be a whole number",)
+    monkeypatch.setenv("ESC_VIM__FIRST_PAUSE", "40")
+    assert problems(config) == ("vim: first_pause is longer than longest_pause",)
 
 
 def test_a_wrong_value_is_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
