@@ -25,7 +25,7 @@ from esc_nc_cli.cli import main as client
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/*/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/**/*.md")])
 
 
 def page(name: str) -> str:
@@ -83,6 +83,13 @@ def test_a_stale_page_is_named_and_made_anew(tmp_path: Path, generate: Generate)
     assert checked == (1, "docs/configuration.md is stale: make docs\n")
     assert made == (0, "")
     assert stale.read_text() == fresh
+
+
+def test_the_index_of_the_examples_names_each_in_order() -> None:
+    there = sorted(each.name for each in (ROOT / "examples").iterdir() if each.name[0].isdigit())
+    text = (ROOT / "examples" / "README.md").read_text()
+
+    assert re.findall(r"^\| \[(\d[^]]*)\]", text, re.MULTILINE) == there
 
 
 def test_the_sample_file_is_fresh_and_is_a_file_of_settings(tmp_path: Path) -> None:
