@@ -278,7 +278,7 @@ def structure_errors(
     space, name = name_of(document)
     if space != namespace or name not in roots:
         return [SchemaError.unexpected("", (space, name), namespace, roots)]
-    return list(islice(_shape(document, roots[name], "", namespace), _MOST_ADVISED))
+    return list(islice(_shape(document, roots[name], "", namespace), MAX_ERRORS))
 
 
 def _shape(
