@@ -26,8 +26,8 @@ class FakeServer:
     Answers each operation with the next of its bodies; the last one stays.
 
     What stands in *after_edit* is sent to every subscriber after an edit-config or an action, what
-    stands in *after_subscription* to a new one. An edit answers HANG with silence; the
-    notification HANG_UP closes the connection.
+    stands in *after_subscription* to a new one. The answer HANG is silence; HANG_UP, as
+    an answer or a notification, closes the connection.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -117,6 +117,9 @@ class FakeServer:
         bodies = self.answers.get(name, [OK])
         body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
         if body == HANG:
+            return
+        if body == HANG_UP:
+            process.channel.get_connection().abort()
             return
         reply = f'<rpc-reply xmlns="{BASE}" message-id="{rpc.get("message-id")}">{body}</rpc-reply>'
         process.stdout.write(reply.encode() + END)

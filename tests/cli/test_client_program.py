@@ -12,7 +12,6 @@ from esc_nc_cli.xmltree import BASE, ESC, parse, qname
 from tests.cli.client_world import (
     DEPLOY,
     EMPTY,
-    HANG,
     HANG_UP,
     OPERATION,
     REFUSAL,
@@ -314,38 +313,6 @@ def test_a_warning_in_the_reply_is_shown_and_no_failure(esc: Esc, server: FakeSe
     # then
     assert result.exit_code == 0
     assert result.stderr.startswith("rpc-warning data-missing at ")
-
-
-def test_no_reply_in_time_ends_with_4(esc: Esc, server: FakeServer) -> None:
-    # given
-    server.answers = {"get": [HANG]}
-    # when
-    result = esc("--timeout", "0.5", "get")
-    # then
-    assert result.exit_code == 4
-    assert "does not answer" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("operation", "words"),
-    [
-        ("edit-config", ("edit-config", "-")),
-        ("edit-config", ("delete-dep", "t", "d")),
-        ("get", ("get",)),
-        ("get-config", ("get-config",)),
-        ("create-subscription", ("watch",)),
-    ],
-)
-def test_a_time_out_may_stand_after_the_command_and_beats_the_one_before_it(
-    esc: Esc, server: FakeServer, operation: str, words: tuple[str, ...]
-) -> None:
-    # given
-    server.answers = {operation: [HANG]}
-    # when
-    result = esc("--timeout", "60", *words, "--timeout", "0.3", stdin=DEPLOY)
-    # then
-    assert result.exit_code == 4
-    assert "does not answer" in result.stderr
 
 
 def test_watching_ends_with_4_when_the_time_is_over(esc: Esc) -> None:

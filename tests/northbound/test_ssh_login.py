@@ -20,6 +20,8 @@ UNIMPLEMENTED = 3
 """RFC 4253 section 12."""
 USERAUTH_REQUEST = 50
 """RFC 4252 section 6."""
+AS_NOBODY = String("nobody"), String("ssh-connection"), String("password"), Boolean(False)
+A_GUESS = *AS_NOBODY, String("guess")
 
 
 async def test_a_wrong_password_is_refused_and_the_right_one_still_works(server: Server):
@@ -183,12 +185,34 @@ async def test_passwords_behind_each_other_are_as_many_as_those_one_by_one(
     monkeypatch.setattr(Login, "by_password", counted)
 
     # when
-    words = String("nobody"), String("ssh-connection"), String("password"), Boolean(False)
-    guesses = [(*words, String(f"guess {number}")) for number in range(30)]
+    guesses = [(*AS_NOBODY, String(f"guess {number}")) for number in range(30)]
     async with serving(passwords_per_connection=2) as server:
         await sent(server.port, [(USERAUTH_REQUEST, guess) for guess in guesses])
     # then no more of them cost a hash, which others would have to wait behind
     assert len(asked) == 2
+
+
+async def test_a_guess_whose_author_hung_up_is_told_as_well(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    # given: a password is being looked at
+    looking = asyncio.Event()
+
+    async def slow(*_: object) -> Verdict:
+        looking.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(Login, "by_password", slow)
+    with capture_logs() as lines:
+        login = asyncio.create_task(sent(server.port, [(USERAUTH_REQUEST, A_GUESS)]))
+        await asyncio.wait_for(looking.wait(), PATIENCE)
+        # when
+        login.cancel()
+        # then
+        await server.until(lambda: server.figure("esc_netconf_logins_total", result="refused"))
+    (line,) = [line for line in lines if line["event"] == "login.refused"]
+    assert (line["user"], line["why"]) == ("nobody", "did not wait for the answer")
 
 
 async def test_a_stranger_may_send_so_much_and_no_more(server: Server):

@@ -88,39 +88,6 @@ async def test_nothing_found_is_no_error(server: Server):
         assert len(reply[0]) == 0
 
 
-async def test_pipelined_requests_are_answered_in_order(serving: Serving):
-    async with serving(rpcs_in_flight=4) as server, connected(server.port) as client:
-        # given an edit that takes its time and, behind it, more requests than may wait
-        server.management.gate = asyncio.Event()
-        sent = [client.ask(an_edit("slow"))]
-        sent += [client.ask("<get/>") for _ in range(50)]
-        session = server.session()
-        await server.until(lambda: session._paused)
-        assert 0 < len(session._waiting) <= 4
-        # when it goes on
-        server.management.gate.set()
-        # then the answers come in the order of the questions
-        answers = [(await client.xml()).get("message-id") for _ in sent]
-        assert answers == sent
-
-
-async def test_behind_large_requests_no_more_are_taken_in(serving: Serving):
-    async with serving() as server, connected(server.port) as client:
-        # given an edit that takes its time and, behind it, requests of half a MiB each
-        server.management.gate = asyncio.Event()
-        large = f"<get><filter><a>{'x' * 500_000}</a></filter></get>"
-        sent = [client.ask(an_edit("slow"))]
-        sent += [client.ask(large) for _ in range(20)]
-        session = server.session()
-        await server.until(lambda: session._paused)
-        assert 0 < len(session._waiting) < 10
-        # when it goes on
-        server.management.gate.set()
-        # then all are answered, in order
-        answers = [(await client.xml()).get("message-id") for _ in sent]
-        assert answers == sent
-
-
 async def test_many_requests_in_one_write_are_all_answered(server: Server):
     async with connected(server.port, BASE_1_0) as client:
         text = "]]>]]>".join(

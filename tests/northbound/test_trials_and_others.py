@@ -18,6 +18,7 @@ from esc_daemon.netconf.messages import WITH_CANDIDATE, Commit, EditConfig, pars
 from esc_daemon.netconf.xml import BASE_NS, NACM_NS
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.first_rules import first_rules
+from esc_daemon.vim.simulator.faults import Fault, Rule, Verb
 from tests.access_control import by_rules
 from tests.northbound.managed import ESC, Managed, config, managed, operation, tenants
 
@@ -83,6 +84,9 @@ def a_network(name: str, tenant: str = "t", leaf: str = "") -> str:
 def a_volume(size: int) -> str:
     volume = f"<volumes><volume><name>disk</name><size>{size}</size></volume></volumes>"
     return f"<tenants><tenant><name>t</name>{volume}</tenant></tenants>"
+
+
+NO_VOLUME = a_volume(2).replace("<volume>", f'<volume xmlns:nc="{BASE_NS}" nc:operation="delete">')
 
 
 def a_server(name: str, host: str = "old", how: str = "merge") -> str:
@@ -153,6 +157,21 @@ async def test_what_cannot_be_taken_back_is_not_tried(it: Managed):
     assert it.configuration.on_trial is None
     await commit(it, "admin")
     assert b"<size>3</size>" in b"".join(entry.xml for entry in it.datastore.entries())
+
+
+async def test_what_waits_to_be_made_anew_is_as_hard_to_take_back(it: Managed):
+    # given: a volume that comes again as soon as the one of before has gone
+    await edit(it, "admin", a_volume(2))
+    await asyncio.sleep(1)
+    it.cloud.faults.add(Rule(fault=Fault.UNREACHABLE, verb=Verb.REMOVE_VOLUME))
+    await edit(it, "admin", NO_VOLUME)
+    await edit(it, "admin", a_volume(2))
+    await edit(it, "admin", a_volume(3), target="candidate")
+
+    error = await refusal(commit(it, "admin", confirm_timeout=60, persist="x"))
+
+    assert error.tag.value == "operation-not-supported"
+    assert it.configuration.on_trial is None
 
 
 async def test_what_goes_with_its_trial_may_grow_by_another_one(it: Managed):
