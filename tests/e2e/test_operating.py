@@ -9,6 +9,7 @@ import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,18 @@ WITHIN = 30
 NAME = re.compile(r"\b(?:esc|process)_[a-z_]+\b")
 
 
-@pytest.fixture(scope="module")
-def manager_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[socket.socket]:
+@contextmanager
+def a_service_manager(folder: Path) -> Iterator[socket.socket]:
     """What a service manager listens on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path_factory.mktemp("manager") / "notify"))
+        listening.bind(str(folder / "notify"))
         listening.settimeout(WITHIN)
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def manager_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[socket.socket]:
+    with a_service_manager(tmp_path_factory.mktemp("manager")) as listening:
         yield listening
 
 
@@ -238,14 +245,20 @@ def events(file: Path) -> list[str]:
     return [json.loads(line)["event"] for line in file.read_text().splitlines()]
 
 
-def test_a_daemon_asked_to_end_in_the_middle_of_work_ends_well(tmp_path: Path) -> None:
+def test_a_daemon_asked_to_end_in_the_middle_of_work_says_so_and_ends_well(tmp_path: Path) -> None:
     # given: a VIM that never answers, an open session, a subscription, a log of its own
     faults = tmp_path / "faults.toml"
     faults.write_text('[[rule]]\nfault = "hang"\nverb = "ensure_server"\n')
     log = tmp_path / "esc.log"
     settings = {"ESC_VIM__FAULTS_FILE": str(faults), "ESC_LOG__FILE": str(log)}
     with (
-        a_daemon(tmp_path / "data", ESC_LOG__LEVEL="debug", **settings) as daemon,
+        a_service_manager(tmp_path) as manager,
+        a_daemon(
+            tmp_path / "data",
+            ESC_LOG__LEVEL="debug",
+            NOTIFY_SOCKET=manager.getsockname(),
+            **settings,
+        ) as daemon,
         connected(daemon) as session,
     ):
         session.create_subscription(stream_name="escEvent")
@@ -254,7 +267,9 @@ def test_a_daemon_asked_to_end_in_the_middle_of_work_ends_well(tmp_path: Path) -
         soon(lambda: asks.search(fetched(daemon, "/metrics")), WITHIN)
         # when
         code = daemon.stop()
-    # then
+        # then
+        assert heard(manager).startswith("READY=1\n")
+        assert heard(manager) == "STOPPING=1"
     assert code == 0
     assert events(log)[-1] == "daemon.stopped"
     assert "daemon.stop_cut_short" not in events(log)
