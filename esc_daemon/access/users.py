@@ -77,6 +77,14 @@ class Users:
             self._seen = identity
         return self._users
 
+    @property
+    def failing(self) -> bool:
+        """Whether nobody can log in: the file has no user, or cannot be read."""
+        try:
+            return not self.all()
+        except (DamagedUsersFile, OSError):
+            return True
+
     def find(self, name: str) -> User | None:
         """Return the user of that name, or None."""
         return self.all().get(name)

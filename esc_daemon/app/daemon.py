@@ -121,7 +121,7 @@ async def _started(
     # what the engine tells at its end is written after that
     after_engine = await stack.enter_async_context(AsyncExitStack())
     engine = await engine_of(settings, stack, store, vault, day_zero, ports, own.metrics)
-    observed = Observed(logging, engine, store, settings.data_dir / DATABASE)
+    observed = Observed(logging, engine, store, settings.data_dir / DATABASE, users)
     http = await stack.enter_async_context(_http(settings, observed))
     told = ToldEvents(engine.broadcast, store, observed.told)
     await after_engine.enter_async_context(told.writing())

@@ -12,6 +12,7 @@ from typing import Final
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
+from esc_daemon.access.users import Users
 from esc_daemon.app.pulse import Pulse
 from esc_daemon.app.told import EventFigures
 from esc_daemon.domain.events import EventStatus, EventType
@@ -38,8 +39,10 @@ STOPPING: Final = "stopping"
 class Observed:
     """The one place where the figures of all rooms come together."""
 
-    def __init__(self, log: Log, engine: Engine, store: SqlStore, database: Path) -> None:
-        """Look at *engine* and *store*, whose file is *database*; it is starting."""
+    def __init__(
+        self, log: Log, engine: Engine, store: SqlStore, database: Path, users: Users
+    ) -> None:
+        """Look at *engine*, *users* and *store*, whose file is *database*; it is starting."""
         self.registry = CollectorRegistry()
         self.readiness = Readiness([STARTING])
         self.pulse = Pulse(log.figures)
@@ -49,6 +52,7 @@ class Observed:
         self._log = log
         self._engine = engine
         self._store = store
+        self._users = users
         self._began = monotonic()
         VimMetrics(self.registry, self._connectors)
         self._deployed = EngineMetrics(self.registry, engine).deployed
@@ -86,6 +90,7 @@ class Observed:
             self._engine.guard.holds(),
             database=self._store.writer.failing,
             log=self._log.sink.failing,
+            users=self._users.failing,
         )
 
     def status(self) -> Status:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from esc_daemon.access.users import User, Users
 from esc_daemon.app.managing import engine_of
 from esc_daemon.app.observed import Observed
 from esc_daemon.domain.guard import Why
@@ -88,10 +89,12 @@ async def test_a_loss_while_no_check_address_answers_is_held_and_the_status_says
     )
     vault = Vault(new_key())
     store = await open_store(None, vault=vault)
+    users = Users(tmp_path / "users.json")
+    users.add("admin", User())
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         engine = await engine_of(settings, stack, store, vault, Shelf(), {}, ())
-        observed = Observed(Log(_LossyFile(sys.stdout)), engine, store, tmp_path / "esc.db")
+        observed = Observed(Log(_LossyFile(sys.stdout)), engine, store, tmp_path / "esc.db", users)
         known(engine, VIM)
         # when
         await engine.apply(SERVICE)
@@ -102,3 +105,8 @@ async def test_a_loss_while_no_check_address_answers_is_held_and_the_status_says
         assert {scope.why for scope in engine.guard.holds()} == {Why.ADDRESSES}
         assert observed.status().degraded == ("healing",)
         assert "recoveries are held: addresses since " in observed.status().why[0]
+        # and when somebody breaks the file of users, or it goes
+        (tmp_path / "users.json").write_text("{")
+        assert observed.status().degraded == ("healing", "users")
+        (tmp_path / "users.json").unlink()
+        assert observed.degraded() == ("healing", "users")

@@ -104,9 +104,9 @@ def test_what_is_degraded_says_why_and_what_to_do():
     since = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
     holds = {Scope(Why.VIM, VimId("lab")): Hold(since=since, lost=3, number=3)}
 
-    found = why_degraded(ill, holds, database=True, log=True)
+    found = why_degraded(ill, holds, database=True, log=True, users=True)
 
-    assert list(found) == ["vim", "healing", "database", "log"]
+    assert list(found) == ["vim", "healing", "database", "log", "users"]
     assert "held: vim since 2026-11-23T02:00:00+00:00 (VMs: 3)" in found["healing"]
     assert "lab" not in found["healing"]  # whoever asks has not logged in
     assert found["vim"].startswith("CONNECTION_FAILED 2; see esc_nc_cli get ")
@@ -117,7 +117,13 @@ def test_what_is_degraded_says_why_and_what_to_do():
 
 def test_what_works_is_not_degraded():
     assert (
-        why_degraded({VimStatus.CONNECTION_SUCCESSFUL: 1, None: 1}, {}, database=False, log=False)
+        why_degraded(
+            {VimStatus.CONNECTION_SUCCESSFUL: 1, None: 1},
+            {},
+            database=False,
+            log=False,
+            users=False,
+        )
         == {}
     )
 

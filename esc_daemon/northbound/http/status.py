@@ -49,12 +49,13 @@ def why_degraded(
     *,
     database: bool,
     log: bool,
+    users: bool,
 ) -> dict[str, str]:
     """
     Return what does not work, each with a line that says why and what to do.
 
-    *connectors* are counted by their status, *holds* are those of recoveries; *database* and *log*
-    tell whether that one fails.
+    *connectors* are counted by their status, *holds* are those of recoveries; *database*, *log*
+    and *users* tell whether that one fails.
     """
     ill = {
         status: number
@@ -86,6 +87,11 @@ def why_degraded(
         found["log"] = (
             "its last line could not be written; make room on the disk of log.file, "
             "or restart the daemon with a reader of its standard output"
+        )
+    if users:
+        found["users"] = (
+            "nobody can log in: users.json cannot be read or has no user; mend it or put it back "
+            "from a backup (why: esc_daemon user list)"
         )
     return found
 
