@@ -35,6 +35,7 @@ from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.access.users import Users
 from esc_daemon.access.vault_key import VAULT_KEY, vault_key
 from esc_daemon.app.listening import listening
+from esc_daemon.app.lost import MARK, is_lost, mark_as_made, warn_of_the_lost
 from esc_daemon.app.managing import engine_of, reader_of_day_zero
 from esc_daemon.app.netconf import access_of, configuration_of, services_of
 from esc_daemon.app.notify import service_manager
@@ -150,8 +151,13 @@ async def _started(
 async def _stored(settings: Settings, stack: AsyncExitStack, vault: Vault) -> SqlStore:
     """Open the database, and keep its event log short until *stack* ends."""
     warn_of_readable_files(_secret_files(settings))
-    store = await open_store(settings.data_dir / DATABASE, vault=vault)
+    database, mark = settings.data_dir / DATABASE, settings.data_dir / KEYS_DIRECTORY / MARK
+    lost = is_lost(database, mark)
+    store = await open_store(database, vault=vault)
     stack.push_async_callback(store.close)
+    if lost:
+        warn_of_the_lost(database)
+    mark_as_made(mark)
     await warn_of_the_clock(store, datetime.now(UTC))
     keep, days = settings.limits.events_kept, settings.limits.events_days
     short = short_event_log(store, keep_events=keep, keep_days=days)
@@ -195,7 +201,8 @@ def _secret_files(settings: Settings) -> Iterator[Path]:
     yield settings.data_dir / DATABASE
     yield settings.vault_key_file or settings.data_dir / KEYS_DIRECTORY / VAULT_KEY
     keys = (settings.data_dir / KEYS_DIRECTORY).glob("*")
-    yield from sorted(key for key in keys if key.suffix != ".pub" and key.name != VAULT_KEY)
+    others = {VAULT_KEY, MARK}
+    yield from sorted(key for key in keys if key.suffix != ".pub" and key.name not in others)
 
 
 def vault_of(settings: Settings) -> Vault:

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
-from esc_daemon.access.first_start import KEYS_DIRECTORY
+from esc_daemon.access.first_start import KEYS_DIRECTORY, USERS_FILE
+from esc_daemon.access.vault_key import VAULT_KEY
 from esc_daemon.app import daemon
 from esc_daemon.domain.events import Event, EventType
 from esc_daemon.domain.step import Step
@@ -42,3 +44,33 @@ async def test_a_clock_that_was_set_back_and_a_database_that_others_read_are_tol
     # then
     assert {line["event"] for line in lines} == {"clock.set_back", "file.not_ours_alone"}
     assert {line["file"] for line in lines if "file" in line} == {str(database)}
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_a_database_that_is_gone_is_told_once_and_none_that_never_was(
+    tmp_path: Path, *, empty: bool
+):
+    # given: keys and users that were made before any database
+    vault = Vault(new_key())
+    (tmp_path / KEYS_DIRECTORY).mkdir()
+    (tmp_path / KEYS_DIRECTORY / VAULT_KEY).touch(mode=0o600)
+    (tmp_path / USERS_FILE).touch(mode=0o600)
+    assert await start(tmp_path, vault) == []
+    assert await start(tmp_path, vault) == []
+    # when
+    for name in ("esc.db", "esc.db-wal", "esc.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    if empty:
+        (tmp_path / "esc.db").touch(mode=0o600)
+    # then
+    (line,) = await start(tmp_path, vault)
+    assert (line["event"], line["file"]) == ("database.lost", str(tmp_path / "esc.db"))
+    assert await start(tmp_path, vault) == []
+
+
+async def test_a_mark_that_cannot_be_made_keeps_nobody_from_starting(tmp_path: Path):
+    # given: keys that are no directory, into which root could not write either
+    (tmp_path / KEYS_DIRECTORY).touch()
+
+    async with AsyncExitStack() as stack:
+        assert await daemon._stored(Settings(data_dir=tmp_path), stack, Vault(new_key()))
