@@ -1,8 +1,8 @@
 """
 The dynamic mapping of metrics: what stands behind a name that a KPI's collector type has.
 
-A metric is data: its kind says how its outcome is read, `Measure` what is done, its properties what
-it is done with; a KPI's own properties take the place of those of the same name. Names are compared
+A metric is data: `Measure` says what is done and how its outcome is read, its properties what it is
+done with; a KPI's own properties take the place of those of the same name. Names are compared
 without case, as ESC's payloads write ``ICMPPing`` and ``ICMPPING``.
 
 CatalogueError
@@ -34,24 +34,8 @@ EXIT_OK: Final = 0.0
 """What a custom script exits with when all is well."""
 
 
-class MetricKind(StrEnum):
-    """How an outcome is read (the dynamic mapping's type)."""
-
-    SUCCESS_FAILURE = "MONITOR_SUCCESS_FAILURE"
-    """It went well or not: 100 per cent of an answered ping, 0 of a script that ended well."""
-
-    THRESHOLD = "MONITOR_THRESHOLD"
-    """A measured value."""
-
-    COMPUTE_THRESHOLD = "MONITOR_COMPUTE_THRESHOLD"
-    """A value computed from several measured ones."""
-
-    THRESHOLD_COMPUTE = "MONITOR_THRESHOLD_COMPUTE"
-    """As COMPUTE_THRESHOLD; both spellings are in use."""
-
-
 class Measure(StrEnum):
-    """What is done to get a value (the metaData's type)."""
+    """What is done to get a value, and so how its outcome is read (the metaData's type)."""
 
     ICMP_PING = "icmp_ping"
     ICMP4_PING = "icmp4_ping"
@@ -104,10 +88,8 @@ class Metric:
     """One entry of the dynamic mapping."""
 
     name: str
-    kind: MetricKind
     measure: Measure
     properties: tuple[Property, ...] = ()
-    label: str = ""
 
 
 class CatalogueError(Exception):
@@ -125,24 +107,21 @@ class MetricUnknown(CatalogueError):
 def _ping(name: str, measure: Measure, *properties: Property) -> Metric:
     return Metric(
         name=name,
-        kind=MetricKind.SUCCESS_FAILURE,
         measure=measure,
         properties=(Property(name=ADDRESS), *properties),
     )
 
 
-def _script(measure: Measure, kind: MetricKind) -> Metric:
+def _script(measure: Measure) -> Metric:
     properties = (Property(name=SCRIPT_FILENAME), Property(name=ADDRESS))
-    return Metric(name=measure.value, kind=kind, measure=measure, properties=properties)
+    return Metric(name=measure.value, measure=measure, properties=properties)
 
 
-def _snmp(measure: Measure, kind: MetricKind, *oids: str) -> Metric:
+def _snmp(measure: Measure, *oids: str) -> Metric:
     agent = (Property(name=ADDRESS), Property(name="agent_port", value="161"))
     objects = tuple(Property(name=name) for name in oids)
     community = Property(name="community", hidden=True)
-    return Metric(
-        name=measure.value, kind=kind, measure=measure, properties=(*agent, *objects, community)
-    )
+    return Metric(name=measure.value, measure=measure, properties=(*agent, *objects, community))
 
 
 _PORT: Final = Property(name="port")
@@ -159,17 +138,16 @@ CORE: Final = (
     _ping("http_ping", Measure.HTTP_PING, _PORT),
     _ping("HTTPSPing", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
     _ping("https_ping", Measure.HTTP_PING, _PORT, Property(name="scheme", value="https")),
-    _snmp(Measure.SNMP_GET, MetricKind.SUCCESS_FAILURE, "target_oid"),
-    _snmp(Measure.SNMP_GET_THRESHOLD, MetricKind.THRESHOLD, "target_oid"),
+    _snmp(Measure.SNMP_GET, "target_oid"),
+    _snmp(Measure.SNMP_GET_THRESHOLD, "target_oid"),
     _snmp(
         Measure.SNMP_GET_THRESHOLD_RATIO,
-        MetricKind.COMPUTE_THRESHOLD,
         *("oid_current_value", "oid_total_value"),
     ),
-    _script(Measure.CUSTOM_SCRIPT, MetricKind.SUCCESS_FAILURE),
-    _script(Measure.CUSTOM_SCRIPT_THRESHOLD, MetricKind.THRESHOLD),
+    _script(Measure.CUSTOM_SCRIPT),
+    _script(Measure.CUSTOM_SCRIPT_THRESHOLD),
     *(
-        Metric(name=name, kind=MetricKind.THRESHOLD, measure=measure)
+        Metric(name=name, measure=measure)
         for measure, metric in VIM_METRICS.items()
         for name in (metric.value, measure.value)
     ),

@@ -20,7 +20,7 @@ from lxml import etree
 
 from esc_daemon.domain.actions import ActionKind, action_key, is_core
 from esc_daemon.domain.intent import PostedEvent, RuleWhen
-from esc_daemon.monitor.catalogue import CORE, Measure, Metric, MetricKind, Property
+from esc_daemon.monitor.catalogue import CORE, Measure, Metric, Property
 from esc_daemon.netconf.xml import MalformedMessage, parse
 
 ESC_EVENT: Final = "esc_event"
@@ -32,6 +32,15 @@ _LONGEST: Final = 256
 _ROOT: Final = "dynamic_mapping"
 EntryT = TypeVar("EntryT")
 EnumT = TypeVar("EnumT", bound=StrEnum)
+
+
+class _MetricType(StrEnum):
+    """The types of metrics that ESC knows; of the last two both spellings are in use."""
+
+    SUCCESS_FAILURE = "MONITOR_SUCCESS_FAILURE"
+    THRESHOLD = "MONITOR_THRESHOLD"
+    COMPUTE_THRESHOLD = "MONITOR_COMPUTE_THRESHOLD"
+    THRESHOLD_COMPUTE = "MONITOR_THRESHOLD_COMPUTE"
 
 
 class MappingFileError(Exception):
@@ -115,13 +124,9 @@ def _metric(element: etree._Element, at: str) -> tuple[str, Metric]:
     parts = _parts(element, at, ("name", "type", "userLabel", "metaData"))
     name = _text(parts, "name", at)
     how, properties = _meta_data(parts, at)
-    metric = Metric(
-        name=name,
-        kind=_word(MetricKind, _text(parts, "type", at), f"{at}/type"),
-        measure=_word(Measure, how, f"{at}/metaData/type"),
-        properties=properties,
-        label=(parts["userLabel"].text or "").strip() if "userLabel" in parts else "",
-    )
+    _word(_MetricType, _text(parts, "type", at), f"{at}/type")  # ESC's; here the measure says it
+    measure = _word(Measure, how, f"{at}/metaData/type")
+    metric = Metric(name=name, measure=measure, properties=properties)
     return name.casefold(), metric
 
 

@@ -15,7 +15,6 @@ from esc_daemon.monitor.catalogue import (
     VIM_METRICS,
     Measure,
     Metric,
-    MetricKind,
     Property,
 )
 from esc_daemon.monitor.collectors.script import Scripts
@@ -29,7 +28,6 @@ LAB, SIMULATED = VimId("lab"), VimId("simulated")
 OWN = (
     Metric(
         name="FTD_LOAD",
-        kind=MetricKind.THRESHOLD,
         measure=Measure.CUSTOM_SCRIPT_THRESHOLD,
         properties=(
             Property(name=SCRIPT_FILENAME, value="/opt/load.sh"),

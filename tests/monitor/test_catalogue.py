@@ -25,7 +25,6 @@ from esc_daemon.monitor.catalogue import (
     Measure,
     Metric,
     MetricExists,
-    MetricKind,
     MetricUnknown,
     Property,
 )
@@ -37,7 +36,6 @@ from tests.monitor.monitor_bench import PING, VIM
 
 LOAD = Metric(
     name="FTD_LOAD",
-    kind=MetricKind.THRESHOLD,
     measure=Measure.CUSTOM_SCRIPT_THRESHOLD,
     properties=(
         Property(name=ADDRESS),

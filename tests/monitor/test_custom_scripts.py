@@ -22,7 +22,6 @@ from esc_daemon.monitor.catalogue import (
     Catalogue,
     Measure,
     Metric,
-    MetricKind,
     Property,
 )
 from esc_daemon.monitor.collectors import script as module
@@ -119,7 +118,6 @@ async def test_the_arguments_are_names_and_values_in_their_order(
     script = a_script(tmp_path, f'for each in "$@"; do echo "<$each>" >> {written}; done')
     metric = Metric(
         name="FTD",
-        kind=MetricKind.SUCCESS_FAILURE,
         measure=STATUS,
         properties=(
             Property(name=SCRIPT_FILENAME, value=str(script)),

@@ -7,7 +7,7 @@ import pytest
 
 from esc_daemon.domain.actions import Effect, effect_of, unknown_actions, with_own
 from esc_daemon.domain.intent import PostedEvent, Rule, RuleAction, RuleWhen
-from esc_daemon.monitor.catalogue import CORE, Catalogue, Measure, MetricKind, Property
+from esc_daemon.monitor.catalogue import CORE, Catalogue, Measure, Property
 from esc_daemon.monitor.mapping import LARGEST_FILE, MappingFileError, load_mapping
 from tests.domain.stories import a_deployment, a_group
 
@@ -59,11 +59,7 @@ def test_metrics_and_actions_are_read_with_their_properties(tmp_path: Path) -> N
     own = load_mapping(written(tmp_path, text))
 
     (found,) = own.metrics
-    assert (found.name, found.kind, found.measure) == (
-        "FTD_LOAD",
-        MetricKind.THRESHOLD,
-        Measure.CUSTOM_SCRIPT_THRESHOLD,
-    )
+    assert (found.name, found.measure) == ("FTD_LOAD", Measure.CUSTOM_SCRIPT_THRESHOLD)
     assert found.properties == (
         Property(name="script_filename", value="/opt/load.sh"),
         Property(name="vm_ip_address"),
