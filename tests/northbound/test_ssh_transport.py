@@ -1,7 +1,9 @@
+import asyncio
 from pathlib import Path
 
 import asyncssh
 import pytest
+from asyncssh.constants import MSG_IGNORE
 from asyncssh.crypto import GCMCipher
 from asyncssh.encryption import GCMEncryption
 from asyncssh.packet import Boolean, String
@@ -12,7 +14,7 @@ from structlog.testing import capture_logs
 from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.transport import TRIED, LeanConnection, ReadyCipher
 from tests.northbound.netconf_server import Server
-from tests.northbound.raw_client import connected
+from tests.northbound.raw_client import Client, connected
 
 KEY = bytes(range(16))
 CHANNEL_REQUEST = 98
@@ -154,3 +156,57 @@ async def test_key_exchanges_that_are_weak_or_dear_are_not_offered(server: Serve
     with pytest.raises(asyncssh.KeyExchangeFailed):
         async with connected(server.port, kex_algs=[exchange]):
             pass
+
+
+class Kept:
+    """A transport that keeps what is written to it."""
+
+    def __init__(self, below: asyncio.Transport) -> None:
+        self._below = below
+        self.written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._below, name)
+
+    def write(self, data: bytes) -> None:
+        self.written.append(bytes(data))
+
+
+def packets_at_once(client: Client, number: int) -> None:
+    """Send tiny packets that mean nothing, all in one go."""
+    connection = client.connection
+    below = connection._transport
+    connection._transport = kept = Kept(below)
+    for _ in range(number):
+        connection.send_packet(MSG_IGNORE, String(b""))
+    connection._transport = below
+    below.write(b"".join(kept.written))
+
+
+async def test_others_are_answered_before_many_tiny_packets_are_taken(server: Server):
+    async with connected(server.port, rekey_bytes=2**30) as flood:
+        connection = server.session()._channel.get_connection()
+        assert isinstance(connection, LeanConnection)
+        async with connected(server.port) as client:
+            packets_at_once(flood, 4000)
+            # when
+            await client.rpc("<get/>")
+        # then: a turn takes some of it, and nothing more is read meanwhile
+        assert len(connection._held) > 64 * 1024
+        assert not connection._transport.is_reading()
+        # and all of it is taken in the end
+        await flood.rpc("<get/>")
+        assert not connection._held
+        assert connection._transport.is_reading()
+
+
+async def test_a_peer_that_is_gone_leaves_nothing_that_waits(server: Server):
+    async with connected(server.port, rekey_bytes=2**30) as flood:
+        packets_at_once(flood, 4000)
+        connection = server.session()._channel.get_connection()
+        assert isinstance(connection, LeanConnection)
+        await server.until(lambda: connection._held)
+        # when
+        connection.abort()
+        # then
+        await server.until(lambda: not connection._held)

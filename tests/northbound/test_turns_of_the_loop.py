@@ -14,7 +14,7 @@ class Loop:
     """Counts the turns of the event loop, and notes who worked in which."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.turns = Turns(WHOLE)
         self.number = 0
         self.worked: list[tuple[str, int]] = []
 

@@ -13,6 +13,7 @@ from esc_daemon.northbound.ssh.channel import NetconfChannel
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.notifications import FramedNotifications
 from esc_daemon.northbound.ssh.transport import TooMuchBeforeLogin, is_unreadable, make_lean
+from esc_daemon.northbound.ssh.turns import Turns
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _LONGEST_NAME: Final = 64
@@ -24,6 +25,10 @@ _MOST_CHANNELS: Final = 64
 
 class Connections(Protocol):
     """Who keeps the connections."""
+
+    @property
+    def turns(self) -> Turns:
+        """What those who send much wait for, in bytes."""
 
     def made(self, connection: "NetconfSshServer") -> None:
         """Count a connection; one of them is cut off when there are too many."""
@@ -64,7 +69,7 @@ class NetconfSshServer(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        make_lean(conn)
+        make_lean(conn, self._connections.turns)
         self._peer = str(conn.get_extra_info("peername", ("unknown",))[0])
         now = asyncio.get_running_loop().time()
         self._login_until = now + self._services.limits.pre_auth_seconds

@@ -20,6 +20,8 @@ from esc_daemon.northbound.ssh import rpcs
 from esc_daemon.northbound.ssh.auth import NetconfSshServer
 from esc_daemon.northbound.ssh.dispatch import Services
 from esc_daemon.northbound.ssh.notifications import FramedNotifications
+from esc_daemon.northbound.ssh.transport import BYTES_A_TURN
+from esc_daemon.northbound.ssh.turns import Turns
 
 _log = structlog.get_logger("esc_daemon.northbound.ssh")
 _BACKLOG: Final = 512
@@ -62,6 +64,7 @@ class _Connections:
         self._most = most
         self._metrics = metrics
         self._crowded = False
+        self.turns: Final = Turns(BYTES_A_TURN)
         self._strangers: dict[NetconfSshServer, None] = {}
         """Who has not logged in, in the order in which they came."""
         self.open: set[NetconfSshServer] = set()

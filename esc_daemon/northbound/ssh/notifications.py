@@ -24,6 +24,8 @@ _JOINED: Final = 8
 """Batches kept in one piece for the next listener."""
 _LONGEST_JOINED: Final = 128
 """Notifications; a longer batch is sent one by one."""
+_WORK_A_TURN: Final = 200_000
+"""Looks at nodes that all subscriptions may take in one turn of the loop: a few milliseconds."""
 _WORK_AT_A_TIME: Final = 50_000
 """Looks at nodes that one subscription takes in one go, if it waits for so many: a millisecond."""
 _WORK_TO_SEND: Final = 400
@@ -48,7 +50,7 @@ class FramedNotifications:
     """
 
     def __init__(self) -> None:
-        self.turns: Final = Turns()
+        self.turns: Final = Turns(_WORK_A_TURN)
         self._made: OrderedDict[tuple[int, bool], bytes] = OrderedDict()
         self._joined: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
 

@@ -14,7 +14,9 @@ out, or do once:
 
 What strangers may send is bounded here too, since the library bounds it by time alone.
 
-What one tick of the loop sends on a connection is one write to the kernel: uvloop gathers it.
+What one tick of the loop sends on a connection is one write to the kernel: uvloop gathers it. What
+one tick takes in, of all connections together, is bounded: the library goes on until nothing is
+left of what it got, and a quarter of a megabyte of tiny packets takes it seconds.
 """
 
 import functools
@@ -31,11 +33,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from esc_daemon.access.passwords import MAX_PASSWORD_BYTES
+from esc_daemon.northbound.ssh.turns import Turns
 
 TRIED: Final = "2.24.1"
 """The version of asyncssh whose inner names are those here: requirements.lock has it."""
 BEFORE_LOGIN: Final = 64 * 1024
 """Bytes that a client may send until it is logged in; the offers of 100 keys take as many."""
+BYTES_A_TURN: Final = 4096
+"""Bytes that all who send much may have taken in one turn of the loop: some 100 tiny packets."""
+_PIECE: Final = 2048
+_LITTLE: Final = 1024
+"""Bytes that are taken as they come: a request, but not many."""
 _OURS: Final = "esc_daemon."
 _MSG_IGNORE: Final = 2
 """RFC 4253 section 12."""
@@ -142,6 +150,47 @@ class LeanConnection(asyncssh.SSHServerConnection):
     """Bytes, until the login."""
     _left_over = 0
     """Of these, what is not taken yet."""
+    _turns: Turns
+    _held = b""
+    """What came at once and waits for its turn, while nothing more is read."""
+
+    def join(self, turns: Turns) -> None:
+        """Take *turns* with others from now on."""
+        self._turns = turns
+        assert self._transport is not None
+        self._transport.set_protocol(self)  # uvloop has looked the methods up before they were ours
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        if self._held:
+            self._held += data
+        elif self._auth_complete and len(data) > _LITTLE:
+            self._held = data
+            self._transport.pause_reading()  # type: ignore[union-attr]
+            self._take()
+        else:
+            super().data_received(data, datatype)
+
+    def _take(self) -> None:
+        """Take what is held, as much at a time as others can wait for."""
+        while self._held:
+            turn = self._turns.ask(min(len(self._held), _PIECE))
+            if turn is not None:
+                turn.add_done_callback(self._come)
+                return
+            self._take_a_piece()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _come(self, _turn: object) -> None:
+        self._take_a_piece()
+        self._take()
+
+    def _take_a_piece(self) -> None:
+        piece, self._held = self._held[:_PIECE], self._held[_PIECE:]
+        if self._transport is None:  # the connection is over
+            self._held = b""
+        else:
+            super().data_received(piece)
 
     def _recv_data(self) -> None:
         if self._auth_complete:
@@ -209,10 +258,16 @@ class LeanConnection(asyncssh.SSHServerConnection):
         super()._keepalive_timer_callback()
 
 
-def make_lean(connection: asyncssh.SSHServerConnection) -> None:
-    """Let the packets of *connection*, which has just been made, cost less where that is safe."""
+def make_lean(connection: asyncssh.SSHServerConnection, turns: Turns) -> None:
+    """
+    Let the packets of *connection*, which has just been made, cost less where that is safe.
+
+    It takes *turns* with others to take in much, counted in bytes: `BYTES_A_TURN` in one.
+    """
     if _is_tried(asyncssh.__version__):
         connection.__class__ = LeanConnection
+        assert isinstance(connection, LeanConnection)
+        connection.join(turns)
 
 
 @functools.cache

@@ -3,40 +3,45 @@
 import asyncio
 from heapq import heappop, heappush
 from itertools import count
-from typing import Final
-
-_WORK_A_TURN: Final = 200_000
-"""Looks at nodes that all together may take in one turn of the loop: a few milliseconds."""
 
 
 class Turns:
     """
-    Shares the loop among those who work: together they do a few milliseconds in a turn of it.
+    Shares the loop among those who work: together they do so much *work* in a turn of it.
+
+    In what it is counted is theirs; it should take a few milliseconds. What is more than all work
+    of a turn has one to itself.
 
     Who has the least to do comes first, so that a dear filter holds up no cheap one; among equals
     who has waited for longest.
     """
 
-    def __init__(self) -> None:
-        self._left = _WORK_A_TURN
+    def __init__(self, work: int) -> None:
+        self._whole = work
+        self._left = work
         self._numbers = count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._another: asyncio.Handle | None = None
 
     async def come(self, work: int) -> None:
         """Return when *work* may be done: at once if there is room for it in this turn."""
+        if (turn := self.ask(work)) is not None:
+            await turn
+
+    def ask(self, work: int) -> asyncio.Future[None] | None:
+        """Return what is done when *work* may be done; None: it may be done at once."""
         loop = asyncio.get_running_loop()
         if not self._waiting and self._has_room(work):
             self._left -= work
             self._call(loop)
-            return
+            return None
         mine = loop.create_future()
         heappush(self._waiting, (work, next(self._numbers), mine))
         self._call(loop)
-        await mine
+        return mine
 
     def _has_room(self, work: int) -> bool:
-        return work <= self._left or self._left == _WORK_A_TURN
+        return work <= self._left or self._left == self._whole
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._another is None:
@@ -44,11 +49,11 @@ class Turns:
 
     def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._another = None
-        self._left = _WORK_A_TURN
+        self._left = self._whole
         while self._waiting and self._has_room(self._waiting[0][0]):
             work, _, who = heappop(self._waiting)
             if not who.done():  # it may have been cut off
                 self._left -= work
                 who.set_result(None)
-        if self._left < _WORK_A_TURN:  # after those who were just called
+        if self._left < self._whole:  # after those who were just called
             self._call(loop)
