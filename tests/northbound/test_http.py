@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import h11
 import pytest
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
@@ -412,17 +413,54 @@ async def test_a_long_head_that_comes_as_a_whole_is_refused_too(
     assert answers.count(b"HTTP/1.1 400") == 1
 
 
-async def test_who_sends_on_after_the_answer_is_hung_up_on(port: int):
-    # given a body that nobody wants and that never ends: each of its chunks costs an event of h11
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"1\r\nx\r\n" * 1000, b"1\r\nx\r\n0\r\n\r\n", b"no chunk at all\r\n"],
+    ids=["to come", "tiny", "whole", "broken"],
+)
+async def test_a_body_in_chunks_is_refused(
+    port: int, body: bytes, caplog: pytest.LogCaptureFixture
+):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    # when
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+    answer = b""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(30):
+            while part := await reader.read(1024):
+                answer += part
+    writer.close()
+    # then
+    assert answer.startswith(b"HTTP/1.1 411 ")
+    assert answer.endswith(b'Content-Length"}')
+    assert not caplog.records
+
+
+def test_nothing_is_read_behind_the_head_of_a_body_in_chunks():
+    # given
+    connection = listener._Unchunked(h11.SERVER)
+    body = b"1\r\nx\r\n" * 1000
+    connection.receive_data(
+        b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+    )
+    # when
+    assert isinstance(connection.next_event(), h11.Request)
+    # then
+    assert connection.next_event() is h11.PAUSED
+    assert connection.trailing_data == (body, False)
+
+
+async def test_who_sends_on_after_the_answer_is_hung_up_on(port: int):
+    # given a body that nobody wants and that never ends
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
     assert b" 405 " in await reader.readuntil(b"\r\n")
     await reader.readuntil(b"}")
     # when
     sent = 0
     with suppress(ConnectionError):
         while sent < 500 and not reader.at_eof():
-            writer.write(b"1\r\nx\r\n")
+            writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.001)
             sent += 1

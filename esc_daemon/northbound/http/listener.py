@@ -29,6 +29,8 @@ _ANSWER_SECONDS: Final = 60.0
 """From the head of a request until its answer is sent and taken."""
 _LONGEST_HEAD: Final = 16 << 10
 """Bytes of the head of a request, as they are counted in `_head`."""
+_LONGEST_UNFINISHED: Final = 16 << 10
+"""Bytes of a head that is not there as a whole, which h11 refuses by itself: its default."""
 _CONCURRENT_REQUESTS: Final = 256
 """Connections and requests at a time; more are answered 503."""
 
@@ -43,6 +45,7 @@ def create_app(routers: Sequence[APIRouter], *, host: str = "") -> FastAPI:
     app = FastAPI(title="esc_daemon", version=version("esc-daemon"), docs_url=None, redoc_url=None)
     if is_loopback(host):
         app.add_middleware(_OnlyThisMachine, name=host)
+    app.add_middleware(_OnlyBodiesOfKnownLength)
     app.add_middleware(_OnlyShortHeads)
     for router in routers:
         app.include_router(router)
@@ -92,6 +95,44 @@ class _OnlyShortHeads:
             await JSONResponse({"error": text}, 400, close)(scope, receive, send)
 
 
+class _OnlyBodiesOfKnownLength:
+    """
+    Refuses requests with a body in chunks, which is not read, and closes their connections.
+
+    Nothing here wants a body. One in chunks costs an event for each, however small it is.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve or refuse one request."""
+        if not _in_chunks(scope["headers"]):
+            await self._app(scope, receive, send)
+        else:
+            text = "a body in chunks is not read here: say its Content-Length"
+            close = {"Connection": "close"}
+            await JSONResponse({"error": text}, 411, close)(scope, receive, send)
+
+
+class _Unchunked(h11.Connection):
+    """One that stops at the head of a request with a body in chunks."""
+
+    _stopped = False
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what came, as h11 does; after such a head nothing comes any more."""
+        if self._stopped:
+            return h11.PAUSED
+        event = super().next_event()
+        self._stopped = isinstance(event, h11.Request) and _in_chunks(event.headers)
+        return event
+
+
+def _in_chunks(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(key == b"transfer-encoding" for key, _ in headers)
+
+
 def _head(scope: Scope) -> int:
     """Return the bytes of the head of a request, but for its method and version."""
     lines = sum(len(key) + len(value) + len(b": \r\n") for key, value in scope["headers"])
@@ -114,6 +155,7 @@ class _PatientProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for the first request."""
+        self.conn = _Unchunked(h11.SERVER, _LONGEST_UNFINISHED)
         super().connection_made(transport)
         self._wait()
         if len(self.connections) >= _CONCURRENT_REQUESTS:
