@@ -16,6 +16,8 @@ _IN_USE = re.compile(r"\(([0-9a-f-]{36})\) still has ")
 """What a cloud says of a network or subnet with VMs in it, by its id."""
 _KEPT_BY = re.compile(r"VM \[([^]]+)\] of vm_group \S+ in VIM \S+: it is still in ")
 """What we say of one that an update does not ask for, by the VM."""
+_REMOVED: Final = ": it is being removed"
+"""What we say of a network outside that a VM should have a port in."""
 _OK, _FAILED = EventStatus.SUCCESS, EventStatus.FAILURE
 _SWITCHED: Final = (
     EventType.SERVICE_STOPPED,
@@ -82,15 +84,17 @@ def unprovoked(events: Iterable[LoggedEvent]) -> Iterator[str]:
 
     A shared network is not counted: deployments may still use it. Nor is an ephemeral one that a
     stranger's VM sits in (docs/limits.md): its VIM is not that of its own deployment's networks. A
-    VM that could not be made or changed may have left a port where an update took the network away.
+    VM that could not be made or changed may have left a port where an update took the network away,
+    and so may one whose update found that the network which it should change to was being removed.
     """
     told = [logged.event for logged in events]
-    guests, unfinished = _guests(told), _unfinished(told)
+    guests, unfinished, halted = _guests(told), _unfinished(told), _halted(told)
     for event in told:
         ends = event.type.startswith("DELETE_") or event.type.endswith("_UNDEPLOYED")
         if not ends or event.deployment is None or event.status is not _FAILED:
             continue
-        if unfinished.intersection(_KEPT_BY.findall(event.message)):
+        kept_by = _KEPT_BY.findall(event.message)
+        if unfinished.intersection(kept_by) or (kept_by and event.deployment_id in halted):
             continue
         held = _IN_USE.findall(event.message)
         if not held or any(guests[id_] <= {event.deployment_id} for id_ in held):
@@ -102,6 +106,13 @@ def _unfinished(told: Sequence[Event]) -> set[str]:
     failed = (each for each in told if each.status is _FAILED and each.source is not None)
     works = {EventType.VM_DEPLOYED, EventType.VM_UPDATED}
     return {each.source.vmname for each in failed if each.type in works}
+
+
+def _halted(told: Sequence[Event]) -> set[str | None]:
+    """Return the deployments whose update was for a network that was just being removed."""
+    failed = (each for each in told if each.status is _FAILED)
+    ends = (each for each in failed if each.type is EventType.SERVICE_UPDATED)
+    return {each.deployment_id for each in ends if _REMOVED in each.message}
 
 
 def _guests(told: Sequence[Event]) -> defaultdict[str, set[str | None]]:

@@ -17,6 +17,7 @@ STUCK = f"subnet s ({SUBNET}) still has 2 addresses in use: remove their ports f
 KEPT = (
     "subnet s in VIM sim: not asked for: VM [v] of vm_group g in VIM sim: it is still in subnet s"
 )
+LEAVING = "network outside in VIM sim: it is being removed"
 
 
 def made(deployment: str, vim: str) -> Event:
@@ -31,6 +32,10 @@ def vm(deployment: str, vim: str, status: EventStatus = EventStatus.SUCCESS) -> 
 
 def changed(deployment: str, vim: str, status: EventStatus) -> Event:
     return replace(vm(deployment, vim, status), type=EventType.VM_UPDATED)
+
+
+def updated(why: str) -> Event:
+    return event(EventType.SERVICE_UPDATED, "x", message=why, status=EventStatus.FAILURE)
 
 
 def stays(deployment: str, why: str = STUCK) -> Event:
@@ -56,6 +61,9 @@ def event(kind: EventType, deployment: str, **fields: object) -> Event:
         ([vm("x", "far"), stays("x", KEPT)], 1),
         ([vm("x", "far"), changed("x", "far", EventStatus.FAILURE), stays("x", KEPT)], 0),
         ([vm("x", "far"), changed("x", "far", EventStatus.SUCCESS), stays("x", KEPT)], 1),
+        ([vm("x", "far"), stays("x", KEPT), updated(f"failed: {LEAVING}")], 0),
+        ([vm("x", "far"), stays("x", STUCK), updated(f"failed: {LEAVING}")], 1),
+        ([vm("x", "far"), stays("x", KEPT), updated(f"failed: {KEPT}")], 1),
     ],
     ids=[
         "a-stranger",
@@ -68,6 +76,9 @@ def event(kind: EventType, deployment: str, **fields: object) -> Event:
         "kept-by-a-made-one",
         "kept-by-one-that-could-not-be-changed",
         "kept-by-a-changed-one",
+        "kept-by-one-that-should-go-where-nothing-is-left",
+        "not-kept-and-another-network-leaves",
+        "kept-by-one-whose-update-failed-for-that",
     ],
 )
 def test_only_a_stranger_from_another_vim_or_an_unfinished_vm_excuses_a_subnet_that_stays(
