@@ -18,6 +18,7 @@ _LONGEST_HEADER: Final = len(b"\n#4294967295\n")
 _MAX_CHUNK: Final = 4_294_967_295
 _PIECE: Final = 64 * 1024
 """Bytes of a chunk of a big reply: large enough to be cheap, small enough to yield between."""
+_BEGINNING: Final = 4096
 
 DEFAULT_MAX_MESSAGE: Final = 16 * 1024 * 1024
 
@@ -52,6 +53,11 @@ class Framer:
     def chunked(self) -> bool:
         """Tell whether chunks are in use."""
         return self._chunked
+
+    @property
+    def beginning(self) -> bytes:
+        """What is there of the first bytes of the message under way."""
+        return bytes(self._message[:_BEGINNING] + self._input[:_BEGINNING])
 
     def upgrade(self) -> None:
         """Use chunks from the next message on, both ways (RFC 6242 section 4.1)."""

@@ -5,6 +5,7 @@ The owner of the transport writes what *hello*, *reply* and *notify* return, giv
 it reads, and closes the transport after a fatal *ProtocolError* or an answered close-session.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,9 @@ from esc_daemon.netconf.messages import (
 )
 from esc_daemon.netconf.xml import MalformedMessage, parse
 
+_START_TAG: Final = re.compile(rb"\s*(?:<\?[^<>]*>\s*)?(?P<tag><[^<>?!/][^<>]*)>")
+"""Of a message; no comment before it, and no ">" in an attribute."""
+
 
 class SessionState(StrEnum):
     """Where a session stands; it only ever moves down this list."""
@@ -49,12 +53,14 @@ class ProtocolError:
     Something came that is no request.
 
     *reply* is framed and ready to be written, empty when RFC 6241 wants silence. After a *fatal*
-    one the transport has to be closed, the reply written first. *reason* is for the log.
+    one the transport has to be closed, the reply written first; *unfinished* tells that the peer
+    may be in the middle of its message. *reason* is for the log.
     """
 
     reply: bytes
     fatal: bool
     reason: str
+    unfinished: bool = False
 
 
 class Session:
@@ -147,16 +153,29 @@ class Session:
 
     def _broken(self, error: FramingError) -> ProtocolError:
         if isinstance(error, MessageTooBig) and self._state is SessionState.OPEN:
-            reply = self._answer(Envelope(), RpcError.too_big(str(error)))
-            return self._fatal(str(error), reply)
+            self.close()
+            envelope = _envelope_in(self._framer.beginning)
+            reply = self._answer(envelope, RpcError.too_big(str(error)))
+            return ProtocolError(reply=reply, fatal=True, reason=str(error), unfinished=True)
         return self._fatal(str(error))
 
-    def _fatal(self, reason: str, reply: bytes = b"") -> ProtocolError:
+    def _fatal(self, reason: str) -> ProtocolError:
         self.close()
-        return ProtocolError(reply=reply, fatal=True, reason=reason)
+        return ProtocolError(reply=b"", fatal=True, reason=reason)
 
     def _refused(self, envelope: Envelope, error: RpcError) -> ProtocolError:
         return ProtocolError(reply=self._answer(envelope, error), fatal=False, reason=error.message)
 
     def _answer(self, envelope: Envelope, error: RpcError) -> bytes:
         return b"".join(self.reply(envelope, Failure.of(error)))
+
+
+def _envelope_in(beginning: bytes) -> Envelope:
+    """Return what a reply to the message that begins so has to repeat, as far as it is there."""
+    start = _START_TAG.match(beginning)
+    if start is None:
+        return Envelope()
+    try:
+        return envelope_of(parse(start["tag"] + b"/>"))
+    except MalformedMessage:
+        return Envelope()

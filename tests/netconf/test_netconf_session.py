@@ -191,6 +191,29 @@ def test_a_message_beyond_the_limit_is_told_before_the_end():
     assert error_tag(problem, chunked=True) == "too-big"
 
 
+@pytest.mark.parametrize(
+    ("sent", "known"),
+    [
+        (f'<?xml version="1.0"?>\n<rpc xmlns="{BASE_NS}" message-id="7"><get>', "7"),
+        (f'<nc:rpc xmlns:nc="{BASE_NS}" message-id="7">', "7"),
+        (f'<rpc xmlns="{BASE_NS}" message-id="7"', ""),
+        ('<a:rpc message-id="7">', ""),
+    ],
+    ids=["whole", "prefix", "half", "malformed"],
+)
+@pytest.mark.parametrize("base", [BASE_1_0, BASE_1_1])
+def test_a_message_beyond_the_limit_is_answered_under_its_id(base: str, sent: str, known: str):
+    session = opened(base, max_message=500)
+    size = b"\n#501\n" if base == BASE_1_1 else b""
+    rest = b"" if base == BASE_1_1 else b"<" * 500
+
+    problem = only(session.receive(size + sent.encode() + rest))
+
+    assert isinstance(problem, ProtocolError)
+    assert problem.unfinished
+    assert (b'message-id="7"' in problem.reply) is bool(known)
+
+
 @pytest.mark.parametrize(("base", "chunked"), [(BASE_1_0, False), (BASE_1_1, True)])
 def test_replies_and_notifications_are_framed_as_agreed(base, chunked):
     session = opened(base)

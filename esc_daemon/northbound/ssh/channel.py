@@ -31,6 +31,7 @@ from esc_daemon.northbound.ssh.hearing import Hearing
 from esc_daemon.northbound.ssh.limits import KIB
 from esc_daemon.northbound.ssh.notifications import FramedNotifications, Listener
 from esc_daemon.northbound.ssh.output import Output
+from esc_daemon.northbound.ssh.rest import Rest
 from esc_daemon.northbound.ssh.services import FeedOverrun
 
 _BIG_PIECE: Final = 64 * KIB
@@ -91,6 +92,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         self._idle: asyncio.Future[None] | None = None
         """What the worker waits for when there is nothing to answer."""
         self._paused = False
+        self._rest: Rest | None = None
+        """What comes of a message that is too long."""
         self._no_more_input = False
         self._last_reply = False
         self._stopping = False
@@ -164,12 +167,18 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
     def data_received(self, data: bytes, datatype: int | None) -> None:
         if datatype is not None or self._ended is not None or self._no_more_input:
             return
+        if self._rest is not None:
+            self._rest.take(data)
+            return
         found = self._netconf.receive(data)
         if self._waiting:
             self._behind += len(data)
         if found:
             self._waiting.extend(found)
             self._wake()
+            last = found[-1]
+            if isinstance(last, ProtocolError) and last.unfinished:
+                self._rest = Rest(data)
         many = len(self._waiting) >= self._services.limits.rpcs_in_flight
         if not self._paused and (many or self._behind >= _MOST_BEHIND):
             assert self._channel is not None
@@ -310,6 +319,9 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         if error.reply:
             self._counters.out_rpc_errors += 1
             await self._send(iter((error.reply,)))
+        if self._rest is not None and error.unfinished:
+            self._output.flush()
+            await self._rest.over()
         return error.fatal
 
     async def _send(self, pieces: Iterator[bytes]) -> None:
@@ -324,6 +336,8 @@ class NetconfChannel(asyncssh.SSHServerSession[bytes]):
         output.end_reply(more=bool(self._waiting))
 
     def _wake(self) -> None:
+        if self._rest is not None:
+            self._rest.end()
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
