@@ -163,9 +163,7 @@ def test_a_vm_that_never_answers_ends_in_an_honest_failure() -> None:
     assert world.types()[-1] == "SERVICE_ALIVE FAILURE"
     assert record.state is ServiceState.ERROR
     assert [vm.state for vm in record.vms.values()].count(VmState.ERROR) == 2
-    assert (
-        "did not answer within its bootup_time of 300 s (and 1 more VMs)" in world.log[-1].message
-    )
+    assert "did not answer within its bootup_time of 300 s (and 1 more VM)" in world.log[-1].message
     assert world.log[-1].status_code == 500
     assert record.operation is not None
     assert record.operation.state is OperationState.FAILED_TEMP

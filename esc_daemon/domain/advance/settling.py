@@ -262,6 +262,5 @@ def first_error(record: DeploymentRecord) -> str | None:
     never = {group for group, turn in turns(record).items() if turn is Turn.NEVER}
     first = next((vm for vm in broken if vm.group not in never), broken[0])
     error = first.error or "the VM failed"
-    more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
     barred = never_started(record)
-    return error + more + (f"; never started: {barred}" if barred else "")
+    return error + updating.beside(broken) + (f"; never started: {barred}" if barred else "")

@@ -1,5 +1,6 @@
 """How far an update has come: where its VMs are, and what becomes of their monitors."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -86,13 +87,18 @@ def failure(record: DeploymentRecord) -> str | None:
         vm for vm in record.vms.values() if vm.state is VmState.ERROR and vm.id not in update.broken
     ]
     if update.error is None and broken:
-        more = f" (and {len(broken) - 1} more VMs)" if len(broken) > 1 else ""
         barred = never_started(record)
         error = broken[0].error or "the VM failed"
-        return error + more + (f"; never started: {barred}" if barred else "")
+        return error + beside(broken) + (f"; never started: {barred}" if barred else "")
     if update.error is None and any(vm.state is VmState.UNDEF for vm in record.vms.values()):
         return f"never started: {never_started(record)}"
     return update.error
+
+
+def beside(broken: Sequence[VmRecord]) -> str:
+    """Return the end of an error of one VM that says how many more are *broken*."""
+    more = len(broken) - 1
+    return f" (and {more} more VM{'s' if more > 1 else ''})" if more else ""
 
 
 def paused(vm: VmRecord) -> VmRecord:
