@@ -31,6 +31,9 @@ _NO_VALUE: Final = re.compile(
     r'|Unsatisfied pattern - (".*") does not conform to ".*"\.?)$',
     re.DOTALL,
 )
+_NO_LENGTH: Final = re.compile(
+    r'^Unsatisfied length - string (".*") length is not allowed\.$', re.DOTALL
+)
 _MISSING: Final = re.compile(r'^Mandatory node "([^"]+)" instance does not exist\.$')
 _NAME: Final = re.compile(r"\b([A-Za-z_][\w-]*)\b(?!\()")
 _PREDICATE: Final = re.compile(r"\[[^\]]*\]")
@@ -48,6 +51,8 @@ def worded(message: str, schema: Node | None) -> str:
     if found is not None and schema is not None and schema.allowed:
         value = _shortened(next(group for group in found.groups() if group is not None))
         return f"{schema.name} cannot be {value}, only {_listed(schema.allowed)}"
+    if (found := _NO_LENGTH.search(message)) and schema is not None:
+        return f"{schema.name} cannot be {_shortened(found[1])}: its length is not allowed"
     if found := _NO_TYPE.search(message):
         value = _shortened(found[1])
         return f"Invalid value {value} - it is of none of the types that may stand here."

@@ -52,6 +52,12 @@ def test_a_wrong_value_is_told_with_those_that_may_stand_there(
     assert message(schema, group(more=leaf)) == told
 
 
+def test_a_text_of_a_wrong_length_is_not_repeated(schema: Schema) -> None:
+    told = message(schema, group().replace(">i<", f">{'i' * 300}<"))
+
+    assert told == "image cannot be a text of 300 characters: its length is not allowed"
+
+
 def test_a_wrong_key_is_too(schema: Schema) -> None:
     told = message(schema, group().replace(">0<", ">zero<"))
 
