@@ -28,14 +28,27 @@ async def test_the_rest_is_given_up_when_it_is_too_much(monkeypatch: pytest.Monk
     assert taken._over.is_set()
 
 
-@pytest.mark.parametrize("bound", ["_SILENT_SECONDS", "_SECONDS"])
-async def test_the_rest_is_given_up_when_nothing_comes_or_it_takes_too_long(
-    bound: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(rest, bound, 0.0)
+@pytest.mark.looptime
+async def test_the_rest_is_given_up_when_nothing_comes():
     taken = Rest(b"<rpc>")
+    began = asyncio.get_running_loop().time()
     await taken.over()
-    assert not taken._over.is_set()
+    assert asyncio.get_running_loop().time() - began <= 2 * rest._SILENT_SECONDS
+
+
+@pytest.mark.looptime
+async def test_the_rest_is_given_up_when_it_takes_too_long():
+    taken = Rest(b"<rpc>")
+    loop = asyncio.get_running_loop()
+    # given: who sends a byte now and then, for as long as he is heard
+    waits = asyncio.create_task(taken.over())
+    began = loop.time()
+    while not waits.done() and loop.time() - began < 10 * rest._SECONDS:
+        taken.take(b" ")
+        await asyncio.sleep(rest._SILENT_SECONDS / 2)
+    # then
+    assert waits.done()
+    assert loop.time() - began <= rest._SECONDS + 2 * rest._SILENT_SECONDS
 
 
 async def test_ncclient_is_told_that_its_message_is_too_long(serving: Serving):
