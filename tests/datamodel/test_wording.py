@@ -4,6 +4,7 @@ import pytest
 from lxml import etree
 
 from esc_daemon.datamodel.datastore import Datastore
+from esc_daemon.datamodel.faults import MAX_ERRORS
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.nearest import nearest
@@ -136,6 +137,13 @@ def test_a_misspelt_parameter_is_told_with_the_one_that_is_like_it(schema: Schem
     (error,) = schema.validate_input(call)
 
     assert error.message == "the element actiontype is not known here; did you mean actionType?"
+
+
+def test_of_many_unknown_parameters_the_first_are_told(schema: Schema) -> None:
+    unknown = "".join(f"<x{number}/>" for number in range(2 * MAX_ERRORS))
+    call = etree.fromstring(f'<serviceAction xmlns="{ESC}">{unknown}</serviceAction>')
+
+    assert len(schema.validate_input(call)) == MAX_ERRORS
 
 
 @pytest.mark.parametrize(
