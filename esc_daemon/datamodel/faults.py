@@ -1,7 +1,7 @@
 """What is wrong with a document, in the words of RFC 6241 and RFC 7950 section 15."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, NamedTuple
@@ -153,7 +153,8 @@ def schema_errors(
     *document* is what libyang has judged, *roots* are what may be its top-level node.
     """
     first = findings[:MAX_ERRORS]  # what keeps others out of the tree is found before them
-    errors = list(dict.fromkeys(_error(finding, document, roots) for finding in first))
+    ways = _Ways(document, roots)
+    errors = list(dict.fromkeys(_error(finding, ways) for finding in first))
     left_out = [error for error in errors if error.tag in _LEFT_OUT]
     return [error for error in errors if not any(_follows(error, bad) for bad in left_out)]
 
@@ -182,15 +183,15 @@ class Spot(NamedTuple):
         return "" if self.element is None else there_instead(message, self.element)
 
 
-def _error(finding: Finding, document: etree._Element, roots: Mapping[str, Node]) -> SchemaError:
+def _error(finding: Finding, ways: "_Ways") -> SchemaError:
     for rule in _RULES:
         if match := rule.pattern.search(finding.message):
             break
     else:
         rule, match = _MUST, None
     named = {} if match is None else match.groupdict()
-    spot = _spot(finding.path, document, roots)
-    below = f"/{_prefix(document, roots)}:{named['name']}" if rule.below else ""
+    spot = ways.spot(finding.path)
+    below = f"/{ways.prefix}:{named['name']}" if rule.below else ""
     bad = {"bad-element": named.get("bad"), _MISSING_CHOICE: named.get("choice")}
     return SchemaError(
         tag=rule.tag,
@@ -202,36 +203,62 @@ def _error(finding: Finding, document: etree._Element, roots: Mapping[str, Node]
     )
 
 
-def _spot(path: str, document: etree._Element, roots: Mapping[str, Node]) -> Spot:
-    """
-    Return the place at libyang's *path*, an XPath expression with a prefix on each step.
+class _Level(NamedTuple):
+    """What stands side by side: each by libyang's step to it, and how long these are."""
 
-    libyang puts quotes around a key whatever quotes are in it, so that its path cannot always be
-    read: the way is looked up in *document*. What is not there is read from the path.
-    """
-    rest = re.sub(r"^/[\w.-]+:", "/", path)  # the first step has a prefix
-    told = ""
-    level = [(document, roots.get(name_of(document)[1]))]
-    element: etree._Element | None = None
-    schema: Node | None = None
-    while rest:
-        steps = (
-            (_libyang_step(each, known), each, known)
-            for each, known in level
-            if known is not None and rest.startswith(f"/{known.name}")
-        )
-        passed = [step for step in steps if f"{rest}/".startswith(f"{step[0]}/")]
-        if not passed:
-            break
-        step, element, schema = max(passed, key=lambda each: len(each[0]))
-        told += instance_step(schema, _values(element, schema))
-        rest = rest[len(step) :]
-        level = [(child, schema.child(schema.namespace, name_of(child)[1])) for child in element]
-    prefix = _prefix(document, roots)
-    for left in _STEP.finditer(rest):
-        told += f"/{prefix}:{left['name']}"
-        element, schema = None, schema and schema.children.get(left["name"])
-    return Spot(told, schema, element)
+    steps: Mapping[str, tuple[etree._Element, Node]]
+    lengths: Sequence[int]
+
+    @classmethod
+    def of(cls, elements: Iterable[tuple[etree._Element, Node | None]]) -> "_Level":
+        steps: dict[str, tuple[etree._Element, Node]] = {}
+        for element, schema in elements:
+            if schema is not None:
+                steps.setdefault(_libyang_step(element, schema), (element, schema))
+        return cls(steps, sorted({len(step) for step in steps}, reverse=True))
+
+    def first_of(self, path: str) -> str | None:
+        """Return the longest step that *path* may begin with."""
+        ends = (length for length in self.lengths if path[length : length + 1] in {"", "/"})
+        return next((path[:end] for end in ends if path[:end] in self.steps), None)
+
+
+class _Ways:
+    """Where libyang's paths lead in *document*. Each level is looked at once: it may be long."""
+
+    def __init__(self, document: etree._Element, roots: Mapping[str, Node]) -> None:
+        self.prefix = _prefix(document, roots)
+        self._top = _Level.of([(document, roots.get(name_of(document)[1]))])
+        self._below: dict[etree._Element, _Level] = {}
+
+    def spot(self, path: str) -> Spot:
+        """
+        Return the place at libyang's *path*, an XPath expression with a prefix on each step.
+
+        libyang puts quotes around a key whatever quotes are in it, so that its path cannot always
+        be read: the way is looked up in the document. What is not there is read from the path.
+        """
+        rest = re.sub(r"^/[\w.-]+:", "/", path)  # the first step has a prefix
+        told = ""
+        level = self._top
+        element: etree._Element | None = None
+        schema: Node | None = None
+        while rest and (step := level.first_of(rest)):
+            element, schema = level.steps[step]
+            told += instance_step(schema, _values(element, schema))
+            rest = rest[len(step) :]
+            level = self._level_below(element, schema)
+        for left in _STEP.finditer(rest):
+            told += f"/{self.prefix}:{left['name']}"
+            element, schema = None, schema and schema.children.get(left["name"])
+        return Spot(told, schema, element)
+
+    def _level_below(self, element: etree._Element, schema: Node) -> _Level:
+        if element not in self._below:
+            self._below[element] = _Level.of(
+                (child, schema.child(schema.namespace, name_of(child)[1])) for child in element
+            )
+        return self._below[element]
 
 
 def spot_of(element: etree._Element, roots: Mapping[str, Node]) -> Spot:

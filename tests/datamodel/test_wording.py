@@ -1,11 +1,15 @@
 """What is wrong with a document is told in words, with what may stand there instead."""
 
+from collections import Counter
+
 import pytest
 from lxml import etree
 
+from esc_daemon.datamodel import faults
 from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.faults import MAX_ERRORS
 from esc_daemon.datamodel.schema import Schema
+from esc_daemon.datamodel.tree import Node
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.nearest import nearest
 from tests.datamodel.documents import ESC, config, datamodel, service, tenant
@@ -169,3 +173,23 @@ def test_a_name_that_is_like_none_or_very_long_is_compared_with_nothing() -> Non
     assert nearest("colour", ["name", "image"]) is None
     assert nearest("name" * 1000, ["name" * 1000]) is None
     assert nearest("NAME", ["name", "image"]) == "name"
+
+
+def test_each_element_is_looked_at_once_however_many_faults_there_are(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = Counter[str]()
+    step = faults._libyang_step
+
+    def counted(element: etree._Element, node: Node) -> str:
+        looks[node.name] += 1
+        return step(element, node)
+
+    monkeypatch.setattr("esc_daemon.datamodel.faults._libyang_step", counted)
+    names = "".join(f"<vm_group_ref>x{number}</vm_group_ref>" for number in range(500))
+    placed = f"<placement_group><name>p</name><type>affinity</type>{names}</placement_group>"
+
+    errors = schema.validate(datamodel(service(f"{group()}<policies>{placed}</policies>")).encode())
+
+    assert len(errors) == MAX_ERRORS
+    assert looks["vm_group_ref"] == 500
