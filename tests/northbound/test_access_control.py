@@ -49,10 +49,17 @@ POLICIES = (
     f"{SCRIPT}</action></actions></policy></policies>"
 )
 EXTENSIONS = f"<extensions><extension><name>ext</name>{PROPERTY}</extension></extensions>"
+LICENCES = (
+    "<static_license_pool><license><license_key_value>a</license_key_value>"
+    f"<license_data>{SECRET}</license_data></license><license><license_key_value>b"
+    f"</license_key_value><license_file>http://u:{SECRET}@192.0.2.1/l</license_file></license>"
+    "</static_license_pool>"
+)
 GROUP = (
     "<vm_group><name>g</name><image>i</image><flavor>f</flavor><bootup_time>60</bootup_time>"
-    "<scaling><min_active>1</min_active><max_active>1</max_active></scaling>"
-    f"<config_data>{FILE}{VARIABLES}</config_data>{EXTENSIONS}</vm_group>"
+    f"<scaling><min_active>1</min_active><max_active>1</max_active>{LICENCES}</scaling>"
+    f"<properties><property><prop_key>k</prop_key><prop_value>{SECRET}</prop_value></property>"
+    f"</properties><config_data>{FILE}{VARIABLES}</config_data>{EXTENSIONS}</vm_group>"
 )
 SERVICE = f"<deployments><deployment><name>d</name>{GROUP}{POLICIES}</deployment></deployments>"
 IMAGES = (
@@ -157,7 +164,8 @@ async def test_a_reader_sees_neither_secrets_nor_their_sealed_form(it: Managed, 
     assert "<name>os_password</name>" in seen
     assert SECRET not in seen
     assert not any(is_sealed(leaf.text or "") for leaf in etree.fromstring(f"<d>{seen}</d>").iter())
-    for leaf in ("data", "file", "src", "val", "value", "file_server_password"):
+    places = ("data", "file", "src", "val", "value", "prop_value", "license_data", "license_file")
+    for leaf in (*places, "file_server_password"):
         assert f"<{leaf}>" not in seen
 
 
