@@ -124,6 +124,12 @@ class LimitSettings(_Section):
     max_message_bytes: int = Field(
         default=16 * 2**20, ge=4096, description="the largest message taken from a client, bytes"
     )
+    entry_elements: int = Field(
+        default=20_000,
+        ge=1000,
+        description="XML elements of one entry (a deployment, a network ...); nobody else is"
+        " served while one is validated",
+    )
     subscriptions: int = Field(
         default=500, ge=0, description="notification subscriptions at a time"
     )

@@ -113,7 +113,7 @@ async def _started(
     schema = Schema.load()
     gc.collect()  # the parsed YANG, before there is more to look through
     own = own_mapping(settings)
-    datastore = Datastore(schema, vault, own.actions)
+    datastore = Datastore(schema, vault, own.actions, settings.limits.entry_elements)
     datastore.load(_entry(stored) for stored in await store.entries())
     ports: dict[str, int] = {}  # known when the listeners are there
     # the engine, whose records are asked for file servers, comes after what it reads with

@@ -49,6 +49,8 @@ from esc_daemon.vault import Vault
 
 _FIRST: Final = (Kind.VIM_CONNECTOR, Kind.DEFAULT_VIM_CONNECTOR, Kind.FILE_SERVER)
 """What else an edit brings may need these at once (ruling 14)."""
+ENTRY_ELEMENTS: Final = 20_000
+"""Some 100 vm_groups; 0.1 s of the loop."""
 _END_OF_TENANT: Final = b"</tenant>"
 
 
@@ -99,8 +101,11 @@ class Datastore:
         schema: Schema,
         vault: Vault,
         actions: Mapping[str, PostedEvent] = NO_ACTIONS,
+        entry_elements: int = ENTRY_ELEMENTS,
     ) -> None:
+        """Make it empty; *entry_elements*: so many may an entry have after an edit of it."""
         check_coverage(schema)
+        self._entry_elements = entry_elements
         self._schema = schema
         self._vault = vault
         self._actions = actions
@@ -172,7 +177,7 @@ class Datastore:
         return changes
 
     def _walk(self, config: etree._Element, default_operation: DefaultOperation) -> Walk:
-        walk = Walk(self._schema, self, default_operation)
+        walk = Walk(self._schema, self, default_operation, self._entry_elements)
         walk.config(config)
         walk.errors += self._seal(walk.touched)
         return walk

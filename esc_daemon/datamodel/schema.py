@@ -32,6 +32,9 @@ from esc_daemon.netconf.xml import name_of, qualified, serialise
 
 _ORDER: Final = b"depends_on>"
 """Stands in each document with an order of start."""
+_LONG: Final = 2**18
+"""Bytes beyond which the first fault of a document is all that is told: libyang cannot be told to
+stop at the fiftieth, and nobody else is served while it looks for thousands."""
 _SHADOW_MODULE: Final = "esc_validation"
 _SHADOW_NAMESPACE: Final = "urn:esc_daemon:validation"
 _Parse: Final = libyang.ParseOptions
@@ -168,7 +171,8 @@ class Schema:
         text = document.decode()
         # Of the modules that it has data of: what stands nowhere cannot be wrong, and a look at all
         # modules takes longer than the entry itself.
-        if not self._parse(text, _CONFIGURATION, _Check.NoState | _Check.Present):
+        first = self._parse(text, _CONFIGURATION, _Check.NoState | _Check.Present)
+        if not first:
             return missing_events(etree.fromstring(document), roots) if _ORDER in document else []
         # With MultiError libyang may crash on an entry that lacks a valid key (leafrefs below it
         # are looked up after it was freed). Such documents are told apart first; only what is
@@ -176,6 +180,8 @@ class Schema:
         tree = etree.fromstring(document)
         if found := structure_errors(tree, roots, namespace):
             return found
+        if len(document) > _LONG:
+            return schema_errors(first, tree, roots)
         keys = serialise(only_keys(tree, roots)).decode()
         if wrong := self._parse(keys, _CONFIGURATION | _Parse.ParseOnly, _Check.NoState):
             return schema_errors(wrong, tree, roots)

@@ -26,7 +26,7 @@ from esc_daemon.datamodel.entries import (
     to_element,
 )
 from esc_daemon.datamodel.faults import MAX_ERRORS
-from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES
+from esc_daemon.datamodel.names import NAMESPACE, NAMESPACES, bindings_of
 from esc_daemon.datamodel.rules import with_known_prefixes
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
@@ -38,10 +38,11 @@ from esc_daemon.netconf.edit import (
     apply_edit,
     instance_step,
 )
-from esc_daemon.netconf.errors import RpcError
+from esc_daemon.netconf.errors import ErrorTag, ErrorType, RpcError
 from esc_daemon.netconf.xml import BASE_NS, name_of, qualified, tag_of
 
 _OPERATION: Final = qualified(BASE_NS, "operation")
+_number_of_elements: Final = etree.XPath("count(descendant-or-self::*)")
 _AWAY: Final = frozenset({Operation.DELETE, Operation.REMOVE})
 
 
@@ -64,8 +65,12 @@ class Walk:
     one entry keeps nobody from looking at the next: *errors* holds the first of each.
     """
 
-    def __init__(self, schema: Schema, index: Index, default_operation: DefaultOperation) -> None:
+    def __init__(
+        self, schema: Schema, index: Index, default_operation: DefaultOperation, most: int
+    ) -> None:
+        """Begin one; no entry may have more than *most* elements."""
         self._schema = schema
+        self._most = most
         self._index = index
         self._default = default_operation
         self.touched: dict[EntryPath, etree._Element | None] = {}
@@ -232,6 +237,7 @@ class Walk:
             own, nested = _parted(edit, schema)
         after = self._now(entry)
         if after is None or inherited is not Operation.MERGE or not _only_named(own, schema):
+            self._look_at_the_size(entry, own)
             after = apply_edit(
                 after,
                 own,
@@ -240,6 +246,8 @@ class Walk:
                 inherited=inherited,
                 path=parent,
             )
+            if after is not None:
+                self._look_at_the_size(entry, after)
         if after is None:
             self._drop(entry)
             return
@@ -250,6 +258,15 @@ class Walk:
             path = parent + instance_step(schema, (entry.name,))
             operation = _operation(edit, inherited)
             self._containers(nested, schema, operation, path, INSIDE_TENANT, entry.name)
+
+    def _look_at_the_size(self, entry: EntryPath, element: etree._Element) -> None:
+        """Refuse what all others would wait for while it is made and validated."""
+        number = int(_number_of_elements(element))
+        if number > self._most:
+            text = f"{number} elements: an entry may have {self._most} (limits.entry_elements)"
+            path = entry.instance_path()
+            error = RpcError(ErrorType.APPLICATION, ErrorTag.TOO_BIG, text)
+            raise error.at(path, bindings_of(path))
 
     def _now(self, path: EntryPath) -> etree._Element | None:
         """Return the entry as it is at this point of the edit."""

@@ -7,7 +7,7 @@ for the mapping is the operator's, and has no effect. One of the operator's own 
 the deployment is accepted, and keeps what it meant then.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -92,14 +92,13 @@ def effect_of(action: RuleAction) -> Effect | None:
     return _EFFECTS.get(action_key(action_text(action)))
 
 
-def has_effect(rules: Iterable[Rule], event_name: str, effect: Effect) -> bool:
-    """Tell whether the rules of the KPI *event_name* have an action for *effect*."""
-    return any(
-        effect_of(action) is effect
+def events_with(rules: Iterable[Rule], effect: Effect) -> Container[str]:
+    """Return the names of the KPIs whose rules have an action for *effect*."""
+    return {
+        rule.event_name
         for rule in rules
-        if rule.event_name == event_name
-        for action in rule.actions
-    )
+        if any(effect_of(action) is effect for action in rule.actions)
+    }
 
 
 def unknown_actions(group: VmGroup) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.actions import Effect, events_with
 from esc_daemon.domain.ids import Key, ServerKey, VimId, VmId
 from esc_daemon.domain.intent import RecoveryType, VmGroup
 from esc_daemon.domain.interruption import Request, takes
@@ -91,7 +91,8 @@ def _drift(vm: VmRecord, status: ServerStatus | None) -> Drift | None:
 
 def healed_by_itself(group: VmGroup) -> bool:
     """Tell whether its VMs are to be healed without anybody asking: by policy and by a rule."""
-    healing = any(has_effect(group.rules, kpi.event_name, Effect.RECOVER) for kpi in group.kpis)
+    recovers = events_with(group.rules, Effect.RECOVER)
+    healing = any(kpi.event_name in recovers for kpi in group.kpis)
     return healing and monitored(group) and group.recovery.type is RecoveryType.AUTO
 
 

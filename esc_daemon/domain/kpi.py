@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar, assert_never
 
-from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.actions import Effect, events_with
 from esc_daemon.domain.changed import quick
 from esc_daemon.domain.intent import Condition, Kpi, Rule, RuleAction, RuleWhen, VmGroup
 
@@ -183,8 +183,9 @@ def decides_life(group: VmGroup) -> str | None:
     It is the one whose rule has an action for life; its name is the user's choice.
     Where no rule does, a KPI that is called VM_ALIVE speaks for life.
     """
+    alive = events_with(group.rules, Effect.ALIVE)
     for kpi in group.kpis:
-        if has_effect(group.rules, kpi.event_name, Effect.ALIVE):
+        if kpi.event_name in alive:
             return kpi.event_name
     return next((LIFE_EVENT for kpi in group.kpis if kpi.event_name == LIFE_EVENT), None)
 

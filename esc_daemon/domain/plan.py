@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.actions import Effect, events_with
 from esc_daemon.domain.advance import updating
 from esc_daemon.domain.advance.deploy import waits_for_neighbours
 from esc_daemon.domain.advance.migrate import moved_to
@@ -363,10 +363,8 @@ def _hears(vm: VmRecord, group: VmGroup) -> bool:
     if len(group.kpis) == 1:
         return True  # as most groups have it: nothing to compare
     life = decides_life(group)
-    several = any(
-        kpi.event_name != life and has_effect(group.rules, kpi.event_name, Effect.RECOVER)
-        for kpi in group.kpis
-    )
+    recovers = events_with(group.rules, Effect.RECOVER)
+    several = any(kpi.event_name != life and kpi.event_name in recovers for kpi in group.kpis)
     return not several or (vm.state is VmState.ALIVE and vm.recovery is None)
 
 

@@ -38,8 +38,15 @@ from esc_daemon.settings import (
 from esc_daemon.vault import Vault, new_key
 from tests.access_control import open_to_all
 
-ELSEWHERE = {"events_kept", "events_days", "login_failures", "replies_bytes", "confirm_seconds"}
-"""Bounds of the event log, of logins, of replies and of trials: the tests below."""
+ELSEWHERE = {
+    "events_kept",
+    "events_days",
+    "login_failures",
+    "replies_bytes",
+    "confirm_seconds",
+    "entry_elements",
+}
+"""Bounds of the event log, of logins, of replies, of trials and of entries: the tests below."""
 
 
 async def test_each_limit_of_the_settings_reaches_the_listener(schema: Schema) -> None:
@@ -182,7 +189,7 @@ def test_there_are_no_more_sessions_of_all_users_than_the_limit() -> None:
     assert sessions.enter(opened[2]) == 3
 
 
-async def test_a_trial_of_a_confirmed_commit_is_as_long_as_the_settings_say(
+async def test_a_trial_is_as_long_and_an_entry_as_large_as_the_settings_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Reached(Exception):
@@ -195,7 +202,7 @@ async def test_a_trial_of_a_confirmed_commit_is_as_long_as_the_settings_say(
         raise Reached
 
     monkeypatch.setattr(netconf, "Configuration", noted)
-    limits = LimitSettings(confirm_seconds=777)
+    limits = LimitSettings(confirm_seconds=777, entry_elements=7777)
     settings = Settings(data_dir=tmp_path, limits=limits, http_port=0, netconf_port=0)
     login = (cast("Any", SimpleNamespace(throttle=SimpleNamespace(refused=0))), Passwords())
     log = Log(cast("Any", SimpleNamespace(lost=0)))
@@ -207,6 +214,7 @@ async def test_a_trial_of_a_confirmed_commit_is_as_long_as_the_settings_say(
             await daemon._started(settings, stack, log, users, login, ())
 
     assert given["confirm_seconds"] == 777
+    assert given["datastore"]._entry_elements == 7777
 
 
 def test_the_settings_of_images_are_the_bounds_of_uploads():

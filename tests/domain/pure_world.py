@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid5
 
-from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.actions import Effect, events_with
 from esc_daemon.domain.advance import advance
 from esc_daemon.domain.advance.held import is_held
 from esc_daemon.domain.commands import (
@@ -388,7 +388,7 @@ class World(FakeVims):
     def cross(self, key: Key, watch: Watch, *, holds: bool = True) -> None:
         """Let the monitor see the VM's KPIs cross, but those of its load."""
         for kpi in watch.kpis:
-            if any(has_effect(watch.rules, kpi.event_name, effect) for effect in _LOADS):
+            if any(kpi.event_name in events_with(watch.rules, effect) for effect in _LOADS):
                 continue
             self.tell(key, KpiCrossed(server=watch.server, event_name=kpi.event_name, holds=holds))
 

@@ -7,7 +7,7 @@ from esc_daemon.domain.actions import (
     Effect,
     action_text,
     effect_of,
-    has_effect,
+    events_with,
     unknown_actions,
 )
 from esc_daemon.domain.ids import VmGroupName
@@ -51,9 +51,10 @@ def test_an_effect_is_that_of_the_rules_of_its_kpi() -> None:
         Rule(event_name=name, actions=(an_action("ALWAYS log"), an_action(text)))
         for name, text in {"A": "TRUE servicebooted.sh", "B": "TRUE servicescaleup.sh"}.items()
     )
-    assert has_effect(rules, "A", Effect.ALIVE)
-    assert not has_effect(rules, "B", Effect.ALIVE)
-    assert not has_effect(rules, "a", Effect.ALIVE)
+    assert events_with(rules, Effect.ALIVE) == {"A"}
+    assert events_with(rules, Effect.SCALE_OUT) == {"B"}
+    assert events_with(rules, Effect.LOG) == {"A", "B"}
+    assert events_with(rules, Effect.RECOVER) == set()
 
 
 def test_what_is_not_known_is_named_with_its_rule() -> None:

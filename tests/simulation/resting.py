@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from esc_daemon.domain.actions import Effect, has_effect
+from esc_daemon.domain.actions import Effect, events_with
 from esc_daemon.domain.ids import Key, ServerKey
 from esc_daemon.domain.interruption import watched
 from esc_daemon.domain.kpi import decides_life
@@ -156,7 +156,7 @@ def _heals(record: DeploymentRecord, vm: VmRecord) -> bool:
     """Tell whether a rule asks for the recovery of *vm* when it lives no more."""
     group = group_of(record, vm)
     life = decides_life(group)
-    return life is not None and has_effect(group.rules, life, Effect.RECOVER)
+    return life is not None and life in events_with(group.rules, Effect.RECOVER)
 
 
 def _watched(records: list[DeploymentRecord], engine: Engine) -> Iterator[str]:
