@@ -79,6 +79,22 @@ async def test_who_has_little_to_do_goes_before_those_with_much(loop: Loop):
     assert order.count("little") == 2
 
 
+async def test_who_has_much_to_do_comes_although_those_with_less_never_stop(loop: Loop):
+    # given four who have a little less to do each, and always something
+    less = [asyncio.create_task(loop.work(f"{number}", WHOLE * 3 // 4, 100)) for number in range(4)]
+
+    # when one with much to do comes
+    much = asyncio.create_task(loop.work("much", WHOLE, 5))
+    await loop.until(much.done)
+
+    # then each of the others goes before it once or twice at a time
+    order = [name for name, _ in loop.worked]
+    assert order.count("much") == 5
+    assert len(order) <= 5 * (1 + 2 * len(less))
+    for task in less:
+        task.cancel()
+
+
 async def test_who_is_cut_off_while_he_waits_is_left_out(loop: Loop):
     first, second, third = (asyncio.create_task(loop.work(name, WHOLE)) for name in ("a", "b", "c"))
     await asyncio.sleep(0)

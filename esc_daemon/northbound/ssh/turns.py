@@ -4,6 +4,9 @@ import asyncio
 from heapq import heappop, heappush
 from itertools import count
 
+_Waiter = tuple[int, int, int, asyncio.Future[None]]
+"""When it is due, by the clock of work; its number; its work; what is done when it may."""
+
 
 class Turns:
     """
@@ -13,14 +16,17 @@ class Turns:
     of a turn has one to itself.
 
     Who has the least to do comes first, so that a dear filter holds up no cheap one; among equals
-    who has waited for longest.
+    who has waited for longest. None starves: whoever comes is due so much later than the one served
+    last as is to do, so that each of the others overtakes nobody by more work than that.
     """
 
     def __init__(self, work: int) -> None:
         self._whole = work
         self._left = work
+        self._clock = 0
+        """When the one was due who was served last, counted in work."""
         self._numbers = count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiter] = []
         self._another: asyncio.Handle | None = None
 
     async def come(self, work: int) -> None:
@@ -36,7 +42,7 @@ class Turns:
             self._call(loop)
             return None
         mine = loop.create_future()
-        heappush(self._waiting, (work, next(self._numbers), mine))
+        heappush(self._waiting, (self._clock + work, next(self._numbers), work, mine))
         self._call(loop)
         return mine
 
@@ -50,9 +56,10 @@ class Turns:
     def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._another = None
         self._left = self._whole
-        while self._waiting and self._has_room(self._waiting[0][0]):
-            work, _, who = heappop(self._waiting)
+        while self._waiting and self._has_room(self._waiting[0][2]):
+            due, _, work, who = heappop(self._waiting)
             if not who.done():  # it may have been cut off
+                self._clock = due
                 self._left -= work
                 who.set_result(None)
         if self._left < self._whole:  # after those who were just called
