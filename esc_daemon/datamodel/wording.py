@@ -13,8 +13,8 @@ from esc_daemon.netconf.xml import name_of
 _LONGEST_QUOTE: Final = 64
 """Characters of a refused value that an error may repeat; day-0 data may hold secrets."""
 _MOST_LISTED: Final = 12
-_MOST_COMPARED: Final = 200
-"""Of what a reference may name, that are looked at for the one that may be meant: 5 ms."""
+_MOST_COMPARED: Final = 50
+"""Of what a reference may name, that are looked at for the one that may be meant: 2 ms."""
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _NO_TYPE: Final = re.compile(
     r'^Invalid union value (".*?") - no matching subtype found:', re.DOTALL
@@ -66,7 +66,7 @@ def there_instead(message: str, leaf: etree._Element) -> str:
     names = list(dict.fromkeys(_targets(leaf, found[2])))
     if not names:
         return "; there is none"
-    return meant(leaf.text or "", names[:_MOST_COMPARED]) or f"; it may name {_listed(names)}"
+    return meant(leaf.text or "", names) or f"; it may name {_listed(names)}"
 
 
 def _targets(leaf: etree._Element, path: str) -> Iterator[str]:
@@ -87,7 +87,8 @@ def _listed(words: Sequence[str]) -> str:
     """Return *words*, of which one may be chosen, or the first of them."""
     more = len(words) - _MOST_LISTED
     if more > 0:
-        return f"{', '.join(words[:_MOST_LISTED])} and {more} more"
+        others = "others" if len(words) >= _MOST_COMPARED else f"{more} more"
+        return f"{', '.join(words[:_MOST_LISTED])} and {others}"
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 

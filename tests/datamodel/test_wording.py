@@ -88,9 +88,12 @@ def test_a_misspelt_reference_is_told_with_the_name_that_is_like_it(schema: Sche
 
 
 def test_what_a_reference_may_name_is_bounded(schema: Schema) -> None:
-    groups = "".join(group(f"group{number}") for number in range(30))
+    few, many = (
+        "".join(group(f"group{number}") for number in range(amount)) for amount in (30, 300)
+    )
 
-    assert message(schema, groups + STARTUP.format(name="x")).endswith("group11 and 18 more")
+    assert message(schema, few + STARTUP.format(name="x")).endswith("group11 and 18 more")
+    assert message(schema, many + STARTUP.format(name="x")).endswith("group11 and others")
 
 
 def test_what_a_reference_may_name_follows_the_entry_that_it_stands_in(schema: Schema) -> None:
