@@ -34,6 +34,9 @@ _NO_LENGTH: Final = re.compile(
     r'^Unsatisfied length - string (".*") length is not allowed\.$', re.DOTALL
 )
 _MISSING: Final = re.compile(r'^Mandatory node "([^"]+)" instance does not exist\.$')
+_TOO_FEW: Final = re.compile(r'^Too few "([^"]+)" instances\.$')
+_WAYS_OUT: Final = {"vm_group": "; delete the deployment to undeploy it"}
+"""What may be meant by taking away the last one."""
 _NAME: Final = re.compile(r"\b([A-Za-z_][\w-]*)\b(?!\()")
 _PREDICATE: Final = re.compile(r"\[[^\]]*\]")
 
@@ -42,6 +45,8 @@ def worded(message: str, schema: Node | None) -> str:
     """Return libyang's *message* of a node of *schema*, None for one that is not known."""
     if found := _MISSING.search(message):
         return f"{found[1]} is missing: it has to be given"
+    if found := _TOO_FEW.search(message):  # our YANG asks for one, nowhere for more
+        return f"one {found[1]} has to be there at least{_WAYS_OUT.get(found[1], '')}"
     if found := _NO_TARGET.search(message):
         subject = "it" if schema is None else schema.name
         target = _PREDICATE.sub("", found[2]).replace("../", "")

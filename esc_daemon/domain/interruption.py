@@ -155,9 +155,9 @@ def takes(record: DeploymentRecord, request: Request) -> bool:
     return request in TAKEN[activity(record)]
 
 
-def check(record: DeploymentRecord, request: Request) -> None:
+def check(record: DeploymentRecord, request: Request, of_it: str | None = None) -> None:
     """
-    Look whether *request* may be taken now.
+    Look whether *request* may be taken now; *of_it* is how it is called, where one VM is meant.
 
     Raises:
         Refused: It may not (in-use); the text says what is under way and what is taken.
@@ -169,7 +169,7 @@ def check(record: DeploymentRecord, request: Request) -> None:
     possible = ", ".join(sorted(TAKEN[now] - _BY_ITSELF))
     raise Refused(
         "in-use",
-        f"{request} of deployment {record.key.name} cannot be taken: {now}; "
+        f"{of_it or request} of deployment {record.key.name} cannot be taken: {now}; "
         f"{_way_out(now, request)}{f' (taken are: {possible})' if possible else ''}",
     )
 

@@ -136,6 +136,12 @@ def test_what_has_to_be_given_and_is_not_is_called_missing(schema: Schema) -> No
     assert "actionType is missing: it has to be given" in told
 
 
+def test_the_last_of_what_has_to_be_there_is_told_with_what_may_be_meant(schema: Schema) -> None:
+    assert message(schema, "") == (
+        "one vm_group has to be there at least; delete the deployment to undeploy it"
+    )
+
+
 def test_a_misspelt_parameter_is_told_with_the_one_that_is_like_it(schema: Schema) -> None:
     call = etree.fromstring(
         f'<serviceAction xmlns="{ESC}"><actiontype>STOP</actiontype></serviceAction>'

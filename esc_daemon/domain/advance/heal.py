@@ -180,7 +180,7 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
     if vm is None:
         text = f"deployment {record.key.name} has no VM {trigger.vm}"
         raise Refused("data-missing", text)
-    check(record, Request.RECOVER)
+    check(record, Request.RECOVER, f"recovery of VM [{vm.name}]")
     if recovering(vm):
         raise Refused("in-use", f"VM [{vm.name}] is being recovered; {ways_out.LATER}")
     if vm.scale is not None:

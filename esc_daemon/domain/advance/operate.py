@@ -206,8 +206,8 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
     vm = record.vms.get(acted.vm)
     if vm is None:
         raise Refused("data-missing", f"deployment {record.key.name} has no VM {acted.vm}")
-    check(record, Request.VM_ACTION)
     of_it = f"{acted.action} of VM [{vm.name}]"
+    check(record, Request.VM_ACTION, of_it)
     if recovering(vm):
         raise Refused("in-use", f"{of_it}: it is being recovered; {ways_out.LATER}")
     if vm.scale is not None:
