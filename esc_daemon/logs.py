@@ -7,8 +7,8 @@ Errors of this file: OSError when the file of the log cannot be opened at the st
 import logging
 import os
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,11 +34,12 @@ _MODE: Final = 0o640
 
 
 class Trouble(NamedTuple):
-    """What went wrong, when: the name of a line without what it told."""
+    """What went wrong, how often and when last: the name of a line without what it told."""
 
     time: datetime
     level: str
     event: str
+    times: int
 
 
 @dataclass(slots=True)
@@ -51,12 +52,12 @@ class _Second:
 
 
 class LogFigures:
-    """Counts lines and warnings, remembers the last errors, and leaves out what comes in floods."""
+    """Counts lines, warnings and errors, and leaves out what comes in floods."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self.lines: Counter[str] = Counter()
         self.left_out = 0
-        self.errors: deque[Trouble] = deque(maxlen=_REMEMBERED)
+        self._errors: dict[tuple[str, str], Trouble] = {}
         self.warnings: Counter[str] = Counter()
         self._now = now
         self._seconds: dict[str, _Second] = {}
@@ -75,7 +76,7 @@ class LogFigures:
         if level == "warning":
             self.warnings[event] += 1
         elif trouble:
-            self.errors.append(Trouble(datetime.now(UTC), level, event))
+            self._remember(level, event)
         if event in _ALWAYS_SHOWN or not (trouble or event in _LIMITED_TOO):
             return line
         now = self._now()
@@ -90,6 +91,18 @@ class LogFigures:
             raise structlog.DropEvent
         second.shown += 1
         return line
+
+    @property
+    def errors(self) -> Sequence[Trouble]:
+        """The last kinds of errors, each once; the one that came last at the end."""
+        return tuple(self._errors.values())
+
+    def _remember(self, level: str, event: str) -> None:
+        before = self._errors.pop((level, event), None)
+        times = 1 if before is None else before.times + 1
+        self._errors[level, event] = Trouble(datetime.now(UTC), level, event, times)
+        if len(self._errors) > _REMEMBERED:
+            del self._errors[next(iter(self._errors))]
 
     def floods_ended(self) -> Iterator[tuple[str, int]]:
         """Yield, once, each kind of lines of a second that is over and how many were left out."""

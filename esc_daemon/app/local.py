@@ -29,11 +29,12 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e10)]
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """An error of the daemon's log."""
+    """A kind of errors of the daemon's log, with the time of the last one."""
 
     time: str
     event: str
     level: str = ""
+    times: int = 1
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -221,7 +222,10 @@ def _described(found: LocalStatus) -> list[str]:
         "warnings": _numbers(status.warnings),
     }
     degraded = status.why or (", ".join(status.degraded) or "no",)
-    errors = (f"{error.time}  {error.event}" for error in status.errors)
+    errors = (
+        f"{error.time}  {error.event}{f' ({error.times} times)' if error.times > 1 else ''}"
+        for error in status.errors
+    )
     return [
         _line("state", state),
         *(_line("degraded", why) for why in degraded),

@@ -85,6 +85,19 @@ def test_an_answer_of_the_daemon_is_taken_with_fields_of_another_version(tmp_pat
     assert json.loads(json.dumps(found.as_object()))["status"] == WELL
 
 
+def test_a_kind_of_errors_is_one_line_with_how_often_it_came(tmp_path: Path):
+    often = {"time": "2026-01-02T03:04:05Z", "level": "error", "event": "step.not_stored"}
+    once = {"time": "2026-01-02T03:04:06Z", "level": "error", "event": "rpc.failed", "times": 1}
+    errors = [{**often, "times": 30}, once]
+
+    lines = described(told(tmp_path, json.dumps({**WELL, "errors": errors}).encode()))
+
+    assert [line for line in lines if line.startswith("error ")] == [
+        "error           2026-01-02T03:04:05Z  step.not_stored (30 times)",
+        "error           2026-01-02T03:04:06Z  rpc.failed",
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     ["[]", "7", "null", '{"http": 99999}', '{"http": "1"}', "[" * 100_000, '{"http": 1e999}'],

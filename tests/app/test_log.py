@@ -217,10 +217,23 @@ def test_the_last_errors_are_remembered_by_their_names_alone():
     figures = LogFigures(Clock())
     figures(None, "error", {"level": "error", "event": "rpc.failed", "user": "mallory"})
     shown(figures, 30, level="error", event="step.not_stored")
+    figures(None, "error", {"level": "error", "event": "rpc.failed", "user": "mallory"})
 
-    assert len(figures.errors) == 10
-    assert {error.event for error in figures.errors} == {"step.not_stored"}
+    assert [(error.event, error.times) for error in figures.errors] == [
+        ("step.not_stored", 30),
+        ("rpc.failed", 2),
+    ]
     assert "mallory" not in repr(figures.errors)
+
+
+def test_of_the_kinds_of_errors_the_last_ten_are_remembered():
+    figures = LogFigures(Clock())
+    for number in [*range(12), 3]:
+        shown(figures, 1, level="error", event=f"kind.{number}")
+
+    last = [*(f"kind.{number}" for number in range(4, 12)), "kind.3"]
+    assert [error.event for error in figures.errors][-9:] == last
+    assert len(figures.errors) == 10
 
 
 # ---------------------------------------------------------------- a file

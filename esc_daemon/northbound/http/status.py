@@ -16,11 +16,12 @@ from esc_daemon.domain.specs import VimStatus
 
 
 class Trouble(BaseModel):
-    """One line of the log without what it told."""
+    """One kind of lines of the log without what they told."""
 
-    time: datetime
+    time: Annotated[datetime, Field(description="of the last one")]
     level: str
     event: str
+    times: Annotated[int, Field(description="since the start")]
 
 
 class Status(BaseModel):
@@ -40,7 +41,7 @@ class Status(BaseModel):
     in_error: Annotated[Mapping[str, int], Field(description="resources in error, by kind")]
     leftovers: Annotated[int, Field(description="what is left in a VIM that would not remove it")]
     warnings: Annotated[Mapping[str, int], Field(description="of the log, by name of the line")]
-    errors: Annotated[Sequence[Trouble], Field(description="the last errors of the log")]
+    errors: Annotated[Sequence[Trouble], Field(description="of the log, the last kinds, each once")]
 
 
 def why_degraded(
