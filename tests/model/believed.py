@@ -120,8 +120,8 @@ class Configuration:
         self.candidate: Data = {}
         self._moves: dict[Path, int] = {}
         """How often each entry of running has changed."""
-        self._touched: dict[Path, int] = {}
-        """The entries of the candidate that go their own way, and what the count was then."""
+        self._touched: dict[Path, int | None] = {}
+        """The candidate's own entries, and the count when they were touched; None: of nothing."""
         self._orphaned = False
         """The tenant went in running in which the candidate makes something."""
 
@@ -132,8 +132,10 @@ class Configuration:
     @property
     def conflict(self) -> bool:
         """Tell whether running has moved under something that the candidate changes."""
+        there = dict(entries(self.running))
         return self._orphaned or any(
-            self._moves.get(path, 0) != since for path, since in self._touched.items()
+            path in there if since is None else self._moves.get(path, 0) != since
+            for path, since in self._touched.items()
         )
 
     def take(self, after: Data) -> None:
@@ -156,9 +158,10 @@ class Configuration:
     def touch(self, after: Data) -> None:
         """The candidate became *after*."""
         before, now = dict(entries(self.candidate)), dict(entries(after))
+        there = dict(entries(self.running))
         self.candidate = after
         for path in _moved(before, now):
-            self._touched.setdefault(path, self._moves.get(path, 0))
+            self._touched.setdefault(path, self._moves.get(path, 0) if path in there else None)
         self._settle()
 
     def discard(self) -> None:

@@ -115,6 +115,14 @@ def commits_what_has_moved(model):
     model.commit(then=0.0)
 
 
+def commits_what_came_and_went_meanwhile(model):
+    place, body = ("acme", "new"), Group(name="web", low=1, high=1).xml()
+    model.draft_a_deployment(at=place, body=body, op="")
+    model.deploy(at=place, body=Group(name="web", low=2, high=2).xml(), op="", then=0.0)
+    model.undeploy(which=0, op="delete", whole=False)
+    model.commit(then=45.0)
+
+
 STORIES = (
     stops_and_resizes,
     dies,
@@ -122,6 +130,7 @@ STORIES = (
     is_refused_by_a_vim,
     acts_in_vain,
     commits_what_has_moved,
+    commits_what_came_and_went_meanwhile,
 )
 
 
