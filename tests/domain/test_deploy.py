@@ -329,6 +329,21 @@ def test_a_server_that_vanishes_again_and_again_is_given_up() -> None:
     assert "vanished while it was built" in world.log[0].message
 
 
+def test_a_create_that_a_kill_cut_off_is_told_as_looked_for() -> None:
+    # given
+    world = up_to_the_first_call()
+    # when
+    world.restart()
+    world.perform(server_slot(world), Luck.DONE)
+    world.deliver(server_slot(world))
+    # then
+    attempt = the_vm(world).attempt
+    assert attempt is not None
+    assert attempt.error == (
+        "a create was not answered, and no server was there when the VIM was looked at"
+    )
+
+
 def test_a_look_that_is_refused_does_not_end_the_doubt() -> None:
     world = up_to_the_first_call()
     world.perform(server_slot(world), Luck.LATE)

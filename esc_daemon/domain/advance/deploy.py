@@ -331,7 +331,7 @@ def server_missing(record: DeploymentRecord, vm: VmRecord, now: datetime, policy
     """
     assert vm.attempt is not None
     error = "the server vanished while it was built" if vm.server else vm.attempt.error
-    error = error or "a create was not answered, and no server has turned up"
+    error = error or "a create was not answered, and no server was there when the VIM was looked at"
     tried, cause = tries.once_more(vm, vm.vim, error, now, policy)
     if cause is not None:
         return _not_deployed(record, tried, cause, now, policy)
