@@ -178,7 +178,7 @@ def _way_out(now: Activity, request: Request) -> str:
     """Return what to do instead; most of what is under way passes by itself."""
     match now:
         case Activity.STOPPED:
-            return "nothing is to be done" if request is Request.STOP else "start it first"
+            return "start it first"
         case Activity.UNDEPLOYING:
             return "deploy it anew"
         case Activity.RECOVERING if request is Request.UPDATE:  # a dead VIM may keep it for ever

@@ -156,7 +156,7 @@ def test_a_stopped_service_is_not_healed() -> None:
     assert world.records[SHOP] is before
 
 
-@pytest.mark.parametrize("action", [ActionType.STOP, ActionType.REBOOT, ActionType.ENABLE_MONITOR])
+@pytest.mark.parametrize("action", [ActionType.REBOOT, ActionType.ENABLE_MONITOR])
 def test_a_stopped_service_is_only_started(action: ActionType) -> None:
     world = deployed()
     act(world, ActionType.STOP)
@@ -164,6 +164,30 @@ def test_a_stopped_service_is_only_started(action: ActionType) -> None:
     with pytest.raises(Refused, match="it is stopped") as refused:
         act(world, action)
     assert refused.value.tag == "in-use"
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "told"),
+    [
+        (ActionType.STOP, ActionType.STOP, "SERVICE_STOPPED_STATE, and none of its VMs runs"),
+        (None, ActionType.START, "SERVICE_ACTIVE_STATE, and none of its VMs is stopped"),
+    ],
+)
+def test_what_has_come_true_already_is_refused_with_the_state(
+    before: ActionType | None, action: ActionType, told: str
+) -> None:
+    # given
+    world = deployed()
+    if before is not None:
+        act(world, before)
+        world.rest()
+    # when
+    with pytest.raises(Refused, match=told) as of_service:
+        act(world, action)
+    with pytest.raises(Refused, match=r": it is in VM_[A-Z]+_STATE; it ") as of_vm:
+        world.tell(SHOP, VmActed(id=OP, action=action, vm=the_vms(world)[0].id))
+    # then
+    assert {of_service.value.tag, of_vm.value.tag} == {"operation-failed"}
 
 
 @pytest.mark.parametrize("doing", [ActionType.STOP, ActionType.REBOOT])

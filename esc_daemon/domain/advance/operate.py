@@ -46,6 +46,7 @@ from esc_daemon.domain.states import (
     VM_LIFECYCLE,
     OperationMove,
     ServiceMove,
+    ServiceState,
     VmMove,
     VmState,
 )
@@ -92,9 +93,12 @@ def service_acted(
     Begin what the operator asks for on every VM.
 
     Raises:
-        Refused: Not while what is under way (in-use), or there is nothing to do it to.
+        Refused: Not while what is under way (in-use), or there is nothing to do it to, as for
+            START of what runs and STOP of what is off (operation-failed).
 
     """
+    if _is_stopped_again(record, acted.action):
+        raise _nothing_for(record, acted.action)
     check(record, REQUEST_OF[acted.action])
     match acted.action:
         case ActionType.ENABLE_MONITOR:
@@ -110,11 +114,7 @@ def _service_switched(
 ) -> Step:
     concerned = [vm for vm in record.vms.values() if _can(vm, acted.action)]
     if not concerned:
-        raise Refused(
-            "operation-failed",
-            f"{acted.action} of deployment {record.key.name}: "
-            f"none of its VMs {_LACKS[acted.action]}; {ways_out.of_service(record, acted.action)}",
-        )
+        raise _nothing_for(record, acted.action)
     move, *_ = _SWITCHES[acted.action]
     going = replace(
         _operating(record, acted.id, now),
@@ -127,6 +127,21 @@ def _service_switched(
         },
     )
     return Step(key=record.key, before=record, record=going)
+
+
+def _is_stopped_again(record: DeploymentRecord, action: ActionType) -> bool:
+    """Tell whether *action* asks for what has come true: nothing is under way that would end."""
+    return record.state is ServiceState.STOPPED and action is ActionType.STOP
+
+
+def _nothing_for(record: DeploymentRecord, action: ActionType, way: str | None = None) -> Refused:
+    """No VM of *record* is as *action* needs it; asked again later, it is refused again."""
+    way = way or ways_out.of_service(record, action)
+    return Refused(
+        "operation-failed",
+        f"{action} of deployment {record.key.name}: it is in {record.state}, "
+        f"and none of its VMs {_LACKS[action]}; {way}",
+    )
 
 
 _LACKS: Final[Mapping[ActionType, str]] = {
@@ -207,7 +222,8 @@ def vm_acted(record: DeploymentRecord, acted: VmActed, now: datetime, policy: Po
     if vm is None:
         raise Refused("data-missing", f"deployment {record.key.name} has no VM {acted.vm}")
     of_it = f"{acted.action} of VM [{vm.name}]"
-    check(record, Request.VM_ACTION, of_it)
+    if not (vm.state is VmState.SHUTOFF and _is_stopped_again(record, acted.action)):
+        check(record, Request.VM_ACTION, of_it)
     if recovering(vm):
         raise Refused("in-use", f"{of_it}: it is being recovered; {ways_out.LATER}")
     if vm.scale is not None:
@@ -283,15 +299,8 @@ def _concerned(record: DeploymentRecord, action: ActionType) -> list[VmRecord]:
     concerned = [vm for vm in record.vms.values() if _can(vm, action)]
     if not concerned:
         waits = any(_is_left_to_the_operator(vm, action) for vm in record.vms.values())
-        way = (
-            "what waits for its manual recovery wants recoveryVmAction"
-            if waits
-            else ways_out.of_service(record, action)
-        )
-        raise Refused(
-            "operation-failed",
-            f"{action} of deployment {record.key.name}: none of its VMs {_LACKS[action]}; {way}",
-        )
+        way = "what waits for its manual recovery wants recoveryVmAction" if waits else None
+        raise _nothing_for(record, action, way)
     return concerned
 
 
