@@ -195,7 +195,7 @@ def _error(finding: Finding, ways: "_Ways") -> SchemaError:
     bad = {"bad-element": named.get("bad"), _MISSING_CHOICE: named.get("choice")}
     return SchemaError(
         tag=rule.tag,
-        message=worded(finding.message, spot.schema),
+        message=worded(finding.message, spot.schema, spot.path),
         path=spot.path + below,
         app_tag=finding.app_tag or rule.app_tag,
         bad=tuple((name, text) for name, text in bad.items() if text),

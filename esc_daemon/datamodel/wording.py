@@ -35,18 +35,16 @@ _NO_LENGTH: Final = re.compile(
 )
 _MISSING: Final = re.compile(r'^Mandatory node "([^"]+)" instance does not exist\.$')
 _TOO_FEW: Final = re.compile(r'^Too few "([^"]+)" instances\.$')
-_WAYS_OUT: Final = {"vm_group": "; delete the deployment to undeploy it"}
-"""What may be meant by taking away the last one."""
 _NAME: Final = re.compile(r"\b([A-Za-z_][\w-]*)\b(?!\()")
 _PREDICATE: Final = re.compile(r"\[[^\]]*\]")
 
 
-def worded(message: str, schema: Node | None) -> str:
-    """Return libyang's *message* of a node of *schema*, None for one that is not known."""
+def worded(message: str, schema: Node | None, path: str = "") -> str:
+    """Return libyang's *message* of a node of *schema*, None for one not known, at *path*."""
     if found := _MISSING.search(message):
         return f"{found[1]} is missing: it has to be given"
     if found := _TOO_FEW.search(message):  # our YANG asks for one, nowhere for more
-        return f"one {found[1]} has to be there at least{_WAYS_OUT.get(found[1], '')}"
+        return _too_few(found[1], path)
     if found := _NO_TARGET.search(message):
         subject = "it" if schema is None else schema.name
         target = _PREDICATE.sub("", found[2]).replace("../", "")
@@ -61,6 +59,16 @@ def worded(message: str, schema: Node | None) -> str:
         value = _shortened(found[1])
         return f"Invalid value {value} - it is of none of the types that may stand here."
     return _QUOTED.sub(lambda quoted: _shortened(quoted[0]), message)
+
+
+def _too_few(name: str, path: str) -> str:
+    """Return that one *name* is wanted at *path*; who removes a vm_group may mean all of them."""
+    if name == "vm_group":
+        return (
+            f"the deployment {path.rpartition('/')[0]} needs one vm_group at least; "
+            "delete the deployment itself to undeploy it"
+        )
+    return f"one {name} has to be there at least"
 
 
 def there_instead(message: str, leaf: etree._Element) -> str:

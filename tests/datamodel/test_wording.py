@@ -10,6 +10,7 @@ from esc_daemon.datamodel.datastore import Datastore
 from esc_daemon.datamodel.faults import MAX_ERRORS
 from esc_daemon.datamodel.schema import Schema
 from esc_daemon.datamodel.tree import Node
+from esc_daemon.datamodel.wording import worded
 from esc_daemon.netconf.errors import RpcError
 from esc_daemon.netconf.nearest import nearest
 from tests.datamodel.documents import ESC, config, datamodel, service, tenant
@@ -136,9 +137,29 @@ def test_what_has_to_be_given_and_is_not_is_called_missing(schema: Schema) -> No
     assert "actionType is missing: it has to be given" in told
 
 
-def test_the_last_of_what_has_to_be_there_is_told_with_what_may_be_meant(schema: Schema) -> None:
-    assert message(schema, "") == (
-        "one vm_group has to be there at least; delete the deployment to undeploy it"
+def test_who_removes_the_last_vm_group_is_told_of_which_deployment_and_how_to_undeploy_it(
+    datastore: Datastore,
+) -> None:
+    # given
+    datastore.commit(datastore.edit(config(service(group("web")))))
+    last = '<vm_group nc:operation="delete"><name>web</name></vm_group>'
+    # when
+    with pytest.raises(RpcError) as refused:
+        datastore.edit(config(service(last)))
+    # then
+    deployment = (
+        "/esc:esc_datamodel/esc:tenants/esc:tenant[esc:name='t']"
+        "/esc:deployments/esc:deployment[esc:name='d']"
+    )
+    assert refused.value.message == (
+        f"the deployment {deployment} needs one vm_group at least; "
+        "delete the deployment itself to undeploy it"
+    )
+
+
+def test_of_another_list_it_is_told_that_one_has_to_be_there() -> None:
+    assert worded('Too few "vm_group_ref" instances.', None, "/esc:a/esc:vm_group_ref") == (
+        "one vm_group_ref has to be there at least"
     )
 
 
