@@ -131,7 +131,7 @@ class NetworkContract:
         assert await driver.ensure_network(key, want, project="") == network
         vm = a_vm()
         await driver.ensure_port(a_port(vm, network_id=network.resource_id, network="net"))
-        with pytest.raises(VimRefused, match=r"net .* still has 1 ports"):
+        with pytest.raises(VimRefused, match=r"net .* still has 1 port: remove it first"):
             await driver.remove_network(key)
         await driver.remove_ports(vm)
         await driver.remove_network(key)
@@ -145,7 +145,7 @@ class NetworkContract:
         assert await a_subnet(driver) == (network, subnet)
         vm, key = a_vm(), a_key(Kind.SUBNET, "net/sub")
         await driver.ensure_port(a_port(vm, network_id=network))
-        with pytest.raises(VimRefused, match=r"sub .* still has 1 addresses"):
+        with pytest.raises(VimRefused, match=r"sub .* still has 1 address in use: remove its"):
             await driver.remove_subnet(key)
         await driver.remove_ports(vm)
         await driver.remove_subnet(key)
@@ -198,7 +198,7 @@ class NetworkContract:
         spec = a_server(project=tenant.project)
         server = await driver.ensure_server(ServerKey(vm, 1), spec, (port,))
         assert server.project == tenant.project
-        with pytest.raises(VimRefused, match="acme still holds 1 servers, 1 ports"):
+        with pytest.raises(VimRefused, match="acme still holds 1 server, 1 port, 0 volumes"):
             await driver.remove_tenant(key)
         await driver.remove_server(ServerKey(vm, 1))
         await driver.remove_ports(vm)

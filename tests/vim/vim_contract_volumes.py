@@ -241,7 +241,7 @@ class VolumeContract:
         tenant = await driver.ensure_tenant(TENANT_KEY, Tenant(name=TENANT))
         want = a_volume(a_vm(), project=tenant.project)
         await driver.ensure_volume(want)
-        with pytest.raises(VimRefused, match="1 volumes"):
+        with pytest.raises(VimRefused, match="1 volume and 0 networks"):
             await driver.remove_tenant(TENANT_KEY)
         await driver.remove_volume(want.key)
         await driver.remove_tenant(TENANT_KEY)

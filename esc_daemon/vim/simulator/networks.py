@@ -92,11 +92,9 @@ class Networks:
         row = self._by_key.get(key)
         if row is None:
             return
-        if self.port_counts[row.id]:
-            raise VimRefused(
-                f"network {row.name} ({row.id}) still has {self.port_counts[row.id]} ports: "
-                "remove them first"
-            )
+        if count := self.port_counts[row.id]:
+            has = "1 port: remove it" if count == 1 else f"{count} ports: remove them"
+            raise VimRefused(f"network {row.name} ({row.id}) still has {has} first")
         self.drop(row)
 
     def drop(self, row: NetworkRow) -> None:
@@ -165,11 +163,10 @@ class Networks:
         row = self._subnet_by_key.get(key)
         if row is None:
             return
-        if len(self._pools[row.id]):
-            raise VimRefused(
-                f"subnet {row.name} ({row.id}) still has {len(self._pools[row.id])} addresses "
-                "in use: remove their ports first"
-            )
+        if count := len(self._pools[row.id]):
+            one = "1 address in use: remove its port"
+            has = one if count == 1 else f"{count} addresses in use: remove their ports"
+            raise VimRefused(f"subnet {row.name} ({row.id}) still has {has} first")
         self.drop_subnet(row)
 
     def drop_subnet(self, row: SubnetRow) -> None:

@@ -37,6 +37,10 @@ def is_id(text: str) -> bool:
         return False
 
 
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 class Projects:
     """The projects of one cloud; the empty name is the administrator's."""
 
@@ -98,8 +102,9 @@ class Projects:
         usage = self.usage[row.id]
         if usage != Usage():
             raise VimRefused(
-                f"project {row.name} still holds {usage.servers} servers, {usage.ports} ports, "
-                f"{usage.volumes} volumes and {usage.networks} networks: remove them first"
+                f"project {row.name} still holds {_counted(usage.servers, 'server')}, "
+                f"{_counted(usage.ports, 'port')}, {_counted(usage.volumes, 'volume')} and "
+                f"{_counted(usage.networks, 'network')}: remove them first"
             )
         self.drop(row)
 
