@@ -158,9 +158,11 @@ def _ask(session: Session, name: str, goals: Iterable[Goal]) -> Standing:
 
 def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standing) -> None:
     """Decide the goals for which no event will come, or has come already."""
+    silent = True
     for goal in waiting.goals:
         changed = before.of(goal) != after.of(goal)
         outcome = outcome_now(goal, changed=changed, opdata=opdata)
+        silent = silent and outcome is not None and not changed
         if outcome is None:
             continue
         succeeded, text = outcome
@@ -170,6 +172,9 @@ def _settle(waiting: Waiting, before: Standing, after: Standing, opdata: Standin
         waiting.reached(goal)
         if not changed and (goal.kind in _TELLING or goal.wish is Wish.DELETE):
             click.echo(text, err=True)
+            silent = False
+    if silent and not waiting.failures:
+        click.echo("nothing to wait for: all that events would tell of is there already", err=True)
 
 
 def _look_again(waiting: Waiting, session: Session) -> None:
