@@ -177,12 +177,22 @@ def service_alive(record: DeploymentRecord, error: str | None = None) -> Event:
 
 
 def service_undeployed(
-    record: DeploymentRecord, error: str | None = None, *, id_: DeploymentId | None = None
+    record: DeploymentRecord,
+    error: str | None = None,
+    *,
+    left: int = 0,
+    id_: DeploymentId | None = None,
 ) -> Event:
-    """Return SERVICE_UNDEPLOYED; *id_* names an incarnation that never began."""
+    """
+    Return SERVICE_UNDEPLOYED; *id_* names an incarnation that never began.
+
+    *left* counts what stays in VIMs of the one that ends with *error*.
+    """
     text = "Service group undeployment completed successfully"
     if error is not None:
         text = f"Service group undeployment failed: {error}"
+        if left:
+            text += f"; {left} leftover{'s' if left > 1 else ''}, shown by esc_nc_cli leftovers"
     return of_service(record, EventType.SERVICE_UNDEPLOYED, text, status=status_of(error), id_=id_)
 
 

@@ -331,6 +331,20 @@ def test_a_pool_that_leftovers_have_emptied_is_refused() -> None:
     assert world.records == before
 
 
+def test_an_undeploy_counts_what_it_has_left_and_not_what_was_left_before() -> None:
+    # given
+    world = with_leftovers(vms=2)
+    assert world.log[-1].message.endswith("; 2 leftovers, shown by esc_nc_cli leftovers")
+    world.apply({SHOP: a_deployment(a_group(watched=False))})
+    world.rest()
+    # when
+    world.apply({SHOP: None})
+    world.rest()
+    # then
+    assert len(world.deployment(SHOP).leftovers) == 3
+    assert world.log[-1].message.endswith("; 1 leftover, shown by esc_nc_cli leftovers")
+
+
 def test_a_successor_that_leftovers_have_emptied_the_pool_of_fails_honestly() -> None:
     shop = a_deployment(a_group("web", "net", vms=2, watched=False, pool=POOL))
     world = running(intent=shop)

@@ -188,7 +188,7 @@ def neighbours_gone(
         record_left = replace(record, error=causes.first_of(failures)[1] + more)
     else:
         record_left = record
-    return _ended(record, record_left, (), now)
+    return _ended(record, record_left, (), now, others=len(failures))
 
 
 def _ended(
@@ -196,8 +196,12 @@ def _ended(
     record: DeploymentRecord,
     events: tuple[Event, ...],
     now: datetime,
+    *,
+    others: int = 0,
 ) -> Step:
-    told = (*events, tell.service_undeployed(record, record.error))
+    """*others* are its networks and subnets that stay; its VMs that stay it knows itself."""
+    left = others + sum(each.deployment == record.id for each in record.leftovers)
+    told = (*events, tell.service_undeployed(record, record.error, left=left))
     end = next_state(SERVICE_LIFECYCLE, record.state, ServiceMove.REMOVED)
     after: DeploymentRecord | None = None
     if record.successor is not None:
