@@ -34,8 +34,8 @@ class Policy:
 
     *settle* is the longest time after which a request that nobody answered may still take
     effect in the VIM; a removal is believed only when nothing can turn up any more. A connector
-    is checked every *check_pause*, while it does not work every *recheck_pause*, and after calls
-    that did not reach its VIM no sooner than *doubt_pause* after the last check. A VM that is
+    is checked every *check_pause*, while it does not work every *recheck_pause*, and when what was
+    found is doubted (VimDoubted) no sooner than *doubt_pause* after the last check. A VM that is
     recovered *recoveries_an_hour* times (0: however often) waits for the operator (ruling 18).
     A group that was scaled is not scaled again for *scaling_pause*.
     Each VIM is looked at for drift every *drift_pause* (0: never).

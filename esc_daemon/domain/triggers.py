@@ -249,7 +249,14 @@ class VimChecked:
 @quick
 @dataclass(kw_only=True, slots=True, frozen=True)
 class VimDoubted:
-    """A call did not reach the VIM of this connector."""
+    """
+    What the last check of this connector found may be true no more.
+
+    *back*: its VIM, which could not be used, may be there again, for it answered another call, or
+    an edit needs it. Else a call got no answer from a VIM that could be used.
+    """
+
+    back: bool = False
 
 
 @quick

@@ -21,7 +21,7 @@ from esc_daemon.domain.leftovers import outlived
 from esc_daemon.domain.record import ConnectorRecord, Record
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.step import Step
-from esc_daemon.domain.triggers import LeftoversRetried, Trigger
+from esc_daemon.domain.triggers import LeftoversRetried, Trigger, VimDoubted
 from esc_daemon.engine.edit import Change, Edit
 from esc_daemon.engine.turns import SharedTurn
 from esc_daemon.engine.vims import Vims
@@ -46,6 +46,7 @@ class ConnectorGuard:
         self._tell = tell
         self._there = Connectors()
         self._turn = SharedTurn()
+        vims.back = self._may_be_back
 
     def take(self, records: Iterable[Record]) -> None:
         """Take up what was stored: there is a driver before anything is asked of a VIM."""
@@ -100,6 +101,9 @@ class ConnectorGuard:
         """
         Refuse what cannot be made where it is wanted, and what would cut off what is there.
 
+        A connector for which it is refused since it does not work is checked at once, so that the
+        same edit is taken as soon as that has found the VIM back.
+
         *steps* are those that *edit* means, by their records.
 
         Raises:
@@ -146,8 +150,13 @@ class ConnectorGuard:
         record = steps[key].record if key in steps else self._record(key)
         if not isinstance(record, ConnectorRecord):
             return ""
-        believed = record.status in {None, VimStatus.CONNECTION_SUCCESSFUL}
-        return "" if believed else record.message
+        if record.status in {None, VimStatus.CONNECTION_SUCCESSFUL}:
+            return ""
+        self._may_be_back(vim)
+        return record.message
+
+    def _may_be_back(self, vim: VimId) -> None:
+        self._tell(connector_key(vim), VimDoubted(back=True))
 
     def _check_types(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -69,7 +69,7 @@ from esc_daemon.engine.uploads import Uploads
 from esc_daemon.engine.vims import Vims
 from esc_daemon.monitor.hooks import HookFailed, HookRunner
 from esc_daemon.monitor.monitor import Monitor, OnCrossing
-from esc_daemon.vim.base import OPERATION, VimError, VimRefused, VimUnreachable
+from esc_daemon.vim.base import OPERATION, VimError, VimRefused, VimUnanswered, VimUnreachable
 
 log = structlog.get_logger()
 
@@ -289,16 +289,22 @@ class Performer:
         except VimRefused as error:
             return _told(call, _failure(call, str(error), final=True))
         except VimUnreachable as error:
-            self._tell(connector_key(call.vim), VimDoubted())
+            self._doubt(call)
             return _told(call, _failure(call, str(error), reached=False))
         except VimError as error:
+            if isinstance(error, VimUnanswered):
+                self._doubt(call)
             return _told(call, _failure(call, str(error)))
         except TimeoutError:
+            self._doubt(call)
             error_text = f"no answer within {self._vims.call_timeout:g} s"
             return _told(call, _failure(call, error_text))
         except Exception as error:
             log.exception("vim.call_broke", call=type(call).__name__, vim=call.vim)
             return _failure(call, f"internal error in the VIM driver: {type(error).__name__}")
+
+    def _doubt(self, call: VimCall) -> None:
+        self._tell(connector_key(call.vim), VimDoubted())
 
     async def _ran(self, key: Key, run: RunScripts, hooks: HookRunner) -> ScriptsRan:
         """Run the scripts of a stage to their end, whatever happens; nobody but the log is told."""

@@ -23,7 +23,7 @@ from esc_daemon.domain.secrets import without_login
 from esc_daemon.domain.specs import ResourceHandle
 from esc_daemon.engine.answers import judged
 from esc_daemon.engine.asking import Asking
-from esc_daemon.vim.base import VimDriver, VimError, VimRefused, VimUnknown
+from esc_daemon.vim.base import VimDriver, VimError, VimRefused, VimUnanswered
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Uploads:
                         await driver.upload_image(key, handle.resource_id, parts)
                 except TimeoutError:
                     text = f"it took no more of the image for {self._limits.wait:g} s"
-                    raise VimUnknown(f"{text}, after {progress.taken} bytes") from None
+                    raise VimUnanswered(f"{text}, after {progress.taken} bytes") from None
                 finally:
                     del self._there[key]
         except TimeoutError:

@@ -54,7 +54,11 @@ class Connection:
     """
 
     def __init__(
-        self, connector: VimConnector, turns: asyncio.Semaphore, call_timeout: float
+        self,
+        connector: VimConnector,
+        turns: asyncio.Semaphore,
+        call_timeout: float,
+        back: Callable[[VimId], None],
     ) -> None:
         self.connector = connector
         self.turns = turns
@@ -68,6 +72,7 @@ class Connection:
         self.metrics: ServerMetrics | None = None
         self._driver: VimDriver | None = None
         self._call_timeout = call_timeout
+        self._back = back
 
     @property
     def driver(self) -> VimDriver:
@@ -116,6 +121,11 @@ class Connection:
         histogram.observe(seconds)
         log.debug("vim.call", vim=self.connector.name, verb=verb, result=result, seconds=seconds)
 
+    def answered(self) -> None:
+        """Take note of an answer that was neither an error nor a refusal."""
+        if self.found is not None and self.found.status is not VimStatus.CONNECTION_SUCCESSFUL:
+            self._back(VimId(self.connector.name))
+
     async def close(self) -> None:
         """Close the driver, if there is one; whether it breaks or hangs, that is logged only."""
         if self._driver is None:
@@ -149,6 +159,7 @@ class _Asking:
         result = "unknown"
         if kind is None:
             result = "ok"
+            self._connection.answered()
         elif issubclass(kind, VimRefused):
             result = "refused"
         try:
@@ -200,6 +211,8 @@ class Vims:
         self._retired: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
         self.call_timeout = call_timeout
+        self.back: Callable[[VimId], None] = lambda _: None
+        """Told of each answer of a VIM whose last check found that it cannot be used."""
 
     # ---------------------------------------------------------------- which there are
 
@@ -249,7 +262,7 @@ class Vims:
 
     def _made(self, connector: VimConnector, turns: asyncio.Semaphore) -> Connection:
         """A connector of an earlier version that has no driver any more must not stop a start."""
-        connection = Connection(connector, turns, self.call_timeout)
+        connection = Connection(connector, turns, self.call_timeout, self._tell_back)
         if self._lacks_user(connector):
             connection.problem = "it has no user"
             return connection
@@ -262,6 +275,9 @@ class Vims:
             log.exception("vim.connector_broke", vim=connector.name)
             connection.problem = f"internal error in the VIM driver: {type(error).__name__}"
         return connection
+
+    def _tell_back(self, vim: VimId) -> None:
+        self.back(vim)  # who is told may come after the first connections
 
     def _lacks_user(self, connector: VimConnector) -> bool:
         return not connector.users and self.needs_users(connector.type)

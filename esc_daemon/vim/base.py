@@ -8,6 +8,7 @@ VimError
  + VimRefused        the VIM said no; asking again would not help (quota, bad request)
  + VimUnknown        nobody knows whether it took effect (time-out, reset, 5xx): look again
     + VimUnreachable the request never got there
+    + VimUnanswered  it was sent, and no answer came
  + VimNotSupported   this VIM cannot do that
 
 BadConnector         a connector that no driver can be made for
@@ -52,6 +53,10 @@ class VimUnknown(VimError):
 
 class VimUnreachable(VimUnknown):
     """The VIM's API does not answer."""
+
+
+class VimUnanswered(VimUnknown):
+    """The request was sent and no answer came: it hangs, or the connection was lost."""
 
 
 class VimNotSupported(VimRefused):

@@ -177,10 +177,24 @@ def test_doubts_ask_for_one_check_a_second(well) -> None:
     assert due(doubted, 1)
 
 
-def test_one_that_does_not_work_is_not_doubted(well) -> None:
+def test_one_that_may_be_back_is_checked_at_once_but_once_a_second(well) -> None:
+    # given
+    down, _ = checked(well, DOWN, at=60)
+    # when
+    early, _ = told(down, VimDoubted(back=True), at=60.2)
+    late, _ = told(down, VimDoubted(back=True), at=64)
+    # then
+    assert not due(early, 60.9)
+    assert due(early, 61)
+    assert due(late, 64)
+    assert told(late, VimDoubted(back=True), at=64.5)[0] is late, "a check is due already"
+
+
+def test_what_agrees_with_the_last_check_is_no_doubt(well) -> None:
     down, _ = checked(well, DOWN, at=60)
 
-    assert told(down, VimDoubted(), at=61)[0] is down
+    assert told(down, VimDoubted(), at=62)[0] is down
+    assert told(well, VimDoubted(back=True), at=2)[0] is well
 
 
 def test_after_a_restart_it_is_checked_and_only_news_are_told(well) -> None:

@@ -39,7 +39,7 @@ from esc_daemon.engine.guard import Guard
 from esc_daemon.engine.neighbours import Neighbours
 from esc_daemon.engine.performer import Performer
 from esc_daemon.engine.uploads import Uploads
-from esc_daemon.vim.base import VimRefused, VimUnknown, VimUnreachable
+from esc_daemon.vim.base import VimRefused, VimUnanswered, VimUnknown, VimUnreachable
 from tests.connectors import connector, vims_of
 from tests.dayzero.shelf import Shelf
 from tests.engine.engine_bench import (
@@ -296,8 +296,9 @@ async def test_whatever_a_driver_raises_becomes_a_failure(bench, error, final, r
     assert bench.told[-1] == (TENANT, failed)
 
 
-async def test_a_vim_that_was_not_reached_makes_its_connector_doubt(bench):
-    bench.vim.breaks = VimUnreachable("refused")
+@pytest.mark.parametrize("error", [VimUnreachable("refused"), VimUnanswered("reset")])
+async def test_a_call_without_an_answer_makes_its_connector_doubt(bench, error):
+    bench.vim.breaks = error
 
     bench.ensure(MAKE)
     await settled()
@@ -349,7 +350,7 @@ async def test_a_call_without_an_answer_fails_after_its_time_and_may_have_taken_
     await asyncio.sleep(CALL_TIMEOUT + 1)
 
     failed = CallFailed(subject=ID, removal=True, error="no answer within 30 s", reached=True)
-    assert bench.told == [(TENANT, failed)]
+    assert bench.told == [(connector_key(VIM), VimDoubted()), (TENANT, failed)]
 
 
 async def test_a_look_that_failed_leaves_nothing_unknown_in_the_vim(bench):

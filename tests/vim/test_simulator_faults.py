@@ -14,6 +14,7 @@ from esc_daemon.domain.specs import (
 )
 from esc_daemon.vim.base import (
     VimRefused,
+    VimUnanswered,
     VimUnknown,
     VimUnreachable,
 )
@@ -49,7 +50,7 @@ async def make(driver: SimulatorDriver, name: str = "web"):
         (Fault.REFUSE, VimRefused),
         (Fault.QUOTA, VimRefused),
         (Fault.UNREACHABLE, VimUnreachable),
-        (Fault.UNKNOWN_BEFORE, VimUnknown),
+        (Fault.UNKNOWN_BEFORE, VimUnanswered),
     ],
 )
 async def test_a_fault_before_the_effect_leaves_nothing_behind(fault, error):

@@ -16,6 +16,7 @@ from esc_daemon.domain.ids import ServerKey, VimId
 from esc_daemon.domain.specs import ServerFile, VimStatus
 from esc_daemon.vim.base import (
     VimRefused,
+    VimUnanswered,
     VimUnknown,
     VimUnreachable,
 )
@@ -87,7 +88,7 @@ async def test_a_call_without_an_answer_is_unknown_after_its_time_out():
     async with Lab(CALM, rule) as lab:
         client = lab.client(timeout_seconds=10)
         key = ServerKey(a_vm(), 1)
-        with pytest.raises(VimUnknown, match="far: ensure_server: no answer: time-out"):
+        with pytest.raises(VimUnanswered, match="far: ensure_server: no answer: time-out"):
             await client.ensure_server(key, a_server(), ())
         assert await client.find_server(key) is not None
 
@@ -140,7 +141,7 @@ async def test_a_connection_that_breaks_makes_calls_in_flight_unknown():
         call = asyncio.create_task(client.ensure_server(key, a_server(), ()))
         await asyncio.sleep(5)
         await client.close()
-        with pytest.raises(VimUnknown, match="connection was lost"):
+        with pytest.raises(VimUnanswered, match="connection was lost"):
             await call
         await asyncio.sleep(6)
         assert await client.find_server(key) is not None
@@ -316,7 +317,7 @@ async def test_an_answer_nested_too_deeply_ends_its_connection_and_no_more(start
 
     listener = await asyncio.start_server(strange, "127.0.0.1", 0)
     client = RemoteSimulator("127.0.0.1", listener.sockets[0].getsockname()[1])
-    with pytest.raises(VimUnknown, match="what answers there is no simulator"):
+    with pytest.raises(VimUnanswered, match="what answers there is no simulator"):
         await client.find_server(ServerKey(a_vm(), 1))
     assert await client.find_server(ServerKey(a_vm(), 1)) is None
     await client.close()

@@ -31,7 +31,7 @@ def advance_connector(
             case VimChecked():
                 return _named(_checked(record, trigger, now, policy))
             case VimDoubted():
-                after = _doubted(record, now, policy)
+                after = _doubted(record, trigger, now, policy)
             case Restarted():
                 after = replace(record, next_check=now)
             case _:
@@ -95,9 +95,12 @@ def _checked(record: ConnectorRecord, found: VimChecked, now: datetime, policy: 
     return Step(key=record.key, before=record, record=known, events=events)
 
 
-def _doubted(record: ConnectorRecord, now: datetime, policy: Policy) -> ConnectorRecord:
-    """A VIM that was there is looked at again; of one that was not a check will tell anyway."""
-    if record.status is not VimStatus.CONNECTION_SUCCESSFUL or record.next_check is None:
+def _doubted(
+    record: ConnectorRecord, doubt: VimDoubted, now: datetime, policy: Policy
+) -> ConnectorRecord:
+    """Have looked at again what was found otherwise; a check that is due already tells anyway."""
+    well = record.status is VimStatus.CONNECTION_SUCCESSFUL
+    if record.status is None or well is doubt.back or record.next_check is None:
         return record
     soon = max(now, record.checked + policy.doubt_pause) if record.checked else now
     return replace(record, next_check=soon) if soon < record.next_check else record

@@ -32,6 +32,7 @@ from esc_daemon.vim.base import (
     Capability,
     VimError,
     VimRefused,
+    VimUnanswered,
     VimUnknown,
     VimUnreachable,
 )
@@ -136,7 +137,7 @@ class RemoteSimulator:
     It is a VimDriver, TakesServers, GuestProbe and ServerMetrics.
 
     It connects at the first call and again after a connection was lost. A call that is not
-    answered within *timeout_seconds* raises VimUnknown; where no connection can be had within
+    answered within *timeout_seconds* raises VimUnanswered; where no connection can be had within
     *connect_seconds* it raises VimUnreachable. `answers` raises these too: that the simulator
     cannot be asked does not mean that a guest is silent.
     """
@@ -192,7 +193,7 @@ class RemoteSimulator:
         except OSError as error:  # and TimeoutError, which is one
             why = _why(error)
             if sent:
-                raise VimUnknown(f"{what}: no answer: {why}") from error
+                raise VimUnanswered(f"{what}: no answer: {why}") from error
             where = f"{self._host} port {self._port}"
             raise VimUnreachable(f"{what}: no simulator at {where}: {why}") from error
         if reply.error:
@@ -346,7 +347,7 @@ class RemoteSimulator:
         return await self._call(wire.MEASURED, key, metric)
 
     async def close(self) -> None:
-        """Let go of the connection; calls in flight raise VimUnknown."""
+        """Let go of the connection; calls in flight raise VimUnanswered."""
         link, self._link = self._link, None
         if link is not None:
             await link.close()

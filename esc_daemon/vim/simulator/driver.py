@@ -33,6 +33,7 @@ from esc_daemon.vim.base import (
     Capability,
     VimError,
     VimRefused,
+    VimUnanswered,
     VimUnknown,
     VimUnreachable,
 )
@@ -185,7 +186,7 @@ class SimulatorDriver:
             case Fault.HANG:
                 raise _NeverAnsweredError
             case _:
-                raise VimUnknown(text + (rule.text or "the answer was lost"))
+                raise VimUnanswered(text + (rule.text or "the answer was lost"))
 
     def _handle(self, row: NetworkRow | SubnetRow | ImageRow | FlavorRow) -> ResourceHandle:
         return ResourceHandle(vim=self.vim, resource_id=row.id, project=row.project, name=row.name)

@@ -32,6 +32,7 @@ from esc_daemon.vim.base import (
     VimError,
     VimNotSupported,
     VimRefused,
+    VimUnanswered,
     VimUnknown,
     VimUnreachable,
 )
@@ -45,7 +46,8 @@ MAX_LINE: Final = 4 << 20
 CANCEL: Final = "cancel"
 
 ERRORS: Final[dict[str, type[VimError]]] = {
-    kind.__name__: kind for kind in (VimRefused, VimNotSupported, VimUnknown, VimUnreachable)
+    kind.__name__: kind
+    for kind in (VimRefused, VimNotSupported, VimUnknown, VimUnreachable, VimUnanswered)
 }
 
 
