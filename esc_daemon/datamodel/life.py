@@ -7,7 +7,7 @@ from typing import Final
 from esc_daemon.datamodel.markup import inner, leaf
 from esc_daemon.domain.interruption import watched
 from esc_daemon.domain.policy import Attempt
-from esc_daemon.domain.record import VmRecord
+from esc_daemon.domain.record import RecoveryPhase, VmRecord
 from esc_daemon.domain.states import VmState
 
 _UP: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED})
@@ -69,7 +69,7 @@ def life(vm: VmRecord) -> str:
         ),
         inner(
             "recovery",
-            leaf("phase", recovery.phase),
+            leaf("phase", RecoveryPhase.HELD if recovery.queued else recovery.phase),
             leaf("began", _moment(recovery.began)),
             leaf("cause", recovery.cause),
             leaf("retries", recovery.rounds),

@@ -308,7 +308,8 @@ class Permit:
     """
     Leave to recover a VM, held from before its recovery begins to its end (ruling 18).
 
-    Answered by RecoveryPermitted where it has not *begun*. *since* is when the VM was lost;
+    It is for one round, and asked for anew before each further one. Answered by RecoveryPermitted
+    where it has not *begun*. *since* is when the VM was lost, or when its last round had failed;
     *lived*: it was alive until then, *watched*: it has KPIs. *window* is how many seconds later
     another VM may be known to be lost by what ended this one's life, *chance* how many it takes
     until life that returns is told, and never more than a boot has.

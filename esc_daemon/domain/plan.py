@@ -197,7 +197,8 @@ def _vm(record: DeploymentRecord, vm: VmRecord, now: datetime, *, heals: bool) -
     if vm.state is VmState.DEPLOYING:
         yield _making(record, vm, key, now)
     elif vm.state is VmState.UNDEPLOYING:
-        yield _when_sure(vm, _removal(vm), now)
+        if vm.recovery is None or vm.recovery.queued is None:
+            yield _when_sure(vm, _removal(vm), now)
     elif updating.is_proving(vm):
         yield _proving(record, vm, key, now)
     elif updating.is_changing(vm):
@@ -221,21 +222,25 @@ def _removal(vm: VmRecord) -> RemoveServer:
 
 
 def _permits(record: DeploymentRecord, *, heals: bool) -> Iterator[_Due]:
-    """Whoever is recovered holds a permit; who is to be asks for one once it can be used."""
+    """
+    Whoever is recovered holds a permit; who is to be asks for one once it can be used.
+
+    So does who has yet another round to come: one without an end would keep others from theirs.
+    """
     for vm in record.vms.values():
         if vm.recovery is None:
             continue
-        begun = vm.recovery.phase is not RecoveryPhase.HELD
-        if vm.recovery.phase is RecoveryPhase.NEEDED or not (begun or heals):
+        held, queued = vm.recovery.phase is RecoveryPhase.HELD, vm.recovery.queued
+        if vm.recovery.phase is RecoveryPhase.NEEDED or (held and not heals):
             continue
         group, event_name = group_of(record, vm), vm.recovery.event_name
         permit = Permit(
             vim=vm.vim,
             host=vm.recovery.hostname or vm.recovery.host_id,
             server=ServerKey(vm.id, vm.generation),
-            since=vm.recovery.began,
-            begun=begun,
-            lived=vm.state is not VmState.INERT,
+            since=queued or vm.recovery.began,
+            begun=not held and queued is None,
+            lived=vm.state is not VmState.INERT and not vm.recovery.rounds,
             watched=vm.state in MONITORED_VM_STATES,
             window=window(group, event_name),
             chance=min(seconds_to_tell(group, {event_name}), group.bootup_time),
@@ -247,7 +252,8 @@ def begun_permits(record: Record) -> list[Command]:
     """Return those of its commands that say of its recoveries that they are under way."""
     if not isinstance(record, DeploymentRecord):
         return []
-    return [command for command, _ in _permits(record, heals=False) if command is not None]
+    permits = (command for command, _ in _permits(record, heals=False))
+    return [permit for permit in permits if isinstance(permit, Permit) and permit.begun]
 
 
 def _switching(vm: VmRecord, key: ServerKey, power: Power, now: datetime) -> _Due:

@@ -139,8 +139,8 @@ class Recovery:
 
     *drifted*: the VIM said so, unasked; *gone*: the server is not there any more. *rounds* counts
     the reboots or redeploys that max_retries allows, *event_name* is the KPI by which it lives
-    again. *server*, *host_id* and *hostname* are those that the VM had when it was lost: the
-    vm_source of what is told.
+    again. *queued*: since when another round waits for its turn. *server*, *host_id* and *hostname*
+    are those that the VM had when it was lost: the vm_source of what is told.
     """
 
     phase: RecoveryPhase
@@ -148,6 +148,7 @@ class Recovery:
     began: datetime
     event_name: str = ""
     rounds: int = 0
+    queued: datetime | None = None
     rebooted: bool = False
     redeployed: bool = False
     drifted: bool = False

@@ -466,7 +466,8 @@ class World(FakeVims):
         record = self.records[key]
         assert isinstance(record, DeploymentRecord)
         vm = record.vms[watch.server.vm]
-        return vm.deadline is not None or is_held(vm)
+        queued = vm.recovery is not None and vm.recovery.queued is not None
+        return vm.deadline is not None or is_held(vm) or queued
 
     def _hurried(self) -> bool:
         """Tell whether anybody but a leftover waits for a moment."""

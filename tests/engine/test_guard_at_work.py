@@ -56,7 +56,7 @@ MANY = 8
 HEALED = (EventType.VM_RECOVERY_INIT, EventType.VM_RECOVERY_COMPLETE)
 
 
-def deployment(vms: int, poll: int = POLL, key: Key = DEPLOYMENT) -> Edit:
+def deployment(vms: int, poll: int = POLL, key: Key = DEPLOYMENT, retries: int = 3) -> Edit:
     group = VmGroup(
         name=VmGroupName("g"),
         image="i",
@@ -66,7 +66,7 @@ def deployment(vms: int, poll: int = POLL, key: Key = DEPLOYMENT) -> Edit:
         kpis=(replace(LIFE, collector=replace(LIFE.collector, poll_seconds=poll)),),
         rules=(RULE,),
         scaling=Scaling(min_active=vms, max_active=vms),
-        recovery=RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY),
+        recovery=RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY, max_retries=retries),
     )
     intent = Deployment(name=DeploymentName(key.name), groups=(group,))
     return Edit(changes=(Change(key=TENANT, intent=Tenant(name=T)), Change(key=key, intent=intent)))
@@ -80,8 +80,8 @@ class Lab:
         self.vim = vim
         self.listener = engine.broadcast.listen()
 
-    async def filled(self, vms: int, poll: int = POLL) -> "Lab":
-        await self.engine.apply(deployment(vms, poll))
+    async def filled(self, vms: int, poll: int = POLL, retries: int = 3) -> "Lab":
+        await self.engine.apply(deployment(vms, poll, retries=retries))
         await asyncio.sleep(3 * POLL)
         assert deployment_of(self.engine).state is ServiceState.ACTIVE
         await self.told()
@@ -232,6 +232,35 @@ async def test_recoveries_are_limited_and_every_one_has_its_turn():
         assert [told.count(kind) for kind in HEALED] == [MANY, MANY]
         figures = engine.guard.figures()
         assert (figures.under_way, figures.waiting) == (0, 0)
+
+
+async def test_a_recovery_without_an_end_leaves_the_others_their_turns():
+    # given: two that no reboot helps, and room for two
+    limited = policy(on=False, per_vim=2)
+    async with an_engine(vim := WatchedVim(), ShakyStore(), limited) as engine:
+        lab = await Lab(engine, vim).filled(MANY, retries=-1)
+        most = 0
+
+        async def goes_on(seconds: int) -> None:
+            nonlocal most
+            for _ in range(2 * seconds):
+                lab.silence(0, 1)
+                await asyncio.sleep(0.5)
+                most = max(most, engine.guard.figures().under_way)
+
+        await goes_on(600)
+        await lab.told()
+        # when
+        lab.silence(*range(2, MANY))
+        await goes_on(MANY * 300)
+        # then
+        assert [vm.recovery is None for vm in lab.vms] == [False, False, *[True] * (MANY - 2)]
+        assert (await lab.told()).count(EventType.VM_RECOVERY_COMPLETE) == MANY - 2
+        assert most == 2
+        # and they go on themselves
+        rounds = [vm.recovery.rounds for vm in lab.vms[:2]]
+        await goes_on(600)
+        assert all(vm.recovery.rounds > before for vm, before in zip(lab.vms, rounds, strict=False))
 
 
 async def test_who_comes_back_before_its_turn_is_dropped():

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from esc_daemon.domain import members, tell_recovery
-from esc_daemon.domain.advance import heal, held
+from esc_daemon.domain.advance import healed, held
 from esc_daemon.domain.advance.migrate import relocated
 from esc_daemon.domain.advance.settling import unmoved, with_vm
 from esc_daemon.domain.changed import replace
@@ -38,7 +38,7 @@ _STEPS: Final[Mapping[RecoveryPhase, Callable[[DeploymentRecord, VmRecord, str],
 """What is told of the step that is under way: it has failed."""
 
 
-def ended(record: DeploymentRecord, new: Deployment, now: datetime, policy: Policy) -> heal.Move:
+def ended(record: DeploymentRecord, new: Deployment, now: datetime, policy: Policy) -> healed.Move:
     """
     Return *record* after the recoveries of the VMs that *new* moves away have ended.
 
@@ -91,15 +91,15 @@ def _going(record: DeploymentRecord, new: Deployment) -> dict[VmId, VimId]:
 
 def _ended(
     record: DeploymentRecord, vm: VmRecord, to: VimId, now: datetime, policy: Policy
-) -> heal.Move:
+) -> healed.Move:
     """Nothing was told of a recovery that is held, so nothing is of its end."""
     assert vm.recovery is not None
     cause = f"its recovery was broken off, since it is to move to VIM {to}"
     if held.is_held(vm):
-        return with_vm(record, heal.in_error(vm, cause)), ()
+        return with_vm(record, healed.in_error(vm, cause)), ()
     step = _STEPS.get(vm.recovery.phase)
     told = () if step is None else (step(record, vm, cause),)
-    after, more = heal.ended_badly(record, _in_doubt(vm, now, policy), cause, now)
+    after, more = healed.ended_badly(record, _in_doubt(vm, now, policy), cause, now)
     return after, (*told, *more)
 
 

@@ -7,24 +7,21 @@ Healing: the ladder from a VM that is not alive to one that is (ESC-WORKFLOWS se
         INERT          wait reboot_time
       UNDEPLOYING      remove the server; its ports, addresses and name stay
         DEPLOYING      make its next generation
-          INERT        wait bootup_time; then again, max_retries times
+          INERT        wait bootup_time; then again, max_retries times, each in its turn
 
 VM_RECOVERY_INIT is told when it begins, before the wait, and after a reboot that failed the whole
 time of the boot runs out: so the time stamps of seed 003 show it.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from esc_daemon.domain import causes, tell, tell_recovery
+from esc_daemon.domain import causes, tell_recovery
 from esc_daemon.domain.advance import ways_out
+from esc_daemon.domain.advance.healed import Move, ended_badly, ended_well, in_error
 from esc_daemon.domain.advance.operate import SCALES, booting, moved, off_and, switched_to
 from esc_daemon.domain.advance.settling import (
-    closed,
     entered,
-    first_error,
-    never_made,
     operation,
     settled,
     unmoved,
@@ -65,9 +62,6 @@ _ASKABLE: Final = frozenset(
     {VmState.ALIVE, VmState.MONITOR_UNSET, VmState.MONITOR_DISABLED, VmState.ERROR}
 )
 _OPEN: Final = frozenset({OperationState.STARTING, OperationState.PROCESSING})
-
-Move = tuple[DeploymentRecord, tuple[Event, ...]]
-"""A record after a part of a step, and what that told."""
 
 
 def begin(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> Move:
@@ -114,19 +108,6 @@ def needed(record: DeploymentRecord, vm: VmRecord) -> Move:
     )
     after = with_vm(record, waiting)
     return after, (tell_recovery.manual_recovery_needed(after, waiting, why),)
-
-
-def in_error(vm: VmRecord, cause: str) -> VmRecord:
-    """Return *vm* in error, with nothing of its recovery under way any more."""
-    return replace(
-        vm,
-        state=vm.state if vm.state is VmState.ERROR else moved(vm, VmMove.FAILED),
-        recovery=None,
-        attempt=None,
-        power=None,
-        deadline=None,
-        error=causes.of_vm(vm, cause),
-    )
 
 
 def _under_way(
@@ -211,16 +192,49 @@ def asked(record: DeploymentRecord, trigger: RecoveryAsked, now: datetime, p: Po
     return settled(record, after, told, now)
 
 
-def next_rung(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime, p: Policy) -> Move:
-    """Return what comes next on the ladder, or its end; *cause* is what ended the last rung."""
+def next_rung(
+    record: DeploymentRecord,
+    vm: VmRecord,
+    cause: str,
+    now: datetime,
+    p: Policy,
+    *,
+    queues: bool = True,
+) -> Move:
+    """
+    Return what comes next on the ladder, or its end; *cause* is what ended the last rung.
+
+    Each round but the first *queues* for a turn of its own: there may be no last one.
+    """
     assert vm.recovery is not None
-    match _rung(group_of(record, vm), vm, vm.recovery):
-        case RecoveryPhase.REBOOTING:
-            return _rebooting(record, vm, vm.recovery, now, p), ()
-        case RecoveryPhase.UNDEPLOYING:
-            return _undeploying(record, vm, vm.recovery, now, p), ()
-        case _:
-            return ended_badly(record, vm, cause, now)
+    rung = _rung(group_of(record, vm), vm, vm.recovery)
+    if rung is None:
+        return ended_badly(record, vm, cause, now)
+    if not vm.recovery.rounds or not queues:
+        return _climbing(record, vm, rung, now, p), ()
+    waits = replace(vm, recovery=replace(vm.recovery, queued=now), deadline=None)
+    if vm.state is VmState.INERT:  # its guest may still come up meanwhile
+        return with_vm(record, waits), ()
+    return _climbing(record, waits, rung, now, p), ()
+
+
+def turn_came(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) -> Move:
+    """Another round of the recovery of *vm* may begin."""
+    assert vm.recovery is not None
+    goes = replace(vm, recovery=replace(vm.recovery, queued=None))
+    if vm.state is VmState.UNDEPLOYING:
+        pause = begin_again(now, p, rounds=vm.recovery.rounds - 1, subject=vm.id)
+        return with_vm(record, replace(goes, attempt=pause)), ()
+    return next_rung(record, goes, vm.recovery.cause, now, p, queues=False)
+
+
+def _climbing(
+    record: DeploymentRecord, vm: VmRecord, rung: RecoveryPhase, now: datetime, p: Policy
+) -> DeploymentRecord:
+    assert vm.recovery is not None
+    if rung is RecoveryPhase.REBOOTING:
+        return _rebooting(record, vm, vm.recovery, now, p)
+    return _undeploying(record, vm, vm.recovery, now, p)
 
 
 def _rung(group: VmGroup, vm: VmRecord, recovery: Recovery) -> RecoveryPhase | None:
@@ -356,7 +370,7 @@ def _or_done(
     """A VM that nobody watches is recovered when its server is there again."""
     if monitored(group_of(record, vm)):
         return settled(before, record, told, now)
-    after, more = _ended_well(record, vm, now)
+    after, more = ended_well(record, vm, now)
     return settled(before, after, (*told, *more), now)
 
 
@@ -405,84 +419,3 @@ def not_deployed(
     broken = replace(vm, state=moved(vm, VmMove.FAILED), attempt=None)
     after, more = next_rung(record, broken, cause, now, p)
     return settled(record, after, (told, *more), now)
-
-
-def alive(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Move:
-    """Life has come back to *vm*, by itself or by what was done."""
-    assert vm.recovery is not None
-    match vm.recovery.phase:
-        case RecoveryPhase.WAITING:
-            return _back_by_itself(record, vm, tell_recovery.recovery_cancelled, now)
-        case RecoveryPhase.NEEDED:
-            return _back_by_itself(record, vm, tell_recovery.manual_recovery_no_need, now)
-        case RecoveryPhase.BOOTING:
-            return _ended_well(record, vm, now)
-        case _:
-            return record, ()
-
-
-def _back_by_itself(
-    record: DeploymentRecord,
-    vm: VmRecord,
-    event: Callable[[DeploymentRecord, VmRecord], Event],
-    now: datetime,
-) -> Move:
-    after, lives = _lives(record, vm, "it came back by itself", now)
-    return after, (event(record, vm), *_first_life(after, vm, lives))
-
-
-def _ended_well(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Move:
-    after, lives = _lives(record, vm, "recovered", now)
-    told = tell_recovery.recovery_complete(after, replace(lives, recovery=vm.recovery))
-    return after, (told, *_first_life(after, vm, lives))
-
-
-def _lives(
-    record: DeploymentRecord, vm: VmRecord, outcome: str, now: datetime
-) -> tuple[DeploymentRecord, VmRecord]:
-    state = vm.state
-    if monitored(group_of(record, vm)):
-        state = moved(vm, VmMove.ANSWERED)
-    elif state is not VmState.MONITOR_UNSET:
-        state = moved(vm, VmMove.MONITOR_UNWANTED)
-    history = replace(
-        vm.history,
-        recovered=now,
-        recovery_outcome=outcome,
-        up_since=now,
-    )
-    lives = replace(
-        vm,
-        state=state,
-        recovery=None,
-        deadline=None,
-        error=None,
-        history=history,
-    )
-    after = with_vm(record, lives)
-    if after.state is ServiceState.ERROR and first_error(after) is None:
-        after = replace(after, error=never_made(after) or after.error)
-    return _done(after, OperationMove.SUCCEEDED, now), lives
-
-
-def _first_life(record: DeploymentRecord, before: VmRecord, vm: VmRecord) -> tuple[Event, ...]:
-    """A VM that was never alive before its recovery is told to be so, as any other."""
-    if before.history.up_since is not None or vm.state is not VmState.ALIVE:
-        return ()
-    return (tell.vm_alive(record, vm),)
-
-
-def ended_badly(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Move:
-    """Return *record* after the recovery of *vm* was in vain, and what is told."""
-    history = replace(vm.history, recovered=now, recovery_outcome=f"failed: {cause}")
-    broken = replace(in_error(vm, cause), history=history)
-    after = _done(with_vm(record, broken), OperationMove.BROKE, now)
-    told = tell_recovery.recovery_complete(after, replace(broken, recovery=vm.recovery), cause)
-    return after, (told,)
-
-
-def _done(record: DeploymentRecord, move: OperationMove, now: datetime) -> DeploymentRecord:
-    """End the operation with the last of the recoveries that it stands for."""
-    if any(recovering(vm) for vm in record.vms.values()):
-        return record
-    return closed(record, OperationType.HEAL, move, now)

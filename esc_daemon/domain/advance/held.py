@@ -8,7 +8,7 @@ restart, and an action or an undeploy takes the place of what it waits for.
 
 from datetime import datetime
 
-from esc_daemon.domain.advance import heal
+from esc_daemon.domain.advance import heal, healed
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
 from esc_daemon.domain.changed import replace
 from esc_daemon.domain.drift import HEALED_VM_STATES, Drift, drift_of, healed_by_itself
@@ -41,7 +41,7 @@ def life_lost(
 
 def hold(
     record: DeploymentRecord, vm: VmRecord, cause: str, event_name: str, now: datetime, p: Policy
-) -> heal.Move:
+) -> healed.Move:
     """
     Let *vm* wait for its recovery, or ask the operator for it; by the KPI *event_name* it lives.
 
@@ -107,16 +107,19 @@ def _back(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
     if is_held(vm):
         after, _ = freed(record, vm)
         return settled(record, after, (), now)
-    after, told = heal.alive(record, vm, now)
+    after, told = healed.alive(record, vm, now)
     return settled(record, after, told, now)
 
 
 def permitted(record: DeploymentRecord, server: ServerKey, now: datetime, p: Policy) -> Step:
-    """The recovery of the VM of *server* may begin, or be asked for."""
+    """The recovery of the VM of *server* may begin, or go on, or be asked for."""
     vm = record.vms.get(server.vm)
-    if vm is None or vm.generation != server.generation or not is_held(vm):
+    if vm is None or vm.generation != server.generation:
         return unmoved(record)
-    if not takes(record, Request.HEAL):
+    if vm.recovery is not None and vm.recovery.queued is not None:
+        after, told = heal.turn_came(record, vm, now, p)
+        return settled(record, after, told, now)
+    if not is_held(vm) or not takes(record, Request.HEAL):
         return unmoved(record)  # it is asked again when what is under way has ended
     assert vm.recovery is not None
     too_often = 0 < p.recoveries_an_hour <= len(heal.lately(vm, now))

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from esc_daemon.domain import causes, tell
 from esc_daemon.domain.actions import Effect, effect_of
-from esc_daemon.domain.advance import heal, held, migrate, scale
+from esc_daemon.domain.advance import heal, healed, held, migrate, scale
 from esc_daemon.domain.advance.deploy import begun, too_late
 from esc_daemon.domain.advance.operate import alive_again, moved
 from esc_daemon.domain.advance.settling import settled, unmoved, with_vm
@@ -69,7 +69,7 @@ def _holds(
         noted, vm = held.freed(noted, vm)
     if vm.recovery is not None:
         if event_name == vm.recovery.event_name:
-            noted, told = heal.alive(noted, vm, now)
+            noted, told = healed.alive(noted, vm, now)
     elif vm.state is VmState.INERT and event_name == decides_life(group):
         if vm.task in _RESTARTED:
             return alive_again(record, vm, now)
