@@ -53,7 +53,7 @@ def _healed(group: VmGroup, random: Random) -> VmGroup:
         recovery=RecoveryPolicy(
             type=RecoveryType.MANUAL if random.random() < 0.2 else RecoveryType.AUTO,
             action=random.choice(list(RecoveryAction)),
-            max_retries=random.choice([0, 1, 2, 3]),
+            max_retries=random.choice([0, 1, 2, 3, -1]),
         ),
     )
 

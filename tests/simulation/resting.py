@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from esc_daemon.domain.actions import Effect, events_with
 from esc_daemon.domain.ids import Key, ServerKey
-from esc_daemon.domain.interruption import watched
+from esc_daemon.domain.interruption import recovering, watched
 from esc_daemon.domain.kpi import decides_life
 from esc_daemon.domain.placing import group_of
 from esc_daemon.domain.record import DeploymentRecord, OperationType, RecoveryPhase, VmRecord
@@ -39,6 +39,16 @@ def vms_rest(record: DeploymentRecord) -> bool:
 def _rests(vm: VmRecord) -> bool:
     waits = vm.recovery is not None and vm.recovery.phase is not RecoveryPhase.NEEDED
     return vm.state in _LASTS and vm.scale is None and vm.power is None and not waits
+
+
+def endless(records: Mapping[Key, Any]) -> Iterator[Key]:
+    """Yield each deployment that an undeploy alone can end: what is recovered for ever."""
+    for key, record in records.items():
+        if isinstance(record, DeploymentRecord) and record.intent is not None:
+            for vm in record.vms.values():
+                if recovering(vm) and group_of(record, vm).recovery.max_retries < 0:
+                    yield key
+                    break
 
 
 def unnoticed(records: Mapping[Key, Any], clouds: Clouds) -> bool:

@@ -387,8 +387,10 @@ class World:
     async def _rest(self) -> None:
         """Give everything the time that it may take when nothing goes wrong any more."""
         await asyncio.sleep(40)  # the latest request has arrived
-        for _ in range(120):
+        for turn in range(120):
             await asyncio.sleep(20)
+            if turn == 60 and (endless := list(resting.endless(self._records()))):
+                await self.asks(dict.fromkeys(endless))
             if self._no_trials() and self._is_calm():
                 await asyncio.sleep(2 if self._no_trial_waits() else TRIED_AGAIN_SECONDS)
                 if self._is_calm() and not any(self.trials.overdue(self._records())):
