@@ -54,7 +54,8 @@ class ChangeKind(StrEnum):
     VOLUME_ADDED = "a volume added"
     VOLUME_REMOVED = "a volume removed"
     VOLUME = "size, type, image or anything else of a volume"
-    ROOT_VOLUME = "the volume that guests boot from added, or removed"
+    ROOT_EXCHANGED = "the volume that guests boot from, for another one"
+    ROOT_VOLUME = "the volume that guests boot from added, or removed, without another one"
     NETWORK_ADDED = "an ephemeral network added"
     NETWORK_REMOVED = "an ephemeral network removed"
     NETWORK = "shared or admin_state of an ephemeral network"
@@ -178,10 +179,17 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
         does="remove it and add one of another name; what is on a volume that was made for its VM"
         " is lost",
     ),
+    _K.ROOT_EXCHANGED: Rule(
+        how=How.AT_ONCE,
+        does="its servers keep their ids, ports and other volumes, and guests boot from the other"
+        " one; stages as for volumes removed and added; VM_UPDATED FAILURE where the VIM cannot",
+        update_type="VOLUME_UPDATED",
+    ),
     _K.ROOT_VOLUME: Rule(
         how=How.REFUSED,
-        does="no VIM here takes the disk from a server that boots from it; add a vm_group with the"
-        " other volume and remove this one",
+        does="a server boots from a volume or from its image as long as it is there; remove the"
+        " one and add the other in one edit, or add a vm_group that boots as wanted and remove"
+        " this one",
     ),
     _K.NETWORK_ADDED: Rule(
         how=How.AT_ONCE,
@@ -369,6 +377,7 @@ def _interfaces(old: VmGroup, new: VmGroup) -> Iterator[Change]:
 
 def _volumes(old: VmGroup, new: VmGroup) -> Iterator[Change]:
     before, after = ({each.name: each for each in group.volumes} for group in (old, new))
+    exchanged = all(any(each.is_root for each in group.volumes) for group in (old, new))
     for name in dict.fromkeys((*before, *after)):
         was, now = before.get(name), after.get(name)
         if was == now:
@@ -376,7 +385,7 @@ def _volumes(old: VmGroup, new: VmGroup) -> Iterator[Change]:
         if was is not None and now is not None:
             kind = _K.VOLUME
         elif any(each is not None and each.is_root for each in (was, now)):
-            kind = _K.ROOT_VOLUME
+            kind = _K.ROOT_EXCHANGED if exchanged else _K.ROOT_VOLUME
         else:
             kind = _K.VOLUME_ADDED if was is None else _K.VOLUME_REMOVED
         path = Node("vm_group", new.name), Node("volumes"), Node("volume", name)

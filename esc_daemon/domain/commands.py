@@ -208,11 +208,12 @@ class RemoveResource:
 @dataclass(kw_only=True, slots=True, frozen=True)
 class UpdateServer:
     """
-    Remove what it loses, plug in what is missing of *spec*, resize, then look.
+    Exchange what it boots from, remove what it loses, add what it lacks of *spec*, resize, look.
 
     Answered by ServerUpdated, ServerGone with *looked*, or CallFailed. *removed* are ports with
     their ids in the VIM, where these are known; so are *detached* volumes, of which *deleted* were
-    made for the VM. Of *spec* the ports, the volumes and, if *resized*, the flavor count.
+    made for the VM. *rooted*: it is to boot from another of its volumes than before. Of *spec* the
+    ports, the volumes and, if *resized*, the flavor count.
     *before_detach* run before all else, *after_attach* once it has its volumes, *scripts* last; if
     nobody hears of their end, they run again.
     """
@@ -221,6 +222,7 @@ class UpdateServer:
     key: ServerKey
     spec: ServerSpec = field(compare=False, repr=False)
     removed: tuple[tuple[PortKey, str | None], ...] = ()
+    rooted: bool = False
     resized: bool = False
     before_detach: tuple[HookScript, ...] = ()
     after_attach: tuple[HookScript, ...] = ()

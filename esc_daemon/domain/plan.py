@@ -281,6 +281,7 @@ def _changing(record: DeploymentRecord, vm: VmRecord, key: ServerKey, now: datet
         key=key,
         spec=server_spec(record, vm),
         removed=_removed(vm),
+        rooted=change.rooted,
         resized=change.resized,
         before_detach=scripts_at(record, vm, Stage.PRE_VOLUME_DETACH, lost) if lost else (),
         after_attach=scripts_at(record, vm, Stage.VOLUME_ATTACHED, change.attached)

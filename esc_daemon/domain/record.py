@@ -185,13 +185,15 @@ class VmChange:
     """
     What an update has yet to do to a VM in the VIM; under way while the VM has an attempt.
 
-    *removed* are interfaces whose ports go, *resized*: the server gets another flavor, *upgraded*:
-    the hooks of a changed software_version are to run. *detached* are volumes that it loses, and
+    *removed* are interfaces whose ports go, *rooted*: its guest boots from another volume,
+    *resized*: the server gets another flavor, *upgraded*: the hooks of a changed software_version
+    are to run. *detached* are volumes that it loses, and
     *attached* the names of those that it gets, where hooks are to run for them. *asked*: something
     of it may have been done.
     """
 
     removed: tuple[InterfaceRecord, ...] = ()
+    rooted: bool = False
     resized: bool = False
     upgraded: bool = False
     detached: tuple[VolumeRecord, ...] = ()

@@ -67,6 +67,7 @@ from esc_daemon.engine.volumes import (
     key_of_tenant,
     made_for_tenant,
     removed,
+    rooted,
 )
 from esc_daemon.monitor.hooks import HookFailed, HookRunner
 from esc_daemon.vim.base import (
@@ -241,6 +242,8 @@ async def _update_server(
         await run_scripts(call.before_detach, hooks)
     except HookFailed as error:
         raise NothingAsked(str(error)) from None
+    if call.rooted:
+        await rooted(driver, call.key, call.spec, asking)
     await detached(driver, call.key, call.detached, asking)
     await removed(driver, call.deleted, asking)
     await _without(driver, call.key, call.removed, asking)

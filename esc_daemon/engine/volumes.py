@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -12,9 +12,11 @@ from esc_daemon.domain.ids import Key, ServerKey, VolumeKey, joined
 from esc_daemon.domain.intent import TenantVolume
 from esc_daemon.domain.specs import ResourceHandle, ServerSpec, Volume, VolumeSpec
 from esc_daemon.engine.answers import judged
-from esc_daemon.vim.base import VimDriver, VimRefused
+from esc_daemon.vim.base import Capability, VimDriver, VimNotSupported, VimRefused
 
 log = structlog.get_logger()
+
+_WAY: Final = "redeploy the VM (recoveryVmAction), and it does"
 
 
 class _Asking(Protocol):
@@ -89,6 +91,26 @@ async def attached(driver: VimDriver, key: ServerKey, spec: ServerSpec, asking: 
     for each in (await ensured(driver, spec, asking)).volumes:
         async with asking("attach_volume"):
             await driver.attach_volume(key, each)
+
+
+async def rooted(driver: VimDriver, key: ServerKey, spec: ServerSpec, asking: _Asking) -> None:
+    """
+    Let the server boot from that volume of *spec* which guests boot from, whatever it had before.
+
+    Raises:
+        VimError: As `VimDriver.exchange_root`; of a VIM that cannot, before anything is made.
+
+    """
+    root = next((each for each in spec.volumes if each.boot_index == 0), None)
+    if root is None:
+        return
+    if Capability.EXCHANGE_ROOT not in driver.capabilities:
+        raise VimNotSupported(
+            f"this VIM cannot let a server boot from volume {root.name} instead: {_WAY}"
+        )
+    root = await _ensured(driver, root, asking)
+    async with asking("exchange_root"):
+        judged(await driver.exchange_root(key, root))
 
 
 async def detached(

@@ -81,6 +81,7 @@ class Capability(StrEnum):
     TENANTS = "tenants"
     VOLUMES = "volumes"
     RESIZE = "resize"
+    EXCHANGE_ROOT = "exchange_root"
 
 
 class VimDriver(Protocol):
@@ -237,6 +238,23 @@ class VimDriver(Protocol):
 
         Raises:
             VimRefused: The guest boots from it.
+
+        """
+        ...
+
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
+        """
+        Let the guest boot from *volume*, whose id is set, in the place of the volume it boots from.
+
+        The server keeps its id and its ports, what it has booted from so far is taken from it and
+        stays in the VIM; the guest boots anew, unless the server is off or boots from *volume*
+        already. Return what it boots from then: *volume*, or one with the same content.
+
+        Raises:
+            VimRefused: There is no such server or volume, the server boots from no volume, or
+                another server has *volume*.
+            VimUnknown: The server is being built.
+            VimNotSupported: Without `Capability.EXCHANGE_ROOT`.
 
         """
         ...

@@ -24,7 +24,7 @@ from esc_daemon.domain.triggers import (
     ServerSwitched,
     ServerUpdated,
 )
-from tests.domain.fake_volumes import FakeVolumes
+from tests.domain.fake_volumes import FakeVolumes, root_of
 
 
 @dataclass
@@ -61,6 +61,8 @@ class FakeVim:
     full: bool = False
     """It makes no server, though it says that it could."""
     no_resize: bool = False
+    no_exchange: bool = False
+    """It lets no server boot from another volume."""
     bad_scripts: set[str] = field(default_factory=set)
     ran: list[HookScript] = field(default_factory=list)
     resources: dict[str, Key] = field(default_factory=dict)
@@ -124,7 +126,8 @@ class FakeVim:
         server = self.found(key)
         if server is not None:
             flavor = spec.flavor if resized else server.spec.flavor
-            server.boots += flavor != server.spec.flavor and server.is_on
+            anew = flavor != server.spec.flavor or root_of(spec) != root_of(server.spec)
+            server.boots += anew and server.is_on
             server.spec = replace(spec, flavor=flavor, image=server.spec.image)
         return server
 
@@ -150,6 +153,9 @@ class FakeVim:
         failed = CallFailed(subject=key, removal=False, error="it failed", final=True)
         if not self.run(command.before_detach):
             return replace(failed, reached=False)
+        if command.rooted and self.no_exchange:
+            text = "this VIM cannot let a server boot from another volume"
+            return CallFailed(subject=key, removal=False, error=text, final=True)
         if command.resized and self.no_resize:
             self.remove_ports(command.removed)
             text = "this VIM does not resize servers"

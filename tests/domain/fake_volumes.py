@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 
 from esc_daemon.domain.commands import EnsureServer, RemoveServer, UpdateServer
 from esc_daemon.domain.ids import ServerKey, VolumeKey
-from esc_daemon.domain.specs import Volume, VolumeSpec
+from esc_daemon.domain.specs import ServerSpec, Volume, VolumeSpec
+
+
+def root_of(spec: ServerSpec) -> VolumeKey | None:
+    """Return the volume that the guest boots from; None: from its image."""
+    return next((each.key for each in spec.volumes if each.boot_index == 0), None)
 
 
 @dataclass

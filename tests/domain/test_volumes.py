@@ -143,7 +143,6 @@ def test_volumes_are_swapped_on_the_same_server() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "about"),
     [
-        ((ROOT,), (replace(ROOT, name="new"),), "boot from"),
         ((ROOT,), (), "boot from"),
         ((), (ROOT,), "boot from"),
         ((DATA,), (replace(DATA, size_gib=3),), "anything else of a volume"),

@@ -50,6 +50,7 @@ from esc_daemon.monitor.monitor import Monitor
 from esc_daemon.northbound.configuration import Configuration
 from esc_daemon.northbound.management import Manager
 from esc_daemon.northbound.ssh.locks import Locks
+from esc_daemon.vim.simulator.servers import Servers
 from esc_daemon.vim.simulator.volumes import Volumes
 from tests.simulation import world
 from tests.simulation.network import LossyVim
@@ -76,6 +77,18 @@ def nobody(*_):
 
 def none(*_):
     return 0
+
+
+def of_the_old(exchange):
+    """Let the server have the other volume, and boot from the old one."""
+
+    def broken(servers, key, volume, now):
+        row = servers.row(key)
+        old, done = row.root, exchange(servers, key, volume, now)
+        row.root = old
+        return done
+
+    return broken
 
 
 def no_larger(_volumes, row, _size):
@@ -258,6 +271,7 @@ BREAKS: Final = (
     Break(settling, "_action_ended", false, "ENABLE_MONITOR never ended", 260),
     Break(healed, "closed", as_it_is, "its operation never ended", 3),
     Break(heal, "rebooted", silently(heal.rebooted), "VM_RECOVERY_REBOOT'>.* began", 18),
+    Break(Servers, "exchange_root", of_the_old(Servers.exchange_root), "is to boot from", 363),
     Break(plan, "_switching", lambda *_: (None, None), "never came to rest", 14),
     Break(life, "alive_again", still_awaited(operate.alive_again), "is waited for", 23),
     Break(life, "after_start", lambda _, vm, now: vm, "was over and nobody had looked", 28),

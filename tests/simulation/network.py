@@ -64,7 +64,9 @@ PACE_SECONDS = 5.0
 class LossyVim:
     """A `VimDriver` in front of the simulator's."""
 
-    capabilities: frozenset[Capability] = frozenset({Capability.TENANTS, Capability.VOLUMES})
+    capabilities: frozenset[Capability] = frozenset(
+        {Capability.TENANTS, Capability.VOLUMES, Capability.EXCHANGE_ROOT}
+    )
 
     def __init__(self, cloud: SimulatorDriver, random: Random) -> None:
         self.cloud = cloud
@@ -240,6 +242,11 @@ class LossyVim:
     async def detach_volume(self, key: ServerKey, volume: VolumeKey, volume_id: str | None) -> None:
         await self._send(
             "detach_volume", volume, lambda: self.cloud.detach_volume(key, volume, volume_id)
+        )
+
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
+        return await self._send(
+            "exchange_root", volume.key, lambda: self.cloud.exchange_root(key, volume)
         )
 
     async def ensure_server(

@@ -22,11 +22,13 @@ _VOLUMES: Final = (
     GroupVolume(name="more", size_gib=3, type="lvm"),
 )
 _ROOT: Final = GroupVolume(name="root", volid=0, size_gib=8, image="img", boot_index=0)
+_OTHER_ROOT: Final = replace(_ROOT, name="other-root", size_gib=9)
 _VERBS: Final = (
     Verb.ENSURE_VOLUME,
     Verb.REMOVE_VOLUME,
     Verb.ATTACH_VOLUME,
     Verb.DETACH_VOLUME,
+    Verb.EXCHANGE_ROOT,
 )
 _SETTLED: Final = frozenset({VmState.ALIVE, VmState.MONITOR_UNSET, VmState.SHUTOFF})
 
@@ -65,14 +67,24 @@ def rearranged(wanted: Mapping[Key, Any], random: Random) -> Edit | None:
     key = random.choice(there)
     groups = []
     for group in wanted[key].groups:
-        kept = tuple(each for each in group.volumes if each.is_root)
+        roots = tuple(each for each in group.volumes if each.is_root)
+        if roots and random.random() < 0.5:
+            roots = (_another_root(group, key.name, random),)
         some = _some(group, key.name, random)
-        groups.append(replace(group, volumes=(*some, *kept)))
+        groups.append(replace(group, volumes=(*some, *roots)))
     same = all(
         set(now.volumes) == set(was.volumes)
         for now, was in zip(groups, wanted[key].groups, strict=True)
     )
     return None if same else {key: replace(wanted[key], groups=tuple(groups))}
+
+
+def _another_root(group: VmGroup, deployment: str, random: Random) -> GroupVolume:
+    """Return what the guests of *group* may boot from: made for them, or brought by somebody."""
+    there = [_ROOT, _OTHER_ROOT]
+    if group.scaling.max_active == 1:  # two could not have it
+        there.append(GroupVolume(name=f"restored-{deployment}-{group.name}", volid=0, boot_index=0))
+    return random.choice(there)
 
 
 def any_volume_rules(random: Random) -> tuple[Rule, ...]:
@@ -129,6 +141,9 @@ def _misplaced(vm: VmRecord, row: ServerRow, clouds: Clouds) -> Iterator[str]:
             yield f"{vm.name} has {key} ({id_}), which nobody wants it to have"
         if volumes.bound.get(id_) != row.id:
             yield f"{vm.name} shares {key} ({id_})"
+    root = next((each.volume_id for each in vm.volumes if each.want.is_root), "")
+    if row.root != root and not {row.root, root} & clouds.vanished:
+        yield f"{vm.name} boots from {row.root!r}, and is to boot from {root!r}"
     for each in vm.volumes:
         known = each.volume_id or (key_of(vm, each) if each.want.size_gib else each.want.name)
         if each.volume_id not in there and known not in clouds.vanished:  # perhaps never seen

@@ -45,6 +45,38 @@ async def test_what_is_on_the_root_volume_is_what_boots_also_after_a_redeploy():
     assert boots(driver, ServerKey(vm, 2)) == ["booting from image golden"]
 
 
+async def test_what_is_on_the_volume_that_takes_the_place_of_the_root_is_what_boots():
+    # given: one that was made out of a snapshot, say, by the cloud's operator
+    driver = a_driver()
+    vm = a_vm()
+    key = ServerKey(vm, 1)
+    await built(driver, vm, a_volume(vm, "root", boot_index=0, image="golden"))
+    (restored,) = await known(driver, found(vm, "restored", boot_index=0))
+    content = driver.cloud.volumes.rows[restored.volume_id or ""].content
+    # when
+    await driver.exchange_root(key, restored)
+    await driver.exchange_root(key, restored)
+    # then: once
+    assert content.startswith("volume restored")
+    assert boots(driver, key) == ["booting from image golden", f"booting from {content}"]
+    # and at each boot from now on
+    await driver.set_power(key, Power.HARD_REBOOT)
+    assert boots(driver, key)[2:] == [f"booting from {content}"]
+
+
+async def test_a_server_that_is_off_boots_from_its_new_root_when_it_is_started():
+    driver = a_driver()
+    vm = a_vm()
+    key = ServerKey(vm, 1)
+    await built(driver, vm, a_volume(vm, "root", boot_index=0, image="golden"))
+    (restored,) = await known(driver, a_volume(vm, "restored", boot_index=0, image="silver"))
+    await driver.set_power(key, Power.OFF)
+    await driver.exchange_root(key, restored)
+    assert boots(driver, key) == ["booting from image golden"]
+    await driver.set_power(key, Power.ON)
+    assert boots(driver, key)[1:] == ["booting from image silver"]
+
+
 async def test_without_its_root_volume_a_guest_is_silent():
     driver = a_driver()
     vm = a_vm()

@@ -8,7 +8,13 @@ import pytest
 from esc_daemon.domain.ids import Key, Kind, ServerKey, VmId, VolumeKey
 from esc_daemon.domain.intent import Tenant
 from esc_daemon.domain.specs import ServerStatus, Volume, VolumeSpec
-from esc_daemon.vim.base import Capability, VimDriver, VimRefused, VimUnknown
+from esc_daemon.vim.base import (
+    Capability,
+    VimDriver,
+    VimNotSupported,
+    VimRefused,
+    VimUnknown,
+)
 from tests.vim.vim_contract import TENANT, Conditions, Start, a_server, a_vm
 
 TENANT_KEY = Key(Kind.TENANT, None, TENANT)
@@ -216,6 +222,53 @@ class VolumeContract:
         with pytest.raises(VimRefused, match="boots from"):
             await driver.detach_volume(ServerKey(vm, 1), root.key, root.volume_id)
         assert list(await had(driver, vm)) == [root.key]
+
+    async def test_a_server_boots_from_another_volume_in_the_place_of_its_root(self, start: Start):
+        # given
+        driver = await start(Conditions())
+        vm = a_vm()
+        key = ServerKey(vm, 1)
+        root, data = await built(driver, vm, a_volume(vm, "root", boot_index=0), a_volume(vm))
+        before = await driver.find_server(key)
+        (restored,) = await known(driver, a_volume(vm, "restored", boot_index=0))
+        if Capability.EXCHANGE_ROOT not in driver.capabilities:
+            with pytest.raises(VimNotSupported):
+                await driver.exchange_root(key, restored)
+            return
+        for _ in range(2):
+            # when
+            booted = await driver.exchange_root(key, restored)
+            # then
+            assert booted.key == restored.key
+            assert await had(driver, vm) == {
+                restored.key: booted.volume_id,
+                data.key: data.volume_id,
+            }
+        after = await driver.find_server(key)
+        assert before is not None
+        assert after is not None
+        assert (after.server_id, after.ports) == (before.server_id, before.ports)
+        # and what it has booted from is nobody's
+        await driver.remove_volume(root.key)
+
+    async def test_what_cannot_be_booted_from_leaves_the_root_as_it_is(self, start: Start):
+        driver = await start(Conditions())
+        if Capability.EXCHANGE_ROOT not in driver.capabilities:
+            return
+        vm, other, none = a_vm(), a_vm(), a_vm()
+        (root,) = await built(driver, vm, a_volume(vm, "root", boot_index=0))
+        (theirs,) = await built(driver, other, a_volume(other, "root", boot_index=0))
+        (data,) = await built(driver, none, a_volume(none))
+        for key, volume in (
+            (ServerKey(vm, 1), theirs),
+            (ServerKey(vm, 1), replace(theirs, volume_id="none")),
+            (ServerKey(vm, 2), root),
+            (ServerKey(none, 1), data),
+        ):
+            with pytest.raises(VimRefused):
+                await driver.exchange_root(key, volume)
+        assert await had(driver, vm) == {root.key: root.volume_id}
+        assert await had(driver, none) == {data.key: data.volume_id}
 
     async def test_a_volume_needs_a_server_that_is_built_and_to_be_there(self, start: Start):
         driver = await start(Conditions(build=10))

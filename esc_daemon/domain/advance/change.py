@@ -37,9 +37,16 @@ from esc_daemon.domain.step import Step
 from esc_daemon.domain.triggers import CallFailed
 from esc_daemon.domain.volumes import rearranged, with_volumes
 
-OF_SERVERS = PORTS | {ChangeKind.FLAVOR, ChangeKind.VOLUME_ADDED, ChangeKind.LOCATOR}
+OF_SERVERS = PORTS | {
+    ChangeKind.FLAVOR,
+    ChangeKind.VOLUME_ADDED,
+    ChangeKind.ROOT_EXCHANGED,
+    ChangeKind.LOCATOR,
+}
 """What is done in the VIM to a VM that is there, with resources that may be new."""
-_VOLUMES: Final = frozenset({ChangeKind.VOLUME_ADDED, ChangeKind.VOLUME_REMOVED})
+_VOLUMES: Final = frozenset(
+    {ChangeKind.VOLUME_ADDED, ChangeKind.VOLUME_REMOVED, ChangeKind.ROOT_EXCHANGED}
+)
 
 
 def reshaped(
@@ -67,6 +74,7 @@ def reshaped(
         return replace(vm, interfaces=interfaces, volumes=volumes)
     change = VmChange(
         removed=(*before.removed, *removed),
+        rooted=before.rooted or ChangeKind.ROOT_EXCHANGED in kinds,
         resized=before.resized or resized,
         upgraded=before.upgraded or upgraded,
         detached=detached,
@@ -112,7 +120,7 @@ def begun(vm: VmRecord, attempt: Attempt) -> VmRecord:
 
 
 def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: datetime) -> Step:
-    """All is done; a guest that was resized, or got other software, boots, and has yet to live."""
+    """All is done; a guest with another disk, size or software boots, and has yet to live."""
     if not updating.is_changing(vm):
         return unmoved(record)
     assert vm.change is not None
@@ -128,7 +136,7 @@ def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: 
         history=noted(record, vm, now),
     )
     paused = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE
-    restarts = vm.change.resized or vm.change.upgraded
+    restarts = vm.change.rooted or vm.change.resized or vm.change.upgraded
     if restarts and paused and vm.recovery is None:  # not one that the operator unwatched
         done = _booting(record, done, now)
     after = given_back(with_vm(record, done), vm.change.removed)

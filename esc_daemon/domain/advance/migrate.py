@@ -49,6 +49,7 @@ _NOT_WHILE_WANTED: Final = PORTS | {
     ChangeKind.FLAVOR,
     ChangeKind.VOLUME_ADDED,
     ChangeKind.VOLUME_REMOVED,
+    ChangeKind.ROOT_EXCHANGED,
 }
 """What is done to the servers themselves."""
 

@@ -49,7 +49,7 @@ PAGE: Final = 200
 """Servers of the list between two looks at the rest of the world."""
 
 
-CAPABILITIES: Final = frozenset({Capability.TENANTS, Capability.RESIZE, Capability.VOLUMES})
+CAPABILITIES: Final = frozenset(Capability)
 
 
 class SimulatorDriver:
@@ -334,6 +334,15 @@ class SimulatorDriver:
             Verb.DETACH_VOLUME,
             volume.name,
             lambda _: self.cloud.servers.detach_volume(key, volume, volume_id),
+            vm=key.vm,
+        )
+
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
+        """See VimDriver."""
+        return await self._ask(
+            Verb.EXCHANGE_ROOT,
+            volume.name,
+            lambda now: self.cloud.servers.exchange_root(key, volume, now),
             vm=key.vm,
         )
 

@@ -68,6 +68,7 @@ class Verb(StrEnum):
     DETACH_PORT = "detach_port"
     ATTACH_VOLUME = "attach_volume"
     DETACH_VOLUME = "detach_volume"
+    EXCHANGE_ROOT = "exchange_root"
     RESIZE_SERVER = "resize_server"
     SET_POWER = "set_power"
     SERVERS = "servers"

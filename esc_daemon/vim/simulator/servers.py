@@ -16,6 +16,7 @@ from esc_daemon.domain.specs import (
     ServerSpec,
     ServerStatus,
     VimMetric,
+    Volume,
     VolumeSpec,
 )
 from esc_daemon.vim.base import VimRefused, VimUnknown
@@ -322,6 +323,23 @@ class Servers:
                 del self._volumes.bound[each]
             row.volumes = {id_: held for id_, held in row.volumes.items() if id_ != each}
             self._ledger.put(row)
+
+    def exchange_root(self, key: ServerKey, volume: VolumeSpec, now: float) -> Volume:
+        """Boot it from *volume* in the place of its root; VimRefused, VimUnknown as VimDriver."""
+        row = self._built(key, now)
+        if not row.root:
+            raise VimRefused(f"server {row.name} ({row.id}) boots from no volume")
+        if row.root != volume.volume_id:
+            new, old = self._volumes.check_free(volume), row.root
+            if self._volumes.bound.get(old) == row.id:
+                del self._volumes.bound[old]
+            self._volumes.bound[new] = row.id
+            rest = {id_: held for id_, held in row.volumes.items() if id_ != old}
+            row.volumes, row.root = {new: volume.key, **rest}, new
+            if self.status(row, now) is ServerStatus.ACTIVE:
+                self._boot(row, now)
+            self._ledger.put(row)
+        return view(self._volumes.rows[row.root], volume.key)
 
     def resize(self, key: ServerKey, flavor: str | None, now: float) -> None:
         """Give the server another flavor and boot it; VimRefused, VimUnknown as VimDriver says."""

@@ -134,6 +134,9 @@ ATTACH_VOLUME = WireVerb[None](
 DETACH_VOLUME = WireVerb[None](
     "detach_volume", tuple[ServerKey, VolumeKey, str | None], None, _Driver.detach_volume
 )
+EXCHANGE_ROOT = WireVerb[Volume](
+    "exchange_root", tuple[ServerKey, VolumeSpec], Volume, _Driver.exchange_root
+)
 ENSURE_SERVER = WireVerb[Server](
     "ensure_server",
     tuple[ServerKey, ServerSpec, tuple[Port, ...]],
@@ -183,6 +186,7 @@ VERBS: Final[dict[str, WireVerb[Any]]] = {
         REMOVE_VOLUME,
         ATTACH_VOLUME,
         DETACH_VOLUME,
+        EXCHANGE_ROOT,
         ENSURE_SERVER,
         CHECK_SERVER,
         FIND_SERVER,
