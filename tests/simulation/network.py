@@ -30,6 +30,7 @@ from esc_daemon.domain.specs import (
     Volume,
     VolumeSpec,
 )
+from esc_daemon.store.base import StoreBroken, StoreError, StoreFull
 from esc_daemon.vim.base import (
     Capability,
     VimRefused,
@@ -53,6 +54,14 @@ class Weather:
     disk_full: float = 0.0
     disk_broken: float = 0.0
     longest: float = 20.0
+
+    def disk_trouble(self, roll: float) -> StoreError | None:
+        """Return what happens to a commit by its *roll* (0 to 1)."""
+        if roll < self.disk_full:
+            return StoreFull("simulated: no room left")
+        if roll < self.disk_full + self.disk_broken:
+            return StoreBroken("simulated: I/O error")
+        return None
 
 
 CALM = Weather()

@@ -15,7 +15,7 @@ from esc_daemon.domain.ids import DEFAULT_VIM, Key, RecordId
 from esc_daemon.domain.leftovers import LeftoverAction
 from esc_daemon.domain.policy import Policy
 from esc_daemon.engine.engine import Engine
-from esc_daemon.store.base import LoggedEvent, StoreBroken, StoreError, StoreFull
+from esc_daemon.store.base import LoggedEvent, StoreError
 from tests.connectors import connector
 from tests.simulation import belongings, memory, moves, resting, tenant_volumes, volumes
 from tests.simulation.acts import Acts
@@ -240,12 +240,7 @@ class World:
         self.clouds.weather(weather)
 
     def disk_trouble(self) -> StoreError | None:
-        roll = self.random.random()
-        if roll < self.weather.disk_full:
-            return StoreFull("simulated: no room left")
-        if roll < self.weather.disk_full + self.weather.disk_broken:
-            return StoreBroken("simulated: I/O error")
-        return None
+        return self.weather.disk_trouble(self.random.random())
 
     async def _one_thing(self) -> None:
         what = self.random.random()
@@ -390,7 +385,7 @@ class World:
         for turn in range(120):
             await asyncio.sleep(20)
             if turn == 60 and (endless := list(resting.endless(self._records()))):
-                await self.asks(dict.fromkeys(endless))
+                await self._undeploys(endless)
             if self._no_trials() and self._is_calm():
                 await asyncio.sleep(2 if self._no_trial_waits() else TRIED_AGAIN_SECONDS)
                 if self._is_calm() and not any(self.trials.overdue(self._records())):
@@ -464,13 +459,17 @@ class World:
             if there.get(key) != wish.intent:
                 yield f"running has another {key} than what was acknowledged or taken back"
 
+    async def _undeploys(self, keys: list[Key]) -> None:
+        """Remove *keys* when nobody is in the way any more."""
+        self.rights.no_more_guests()
+        await self.rivals.no_more()
+        await self.sends(dict.fromkeys(keys))
+
     async def _clear_away(self) -> None:
         """Everything is undeployed on a good day: then nothing may be left anywhere."""
         self.clouds.tidy(self.operator.purged)
-        self.rights.no_more_guests()
-        await self.rivals.no_more()
         there = [key for key, intent in self.wanted().items() if intent is not None]
-        await self.sends({key: None for key in there if key.kind not in CONNECTOR_KINDS})
+        await self._undeploys([key for key in there if key.kind not in CONNECTOR_KINDS])
         for _ in range(120):
             await asyncio.sleep(20)
             if not lives_of(self.engine.records()):
