@@ -17,6 +17,7 @@ class VmHistory:
     most. *drift* is what the VIM was last
     seen to have done to it behind our back, at *drifted*. *update_type* is the vm_update_type of
     the last VM_UPDATED that was told of it, at *updated*; *update_outcome* is how that went.
+    *unmeasured*: while it was waited for nobody could measure whether it lives.
     """
 
     up_since: datetime | None = None
@@ -30,6 +31,7 @@ class VmHistory:
     updated: datetime | None = None
     update_type: str = ""
     update_outcome: str = ""
+    unmeasured: bool = False
 
 
 NO_HISTORY: Final = VmHistory()

@@ -45,12 +45,13 @@ def hold(
     """
     Let *vm* wait for its recovery, or ask the operator for it; by the KPI *event_name* it lives.
 
-    The operator is asked, at once, where the policy says MANUAL, and for a VM that was recovered
-    too often.
+    The operator is asked, at once, where the policy says MANUAL, for a VM that was recovered too
+    often, and for one of which nobody could measure whether it lives.
     """
     found = _found(vm, cause, event_name, now, p)
     lost = replace(vm, recovery=found, deadline=None)
-    if found.cause != cause or group_of(record, vm).recovery.type is RecoveryType.MANUAL:
+    asks = found.cause != cause or vm.history.unmeasured
+    if asks or group_of(record, vm).recovery.type is RecoveryType.MANUAL:
         return heal.needed(record, lost)
     return with_vm(record, lost), ()
 

@@ -35,14 +35,19 @@ def kpi_crossed(
     """
     Life is what the KPI with the TRUE rule says, not the VM's power state.
 
-    Blindness ends no life: only while a VM boots its time runs out all the same. A VM that other
-    groups wait for has booted when it lives and all that they wait for came true.
+    Blindness ends no life: only while a VM boots its time runs out all the same, and then nothing
+    is done to it. A VM that other groups wait for has booted when it lives and all that they wait
+    for came true.
     """
     vm = record.vms.get(crossed.server.vm)
     if vm is None or vm.generation != crossed.server.generation or record.intent is None:
         return unmoved(record)
     if vm.state is VmState.UNDEPLOYING or is_about_to_move(vm):
         return unmoved(record)  # its group may have left the intent
+    noted = _measured(record, vm, crossed, now)
+    if noted.moved:
+        assert isinstance(noted.record, DeploymentRecord)
+        return noted.then(kpi_crossed(noted.record, crossed, now, policy))
     follows = {
         effect_of(action)
         for action in actions(group_of(record, vm).rules, crossed.event_name, holds=crossed.holds)
@@ -53,6 +58,20 @@ def kpi_crossed(
         return held.life_lost(record, vm, crossed.event_name, now, policy)
     step = _holds(record, vm, crossed.event_name, now, policy)
     return step if step.moved else scale.asked(record, vm, follows, now, policy)
+
+
+def _measured(record: DeploymentRecord, vm: VmRecord, crossed: KpiCrossed, now: datetime) -> Step:
+    """Remember of a VM that is waited for whether anybody can tell that it lives."""
+    blind = crossed.blind and vm.state is VmState.INERT
+    if crossed.event_name != _lives_by(vm, group_of(record, vm)) or vm.history.unmeasured == blind:
+        return unmoved(record)
+    history = replace(vm.history, unmeasured=blind)
+    return settled(record, with_vm(record, replace(vm, history=history)), (), now)
+
+
+def _lives_by(vm: VmRecord, group: VmGroup) -> str | None:
+    """Return the event by which *vm* of *group* lives, or lives again."""
+    return decides_life(group) if vm.recovery is None else vm.recovery.event_name
 
 
 def _holds(
@@ -112,8 +131,7 @@ def after_start(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmReco
     if vm.deadline is None or record.intent is None:
         return vm
     group = group_of(record, vm)
-    lives_by = decides_life(group) if vm.recovery is None else vm.recovery.event_name
-    names = {lives_by} | awaited_of(record.intent, vm.group)
+    names = {_lives_by(vm, group)} | awaited_of(record.intent, vm.group)
     chance = min(seconds_to_tell(group, names), _seconds(group, vm))
     deadline = max(vm.deadline, now + timedelta(seconds=chance))
     return vm if deadline == vm.deadline else replace(vm, deadline=deadline)
@@ -133,6 +151,8 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
     if vm.recovery is not None:
         if vm.recovery.phase is RecoveryPhase.WAITING:
             after, told = heal.waited(record, vm, now, policy)
+        elif vm.history.unmeasured:  # what lives, perhaps, is not removed
+            after, told = healed.ended_badly(record, vm, _not_booted(record, vm), now)
         else:
             after, told = heal.next_rung(record, vm, _not_booted(record, vm), now, policy)
         return settled(record, after, told, now)
@@ -155,7 +175,13 @@ def _time_is_over(record: DeploymentRecord, vm: VmRecord, now: datetime, policy:
 
 def _not_booted(record: DeploymentRecord, vm: VmRecord) -> str:
     assert record.intent is not None
-    seconds = _seconds(group_of(record, vm), vm)
+    group = group_of(record, vm)
+    seconds = _seconds(group, vm)
+    if vm.state is VmState.INERT and vm.history.unmeasured:
+        lives_by = _lives_by(vm, group)
+        types = (kpi.collector.type for kpi in group.kpis if kpi.event_name == lives_by)
+        metric = next(types, "no KPI")
+        return f"{lives_by} ({metric}) could not be measured within its bootup_time of {seconds} s"
     return f"{too_late(vm, awaited_of(record.intent, vm.group))} of {seconds} s"
 
 
