@@ -54,8 +54,9 @@ class Told(msgspec.Struct, frozen=True):
     errors: tuple[Trouble, ...]
     why: tuple[str, ...] = ()
     in_error: dict[str, int] = {}
+    to_recover: int = 0
     warnings: dict[str, int] = {}
-    """These three are not told by a daemon that began before an upgrade."""
+    """These four are not told by a daemon that began before an upgrade."""
 
 
 class LocalStatus(NamedTuple):
@@ -218,6 +219,7 @@ def _described(found: LocalStatus) -> list[str]:
         "deployments": _numbers(status.deployments),
         "VMs": _numbers(status.vms),
         "in error": _numbers(status.in_error),
+        "to recover": str(status.to_recover),
         "leftovers": str(status.leftovers),
         "warnings": _numbers(status.warnings),
     }

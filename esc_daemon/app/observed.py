@@ -110,6 +110,7 @@ class Observed:
             deployments=there.deployments,
             vms=there.vms,
             in_error=there.in_error,
+            to_recover=there.to_recover,
             leftovers=there.leftovers.total(),
             warnings=self._log.figures.warnings,
             errors=[Trouble(**trouble._asdict()) for trouble in self._log.figures.errors],

@@ -28,11 +28,12 @@ WELL = {
     "deployments": {"ACTIVE": 2},
     "vms": {},
     "in_error": {"image": 1},
+    "to_recover": 3,
     "leftovers": 0,
     "warnings": {"edit.accepted_with_warning": 2},
     "errors": [],
 }
-_NEWER = {"why", "in_error", "warnings"}
+_NEWER = {"why", "in_error", "to_recover", "warnings"}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 
@@ -142,7 +143,7 @@ def test_no_text_of_an_answer_begins_a_line_or_moves_the_cursor(tmp_path: Path):
     lines = described(told(tmp_path, json.dumps(forged).encode()))
 
     assert [line for line in lines if not line.isprintable()] == []
-    assert len(lines) == 12
+    assert len(lines) == 13
 
 
 def test_a_daemon_of_before_an_upgrade_tells_no_reasons_and_is_shown_nevertheless(tmp_path: Path):

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry
 from esc_daemon.access.control import Denied
 from esc_daemon.access.throttle import LoginThrottle
 from esc_daemon.domain.guard import Hold, Scope, Why
-from esc_daemon.domain.ids import Kind, VimId
+from esc_daemon.domain.ids import VimId
 from esc_daemon.domain.policy import DEFAULT_POLICY, begin
-from esc_daemon.domain.record import Leftover, ResourceRecord
+from esc_daemon.domain.record import Leftover
 from esc_daemon.domain.specs import VimStatus
-from esc_daemon.domain.states import ResourceState, ServiceState
+from esc_daemon.domain.states import ServiceState
 from esc_daemon.engine.figures import EngineFigures
 from esc_daemon.engine.guard import GuardFigures
 from esc_daemon.histogram import Histogram as Numbers
@@ -31,7 +31,6 @@ from esc_daemon.northbound.http.collectors import (
     DeployedOf,
     EngineMetrics,
     VimMetrics,
-    deployed,
 )
 from esc_daemon.northbound.http.health import Readiness, health_router
 from esc_daemon.northbound.http.listener import create_app, http_listener
@@ -152,6 +151,7 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     assert f'esc_deployments{{state="{record.state}"}} 1.0' in body
     assert f'esc_vms{{state="{vm.state}"}} ' in body
     assert 'esc_leftovers{kind="vm"} 0.0' in body
+    assert "esc_recoveries_needed 0.0" in body
     assert 'esc_vim_calls_total{call="EnsureServer",result="ok",vim="vim0"} 3.0' in body
     assert 'esc_vim_call_seconds_count{result="ok",verb="check",vim="vim0"} 1.0' in body
     assert 'esc_monitor_samples_total{collector="Pings",result="ok"} 9.0' in body
@@ -159,19 +159,6 @@ async def test_deployments_vms_leftovers_and_calls_are_counted(
     assert 'esc_guard_holds{reason="vim"} 1.0' in body
     assert 'esc_guard_holds{reason="share"} 0.0' in body
     assert 'esc_drifted_servers{drift="gone"} 2.0' in body
-
-
-def test_resources_in_error_are_counted_by_kind():
-    world = World()
-    world.apply({SHOP: a_deployment(networks=(a_network("front"),))})
-    world.rest()
-    records = [
-        replace(each, state=ResourceState.ERROR) if isinstance(each, ResourceRecord) else each
-        for each in world.records.values()
-    ]
-
-    assert deployed(world.records.values()).in_error == {}
-    assert deployed(records).in_error == {Kind.NETWORK: 1}
 
 
 async def test_a_deployment_that_only_left_something_behind_is_none(

@@ -26,7 +26,13 @@ from prometheus_client.registry import Collector
 from esc_daemon.datamodel.opdata import shown
 from esc_daemon.domain.guard import Why
 from esc_daemon.domain.leftovers import leftovers_of
-from esc_daemon.domain.record import DeploymentRecord, Record, ResourceRecord
+from esc_daemon.domain.record import (
+    DeploymentRecord,
+    Record,
+    RecoveryPhase,
+    ResourceRecord,
+    VmRecord,
+)
 from esc_daemon.domain.specs import VimStatus
 from esc_daemon.domain.states import ResourceState, ServiceState, VmState
 from esc_daemon.engine.figures import EngineFigures
@@ -79,6 +85,8 @@ class Deployed(NamedTuple):
     """By kind, as opdata names it."""
     in_error: Counts[str]
     """Resources by kind; deployments and VMs are told by their states."""
+    to_recover: int
+    """VMs that wait for recoveryVmAction."""
 
 
 def deployed(records: Iterable[Record]) -> Deployed:
@@ -87,15 +95,21 @@ def deployed(records: Iterable[Record]) -> Deployed:
     vms: Counts[str] = Counts()
     leftovers: Counts[str] = Counts()
     in_error: Counts[str] = Counts()
+    to_recover = 0
     for record in records:
         if isinstance(record, DeploymentRecord):
             if shown(record):
                 deployments[record.state] += 1
             vms.update(vm.state for vm in record.vms.values())
+            to_recover += sum(map(_is_to_recover, record.vms.values()))
         elif isinstance(record, ResourceRecord) and record.state is ResourceState.ERROR:
             in_error[record.key.kind] += 1
         leftovers.update(each.kind for each in leftovers_of(record))
-    return Deployed(deployments, vms, leftovers, in_error)
+    return Deployed(deployments, vms, leftovers, in_error, to_recover)
+
+
+def _is_to_recover(vm: VmRecord) -> bool:
+    return vm.recovery is not None and vm.recovery.phase is RecoveryPhase.NEEDED
 
 
 class Engine(Protocol):
@@ -143,6 +157,8 @@ class EngineMetrics(Collector):
         yield _by_state("esc_deployments", "Deployments by state", ServiceState, there.deployments)
         yield _by_state("esc_vms", "VMs of deployments by state", VmState, there.vms)
         yield _leftovers(there.leftovers)
+        text = "VMs that the operator is to recover: they wait for recoveryVmAction"
+        yield _gauge("esc_recoveries_needed", text, there.to_recover)
         yield from self._calls()
         figures = self._engine.figures()
         yield from _engine(figures)

@@ -39,6 +39,7 @@ class Status(BaseModel):
     deployments: Annotated[Mapping[str, int], Field(description="by state")]
     vms: Annotated[Mapping[str, int], Field(description="by state")]
     in_error: Annotated[Mapping[str, int], Field(description="resources in error, by kind")]
+    to_recover: Annotated[int, Field(description="VMs that wait for recoveryVmAction")]
     leftovers: Annotated[int, Field(description="what is left in a VIM that would not remove it")]
     warnings: Annotated[Mapping[str, int], Field(description="of the log, by name of the line")]
     errors: Annotated[Sequence[Trouble], Field(description="of the log, the last kinds, each once")]
