@@ -9,7 +9,7 @@ from esc_nc_cli.goals import Goal, Kind, Wish
 from esc_nc_cli.xmltree import BASE, ESC, child, leaf, qname
 
 _ACTIVE = "SERVICE_ACTIVE_STATE"
-_BROKEN = "ERROR"  # the status of a network, an image, a flavor or a volume
+_BROKEN = "ERROR"  # the status of a network, a subnet, an image, a flavor or a volume
 _THERE = "ACTIVE"
 _VIM_ID = {
     Kind.TENANT: "tenant_id",
@@ -171,7 +171,7 @@ def standing(reply: etree._Element) -> Standing:
 
 
 def _status(entry: etree._Element) -> str | None:
-    """Return the status of *entry*; a tenant and a subnet have none, but what is wrong."""
+    """Return the status of *entry*; a tenant, and a subnet of ESC, have none but what is wrong."""
     return leaf(entry, "status") or (_BROKEN if leaf(entry, "error") else None)
 
 

@@ -37,7 +37,7 @@ _STATUS: Final[Mapping[ResourceState, str]] = {
     ResourceState.LEFTOVER: "ERROR",
     ResourceState.ERROR: "ERROR",
 }
-"""The status of a network or a volume, in Neutron's words."""
+"""The status of a network, a subnet or a volume, in Neutron's words for the first."""
 _UNDER_WAY: Final = frozenset({ResourceState.CREATING, ResourceState.DELETING})
 
 
@@ -175,6 +175,7 @@ def _subnet(record: SubnetRecord) -> str:
         "subnet",
         leaf("name", made.name),
         leaf("subnetid", handle and handle.resource_id),
+        leaf("status", _STATUS[record.state]),
         _errors(record),
         leaf("cidr", cidr(made)),
         leaf("gateway", made.gateway),

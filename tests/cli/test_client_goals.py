@@ -17,6 +17,7 @@ TENANT = Goal(kind=Kind.TENANT, wish=Wish.CREATE, name="t")
 
 NETWORK = Goal(kind=Kind.NETWORK, wish=Wish.CREATE, name="n")
 SUBNET = Goal(kind=Kind.SUBNET, wish=Wish.CREATE, name="s", network="n")
+MADE = "<subnetid>1</subnetid>"
 IMAGE = Goal(kind=Kind.IMAGE, wish=Wish.CREATE, name="i")
 FLAVOR = Goal(kind=Kind.FLAVOR, wish=Wish.CREATE, name="f")
 
@@ -206,8 +207,11 @@ def test_a_volume_of_a_tenant_is_waited_for_until_the_vim_has_it() -> None:
         (TENANT, False, in_opdata(a_tenant("<error>quota</error>")), False),
         (TENANT, False, in_opdata(a_tenant("<tenant_id>1</tenant_id>")), True),
         (SUBNET, False, in_opdata(a_network(a_subnet("<error>range</error>"))), False),
-        (SUBNET, False, in_opdata(a_network(a_subnet("<subnetid>1</subnetid>"))), True),
+        (SUBNET, False, in_opdata(a_network(a_subnet(MADE))), True),
         (SUBNET, False, in_opdata(a_network(a_subnet(""))), None),
+        (SUBNET, True, in_opdata(a_network(a_subnet(MADE + "<status>BUILD</status>"))), None),
+        (SUBNET, True, in_opdata(a_network(a_subnet(MADE + "<status>ERROR</status>"))), None),
+        (SUBNET, True, in_opdata(a_network(a_subnet(MADE + "<status>ACTIVE</status>"))), True),
         (NETWORK, True, in_opdata(a_network("<status>BUILD</status>")), None),
         (NETWORK, True, in_opdata(a_network("<status>ERROR</status>")), None),
         (NETWORK, False, in_opdata(a_network("<status>ERROR</status>")), False),
