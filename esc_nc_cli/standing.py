@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from esc_nc_cli.events import printable
 from esc_nc_cli.goals import Goal, Kind, Wish
 from esc_nc_cli.xmltree import BASE, ESC, child, leaf, qname
 
@@ -34,6 +35,9 @@ class Standing:
     states: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     made: Collection[tuple[str, ...]] = frozenset()
     """What the VIM has given an id, and is not changing: not all that is shown is there."""
+    known: Collection[tuple[str, ...]] = frozenset()
+    """What the VIM has given an id: where the last change of it failed it is there as it was."""
+    errors: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
     def of(self, goal: Goal) -> bytes | None:
         """Return the canonical XML of *goal*'s entry; None if it is not there."""
@@ -64,9 +68,7 @@ def outcome_now(goal: Goal, *, changed: bool, opdata: Standing) -> tuple[bool, s
     if goal.kind is not Kind.DEPLOYMENT:
         if entry_key(goal) in opdata.made:
             return True, f"{goal} is there"
-        if state == _BROKEN and not changed:
-            return False, f"{goal} could not be made and the edit changes nothing: delete it first"
-        return None
+        return (False, _broken(goal, opdata)) if state == _BROKEN and not changed else None
     if changed:
         return None
     if state == _ACTIVE:
@@ -75,6 +77,18 @@ def outcome_now(goal: Goal, *, changed: bool, opdata: Standing) -> tuple[bool, s
         hint = "; delete-dep it first" if state == _FAILED else ""
         return False, f"{goal} is in {state} and the edit changes nothing{hint}"
     return None
+
+
+def _broken(goal: Goal, opdata: Standing) -> str:
+    """Return what became of *goal*, which is in error, and what to do; deleting may lose data."""
+    cause = opdata.errors.get(entry_key(goal))
+    because = "" if cause is None else f" ({printable(cause)})"
+    if entry_key(goal) in opdata.known:
+        return (
+            f"the last change of {goal} failed{because} and the edit changes nothing: what the VIM "
+            "has of it stays as it was; ask for another value, or for the one that it had"
+        )
+    return f"{goal} could not be made{because} and the edit changes nothing: delete it first"
 
 
 def config_filter(goals: Iterable[Goal]) -> etree._Element:
@@ -156,7 +170,8 @@ def standing(reply: etree._Element) -> Standing:
     """Read the answer to either filter; more than was asked for does no harm."""
     entries: dict[tuple[str, ...], bytes] = {}
     states: dict[tuple[str, ...], str] = {}
-    made: set[tuple[str, ...]] = set()
+    known: set[tuple[str, ...]] = set()
+    errors: dict[tuple[str, ...], str] = {}
     for datamodel in reply.iterfind(f"{qname(BASE, 'data')}/*"):
         opdata = datamodel.find(qname(ESC, "opdata"))
         root = datamodel if opdata is None else opdata
@@ -164,10 +179,13 @@ def standing(reply: etree._Element) -> Standing:
             entries[key] = etree.tostring(entry, method="c14n")
             if state := leaf(entry, "state_machine", "state") or _status(entry):
                 states[key] = state
+            if error := leaf(entry, "error"):
+                errors[key] = error
             vim_id = _VIM_ID.get(Kind(key[0]))
-            if vim_id and leaf(entry, vim_id) and _status(entry) in {None, _THERE}:
-                made.add(key)
-    return Standing(entries=entries, states=states, made=made)
+            if vim_id and leaf(entry, vim_id):
+                known.add(key)
+    made = {key for key in known if states.get(key, _THERE) == _THERE}
+    return Standing(entries=entries, states=states, made=made, known=known, errors=errors)
 
 
 def _status(entry: etree._Element) -> str | None:

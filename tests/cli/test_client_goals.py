@@ -242,6 +242,41 @@ def test_operational_data_decide_only_where_no_event_will_come(
     assert (None if decided is None else decided[0]) is outcome
 
 
+AS_IT_WAS = (
+    "and the edit changes nothing: what the VIM has of it stays as it was; "
+    "ask for another value, or for the one that it had"
+)
+
+
+@pytest.mark.parametrize(
+    ("goal", "body", "said"),
+    [
+        (
+            NETWORK,
+            a_network("<netid>1</netid><status>ERROR</status><error>no quota</error>"),
+            f"the last change of network n failed (no quota) {AS_IT_WAS}",
+        ),
+        (
+            SUBNET,
+            a_network(a_subnet(f"{MADE}<status>ERROR</status>")),
+            f"the last change of subnet n/s failed {AS_IT_WAS}",
+        ),
+        (
+            NETWORK,
+            a_network("<status>ERROR</status><error>no quota</error>"),
+            "network n could not be made (no quota) and the edit changes nothing: delete it first",
+        ),
+    ],
+)
+def test_to_delete_what_is_in_error_is_advised_only_where_the_vim_has_nothing_of_it(
+    goal: Goal, body: str, said: str
+) -> None:
+    # when
+    opdata = standing(parse(reply(in_opdata(body)).encode()))
+    # then
+    assert outcome_now(goal, changed=False, opdata=opdata) == (False, said)
+
+
 def test_a_change_inside_a_deployment_is_seen_in_its_configuration() -> None:
     # given
     before = standing(parse(reply(a_configuration("d", "e")).encode()))
