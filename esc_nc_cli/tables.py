@@ -108,7 +108,7 @@ def _vms(
     deployment: etree._Element, name: str, holds: Sequence[etree._Element]
 ) -> Iterator[tuple[str | None, ...]]:
     """
-    Yield group, VM, state, recovery, addresses, VIM, host, and why it is to be recovered or waits.
+    Yield group, VM, state, recovery, addresses, VIM, host, and why it is in need of help or waits.
 
     The VIM may not have made it yet. The recovery "needed" is the operator's: nothing heals the VM
     before that. Of one that is held stands there too since when, and for what, by *holds*.
@@ -118,7 +118,9 @@ def _vms(
             leaf(machine, "state"),
             leaf(machine, "life", "recovery", "phase"),
             leaf(machine, "life", "recovery", "began"),
-            leaf(machine, "life", "recovery", "cause") or leaf(machine, "life", "last_error"),
+            leaf(machine, "life", "recovery", "cause")
+            or leaf(machine, "life", "last_error")
+            or leaf(machine, "life", "error"),
         )
         for machine in deployment.iter(qname(ESC, "vm_state_machine"))
     }

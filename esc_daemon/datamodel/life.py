@@ -36,13 +36,19 @@ def monitor_state(vm: VmRecord) -> MonitorState:
 
 
 def life(vm: VmRecord) -> str:
-    """Return ``life``; before the VIM has told of the VM for the first time, what its tries do."""
+    """
+    Return ``life``.
+
+    Before the VIM has told of the VM for the first time: why it failed, or what its tries do.
+    """
+    error = leaf("error", vm.error if vm.state is VmState.ERROR else None)
     if vm.server is None and vm.recovery is None:
-        return inner("life", tried_again(vm.attempt))
+        return inner("life", error, tried_again(vm.attempt))
     history, recovery = vm.history, vm.recovery
     up = vm.state in _UP and recovery is None
     return inner(
         "life",
+        error,
         tried_again(vm.attempt),
         leaf("monitor_state", monitor_state(vm)),
         leaf("up_since", _moment(history.up_since) if up else None),

@@ -220,6 +220,27 @@ def test_what_is_tried_again_is_shown_with_why() -> None:
     ]
 
 
+def test_each_vm_in_error_says_its_own_cause() -> None:
+    # given: the error of the service is that of the first
+    machines = "".join(
+        f"<vm_state_machine><vm_name>{name}</vm_name><state>VM_ERROR_STATE</state>"
+        f"<life><error>{cause}</error></life></vm_state_machine>"
+        for name, cause in (("v", "no host"), ("w", "no quota"))
+    )
+    inside = f"""<opdata><tenants><tenant><name>t</name><deployments>
+        <deployment_name>d</deployment_name><error>no host (and 1 more VM)</error>
+        <state_machine><state>SERVICE_ERROR_STATE</state><vm_state_machines>{machines}
+        </vm_state_machines></state_machine></deployments></tenant></tenants></opdata>"""
+    # when
+    _, *rows = as_table(data(inside)).splitlines()
+    # then
+    assert [" ".join(row.split()) for row in rows] == [
+        "t d SERVICE_ERROR_STATE - - - - - - - no host (and 1 more VM)",
+        "t d SERVICE_ERROR_STATE - v VM_ERROR_STATE - - - - no host",
+        "t d SERVICE_ERROR_STATE - w VM_ERROR_STATE - - - - no quota",
+    ]
+
+
 @pytest.mark.parametrize(
     "xpath",
     [

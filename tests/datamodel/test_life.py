@@ -116,3 +116,14 @@ def test_what_is_tried_again_says_why_also_before_the_vim_has_told_of_the_vm(
     assert (found["life/tries"], found["life/next_try"]) == ("3", NOON.isoformat())
     # and of one that has not failed yet nothing
     assert "last_error" not in life(replace(vm, attempt=replace(tried, error=None)))
+
+
+@pytest.mark.parametrize("server", [None, VM.server])
+def test_a_vm_in_error_says_why_also_where_the_vim_never_made_it(
+    server: ResourceHandle | None,
+) -> None:
+    broken = replace(VM, state=VmState.ERROR, server=server, error="VM [a] in VIM v: no host")
+
+    assert said(broken)["life/error"] == "VM [a] in VIM v: no host"
+    # and what it failed of once is nothing of a VM that is on its way again
+    assert "no host" not in life(replace(broken, state=VmState.DEPLOYING))
