@@ -20,6 +20,7 @@ from esc_nc_cli.outcome import Outcome
 from esc_nc_cli.output import error_lines, event_screen
 from esc_nc_cli.standing import (
     Standing,
+    broken_vms,
     config_filter,
     opdata_filter,
     outcome_now,
@@ -135,6 +136,8 @@ def act_and_wait(
     answer(session.request(action))
     with _taken(outcome), event_screen(f"waiting for the end of {outcome}", shown_as) as show:
         _follow(outcome, listener, show, deadline, silent=lambda: _look_at(outcome, session))
+    if outcome.unexplained:
+        _look_for_broken(outcome, session)
     if outcome.failures:
         raise Failed("\n".join(outcome.failures))
 
@@ -146,6 +149,15 @@ def _look_at(outcome: Outcome, session: Session) -> None:
         return
     reply = session.request(operation("get", vm_filter(told.tenant, told.deployment)))
     outcome.stands(state_of_vm(checked(reply).root, outcome.name))
+
+
+def _look_for_broken(outcome: Outcome, session: Session) -> None:
+    """Look which VMs of a service are in error: that of a guest that stays silent nothing tells."""
+    try:
+        reply = session.request(operation("get", vm_filter(outcome.tenant or "", outcome.name)))
+    except ClientError:  # that it failed is known, and why
+        return
+    outcome.broke(broken_vms(reply.root))
 
 
 def _ask(session: Session, name: str, goals: Iterable[Goal]) -> Standing:

@@ -1,6 +1,6 @@
 """How an action on a service or on a VM ends, by the events that follow it; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +31,8 @@ _NOT_SWITCHED: Final = frozenset({"VM_STARTED", "VM_REBOOTED", "VM_STOPPED"})
 """With FAILURE of a VM that is in error now, as one that is gone from the VIM."""
 _ENDED: Final = frozenset({"VM_UNDEPLOYED", "SERVICE_UNDEPLOYED"})
 _ASKED: Final = "VM_MANUAL_RECOVERY_NEEDED"
+_RECOVERY: Final = "DO"
+"""Where it failed nobody need be told that there is such an action."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class Outcome:
     switched: Event | None = None
     _broken: str | None = field(default=None, init=False)
     """The first VM that could not be switched."""
+    _gone: bool = field(default=False, init=False)
+    """Somebody undeployed it."""
 
     def __str__(self) -> str:
         what = f"VM {self.name}" if self.tenant is None else f"deployment {self.tenant}/{self.name}"
@@ -76,15 +80,32 @@ class Outcome:
             self.switched = event
         if event.type in _NOT_SWITCHED and not event.succeeded and self._broken is None:
             self._broken = event.vms[-1] if event.vms else None
+        self._gone = self._gone or event.type in _ENDED
         decided = self._decided(event)
         if decided is False:
             self.failures.append(f"{self}: {event.type} {event.status}: {event.text}")
+            if self.tenant is None and not self._gone and self.action != _RECOVERY:
+                self._broken = self.name
             if self._broken is not None:
-                self.failures.append(
-                    f"to recover it: esc_nc_cli recovery-vm-action DO {self._broken}"
-                )
+                self._advise(self._broken)
         elif decided:
             self.done = True
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether a service failed without a word of which VM: it is to be looked up."""
+        stays = bool(self.failures) and not self._gone
+        return stays and self.tenant is not None and self._broken is None
+
+    def broke(self, names: Sequence[str]) -> None:
+        """Take the *names* of its VMs that are in error, looked up after a failure."""
+        if names:
+            self._advise(names[0], more=len(names) - 1)
+
+    def _advise(self, name: str, *, more: int = 0) -> None:
+        others = f" (and {more} more in {_FAILED})" if more else ""
+        command = f"esc_nc_cli recovery-vm-action DO {name}"
+        self.failures.append(f"to recover it: {command}{others}")
 
     def _decided(self, event: Event) -> bool | None:
         if event.type in _ENDED:
@@ -103,3 +124,5 @@ class Outcome:
             self.done = True
         elif state == _FAILED:
             self.failures.append(f"{self}: it is in {state}")
+            if self.action != _RECOVERY:
+                self._advise(self.name)

@@ -21,6 +21,7 @@ _VIM_ID = {
     Kind.VOLUME: "volume_id",
 }
 _FAILED = "SERVICE_ERROR_STATE"
+_BROKEN_VM = "VM_ERROR_STATE"
 _CONNECTED = "CONNECTION_SUCCESSFUL"
 _OF_A_CONNECTOR = frozenset({Kind.VIM_CONNECTOR, Kind.DEFAULT_VIM_CONNECTOR})
 # A service in one of these tells nothing more until somebody asks for something.
@@ -117,6 +118,13 @@ def state_of_vm(reply: etree._Element, name: str) -> str | None:
         if leaf(machine, "vm_name") == name:
             return leaf(machine, "state")
     return None
+
+
+def broken_vms(reply: etree._Element) -> tuple[str, ...]:
+    """Return the names of the VMs in error in the answer to `vm_filter`."""
+    machines = reply.iter(qname(ESC, "vm_state_machine"))
+    broken = (leaf(each, "vm_name") for each in machines if leaf(each, "state") == _BROKEN_VM)
+    return tuple(name for name in broken if name is not None)
 
 
 def _filter(goals: Iterable[Goal], *, operational: bool) -> etree._Element:

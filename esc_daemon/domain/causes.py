@@ -26,6 +26,12 @@ def vm_and(vm: VmRecord, cause: str) -> str:
     return f"[{vm.name}] of vm_group {vm.group} in {_place(vm.vim)}: {_bare(cause, vm.vim)}"
 
 
+def without_server(vm: VmRecord, error: str) -> str:
+    """Return that nothing could be done to *vm*: *error*, of before, says why it has no server."""
+    cause = error.removeprefix(of_vm(vm, ""))
+    return of_vm(vm, f"no server of it is known ({cause}): recoveryVmAction of it makes one")
+
+
 def vm_left(vm: VmRecord, cause: str) -> str:
     """Return that *vm* stays in its VIM and why."""
     where = f"VM [{vm.name}] of vm_group {vm.group} is left in {_place(vm.vim)}"

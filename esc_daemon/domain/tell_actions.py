@@ -64,9 +64,8 @@ def service_rebooted(record: DeploymentRecord, error: str | None = None) -> Even
     return _ended(record, EventType.SERVICE_REBOOTED, "reboot", error)
 
 
-def service_monitor_set(record: DeploymentRecord) -> Event:
-    """Return SERVICE_ALIVE, which ends ENABLE_MONITOR of a service."""
-    error = record.error
+def service_monitor_set(record: DeploymentRecord, error: str | None) -> Event:
+    """Return SERVICE_ALIVE, which ends ENABLE_MONITOR of a service; FAILURE with an *error*."""
     text = "Service group set monitor successfully"
     if error is not None:
         text = f"Service group set monitor failed: {error}"

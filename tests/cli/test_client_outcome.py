@@ -195,3 +195,58 @@ def test_a_service_that_fails_for_another_reason_is_not_to_be_recovered() -> Non
     outcome.observe(an_event("SERVICE_REBOOTED", vm=None, status="FAILURE"))
 
     assert len(outcome.failures) == 1
+
+
+def test_of_a_service_that_failed_without_a_vm_event_those_in_error_are_looked_up(
+    esc: Esc, server: FakeServer
+) -> None:
+    # given: as of guests that stayed silent, and of what was never made
+    state = an_opdata("SERVICE_ERROR_STATE").replace("VM_ALIVE_STATE", "VM_ERROR_STATE")
+    machine = "<vm_state_machine><vm_name>other</vm_name><state>VM_{}_STATE</state>"
+    others = "".join(f"{machine.format(each)}</vm_state_machine>" for each in ("ERROR", "ALIVE"))
+    state = state.replace("</vm_state_machines>", f"{others}</vm_state_machines>")
+    server.answers = {"get": [state]}
+    server.after_edit = [told("SERVICE_STARTED", status="FAILURE", vm=None)]
+    # when
+    result = esc("svc-action", "START", "t", "d", "--wait")
+    # then
+    assert result.exit_code == 1, result.output
+    advice = f"to recover it: esc_nc_cli recovery-vm-action DO {VM} (and 1 more in VM_ERROR_STATE)"
+    assert result.stderr.splitlines() == [
+        "esc_nc_cli: START of deployment t/d: SERVICE_STARTED FAILURE: as asked",
+        f"esc_nc_cli: {advice}",
+    ]
+
+
+@pytest.mark.parametrize("answer", [HANG_UP, REFUSAL])
+def test_a_failure_is_told_also_where_no_vm_can_be_looked_up(
+    esc: Esc, server: FakeServer, answer: str
+) -> None:
+    server.answers = {"get": [answer]}
+    server.after_edit = [told("SERVICE_STARTED", status="FAILURE", vm=None)]
+    result = esc("svc-action", "START", "t", "d", "--wait")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("action", "event", "advised"),
+    [
+        ("START", "VM_RECOVERY_COMPLETE", True),
+        ("START", "VM_MANUAL_RECOVERY_NEEDED", True),
+        ("START", "VM_UNDEPLOYED", False),
+        ("DO", "VM_RECOVERY_COMPLETE", False),
+    ],
+)
+def test_who_acted_on_a_vm_that_is_to_be_recovered_is_told_how(
+    action: str, event: str, *, advised: bool
+) -> None:
+    outcome = Outcome(action, VM)
+    outcome.observe(an_event(event, status="FAILURE"))
+    advice = [f"to recover it: esc_nc_cli recovery-vm-action DO {VM}"] if advised else []
+    assert outcome.failures[1:] == advice
+
+
+def test_of_a_service_that_was_undeployed_nothing_is_to_be_recovered() -> None:
+    outcome = Outcome("START", "d", "t")
+    outcome.observe(an_event("SERVICE_UNDEPLOYED", vm=None))
+    assert (len(outcome.failures), outcome.unexplained) == (1, False)

@@ -364,6 +364,52 @@ _PAST = {
 }
 
 
+@pytest.mark.parametrize(
+    "action", [ActionType.STOP, ActionType.START, ActionType.REBOOT, ActionType.ENABLE_MONITOR]
+)
+def test_an_action_on_a_service_says_of_what_has_no_server_what_brings_one(
+    action: ActionType,
+) -> None:
+    # given: a VM that the VIM refused
+    world = deployed()
+    world.vim.full = True
+    world.apply({SHOP: a_deployment(a_group("web", vms=2))})
+    world.rest()
+    made, refused = sorted(the_vms(world), key=lambda vm: vm.server is None)
+    assert (made.state, refused.state) == (VmState.ALIVE, VmState.ERROR)
+    # and another one that the action has something to do to
+    if action is ActionType.START:
+        world.tell(SHOP, VmActed(id=OP, vm=made.id, action=ActionType.STOP, force=True))
+    if action is ActionType.ENABLE_MONITOR:
+        world.tell(SHOP, VmActed(id=OP, vm=made.id, action=ActionType.DISABLE_MONITOR))
+    world.rest()
+    # when
+    act(world, action)
+    world.rest()
+    # then
+    end = world.log[-1]
+    assert (end.type.startswith("SERVICE_"), end.status) == (True, "FAILURE")
+    assert end.message.endswith(
+        f"failed: VM [{refused.name}] of vm_group web in VIM {refused.vim}: no server of it is "
+        "known (no host is up): recoveryVmAction of it makes one"
+    )
+
+
+def test_what_could_not_be_switched_is_told_before_what_had_no_server_already() -> None:
+    # given
+    world = deployed()
+    world.vim.full = True
+    world.apply({SHOP: a_deployment(a_group("web", vms=2))})
+    world.rest()
+    act(world, ActionType.STOP)
+    # when
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("server")]
+    world.perform(slot, Luck.REFUSED)
+    world.deliver(slot)
+    # then
+    assert world.log[-1].message.endswith("call refused (and 1 more VM)")
+
+
 def test_a_service_that_nobody_watches_is_unwatched_at_once() -> None:
     # given: a service without KPIs
     world = World()

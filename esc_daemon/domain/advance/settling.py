@@ -169,7 +169,8 @@ def _at_rest(
     if record.action is not None and _action_ended(record):
         move = OperationMove.SUCCEEDED if record.error is None else OperationMove.BROKE
         ended = closed(record, OperationType.OPERATE, move, now)
-        return replace(ended, action=None), (*events, tell_actions.service_monitor_set(record))
+        told = tell_actions.service_monitor_set(record, error or record.error)
+        return replace(ended, action=None), (*events, told)
     return record, events
 
 
@@ -253,14 +254,21 @@ def first_error(record: DeploymentRecord) -> str | None:
     """
     Return why the first broken VM broke and how many more there are; None: none is broken.
 
-    One that only waited for another comes after that.
+    One that only waited for another comes after that, and in an action on the service one that
+    it found without a server: that one broke before.
     One that failed to come while its group was scaled is none of the service's.
     """
     broken = [vm for vm in record.vms.values() if vm.state is VmState.ERROR and vm.scale is None]
     if not broken:
         return None
     never = {group for group, turn in turns(record).items() if turn is Turn.NEVER}
-    first = next((vm for vm in broken if vm.group not in never), broken[0])
+    first = min(broken, key=lambda vm: (vm.group in never, _is_unserved(record, vm)))
     error = first.error or "the VM failed"
+    if _is_unserved(record, first):
+        error = causes.without_server(first, error)
     barred = never_started(record)
     return error + updating.beside(broken) + (f"; never started: {barred}" if barred else "")
+
+
+def _is_unserved(record: DeploymentRecord, vm: VmRecord) -> bool:
+    return record.action is not None and vm.server is None
