@@ -166,19 +166,23 @@ def check(record: DeploymentRecord, request: Request, of_it: str | None = None) 
     now = activity(record)
     if request in TAKEN[now]:
         return
+    of_a_vm = of_it is not None
+    who = now.replace("it is", "its service is") if of_a_vm else now
+    taken = "taken of the service" if of_a_vm else "taken"
     possible = ", ".join(sorted(TAKEN[now] - _BY_ITSELF))
     raise Refused(
         "in-use",
-        f"{of_it or request} of deployment {record.key.name} cannot be taken: {now}; "
-        f"{_way_out(now, request)}{f' (taken are: {possible})' if possible else ''}",
+        f"{of_it or request} of deployment {record.key.name} cannot be taken: {who}; "
+        f"{_way_out(now, request, of_a_vm=of_a_vm)}"
+        f"{f' ({taken} are: {possible})' if possible else ''}",
     )
 
 
-def _way_out(now: Activity, request: Request) -> str:
+def _way_out(now: Activity, request: Request, *, of_a_vm: bool) -> str:
     """Return what to do instead; most of what is under way passes by itself."""
     match now:
-        case Activity.STOPPED:
-            return "start it first"
+        case Activity.STOPPED:  # where the start of a VM is refused, "it" would be the VM
+            return "ask for serviceAction START first" if of_a_vm else "start it first"
         case Activity.UNDEPLOYING:
             return "deploy it anew"
         case Activity.RECOVERING if request is Request.UPDATE:  # a dead VIM may keep it for ever

@@ -155,6 +155,22 @@ def test_of_a_stopped_service_it_is_said_to_start_it(request_: Request) -> None:
     assert "it is stopped; start it first (taken are: " in refused.value.text
 
 
+@pytest.mark.parametrize("request_", [Request.VM_ACTION, Request.RECOVER])
+def test_who_asks_it_of_a_vm_is_told_that_it_is_the_service_that_is_stopped(
+    request_: Request,
+) -> None:
+    record = replace(a_record(VmState.SHUTOFF), state=ServiceState.STOPPED)
+
+    with pytest.raises(Refused) as refused:
+        check(record, request_, "START of VM [a]")
+
+    assert refused.value.text == (
+        "START of VM [a] of deployment shop cannot be taken: its service is stopped; "
+        "ask for serviceAction START first "
+        "(taken of the service are: disable monitor, start, undeploy)"
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "way"),
     [
