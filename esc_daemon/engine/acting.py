@@ -11,6 +11,8 @@ from esc_daemon.engine.boxes import Boxes
 
 _ID_LENGTH: Final = 36
 """A VM's name ends with its id."""
+_NAMES: Final = "state_machine/vm_state_machines/vm_state_machine/vm_name"
+"""Where they are in a deployment of opdata, also those of VMs that were never made."""
 
 
 def told_by(action: Action, id_: OperationId, boxes: Boxes) -> tuple[Key, ActionTrigger]:
@@ -38,6 +40,6 @@ def _vm_of(name: str, boxes: Boxes) -> tuple[Key, VmId]:
     key = boxes.index.vms.get(vm)
     record = boxes.record(key) if key is not None else None
     if key is None or not isinstance(record, DeploymentRecord) or record.vms[vm].name != name:
-        text = f"there is no VM [{name}]; opdata has the generated names (vm_instance/name)"
+        text = f"there is no VM [{name}]; opdata has the generated names ({_NAMES})"
         raise Refused("data-missing", text)
     return key, vm

@@ -101,7 +101,8 @@ def of_service(record: DeploymentRecord, action: ActionType) -> str:
     if all(vm.state is VmState.UNDEF for vm in record.vms.values()):
         return f"none was made: {_ANEW}"
     if not any(vm.server for vm in record.vms.values()):
-        return f"no server of any is known: {RECOVER} of each that is in {VmState.ERROR}"
+        each = f"each that is in {VmState.ERROR}, by its vm_name in opdata's state_machine"
+        return f"no server of any is known: {RECOVER} of {each}"
     match action:
         case ActionType.STOP:
             return "they are off already"
