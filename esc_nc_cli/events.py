@@ -48,19 +48,27 @@ class Event:
     connector: str | None = None
     vms: tuple[str, ...] = ()
     """The names of the VM that it tells of: its own, and last the one that was made for it."""
+    made: str | None = None
+    """The generated name of its vm_target where that is another VM: the one that scaling made."""
+    update_type: str | None = None
 
     @property
     def text(self) -> str:
         """
         The message and, in brackets, the VM and the details, on one line.
 
-        Many messages name their VM themselves. Details are what caused a failure, and what stayed
-        behind.
+        Many messages name their VM themselves. A VM that came from another one, by scaling, stands
+        behind that. Details are what caused a failure, and what stayed behind; what an update was
+        of stands before them.
         """
         told, whole = self.message, f"{self.message} {self.details}"
-        if self.vms and not any(f"[{name}]" in whole for name in self.vms):
+        named = any(f"[{name}]" in whole for name in (self.made, *self.vms) if name)
+        if self.made is not None and f"[{self.made}]" not in whole:
+            told += f" [{self.vms[-1]} -> {self.made}]" if self.vms else f" [{self.made}]"
+        elif self.vms and not named:
             told += f" [{self.vms[-1]}]"
-        return printable(f"{told} ({self.details})" if self.details else told)
+        behind = "; ".join(filter(None, (self.update_type, self.details)))
+        return printable(f"{told} ({behind})" if behind else told)
 
     @property
     def resource(self) -> str | None:
@@ -113,6 +121,7 @@ def read_event(notification: str) -> Event | None:
 
 
 def _event(body: etree._Element, time: str, notification: str) -> Event:
+    source, target = (leaf(body, each, "generated_vmname") for each in ("vm_source", "vm_target"))
     return Event(
         time=time,
         notification=notification,
@@ -129,6 +138,8 @@ def _event(body: etree._Element, time: str, notification: str) -> Event:
         flavor=leaf(body, "flavor"),
         volume=leaf(body, "volume"),
         connector=leaf(body, "vim_connector_id"),
+        made=target if target != source else None,
+        update_type=leaf(body, "vm_update_type"),
         vms=tuple(
             name
             for each in ("vmname", "generated_vmname")

@@ -171,3 +171,30 @@ def test_a_server_that_never_falls_silent_does_not_hold_the_end_back() -> None:
     seen: Iterator[Event] = events(busy, clock=clock, deadline=None, over=lambda: True)
     # then
     assert len(list(seen)) == 4
+
+
+def test_the_vm_that_scaling_made_stands_behind_the_one_that_asked_for_it() -> None:
+    # given
+    names = {
+        each: f"<vmname>{name}</vmname><generated_vmname>{name}</generated_vmname>"
+        for each, name in (("vm_source", "d_web_0_x"), ("vm_target", "d_web_1_y"))
+    }
+    scaled = read_event(a_notification("VM_SCALE_OUT_COMPLETE", **names))
+    # and a recovery, whose target is its source
+    same = dict.fromkeys(names, names["vm_source"])
+    healed = read_event(a_notification("VM_RECOVERY_COMPLETE", **same))
+    # and what names the new one itself
+    deployed = read_event(a_notification("VM_SCALE_OUT_DEPLOYED", message="[d_web_1_y]", **names))
+    # then
+    assert deployed is not None
+    assert deployed.text == "[d_web_1_y]"
+    assert scaled is not None
+    assert scaled.text == "as asked [d_web_0_x -> d_web_1_y]"
+    assert healed is not None
+    assert healed.text == "as asked [d_web_0_x]"
+
+
+def test_an_update_of_a_vm_says_what_it_was_of() -> None:
+    updated = read_event(a_notification("VM_UPDATED", vm_update_type="FLAVOR_UPDATED"))
+    assert updated is not None
+    assert updated.text == "as asked (FLAVOR_UPDATED)"
