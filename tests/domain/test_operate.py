@@ -435,3 +435,17 @@ def test_a_monitor_that_is_switched_on_again_does_not_make_the_vm_younger() -> N
     act(world, ActionType.ENABLE_MONITOR)
     world.rest()
     assert the_vms(world)[0].history.up_since == began
+
+
+def test_a_reboot_of_a_service_leaves_off_what_was_stopped_by_itself() -> None:
+    # given
+    world = deployed(vms=2)
+    act_on_vm(world, ActionType.STOP, force=True)
+    world.rest()
+    world.log.clear()
+    # when
+    act(world, ActionType.REBOOT)
+    world.rest()
+    # then
+    assert world.types() == ["VM_REBOOTED", "VM_ALIVE", "SERVICE_REBOOTED"]
+    assert [vm.state for vm in the_vms(world)] == [VmState.SHUTOFF, VmState.ALIVE]
