@@ -76,7 +76,7 @@ def life(vm: VmRecord) -> str:
         inner(
             "recovery",
             leaf("phase", RecoveryPhase.HELD if recovery.queued else recovery.phase),
-            leaf("began", _moment(recovery.began)),
+            leaf("began", _moment(recovery.queued or recovery.began)),
             leaf("cause", recovery.cause),
             leaf("retries", recovery.rounds),
         )

@@ -182,7 +182,8 @@ TABLE: Final[Mapping[ChangeKind, Rule]] = {
     _K.ROOT_EXCHANGED: Rule(
         how=How.AT_ONCE,
         does="its servers keep their ids, ports and other volumes, and guests boot from the other"
-        " one; stages as for volumes removed and added; VM_UPDATED FAILURE where the VIM cannot",
+        " one; scripts run, and the old one is deleted or stays, as for volumes added and removed;"
+        " VM_UPDATED FAILURE where the VIM cannot",
         update_type="VOLUME_UPDATED",
     ),
     _K.ROOT_VOLUME: Rule(

@@ -308,9 +308,9 @@ def permit_slot(vm: VmId) -> str:
 @dataclass(kw_only=True, slots=True, frozen=True)
 class Permit:
     """
-    Leave to recover a VM, held from before its recovery begins to its end (ruling 18).
+    Leave to recover a VM, held from before a round of its recovery begins to its end (ruling 18).
 
-    It is for one round, and asked for anew before each further one. Answered by RecoveryPermitted
+    It is asked for anew before each further round. Answered by RecoveryPermitted
     where it has not *begun*. *since* is when the VM was lost, or when its last round had failed;
     *lived*: it was alive until then, *watched*: it has KPIs. *window* is how many seconds later
     another VM may be known to be lost by what ended this one's life, *chance* how many it takes

@@ -102,15 +102,14 @@ async def rooted(driver: VimDriver, key: ServerKey, spec: ServerSpec, asking: _A
 
     """
     root = next((each for each in spec.volumes if each.boot_index == 0), None)
-    if root is None:
-        return
+    assert root is not None, "none without the other is refused"
     if Capability.EXCHANGE_ROOT not in driver.capabilities:
         raise VimNotSupported(
             f"this VIM cannot let a server boot from volume {root.name} instead: {_WAY}"
         )
     root = await _ensured(driver, root, asking)
     async with asking("exchange_root"):
-        judged(await driver.exchange_root(key, root))
+        await driver.exchange_root(key, root)
 
 
 async def detached(

@@ -242,13 +242,13 @@ class VimDriver(Protocol):
         """
         ...
 
-    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> None:
         """
         Let the guest boot from *volume*, whose id is set, in the place of the volume it boots from.
 
         The server keeps its id and its ports, what it has booted from so far is taken from it and
         stays in the VIM; the guest boots anew, unless the server is off or boots from *volume*
-        already. Return what it boots from then: *volume*, or one with the same content.
+        already.
 
         Raises:
             VimRefused: There is no such server or volume, the server boots from no volume, or

@@ -103,7 +103,7 @@ def test_where_the_vim_cannot_the_vm_goes_on_and_a_redeploy_boots_from_it() -> N
     # when
     change(world, a_deployment(of(RESTORED)))
     # then
-    assert world.types() == [BEGUN, f"{CHANGED} FAILURE", f"{DONE} FAILURE"]
+    assert world.types() == [BEGUN, f"{CHANGED} FAILURE", LIVES, f"{DONE} FAILURE"]
     assert "cannot let a server boot from another volume" in world.log[1].message
     assert boots_from(world) == "root"
     assert len(world.vim.volumes.made) == 1
@@ -179,3 +179,21 @@ def test_a_guest_that_does_not_boot_from_it_is_healed_as_any_other() -> None:
     world.rest()
     assert boots_from(world) == "restored"
     assert world.types()[-1] == DONE
+
+
+def test_a_guest_that_got_another_disk_has_its_time_to_boot_whatever_failed_after_that() -> None:
+    # given: the exchange was done, the answer was lost, and then the VIM refuses
+    world = standing(of(OLD))
+    world.apply({SHOP: a_deployment(of(RESTORED))})
+    for luck in (Luck.LOST, Luck.REFUSED):
+        while not (slots := [slot for slot in world.flights if slot[1].startswith("server")]):
+            world._deed(strays=False)
+        # when
+        world.perform(slots[0], luck)
+        world.deliver(slots[0])
+    # then
+    assert world.types() == [BEGUN, f"{CHANGED} FAILURE"]
+    assert boots_from(world) == "restored"
+    assert (the_vm(world).state, the_vm(world).deadline is None) == (VmState.INERT, False)
+    world.rest()
+    assert world.types()[2:] == [LIVES, f"{DONE} FAILURE"]

@@ -204,5 +204,6 @@ def test_the_operator_sees_that_it_waits_for_its_turn() -> None:
     world = redeployed(silent("REDEPLOY_ONLY"))
     assert the_vm(world).recovery.phase is RecoveryPhase.BOOTING
     assert "<phase>held</phase>" in life(the_vm(world))
+    assert f"<began>{the_permit(world).since.isoformat()}</began>" in life(the_vm(world))
     let_go(world)
     assert "<phase>undeploying</phase>" in life(the_vm(world))

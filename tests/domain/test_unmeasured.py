@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from esc_daemon.domain.ids import OperationId, ServerKey
-from esc_daemon.domain.intent import RecoveryPolicy
+from esc_daemon.domain.intent import RecoveryAction, RecoveryPolicy
 from esc_daemon.domain.record import ActionType, RecoveryPhase, VmRecord
 from esc_daemon.domain.states import ServiceState, VmState
 from esc_daemon.domain.triggers import KpiCrossed, RecoveryAsked, VmActed
-from tests.domain.pure_world import World
+from tests.domain.pure_world import Luck, World
 from tests.domain.stories import BOOT_SECONDS, SHOP, a_deployment, a_group
 from tests.domain.updates import standing
 
@@ -122,3 +122,50 @@ def test_what_the_operator_asks_for_is_done() -> None:
     # then
     assert world.types()[-1] == DONE
     assert the_vm(world).state is VmState.ALIVE
+
+
+def test_a_later_wait_begins_with_nothing_known() -> None:
+    # given
+    world = booting()
+    cross(world, blind=True)
+    world.sleep(BOOT_SECONDS)
+    assert not the_vm(world).history.unmeasured
+    # when: it is recovered by its operator, and silent
+    world.tell(SHOP, RecoveryAsked(vm=the_vm(world).id, id=ANOTHER))
+    while the_vm(world).state is not VmState.INERT:
+        world._deed(strays=False)
+    world.sleep(BOOT_SECONDS)
+    # then
+    assert the_vm(world).recovery.phase is RecoveryPhase.UNDEPLOYING
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_a_turn_that_comes_late_begins_nothing_for_it(rounds: int) -> None:
+    # given: it waits for its turn, or for that of another round
+    world = World(guarded=True)
+    recovery = RecoveryPolicy(action=RecoveryAction.REBOOT_ONLY, max_retries=-1)
+    world.apply({SHOP: a_deployment(replace(group(), recovery=recovery))})
+    while not world.deployment(SHOP).vms or the_vm(world).state is not VmState.INERT:
+        world._deed(strays=False)
+    world.silent_vms.add(the_vm(world).id)
+    world.sleep(BOOT_SECONDS)
+    for _ in range(rounds):
+        let_go(world)
+        while the_vm(world).state is not VmState.INERT:
+            world._deed(strays=False)
+        world.sleep(BOOT_SECONDS)
+    generation, told = the_vm(world).generation, len(world.log)
+    # when: after a restart nobody can measure any more
+    world.restart()
+    cross(world, blind=True)
+    let_go(world)
+    # then
+    assert the_vm(world).generation == generation
+    assert the_vm(world).power is None
+    assert world.types()[told] == (f"{DONE} FAILURE" if rounds else NEEDED)
+
+
+def let_go(world: World) -> None:
+    (slot,) = [slot for slot in world.flights if slot[1].startswith("permit")]
+    world.perform(slot, Luck.DONE)
+    world.deliver(slot)

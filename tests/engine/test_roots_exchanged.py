@@ -60,9 +60,3 @@ async def test_of_a_vim_that_cannot_nothing_is_asked_and_its_operator_is_told_wh
     assert asked == []
     assert list(await had(driver, vm)) == [root.key]
     assert not driver.cloud.volumes.made(other.key)
-
-
-async def test_a_vm_that_boots_from_its_image_has_no_volume_to_exchange():
-    driver, vm, asked = SimulatorDriver(a_cloud(), vim=VimId("sim")), a_vm(), Asked()
-    await rooted(driver, ServerKey(vm, 1), a_server(volumes=(a_volume(vm),)), asked)
-    assert asked == []

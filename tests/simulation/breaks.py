@@ -91,6 +91,17 @@ def of_the_old(exchange):
     return broken
 
 
+def asked_once(permits):
+    """Let nobody ask for a turn for another round."""
+
+    def broken(record, *, heals):
+        for permit, moment in permits(record, heals=heals):
+            if record.vms[permit.server.vm].recovery.queued is None:
+                yield permit, moment
+
+    return broken
+
+
 def no_larger(_volumes, row, _size):
     return row
 
@@ -270,6 +281,7 @@ BREAKS: Final = (
     Break(settling, "_ENDS", stopping(told=tell.service_alive), "its last switch told", 87),
     Break(settling, "_action_ended", false, "ENABLE_MONITOR never ended", 260),
     Break(healed, "closed", as_it_is, "its operation never ended", 3),
+    Break(plan, "_permits", asked_once(plan._permits), "its recovery", 51),
     Break(heal, "rebooted", silently(heal.rebooted), "VM_RECOVERY_REBOOT'>.* began", 18),
     Break(Servers, "exchange_root", of_the_old(Servers.exchange_root), "is to boot from", 363),
     Break(plan, "_switching", lambda *_: (None, None), "never came to rest", 14),

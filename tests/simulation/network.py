@@ -253,10 +253,8 @@ class LossyVim:
             "detach_volume", volume, lambda: self.cloud.detach_volume(key, volume, volume_id)
         )
 
-    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
-        return await self._send(
-            "exchange_root", volume.key, lambda: self.cloud.exchange_root(key, volume)
-        )
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> None:
+        await self._send("exchange_root", volume.key, lambda: self.cloud.exchange_root(key, volume))
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]

@@ -135,15 +135,20 @@ def server_updated(record: DeploymentRecord, vm: VmRecord, server: Server, now: 
         unsure_until=None,
         history=noted(record, vm, now),
     )
-    paused = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE
     restarts = vm.change.rooted or vm.change.resized or vm.change.upgraded
-    if restarts and paused and vm.recovery is None:  # not one that the operator unwatched
+    if restarts and _is_paused(vm):
         done = _booting(record, done, now)
     after = given_back(with_vm(record, done), vm.change.removed)
     told = [tell_update.vm_updated(after, done, _update_type(record, vm))]
     if vm.change.upgraded:
         told.insert(0, tell_update.vm_software_updated(after, done))
     return settled(record, after, tuple(told), now)
+
+
+def _is_paused(vm: VmRecord) -> bool:
+    """Tell whether the update has taken *vm* out of sight, and not its operator."""
+    paused = vm.state is VmState.MONITOR_DISABLED and vm.task is VmTask.UPDATE
+    return paused and vm.recovery is None
 
 
 def _booting(record: DeploymentRecord, vm: VmRecord, now: datetime) -> VmRecord:
@@ -194,8 +199,14 @@ def server_lost(record: DeploymentRecord, vm: VmRecord, now: datetime) -> Step:
 
 
 def _not_changed(record: DeploymentRecord, vm: VmRecord, cause: str, now: datetime) -> Step:
-    """The VM goes on as it is; what was to be done is remembered."""
+    """
+    The VM goes on as it is; what was to be done is remembered.
+
+    A guest that may have got another disk boots, and has yet to live, whatever failed after that.
+    """
     vm = replace(vm, attempt=None, history=noted(record, vm, now, cause))
+    if vm.change is not None and vm.change.rooted and vm.change.asked and _is_paused(vm):
+        vm = _booting(record, vm, now)
     after = with_vm(record, vm)
     if record.update is None or vm.id not in record.update.broken:
         after = updating.failed(after, causes.of_vm(vm, cause))

@@ -225,6 +225,9 @@ def turn_came(record: DeploymentRecord, vm: VmRecord, now: datetime, p: Policy) 
     if vm.state is VmState.UNDEPLOYING:
         pause = begin_again(now, p, rounds=vm.recovery.rounds - 1, subject=vm.id)
         return with_vm(record, replace(goes, attempt=pause)), ()
+    if vm.history.unmeasured:  # what lives, perhaps, is not removed
+        cause = f"{vm.recovery.event_name} could not be measured"
+        return ended_badly(record, goes, cause, now)
     return next_rung(record, goes, vm.recovery.cause, now, p, queues=False)
 
 

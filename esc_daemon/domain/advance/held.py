@@ -126,7 +126,8 @@ def permitted(record: DeploymentRecord, server: ServerKey, now: datetime, p: Pol
     too_often = 0 < p.recoveries_an_hour <= len(heal.lately(vm, now))
     group = group_of(record, vm)
     manual = group.recovery.type is RecoveryType.MANUAL  # by an update, since it was lost
-    if manual or (vm.recovery.drifted and (too_often or not healed_by_itself(group))):
+    unmeasured = vm.state is VmState.INERT and vm.history.unmeasured
+    if manual or unmeasured or (vm.recovery.drifted and (too_often or not healed_by_itself(group))):
         after, told = heal.needed(record, vm)
     else:
         after, told = heal.begin(record, vm, now, p)

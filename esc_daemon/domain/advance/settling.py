@@ -63,6 +63,8 @@ _AT_REST: Final = _UP - {VmState.ERROR} | {VmState.SHUTOFF, VmState.MONITOR_DISA
 
 def with_vm(record: DeploymentRecord, vm: VmRecord) -> DeploymentRecord:
     """Return *record* with *vm* in it; the other VMs stay the same objects (law 8)."""
+    if vm.history.unmeasured and vm.state is not VmState.INERT:  # of one wait, and of no later one
+        vm = replace(vm, history=replace(vm.history, unmeasured=False))
     return replace(record, vms={**record.vms, vm.id: vm})
 
 

@@ -289,9 +289,9 @@ class RemoteSimulator:
         """See VimDriver."""
         await self._call(wire.DETACH_VOLUME, key, volume, volume_id)
 
-    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> None:
         """See VimDriver."""
-        return await self._call(wire.EXCHANGE_ROOT, key, volume)
+        await self._call(wire.EXCHANGE_ROOT, key, volume)
 
     async def ensure_server(
         self, key: ServerKey, want: ServerSpec, ports: tuple[Port, ...]

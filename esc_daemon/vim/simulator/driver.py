@@ -337,9 +337,9 @@ class SimulatorDriver:
             vm=key.vm,
         )
 
-    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> Volume:
+    async def exchange_root(self, key: ServerKey, volume: VolumeSpec) -> None:
         """See VimDriver."""
-        return await self._ask(
+        await self._ask(
             Verb.EXCHANGE_ROOT,
             volume.name,
             lambda now: self.cloud.servers.exchange_root(key, volume, now),

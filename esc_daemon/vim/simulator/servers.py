@@ -16,7 +16,6 @@ from esc_daemon.domain.specs import (
     ServerSpec,
     ServerStatus,
     VimMetric,
-    Volume,
     VolumeSpec,
 )
 from esc_daemon.vim.base import VimRefused, VimUnknown
@@ -324,7 +323,7 @@ class Servers:
             row.volumes = {id_: held for id_, held in row.volumes.items() if id_ != each}
             self._ledger.put(row)
 
-    def exchange_root(self, key: ServerKey, volume: VolumeSpec, now: float) -> Volume:
+    def exchange_root(self, key: ServerKey, volume: VolumeSpec, now: float) -> None:
         """Boot it from *volume* in the place of its root; VimRefused, VimUnknown as VimDriver."""
         row = self._built(key, now)
         if not row.root:
@@ -339,7 +338,6 @@ class Servers:
             if self.status(row, now) is ServerStatus.ACTIVE:
                 self._boot(row, now)
             self._ledger.put(row)
-        return view(self._volumes.rows[row.root], volume.key)
 
     def resize(self, key: ServerKey, flavor: str | None, now: float) -> None:
         """Give the server another flavor and boot it; VimRefused, VimUnknown as VimDriver says."""

@@ -134,8 +134,8 @@ ATTACH_VOLUME = WireVerb[None](
 DETACH_VOLUME = WireVerb[None](
     "detach_volume", tuple[ServerKey, VolumeKey, str | None], None, _Driver.detach_volume
 )
-EXCHANGE_ROOT = WireVerb[Volume](
-    "exchange_root", tuple[ServerKey, VolumeSpec], Volume, _Driver.exchange_root
+EXCHANGE_ROOT = WireVerb[None](
+    "exchange_root", tuple[ServerKey, VolumeSpec], None, _Driver.exchange_root
 )
 ENSURE_SERVER = WireVerb[Server](
     "ensure_server",
