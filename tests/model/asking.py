@@ -56,6 +56,8 @@ class Client(RuleBasedStateMachine):
         """Nothing has ever gone wrong in the VIM."""
         self.meddled = False
         """Things may have gone from the VIM that nobody removed."""
+        self.powered = False
+        """Somebody has switched servers on that we had switched off."""
         self.switched: dict[Place, bool] = {}
         """Whether a service was stopped last, where nothing else may have decided that."""
         self.over = False
@@ -197,7 +199,7 @@ class Client(RuleBasedStateMachine):
         opdata, cloud = self.opdata(), self.world.look()
         wrong = [
             *seen.strangers(opdata, cloud),
-            *seen.unwell(opdata, cloud),
+            *seen.unwell(opdata, cloud, powered=self.powered),
             *seen.given_twice(opdata, by_us=self.meddled),
             *seen.sizes(opdata, seen.wanted_sizes(self.believed.running)),
             *(() if self.meddled else seen.missing(opdata, cloud)),
@@ -258,9 +260,20 @@ def places_in(data: Any) -> set[Place]:
     return set(bodies(data))
 
 
+def _without_defaults(body: Any) -> Any:
+    """Return *body* without what stands for itself: an edit that writes it changes nothing."""
+    if not isinstance(body, dict):
+        return body
+    return {
+        identity: _without_defaults(below)
+        for identity, below in body.items()
+        if (identity[0], below) != ("elastic", "true")
+    }
+
+
 def same_body(one: Any, other: Any) -> bool:
     def wrapped(body: Any) -> Any:
-        deployed = {("deployment", ("x",)): body}
+        deployed = {("deployment", ("x",)): _without_defaults(body)}
         return {("tenants", ()): {("tenant", ("x",)): {("deployments", ()): deployed}}}
 
     return same(wrapped(one), wrapped(other))

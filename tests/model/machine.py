@@ -212,6 +212,7 @@ class Model(Client):
             return
         self.harmless = False
         self.meddled |= action == "vanish"
+        self.powered |= action == "power-on"
         thing = there[which % len(there)]
         id_ = thing.name if kind == "hosts" else thing.id
         with suppress(ControlError):  # it is being built, or goes just now

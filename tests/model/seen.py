@@ -182,8 +182,12 @@ def missing(seen: Opdata, cloud: CloudView) -> Iterator[str]:
     yield from (f"there is no network or subnet {id_}" for id_ in {*seen.networks} - networks)
 
 
-def unwell(seen: Opdata, cloud: CloudView) -> Iterator[str]:
-    """Yield what does not fit together in a deployment."""
+def unwell(seen: Opdata, cloud: CloudView, *, powered: bool) -> Iterator[str]:
+    """
+    Yield what does not fit together in a deployment.
+
+    *powered*: somebody else switches servers on; that of a VM which is off is the operator's.
+    """
     servers = {server.vm: server for server in cloud.servers}
     for (_, name), service in seen.services.items():
         states = {*service.vms.values()}
@@ -197,7 +201,8 @@ def unwell(seen: Opdata, cloud: CloudView) -> Iterator[str]:
             yield f"{name} is in error with VMs in {states}"
         for vm, state in service.vms.items():
             server = servers.get(vm_of(vm))
-            if server is not None and state is VmState.SHUTOFF and server.status == "ACTIVE":
+            runs = server is not None and server.status == "ACTIVE"
+            if runs and state is VmState.SHUTOFF and not powered:
                 yield f"{vm} is switched off and its server runs"
 
 
