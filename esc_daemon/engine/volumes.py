@@ -16,7 +16,7 @@ from esc_daemon.vim.base import Capability, VimDriver, VimNotSupported, VimRefus
 
 log = structlog.get_logger()
 
-_WAY: Final = "redeploy the VM (recoveryVmAction), and it does"
+_WAY: Final = "let its action_on_recovery be REDEPLOY_ONLY, then ask for recoveryVmAction"
 
 
 class _Asking(Protocol):
