@@ -190,6 +190,13 @@ class Guard:
 
     def _look(self) -> None:
         self._next = None
+        try:
+            self._look_around()
+        except Exception:  # others than the one that broke it wait for their turns too
+            log.exception("guard.look_broke")
+            self._look_in(LOOK_SECONDS)
+
+    def _look_around(self) -> None:
         now = self._now()
         self._judge()
         losses = self._losses()
@@ -299,6 +306,7 @@ class Guard:
 
 def _loss(permit: Permit, at: datetime, policy: GuardPolicy, began: datetime) -> Loss:
     window = timedelta(seconds=permit.window) if policy.window is None else policy.window
+    window = min(window, policy.longest)  # no hold lasts longer, and a KPI may be polled in years
     in_this_run = began <= permit.since <= at  # after it is one before a clock that was set back
     return Loss(
         vm=permit.server.vm,

@@ -4,18 +4,20 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from esc_daemon.domain.commands import Permit
+from esc_daemon.domain.guard import turns
 from esc_daemon.domain.ids import ServerKey, VmId
 from esc_daemon.domain.policy import GuardPolicy
 from esc_daemon.domain.triggers import RecoveryPermitted, Trigger
 from esc_daemon.engine.boxes import Boxes
-from esc_daemon.engine.guard import Guard
+from esc_daemon.engine.guard import LOOK_SECONDS, Guard
 from tests.engine.engine_bench import DEPLOYMENT, VIM
 
-pytestmark = pytest.mark.looptime(start=0, end=3_600)
+pytestmark = pytest.mark.looptime(start=0, end=36_000)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CROWD = 120
@@ -80,6 +82,38 @@ async def test_who_wants_no_permit_any_more_gets_none_however_late_its_turn_come
     await asyncio.sleep(1)
     # then
     assert told == [VmId(f"vm-{number}") for number in range(CROWD - 1)]
+
+
+async def test_a_kpi_that_is_polled_in_thousands_of_years_keeps_nobody_from_his_turn():
+    # given: one that may be noticed lost so late that no clock has such a time
+    told: list[VmId] = []
+    guard = a_guard(told.append, on=True)
+    for number in range(CROWD):
+        endless = replace(permit(number), window=60.0 * 4294967295)
+        guard.ask(DEPLOYMENT, endless if not number else permit(number))
+    # when
+    await asyncio.sleep(GuardPolicy().longest.total_seconds() + 60)
+    # then
+    assert len(told) == CROWD
+
+
+async def test_a_look_that_broke_is_made_again(monkeypatch: pytest.MonkeyPatch):
+    # given
+    told: list[VmId] = []
+    guard = a_guard(told.append, on=False)
+    breaks = iter([True, False])
+
+    def looks(*args: Any) -> Any:
+        if next(breaks):
+            raise ValueError("a fault of ours")
+        return turns(*args)
+
+    monkeypatch.setattr("esc_daemon.engine.guard.turns", looks)
+    # when
+    guard.ask(DEPLOYMENT, permit(1))
+    await asyncio.sleep(LOOK_SECONDS + 1)
+    # then
+    assert told == [VmId("vm-1")]
 
 
 async def test_a_guard_that_is_off_counts_nobody():
