@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from ncclient import manager
+from ncclient.operations.errors import TimeoutExpiredError
 from ncclient.transport.errors import TransportError
 
 from esc_nc_cli.cli import main
@@ -35,8 +36,13 @@ def connected(program: Program, **login: str | None) -> Iterator[manager.Manager
     try:
         yield session
     finally:
-        with suppress(TransportError):  # the daemon may have gone meanwhile
+        try:
             session.close_session()
+        except TransportError:
+            pass  # the daemon may have gone meanwhile
+        except TimeoutExpiredError:  # so it may have, between two looks of ncclient at its socket
+            if program.process.poll() is None:
+                raise
 
 
 def client(program: Program, *words: str) -> Result:
